@@ -1,0 +1,49 @@
+# The words a person types. Everything lives in .venv and var; `rm -r .venv var` forgets all of it.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
+LOCK := $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.PHONY: run test check bench lock format
+
+run: $(VENV)/runtime  ## The whole product on one port: make run PORT=8123
+	@exec $(PY) manage.py start $(if $(PORT),--port $(PORT))
+
+test: $(VENV)/dev  ## The whole suite, on SQLite and then on PostgreSQL
+	@exec $(PY) -m tests.both $(ARGS)
+
+check: $(VENV)/dev  ## Lint, types, system checks, migrations
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy .
+	$(PY) manage.py check --fail-level WARNING
+	$(PY) manage.py makemigrations --check --dry-run
+
+format: $(VENV)/dev
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(VENV)/bench  ## Our worker beside its peers: a table, then `name: value` lines
+	$(PY) -m benchmarks $(ARGS)
+
+lock: $(VENV)/dev  ## Pin the newest versions that pyproject.toml allows
+	$(LOCK) --upgrade -o requirements.lock
+	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --group dev --group bench -c requirements-dev.lock -o requirements-bench.lock
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Amazon Pilot needs Python 3.11 or newer; name one with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime: requirements.lock | $(PY)
+	$(PIP) -r requirements.lock
+	@touch $@
+
+$(VENV)/dev: requirements-dev.lock | $(PY)
+	$(PIP) -r requirements-dev.lock
+	@touch $@ $(VENV)/runtime
+
+$(VENV)/bench: requirements-bench.lock $(VENV)/dev
+	$(PIP) -r requirements-bench.lock
+	@touch $@

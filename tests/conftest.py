@@ -1,0 +1,42 @@
+"""The tests' world: a Redis server of their own, and what worker processes need to find it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from redis import Redis
+
+from amazon_pilot import embedded
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[None]:
+    """A real Redis server, bundled with the product, on a socket of this test process's own."""
+    server = embedded.start()
+    yield
+    server.terminate()
+    server.wait(10)
+    shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def redis(redis_server: None) -> Iterator[Redis]:
+    """A connection to the tests' Redis, emptied before each test."""
+    client = Redis(unix_socket_path=str(settings.REDIS_SOCKET))
+    client.flushdb()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def process_env(transactional_db: None) -> dict[str, str]:
+    """The environment in which a process started by a test sees the test's database and Redis."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        url = f"sqlite:///{database['NAME']}"
+    else:
+        url = f"postgres://{database['USER']}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
+    return os.environ | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "amazon_pilot.settings"}
