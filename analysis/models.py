@@ -1,0 +1,372 @@
+"""What it means: comparisons, the reports written about them, and the suggestions for a listing."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.db.models import F, Max, Q, Sum
+from django.urls import reverse
+from django.utils.timezone import now
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from products.models import Product, Tracking
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from .llm import Usage
+
+LEAST_COMPETITORS, MOST_COMPETITORS = 3, 5
+MAX_ATTEMPTS = 3
+# A report that was begun and never ended: its worker is long gone.
+STALE = timedelta(minutes=10)
+KEPT_REPORTS = 10
+
+
+def check_competitors(user: "User | Any", own: Product, competitors: Sequence[Product]) -> None:
+    """Refuse a group that cannot be compared; raises ValidationError that says why and what to do."""
+    if not LEAST_COMPETITORS <= len(set(competitors)) <= MOST_COMPETITORS:
+        raise ValidationError(
+            _("Choose from %(least)s to %(most)s different competitors; you chose %(count)s."),
+            params={"least": LEAST_COMPETITORS, "most": MOST_COMPETITORS, "count": len(set(competitors))},
+        )
+    if own in competitors:
+        raise ValidationError(_("Your own product cannot be its own competitor."))
+    if {product.marketplace for product in competitors} != {own.marketplace}:
+        raise ValidationError(_("All products of a comparison must be on the same marketplace."))
+    wanted = {own.pk, *(product.pk for product in competitors)}
+    if Tracking.objects.filter(user=user, product__in=wanted).count() != len(wanted):
+        raise ValidationError(_("Add a product to your list before you compare it."))
+
+
+class ComparisonQuerySet(models.QuerySet["Comparison"]):
+    @transaction.atomic
+    def start(self, user: "User | Any", own: Product, competitors: Sequence[Product], name: str = "") -> "Comparison":
+        """Store a group of one own product and 3 to 5 competitors; raises ValidationError when it cannot be compared."""
+        check_competitors(user, own, competitors)
+        comparison = self.create(user=user, product=own, name=name)
+        Competitor.objects.bulk_create(
+            Competitor(comparison=comparison, product=product, position=position)
+            for position, product in enumerate(competitors)
+        )
+        return comparison
+
+
+class Comparison(models.Model):
+    """One own product beside 3 to 5 competitors, of one user."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="comparisons", verbose_name=_("user"))
+    product = models.ForeignKey(Product, models.CASCADE, related_name="comparisons", verbose_name=_("own product"))
+    competitors = models.ManyToManyField(
+        Product, through="Competitor", related_name="compared_in", verbose_name=_("competitors")
+    )
+    name = models.CharField(_("name"), max_length=100, blank=True)
+    paused = models.BooleanField(_("paused"), default=False)
+    created_at = models.DateTimeField(_("made at"), auto_now_add=True)
+
+    objects = ComparisonQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("comparison")
+        verbose_name_plural = _("comparisons")
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["user", "-created_at"], name="comparison_of_a_user")]
+
+    def __str__(self) -> str:
+        return self.name or str(self.product)
+
+    def get_absolute_url(self) -> str:
+        return reverse("analysis:comparison", args=[self.pk])
+
+
+class Competitor(models.Model):
+    """One place in a comparison."""
+
+    comparison = models.ForeignKey(Comparison, models.CASCADE, related_name="members")
+    product = models.ForeignKey(Product, models.CASCADE, verbose_name=_("product"))
+    position = models.PositiveSmallIntegerField(_("position"))
+
+    class Meta:
+        verbose_name = _("competitor")
+        verbose_name_plural = _("competitors")
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["comparison", "product"], name="competitor_once_per_comparison"),
+            models.UniqueConstraint(fields=["comparison", "position"], name="competitor_has_its_own_place"),
+            models.CheckConstraint(condition=Q(position__lt=MOST_COMPETITORS), name="competitors_are_at_most_five"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.product)
+
+
+class ReportKind(models.TextChoices):
+    COMPETITORS = "competitors", _("competitor analysis")
+    OPTIMIZATION = "optimization", _("listing suggestions")
+
+
+class State(models.TextChoices):
+    PENDING = "pending", _("waiting")
+    PROCESSING = "processing", _("being written")
+    COMPLETED = "completed", _("completed")
+    FAILED = "failed", _("failed")
+
+
+OPEN = (State.PENDING, State.PROCESSING)
+
+
+class ReportQuerySet(models.QuerySet["Report"]):
+    def open(self) -> "ReportQuerySet":
+        """Keep what has not ended."""
+        return self.filter(state__in=OPEN)
+
+    def due(self) -> "ReportQuerySet":
+        """Keep what still has to be written: waiting for a minute or more, or begun by a worker that is long gone."""
+        waiting = Q(state=State.PENDING, next_at__lte=now() - timedelta(minutes=1))
+        return self.filter(waiting | Q(state=State.PROCESSING, next_at__lte=now() - STALE))
+
+    @transaction.atomic
+    def ask_comparison(self, comparison: Comparison, *, forced: bool = False) -> "Report":
+        """Answer the comparison's open report, or write down a new one; `forced` leaves stored reports aside."""
+        about = {"comparison": comparison, "product": comparison.product, "user": comparison.user}
+        return self._ask(ReportKind.COMPETITORS, about, forced)
+
+    @transaction.atomic
+    def ask_optimization(self, user: "User | Any", product: Product, *, forced: bool = False) -> "Report":
+        """Answer the open report on this user's own product, or write down a new one."""
+        return self._ask(ReportKind.OPTIMIZATION, {"user": user, "product": product, "comparison": None}, forced)
+
+    def _ask(self, kind: ReportKind, about: dict[str, Any], forced: bool) -> "Report":
+        same = self.filter(kind=kind, **about)
+        if running := same.open().first():
+            return running
+        version = (same.aggregate(last=Max("version"))["last"] or 0) + 1
+        return self.create(kind=kind, version=version, forced=forced, **about)
+
+    def twin(self, report: "Report") -> "Report | None":
+        """Answer a completed report of the same user made from the very same facts."""
+        twins = self.filter(cache_key=report.cache_key, user=report.user_id, kind=report.kind, state=State.COMPLETED)
+        return twins.order_by("-completed_at").first()
+
+    def prune(self) -> int:
+        """Keep the last ten reports on each subject; answer how many went."""
+        gone = 0
+        subjects = self.order_by().values("kind", "user", "product", "comparison").annotate(last=Max("version"))
+        for subject in subjects.filter(last__gt=KEPT_REPORTS):
+            last = subject.pop("last")
+            gone += self.filter(**subject, version__lte=last - KEPT_REPORTS).exclude(state__in=OPEN).delete()[1].get(
+                "analysis.Report", 0
+            )
+        return gone
+
+
+class Report(models.Model):
+    """One analysis: the facts it was given, the numbers we computed, and the words of the model."""
+
+    kind = models.CharField(_("kind"), max_length=12, choices=ReportKind)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="reports", verbose_name=_("user"))
+    product = models.ForeignKey(Product, models.CASCADE, related_name="reports", verbose_name=_("product"))
+    comparison = models.ForeignKey(
+        Comparison, models.CASCADE, null=True, blank=True, related_name="reports", verbose_name=_("comparison")
+    )
+    version = models.PositiveIntegerField(_("version"))
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
+    forced = models.BooleanField(_("asked anew"), default=False)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    next_at = models.DateTimeField(_("next attempt at"), default=now)
+    facts = models.JSONField(_("facts sent"), default=dict, blank=True)
+    numbers = models.JSONField(_("numbers"), default=dict, blank=True)
+    content = models.JSONField(_("text"), default=dict, blank=True)
+    cache_key = models.CharField(max_length=64, blank=True, editable=False)
+    model = models.CharField(_("model"), max_length=100, blank=True)
+    prompt_version = models.CharField(_("prompt version"), max_length=20, blank=True)
+    dropped = models.PositiveSmallIntegerField(_("statements dropped"), default=0)
+    error = models.CharField(_("error"), max_length=500, blank=True)
+    created_at = models.DateTimeField(_("asked at"), auto_now_add=True)
+    completed_at = models.DateTimeField(_("completed at"), null=True, blank=True)
+
+    objects = ReportQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("report")
+        verbose_name_plural = _("reports")
+        ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind="competitors", comparison__isnull=False) | Q(kind="optimization", comparison__isnull=True),
+                name="report_of_competitors_has_a_comparison",
+            ),
+            models.UniqueConstraint(
+                fields=["comparison"], condition=Q(state__in=OPEN, kind="competitors"), name="report_open_once_per_comparison"
+            ),
+            models.UniqueConstraint(
+                fields=["user", "product"],
+                condition=Q(state__in=OPEN, kind="optimization"),
+                name="report_open_once_per_product",
+            ),
+            models.UniqueConstraint(fields=["comparison", "version"], name="report_version_of_comparison"),
+            models.CheckConstraint(condition=~Q(state="completed") | ~Q(content={}), name="report_completed_has_content"),
+        ]
+        indexes = [
+            models.Index(fields=["state", "next_at"], name="report_due"),
+            models.Index(fields=["user", "kind", "-created_at"], name="report_of_a_user"),
+            models.Index(fields=["cache_key"], name="report_twin"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.comparison or self.product} (v{self.version})"
+
+    def get_absolute_url(self) -> str:
+        if self.comparison_id:
+            return reverse("analysis:comparison", args=[self.comparison_id])
+        return reverse("analysis:suggestions", args=[self.product.marketplace, self.product.asin])
+
+    @property
+    def headline(self) -> str:
+        """One line for a notification."""
+        return _now("%(kind)s ready: %(name)s") % {
+            "kind": self.get_kind_display(),
+            "name": str(self.comparison or self.product)[:120],
+        }
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+    def claim(self) -> bool:
+        """Begin to write and commit; False means that another job was first, or that it has ended."""
+        with transaction.atomic(durable=True):
+            free = Report.objects.filter(pk=self.pk).filter(
+                Q(state=State.PENDING) | Q(state=State.PROCESSING, next_at__lte=now() - STALE)
+            )
+            if not free.update(state=State.PROCESSING, next_at=now(), attempts=F("attempts") + 1):
+                return False
+        self.refresh_from_db()
+        return True
+
+    @transaction.atomic
+    def complete(self, content: dict[str, Any], suggestions: "Iterable[Suggestion]" = (), *, dropped: int = 0) -> None:
+        """Store the text and its suggestions and end the report, all in one transaction."""
+        self.content, self.dropped = content, dropped
+        self.state, self.completed_at, self.error = State.COMPLETED, now(), ""
+        self.save()
+        rows = list(suggestions)
+        for row in rows:
+            row.report = self
+        Suggestion.objects.bulk_create(rows)
+
+    def mark_failed(self, reason: object) -> None:
+        """End it without text; the numbers stay readable."""
+        self.state, self.error = State.FAILED, str(reason)[:500]
+        self.save()
+
+    def put_back(self, reason: object) -> bool:
+        """Wait for another attempt; False when there have been enough and it failed for good."""
+        if self.attempts >= MAX_ATTEMPTS:
+            self.mark_failed(reason)
+            return False
+        self.state, self.next_at, self.error = State.PENDING, now(), str(reason)[:500]
+        self.save()
+        return True
+
+
+class SuggestionState(models.TextChoices):
+    OPEN = "open", _("open")
+    APPLIED = "applied", _("applied")
+    DISMISSED = "dismissed", _("dismissed")
+
+
+class Suggestion(models.Model):
+    """One thing to do to a listing, with its reason and the facts it rests on."""
+
+    report = models.ForeignKey(Report, models.CASCADE, related_name="suggestions", verbose_name=_("report"))
+    category = models.CharField(_("category"), max_length=20)
+    priority = models.CharField(_("priority"), max_length=10)
+    impact_score = models.PositiveSmallIntegerField(_("impact"))
+    title = models.CharField(_("title"), max_length=300)
+    reason = models.TextField(_("reason"))
+    proposed_text = models.TextField(_("proposed text"), blank=True)
+    proposed_price = models.DecimalField(_("proposed price"), max_digits=12, decimal_places=2, null=True, blank=True)
+    currency = models.CharField(_("currency"), max_length=3, blank=True)
+    action_items = models.JSONField(_("steps"), default=list, blank=True)
+    evidence = models.JSONField(_("evidence"), default=list, blank=True)
+    state = models.CharField(_("state"), max_length=10, choices=SuggestionState, default=SuggestionState.OPEN)
+    decided_at = models.DateTimeField(_("decided at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("suggestion")
+        verbose_name_plural = _("suggestions")
+        ordering = ["-impact_score", "pk"]
+        constraints = [
+            models.CheckConstraint(condition=Q(impact_score__lte=100), name="suggestion_impact_is_percent"),
+            models.CheckConstraint(
+                condition=Q(proposed_price__isnull=True) | ~Q(currency=""), name="suggestion_price_has_currency"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def decide(self, state: str) -> None:
+        """Note that the user applied or dismissed it."""
+        self.state, self.decided_at = SuggestionState(state), now()
+        self.save(update_fields=["state", "decided_at"])
+
+
+class ModelCallQuerySet(models.QuerySet["ModelCall"]):
+    def book(self, report: Report, usages: "Iterable[Usage]") -> None:
+        """Write down what was paid, whatever became of the answer."""
+        self.bulk_create(
+            ModelCall(
+                user_id=report.user_id,
+                report=report,
+                purpose=report.kind,
+                model=usage.model,
+                input_tokens=usage.input_tokens,
+                cached_tokens=usage.cached_tokens,
+                output_tokens=usage.output_tokens,
+                reasoning_tokens=usage.reasoning_tokens,
+                cost_usd=usage.cost_usd,
+                request_id=(usage.request_id or "")[:100],
+            )
+            for usage in usages
+        )
+
+    def spent_today_usd(self, user_id: int) -> Decimal:
+        """Answer what this user's calls cost since midnight UTC."""
+        today = now().replace(hour=0, minute=0, second=0, microsecond=0)
+        return self.filter(user=user_id, created_at__gte=today).aggregate(total=Sum("cost_usd"))["total"] or Decimal(0)
+
+
+class ModelCall(models.Model):
+    """One paid answer of the model. An unknown cost is None and not zero."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("user"))
+    report = models.ForeignKey(Report, models.SET_NULL, null=True, related_name="calls", verbose_name=_("report"))
+    purpose = models.CharField(_("purpose"), max_length=20)
+    model = models.CharField(_("model"), max_length=100)
+    input_tokens = models.PositiveIntegerField(_("input tokens"), null=True)
+    cached_tokens = models.PositiveIntegerField(_("cached tokens"), null=True)
+    output_tokens = models.PositiveIntegerField(_("output tokens"), null=True)
+    reasoning_tokens = models.PositiveIntegerField(_("reasoning tokens"), null=True)
+    cost_usd = models.DecimalField(_("cost (USD)"), max_digits=12, decimal_places=8, null=True)
+    request_id = models.CharField(_("request id"), max_length=100, blank=True)
+    created_at = models.DateTimeField(_("at"), auto_now_add=True)
+
+    objects = ModelCallQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("model call")
+        verbose_name_plural = _("model calls")
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["user", "-created_at"], name="model_call_spent_today")]
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.created_at:%Y-%m-%d %H:%M}"
+
+

@@ -1,0 +1,18 @@
+"""Addresses, named after the views."""
+
+from django.urls import path
+
+from . import views
+
+app_name = "analysis"
+ONE = "products/<str:marketplace>/<str:asin>/suggestions/"
+urlpatterns = [
+    path("comparisons/", views.comparisons, name="comparisons"),
+    path("comparisons/new/", views.compare, name="compare"),
+    path("comparisons/<int:pk>/", views.comparison, name="comparison"),
+    path("comparisons/<int:pk>/ask/", views.ask_comparison, name="ask_comparison"),
+    path("comparisons/<int:pk>/remove/", views.remove_comparison, name="remove_comparison"),
+    path(ONE, views.suggestions, name="suggestions"),
+    path(f"{ONE}ask/", views.ask_suggestions, name="ask_suggestions"),
+    path("suggestions/<int:pk>/decide/", views.decide, name="decide"),
+]

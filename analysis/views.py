@@ -1,0 +1,102 @@
+"""The sellers' pages on comparisons and suggestions."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from amazon_pilot.http import AuthenticatedRequest
+from products.models import Product
+
+from .forms import ComparisonForm
+from .models import Comparison, Report, Suggestion, SuggestionState
+from .score import listing_score
+from .tasks import competitor_analysis, optimization_analysis
+
+
+@require_GET
+@login_required
+def comparisons(request: AuthenticatedRequest) -> HttpResponse:
+    """Show this user's comparisons with the state of their last report."""
+    rows = Comparison.objects.filter(user=request.user).select_related("product").prefetch_related("reports", "members")
+    return render(request, "analysis/comparisons.html", {"comparisons": rows})
+
+
+@login_required
+def compare(request: AuthenticatedRequest) -> HttpResponse:
+    """Make a comparison and have its first report written."""
+    form = ComparisonForm(request.POST or None, user=request.user, initial={"product": request.GET.get("product")})
+    if request.method != "POST" or not form.is_valid():
+        return render(request, "analysis/compare.html", {"form": form}, status=422 if form.is_bound else 200)
+    data = form.cleaned_data
+    comparison = Comparison.objects.start(request.user, data["product"], list(data["competitors"]), data["name"])
+    competitor_analysis.enqueue(Report.objects.ask_comparison(comparison).pk)
+    messages.success(request, _("The comparison is being written."))
+    return redirect(comparison)
+
+
+@require_GET
+@login_required
+def comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
+    """Show a comparison: our numbers, the model's words, the facts both rest on."""
+    row = get_object_or_404(Comparison.objects.select_related("product"), pk=pk, user=request.user)
+    reports = list(row.reports.all()[:10])
+    chosen = next((report for report in reports if str(report.version) == request.GET.get("version")), None)
+    report = chosen or (reports[0] if reports else None)
+    context = {"comparison": row, "report": report, "reports": reports, "product": row.product}
+    template = "analysis/_report.html" if request.htmx else "analysis/comparison.html"
+    return render(request, template, context)
+
+
+@require_POST
+@login_required
+def ask_comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
+    """Have a new report written on a comparison, leaving stored ones aside."""
+    row = get_object_or_404(Comparison, pk=pk, user=request.user)
+    competitor_analysis.enqueue(Report.objects.ask_comparison(row, forced=True).pk)
+    messages.success(request, _("A new report is being written."))
+    return redirect(row)
+
+
+@require_POST
+@login_required
+def remove_comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
+    """Delete a comparison with its reports."""
+    get_object_or_404(Comparison, pk=pk, user=request.user).delete()
+    messages.success(request, _("The comparison was deleted."))
+    return redirect("analysis:comparisons")
+
+
+@require_GET
+@login_required
+def suggestions(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
+    """Show the listing score of one product and what would raise it."""
+    product = get_object_or_404(Product.objects.tracked_by(request.user), marketplace=marketplace, asin=asin)
+    reports = Report.objects.filter(user=request.user, product=product, kind="optimization")
+    report = reports.prefetch_related("suggestions").first()
+    context = {"product": product, "report": report, "score": listing_score(product)}
+    template = "analysis/_suggestions.html" if request.htmx else "analysis/suggestions.html"
+    return render(request, template, context)
+
+
+@require_POST
+@login_required
+def ask_suggestions(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
+    """Have suggestions written for one product."""
+    product = get_object_or_404(Product.objects.tracked_by(request.user), marketplace=marketplace, asin=asin)
+    optimization_analysis.enqueue(Report.objects.ask_optimization(request.user, product, forced=True).pk)
+    messages.success(request, _("Suggestions are being written."))
+    return redirect("analysis:suggestions", marketplace, asin)
+
+
+@require_POST
+@login_required
+def decide(request: AuthenticatedRequest, pk: int) -> HttpResponse:
+    """Note that a suggestion was applied or dismissed."""
+    row = get_object_or_404(Suggestion.objects.select_related("report__product"), pk=pk, report__user=request.user)
+    state = request.POST.get("state", "")
+    if state in SuggestionState.values:
+        row.decide(state)
+    return redirect(row.report)

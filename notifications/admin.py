@@ -1,0 +1,40 @@
+"""Columns, filters, and actions that call one verb."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+from amazon_pilot.jobs.models import AuditEntry
+from products.admin import ReadOnlyAdmin
+
+from .models import Channel, Notification
+from .tasks import send_notification
+
+
+@admin.register(Channel)
+class ChannelAdmin(admin.ModelAdmin[Channel]):
+    list_display = ("user", "kind", "address", "least_severity", "paused", "disabled_reason", "created_at")
+    list_filter = ("kind", "paused")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "address")
+    autocomplete_fields = ("user",)
+
+
+@admin.register(Notification)
+class NotificationAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "subject", "channel", "state", "attempts", "sent_at", "error")
+    list_filter = ("state", "channel__kind")
+    list_select_related = ("channel",)
+    search_fields = ("subject", "key", "channel__address")
+    date_hierarchy = "created_at"
+    actions = ("send_again",)
+
+    @admin.action(description=_("Send the selected failed notifications again"), permissions=["view"])
+    def send_again(self, request: HttpRequest, rows: QuerySet[Notification]) -> None:
+        """Put failed ones back and enqueue them."""
+        ids = list(rows.filter(state="failed").values_list("pk", flat=True))
+        Notification.objects.filter(pk__in=ids).update(state="pending", attempts=0, next_at=now())
+        send_notification.enqueue_many([(pk,) for pk in ids])
+        AuditEntry.objects.record(request.user, "send again", "notifications", count=len(ids))

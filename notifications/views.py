@@ -1,0 +1,75 @@
+"""The sellers' pages on notifications and the ways to reach them."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from amazon_pilot.http import AuthenticatedRequest
+
+from .forms import ChannelForm
+from .models import Channel, ChannelKind, Notification
+
+
+@require_GET
+@login_required
+def list_(request: AuthenticatedRequest) -> HttpResponse:
+    """Show what this user was told, newest first."""
+    rows = Notification.objects.of(request.user).select_related("change__tracking__product", "report")
+    if request.GET.get("unread"):
+        rows = rows.unread()
+    page = Paginator(rows, 50).get_page(request.GET.get("page"))
+    return render(request, "notifications/list.html", {"page": page, "only_unread": "unread" in request.GET})
+
+
+@require_POST
+@login_required
+def read(request: AuthenticatedRequest, pk: int) -> HttpResponse:
+    """Acknowledge one notification."""
+    get_object_or_404(Notification.objects.of(request.user), pk=pk)
+    Notification.objects.filter(pk=pk).update(read_at=now())
+    return redirect("notifications:list")
+
+
+@require_POST
+@login_required
+def read_all(request: AuthenticatedRequest) -> HttpResponse:
+    """Acknowledge everything that was told until now."""
+    Notification.objects.filter(pk__in=Notification.objects.of(request.user).unread().values("pk")).update(read_at=now())
+    return redirect("notifications:list")
+
+
+@login_required
+def channels(request: AuthenticatedRequest) -> HttpResponse:
+    """Show and add ways to reach this user."""
+    form = ChannelForm(request.POST or None, instance=Channel(user=request.user))
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, _("The channel was added."))
+        return redirect("notifications:channels")
+    rows = Channel.objects.filter(user=request.user).exclude(kind=ChannelKind.APP)
+    context = {"form": form, "channels": rows}
+    return render(request, "notifications/channels.html", context, status=422 if form.is_bound else 200)
+
+
+@require_POST
+@login_required
+def pause_channel(request: AuthenticatedRequest, pk: int) -> HttpResponse:
+    """Pause a channel, or use it again, which also forgives its refusals."""
+    channel = get_object_or_404(Channel, pk=pk, user=request.user)
+    silent = channel.paused or channel.disabled_reason
+    Channel.objects.filter(pk=pk).update(paused=not silent, disabled_reason="", failures=0)
+    return redirect("notifications:channels")
+
+
+@require_POST
+@login_required
+def remove_channel(request: AuthenticatedRequest, pk: int) -> HttpResponse:
+    """Delete a channel."""
+    get_object_or_404(Channel, pk=pk, user=request.user).delete()
+    messages.success(request, _("The channel was deleted."))
+    return redirect("notifications:channels")

@@ -1,0 +1,125 @@
+"""Columns, filters, and actions that call one verb."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from amazon_pilot.jobs.models import AuditEntry
+
+from .models import Change, Product, RunTarget, ScrapeRun, Snapshot, SnapshotRank, Tracking
+from .tasks import batch_update_products, collect_scrape_run
+
+
+class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+    """Rows that only the machine writes: they can be read, and deleted by retention alone."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Product)
+class ProductAdmin(admin.ModelAdmin[Product]):
+    list_display = ("asin", "marketplace", "title", "price", "bsr", "rating", "availability", "checked_at", "monitored")
+    list_filter = ("marketplace", "monitored", "availability", "last_outcome")
+    search_fields = ("asin", "title", "brand")
+    date_hierarchy = "created_at"
+    actions = ("update_now", "monitor", "leave_alone")
+    readonly_fields = ("checked_at", "failures", "retry_at", "last_outcome", "created_at")
+
+    @admin.action(description=_("Look at the selected products now"), permissions=["change"])
+    def update_now(self, request: HttpRequest, products: QuerySet[Product]) -> None:
+        """Enqueue batches for the selected products."""
+        batches = list(Product.objects.filter(pk__in=products.values("pk")).batches(100))
+        batch_update_products.enqueue_many([(ids,) for ids in batches])
+        count = sum(len(ids) for ids in batches)
+        AuditEntry.objects.record(request.user, "update", "products", count=count)
+        message = ngettext("%d product will be looked at.", "%d products will be looked at.", count) % count
+        self.message_user(request, message, messages.SUCCESS)
+
+    @admin.action(description=_("Monitor the selected products"), permissions=["change"])
+    def monitor(self, request: HttpRequest, products: QuerySet[Product]) -> None:
+        """Fetch them again, and forget their failures."""
+        count = products.update(monitored=True, failures=0, retry_at=None)
+        AuditEntry.objects.record(request.user, "monitor", "products", count=count)
+
+    @admin.action(description=_("Leave the selected products alone"), permissions=["change"])
+    def leave_alone(self, request: HttpRequest, products: QuerySet[Product]) -> None:
+        """Fetch them no more, for anyone."""
+        AuditEntry.objects.record(request.user, "leave alone", "products", count=products.update(monitored=False))
+
+
+@admin.register(Tracking)
+class TrackingAdmin(admin.ModelAdmin[Tracking]):
+    list_display = ("product", "user", "role", "frequency", "alias", "paused", "created_at")
+    list_filter = ("role", "frequency", "paused")
+    list_select_related = ("product", "user")
+    search_fields = ("alias", "product__asin", "product__title", "user__username")
+    autocomplete_fields = ("product", "user")
+
+
+class RunTargetInline(admin.TabularInline[RunTarget, ScrapeRun]):
+    model = RunTarget
+    fields = readonly_fields = ("asin", "product", "outcome")
+    can_delete = False
+    extra = 0
+    max_num = 0
+
+
+@admin.register(ScrapeRun)
+class ScrapeRunAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "marketplace", "asins", "state", "attempts", "started_at", "finished_at", "cost_usd", "error")
+    list_filter = ("state", "marketplace", "stops_planning", "changes_held")
+    search_fields = ("apify_id", "ref", "error")
+    date_hierarchy = "created_at"
+    inlines = (RunTargetInline,)
+    actions = ("collect", "resume_planning")
+
+    @admin.action(description=_("Ask Apify about the selected runs now"), permissions=["view"])
+    def collect(self, request: HttpRequest, runs: QuerySet[ScrapeRun]) -> None:
+        """Enqueue a question for each started run."""
+        ids = list(runs.filter(state="started").values_list("pk", flat=True))
+        collect_scrape_run.enqueue_many([(pk,) for pk in ids])
+        AuditEntry.objects.record(request.user, "collect", "scrape runs", count=len(ids))
+
+    @admin.action(description=_("Resume planning after Apify refused"), permissions=["view"])
+    def resume_planning(self, request: HttpRequest, runs: QuerySet[ScrapeRun]) -> None:
+        """Plan again once the token or the account was mended."""
+        count = runs.filter(stops_planning=True).update(stops_planning=False)
+        AuditEntry.objects.record(request.user, "resume planning", "scrape runs", count=count)
+
+
+class SnapshotRankInline(admin.TabularInline[SnapshotRank, Snapshot]):
+    model = SnapshotRank
+    fields = readonly_fields = ("position", "category", "rank")
+    can_delete = False
+    extra = 0
+    max_num = 0
+
+
+@admin.register(Snapshot)
+class SnapshotAdmin(ReadOnlyAdmin):
+    list_display = ("product", "taken_at", "price", "currency", "rating", "review_count", "availability", "seller")
+    list_filter = ("availability", "currency")
+    list_select_related = ("product",)
+    search_fields = ("product__asin",)
+    date_hierarchy = "taken_at"
+    inlines = (SnapshotRankInline,)
+
+
+@admin.register(Change)
+class ChangeAdmin(ReadOnlyAdmin):
+    list_display = ("seen_at", "tracking", "kind", "before", "after", "percent", "severity")
+    list_filter = ("kind", "severity", "direction")
+    list_select_related = ("tracking__product", "tracking__user")
+    search_fields = ("tracking__product__asin", "tracking__alias")
+    date_hierarchy = "seen_at"

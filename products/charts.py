@@ -1,0 +1,76 @@
+"""The history of a product as columns for drawing: steps, gaps where nothing was seen, and not too many points."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.utils.timezone import now
+
+from .models import Change, Product, SnapshotRank
+
+RANGES = {
+    "day": timedelta(days=1),
+    "week": timedelta(days=7),
+    "month": timedelta(days=30),
+    "quarter": timedelta(days=91),
+    "year": timedelta(days=365),
+    "all": timedelta(days=36500),
+}
+MOST_POINTS = 1500
+
+
+def thin(rows: list[dict[str, Any]], most: int = MOST_POINTS) -> list[dict[str, Any]]:
+    """Keep at most `most` rows, and of each bucket the first, the last and those with the least and greatest price."""
+    if len(rows) <= most:
+        return rows
+    size = -(-len(rows) * 4 // most)
+    kept: dict[datetime, dict[str, Any]] = {}
+    for start in range(0, len(rows), size):
+        bucket = rows[start : start + size]
+        priced = sorted((row for row in bucket if row["price"] is not None), key=lambda row: row["price"])
+        for row in (bucket[0], bucket[-1], *priced[:1], *priced[-1:]):
+            kept[row["taken_at"]] = row
+    return [kept[at] for at in sorted(kept)]
+
+
+def history(product: Product, span: str, user_id: int) -> dict[str, Any]:
+    """Answer the columns for one range of `RANGES`: times in epoch seconds, and None where a value was not seen.
+
+    The last values run on to now, as sellers know it. Three queries, whatever the number of snapshots.
+    """
+    start = now() - RANGES[span]
+    rows = thin(
+        list(
+            product.snapshots.filter(taken_at__gte=start)
+            .order_by("taken_at")
+            .values("id", "taken_at", "price", "list_price", "rating", "review_count", "availability")
+        )
+    )
+    ranks = dict(
+        SnapshotRank.objects.filter(
+            snapshot__product=product, snapshot__taken_at__gte=start, category=product.bsr_category
+        ).values_list("snapshot_id", "rank")
+    )
+    if rows:
+        rows.append(rows[-1] | {"taken_at": now()})
+    changes = Change.objects.filter(tracking__user=user_id, tracking__product=product, seen_at__gte=start)
+    return {
+        "currency": product.currency,
+        "category": product.bsr_category,
+        "at": [int(row["taken_at"].timestamp()) for row in rows],
+        "price": [_number(row["price"]) for row in rows],
+        "list_price": [_number(row["list_price"]) for row in rows],
+        "bsr": [ranks.get(row["id"]) for row in rows],
+        "rating": [_number(row["rating"]) for row in rows],
+        "reviews": [row["review_count"] for row in rows],
+        "unavailable": [row["availability"] in ("unavailable", "no_offer") for row in rows],
+        "changes": [
+            {"at": int(change.seen_at.timestamp()), "kind": change.kind, "label": change.get_kind_display()}
+            for change in changes[:200]
+        ],
+    }
+
+
+def _number(value: Decimal | None) -> float | None:
+    """A pixel's height needs no cents: only drawing reads this, never a comparison or a sum."""
+    return None if value is None else float(value)

@@ -1,0 +1,125 @@
+"""One user's interest in a product: private, with the thresholds that decide what this user hears of."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from .product import Product
+
+
+class Frequency(models.TextChoices):
+    """How often a product is looked at. The values sort by frequency, so the least of several is the most frequent."""
+
+    HOURLY = "1_hourly", _("hourly")
+    SIX_HOURLY = "2_six_hourly", _("every six hours")
+    DAILY = "3_daily", _("daily")
+    WEEKLY = "4_weekly", _("weekly")
+
+    @property
+    def interval(self) -> timedelta:
+        """The time between two looks."""
+        return {"1": timedelta(hours=1), "2": timedelta(hours=6), "3": timedelta(days=1), "4": timedelta(days=7)}[self[0]]
+
+
+class Role(models.TextChoices):
+    OWN = "own", _("own product")
+    COMPETITOR = "competitor", _("competitor")
+
+
+class Unit(models.TextChoices):
+    PERCENT = "percent", _("percent")
+    POSITIONS = "positions", _("positions")
+
+
+class TrackingQuerySet(models.QuerySet["Tracking"]):
+    def watch(self, user: "User | Any", products: "Sequence[Product]", role: str, frequency: str) -> int:
+        """Have `user` watch `products`; answer how many are new. What he watches already stays as he set it."""
+        known = set(self.filter(user=user, product__in=products).values_list("product", flat=True))
+        rows = [
+            Tracking(user=user, product=product, role=role, frequency=frequency)
+            for product in products
+            if product.pk not in known
+        ]
+        self.bulk_create(rows, ignore_conflicts=True)
+        return len(rows)
+
+    def matching(self, words: str) -> "TrackingQuerySet":
+        """Keep what has these words in its ASIN, title, brand or alias."""
+        found = Q(alias__icontains=words) | Q(product__title__icontains=words) | Q(product__brand__icontains=words)
+        return self.filter(found | Q(product__asin__iexact=words))
+
+
+class Tracking(models.Model):
+    """One user's interest in one product. Nobody else sees it."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="trackings", verbose_name=_("user"))
+    product = models.ForeignKey("products.Product", models.CASCADE, related_name="trackings", verbose_name=_("product"))
+    role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.OWN)
+    frequency = models.CharField(_("looked at"), max_length=12, choices=Frequency, default=Frequency.DAILY)
+    alias = models.CharField(_("your name for it"), max_length=100, blank=True)
+    paused = models.BooleanField(_("paused"), default=False)
+    price_threshold = models.DecimalField(
+        _("tell me when the price moves by more than (%)"),
+        max_digits=5,
+        decimal_places=2,
+        default=Decimal("10"),
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+    )
+    bsr_threshold = models.PositiveIntegerField(
+        _("tell me when the rank moves by more than"), default=30, validators=[MinValueValidator(1)]
+    )
+    bsr_unit = models.CharField(_("rank threshold in"), max_length=10, choices=Unit, default=Unit.PERCENT)
+    rating_threshold = models.DecimalField(
+        _("tell me when the rating moves by at least (stars)"),
+        max_digits=2,
+        decimal_places=1,
+        default=Decimal("0.2"),
+        validators=[MinValueValidator(Decimal("0.1")), MaxValueValidator(4)],
+    )
+    review_threshold = models.DecimalField(
+        _("tell me when the review count moves by more than (%)"),
+        max_digits=6,
+        decimal_places=2,
+        default=Decimal("10"),
+        validators=[MinValueValidator(0)],
+    )
+    tell_buybox = models.BooleanField(_("tell me when the buy box changes hands"), default=True)
+    tell_availability = models.BooleanField(_("tell me when availability changes"), default=True)
+    tell_listing = models.BooleanField(_("tell me when title, bullets or images change"), default=False)
+    rearm_minutes = models.PositiveIntegerField(
+        _("stay silent on the same matter for (minutes)"),
+        default=0,
+        help_text=_("0: every change that crosses its threshold is told."),
+    )
+    created_at = models.DateTimeField(_("added at"), auto_now_add=True)
+
+    objects = TrackingQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("tracking")
+        verbose_name_plural = _("trackings")
+        constraints = [
+            models.UniqueConstraint(fields=["user", "product"], name="tracking_once_per_user"),
+            models.CheckConstraint(
+                condition=Q(price_threshold__gte=0, price_threshold__lte=100), name="tracking_price_threshold_is_percent"
+            ),
+        ]
+        indexes = [models.Index(fields=["product", "paused", "frequency"], name="tracking_decides_frequency")]
+
+    def __str__(self) -> str:
+        return self.alias or str(self.product)
+
+    @property
+    def patience(self) -> timedelta:
+        """How old the value before may be for a comparison: three intervals, since an older one tells of another time."""
+        return Frequency(self.frequency).interval * 3

@@ -1,0 +1,59 @@
+"""How pages write facts."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime, now
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
+
+from products import words
+from products.models import Change
+
+register = template.Library()
+
+
+@register.filter
+def money(amount: Decimal | str | None, currency: str) -> str:
+    """Write an amount with its currency; a dash when it was not seen."""
+    return words.money(None if amount in (None, "") else Decimal(str(amount)), currency)
+
+
+@register.filter
+def percent(value: Decimal | None) -> str:
+    """Write a signed percentage."""
+    return words.percent(value)
+
+
+@register.filter
+def value_before(change: Change) -> str:
+    """Write the value before a change."""
+    return words.values(change)[0]
+
+
+@register.filter
+def value_after(change: Change) -> str:
+    """Write the value after a change."""
+    return words.values(change)[1]
+
+
+@register.filter
+def ago(at: datetime | None) -> SafeString | str:
+    """Write how long ago something was, with the exact time on hover and for machines; "never" without a time."""
+    if at is None:
+        return _("never")
+    exact = localtime(at)
+    words_ = _("%s ago") % timesince(at) if at <= now() else _("in %s") % timesince(now(), at)
+    if abs((now() - at).total_seconds()) < 60:
+        words_ = _("just now")
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact.strftime("%Y-%m-%d %H:%M %Z"), words_)
+
+
+@register.filter
+def word(value: str, choices: Any = None) -> str:
+    """Write a stored word without its sort key and underscores."""
+    return value.split("_", 1)[-1].replace("_", " ") if value[:1].isdigit() else value.replace("_", " ")

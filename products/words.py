@@ -1,0 +1,54 @@
+"""How facts are said to people: amounts of money, ranks, and a change in one sentence."""
+
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING
+
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+
+from .amazon import EXPONENTS
+
+if TYPE_CHECKING:
+    from .models import Change
+
+SYMBOLS = {"USD": "$", "GBP": "£", "EUR": "€", "JPY": "¥", "CAD": "CA$"}
+
+
+def money(amount: Decimal | None, currency: str) -> str:
+    """Write an amount with its currency's sign and decimals; a price that was not seen is a dash, never zero."""
+    if amount is None:
+        return "–"
+    rounded = amount.quantize(Decimal(1).scaleb(-EXPONENTS[currency]), ROUND_HALF_UP)
+    return f"{SYMBOLS[currency]}{number_format(rounded, EXPONENTS[currency], force_grouping=True)}"
+
+
+def percent(value: Decimal | None) -> str:
+    """Write a signed percentage with one decimal, or nothing."""
+    return "" if value is None else f"{value:+.1f} %"
+
+
+def values(change: "Change") -> tuple[str, str]:
+    """Answer the value before and after as a person would write them."""
+    currency = change.tracking.product.currency
+    if change.kind == "price_change":
+        return money(Decimal(change.before), currency), money(Decimal(change.after), currency)
+    if change.kind == "bsr_change":
+        return f"#{int(change.before):,}", f"#{int(change.after):,}"
+    if change.kind == "availability_change":
+        return change.before.replace("_", " "), change.after.replace("_", " ")
+    if change.kind == "listing_change":
+        return _("earlier text"), _("new text")
+    return change.before or "–", change.after or "–"
+
+
+def sentence(change: "Change") -> str:
+    """Say a change in one line, with the user's own name for the product."""
+    before, after = values(change)
+    words = {
+        "name": str(change.tracking)[:80],
+        "what": change.get_kind_display(),
+        "before": before,
+        "after": after,
+        "percent": f" ({percent(change.percent)})" if change.percent is not None else "",
+    }
+    return _("%(name)s: %(what)s %(before)s → %(after)s%(percent)s") % words
