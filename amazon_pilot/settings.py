@@ -120,6 +120,7 @@ INSTALLED_APPS = [
     "notifications",
     "django_rq",
     "django_htmx",
+    "django_prometheus",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -130,6 +131,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -140,6 +142,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 ROOT_URLCONF = "amazon_pilot.urls"
 WSGI_APPLICATION = "amazon_pilot.wsgi.application"
@@ -206,6 +209,7 @@ if TIME_ZONE not in zoneinfo.available_timezones():
 
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 
@@ -275,11 +279,7 @@ OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
 OPENAI_BASE_URL = address(
     "OPENAI_BASE_URL", "https://api.openai.com/v1" if OPENAI_API_KEY else f"{SITE_URL}/sandbox/openai/v1"
 )
-SANDBOX_SERVES = [
-    name
-    for name, url in (("Apify", APIFY_API_URL), ("OpenAI", OPENAI_BASE_URL))
-    if url.startswith(f"{SITE_URL}/sandbox/")
-]
+SANDBOX_SERVES = [name for name, url in (("Apify", APIFY_API_URL), ("OpenAI", OPENAI_BASE_URL)) if "/sandbox/" in url]
 for variable, token, url in (
     ("APIFY_TOKEN", APIFY_TOKEN, APIFY_API_URL),
     ("OPENAI_API_KEY", OPENAI_API_KEY, OPENAI_BASE_URL),

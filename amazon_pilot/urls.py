@@ -4,12 +4,15 @@ from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
 
+from .metrics import metrics
+
 urlpatterns = [
     path("", include("products.urls")),
     path("", include("analysis.urls")),
     path("", include("notifications.urls")),
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("metrics", metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("sandbox/", include("amazon_pilot.sandbox.urls")),
 ]

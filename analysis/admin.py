@@ -12,14 +12,14 @@ from .models import Comparison, Competitor, ModelCall, Report, Suggestion
 from .tasks import competitor_analysis
 
 
-class CompetitorInline(admin.TabularInline[Competitor, Comparison]):
+class CompetitorInline(admin.TabularInline):
     model = Competitor
     autocomplete_fields = ("product",)
     min_num, max_num, extra = 3, 5, 0
 
 
 @admin.register(Comparison)
-class ComparisonAdmin(admin.ModelAdmin[Comparison]):
+class ComparisonAdmin(admin.ModelAdmin):
     list_display = ("__str__", "user", "product", "paused", "created_at")
     list_filter = ("paused",)
     list_select_related = ("user", "product")
@@ -31,12 +31,14 @@ class ComparisonAdmin(admin.ModelAdmin[Comparison]):
     @admin.action(description=_("Write new reports on the selected comparisons"), permissions=["change"])
     def analyse(self, request: HttpRequest, comparisons: QuerySet[Comparison]) -> None:
         """Ask for a report on each."""
-        reports = [Report.objects.ask_comparison(row, forced=True) for row in comparisons.select_related("product", "user")]
+        reports = [
+            Report.objects.ask_comparison(row, forced=True) for row in comparisons.select_related("product", "user")
+        ]
         competitor_analysis.enqueue_many([(report.pk,) for report in reports])
         AuditEntry.objects.record(request.user, "analyse", "comparisons", count=len(reports))
 
 
-class SuggestionInline(admin.TabularInline[Suggestion, Report]):
+class SuggestionInline(admin.TabularInline):
     model = Suggestion
     fields = readonly_fields = ("category", "priority", "impact_score", "title", "state")
     can_delete = False
@@ -56,7 +58,16 @@ class ReportAdmin(ReadOnlyAdmin):
 
 @admin.register(ModelCall)
 class ModelCallAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "purpose", "model", "user", "input_tokens", "cached_tokens", "output_tokens", "cost_usd")
+    list_display = (
+        "created_at",
+        "purpose",
+        "model",
+        "user",
+        "input_tokens",
+        "cached_tokens",
+        "output_tokens",
+        "cost_usd",
+    )
     list_filter = ("purpose", "model")
     list_select_related = ("user",)
     search_fields = ("request_id",)

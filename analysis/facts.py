@@ -179,7 +179,7 @@ def _bsr(own: Product, competitors: Sequence[Product]) -> dict[str, Any]:
         "category": own.bsr_category,
         "best": min(ranks),
         "worst": max(ranks),
-        "average": text(round(average)),
+        "average": str(round(average)),
         "position": position,
     }
 

@@ -47,7 +47,7 @@ def check_competitors(user: "User | Any", own: Product, competitors: Sequence[Pr
 class ComparisonQuerySet(models.QuerySet["Comparison"]):
     @transaction.atomic
     def start(self, user: "User | Any", own: Product, competitors: Sequence[Product], name: str = "") -> "Comparison":
-        """Store a group of one own product and 3 to 5 competitors; raises ValidationError when it cannot be compared."""
+        """Store one own product and 3 to 5 competitors; raises ValidationError when they cannot be compared."""
         check_competitors(user, own, competitors)
         comparison = self.create(user=user, product=own, name=name)
         Competitor.objects.bulk_create(
@@ -60,7 +60,9 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
 class Comparison(models.Model):
     """One own product beside 3 to 5 competitors, of one user."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="comparisons", verbose_name=_("user"))
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="comparisons", verbose_name=_("user")
+    )
     product = models.ForeignKey(Product, models.CASCADE, related_name="comparisons", verbose_name=_("own product"))
     competitors = models.ManyToManyField(
         Product, through="Competitor", related_name="compared_in", verbose_name=_("competitors")
@@ -159,8 +161,11 @@ class ReportQuerySet(models.QuerySet["Report"]):
         subjects = self.order_by().values("kind", "user", "product", "comparison").annotate(last=Max("version"))
         for subject in subjects.filter(last__gt=KEPT_REPORTS):
             last = subject.pop("last")
-            gone += self.filter(**subject, version__lte=last - KEPT_REPORTS).exclude(state__in=OPEN).delete()[1].get(
-                "analysis.Report", 0
+            gone += (
+                self.filter(**subject, version__lte=last - KEPT_REPORTS)
+                .exclude(state__in=OPEN)
+                .delete()[1]
+                .get("analysis.Report", 0)
             )
         return gone
 
@@ -198,11 +203,14 @@ class Report(models.Model):
         ordering = ["-created_at", "-pk"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind="competitors", comparison__isnull=False) | Q(kind="optimization", comparison__isnull=True),
+                condition=Q(kind="competitors", comparison__isnull=False)
+                | Q(kind="optimization", comparison__isnull=True),
                 name="report_of_competitors_has_a_comparison",
             ),
             models.UniqueConstraint(
-                fields=["comparison"], condition=Q(state__in=OPEN, kind="competitors"), name="report_open_once_per_comparison"
+                fields=["comparison"],
+                condition=Q(state__in=OPEN, kind="competitors"),
+                name="report_open_once_per_comparison",
             ),
             models.UniqueConstraint(
                 fields=["user", "product"],
@@ -210,7 +218,9 @@ class Report(models.Model):
                 name="report_open_once_per_product",
             ),
             models.UniqueConstraint(fields=["comparison", "version"], name="report_version_of_comparison"),
-            models.CheckConstraint(condition=~Q(state="completed") | ~Q(content={}), name="report_completed_has_content"),
+            models.CheckConstraint(
+                condition=~Q(state="completed") | ~Q(content={}), name="report_completed_has_content"
+            ),
         ]
         indexes = [
             models.Index(fields=["state", "next_at"], name="report_due"),
@@ -321,7 +331,7 @@ class Suggestion(models.Model):
 class ModelCallQuerySet(models.QuerySet["ModelCall"]):
     def book(self, report: Report, usages: "Iterable[Usage]") -> None:
         """Write down what was paid, whatever became of the answer."""
-        self.bulk_create(
+        ModelCall.objects.bulk_create(
             ModelCall(
                 user_id=report.user_id,
                 report=report,
@@ -346,7 +356,9 @@ class ModelCallQuerySet(models.QuerySet["ModelCall"]):
 class ModelCall(models.Model):
     """One paid answer of the model. An unknown cost is None and not zero."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("user"))
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("user")
+    )
     report = models.ForeignKey(Report, models.SET_NULL, null=True, related_name="calls", verbose_name=_("report"))
     purpose = models.CharField(_("purpose"), max_length=20)
     model = models.CharField(_("model"), max_length=100)
@@ -368,5 +380,3 @@ class ModelCall(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} {self.created_at:%Y-%m-%d %H:%M}"
-
-

@@ -10,7 +10,25 @@ from products.models import Product
 # Amazon's title rules (Seller Central, "Product title requirements").
 FORBIDDEN_IN_TITLE = set("!$?_{}^¬¦")
 FREE_TO_REPEAT = {
-    *("a", "an", "the", "and", "or", "but", "for", "nor", "with", "without", "in", "on", "at", "of", "to", "by", "from"),
+    *(
+        "a",
+        "an",
+        "the",
+        "and",
+        "or",
+        "but",
+        "for",
+        "nor",
+        "with",
+        "without",
+        "in",
+        "on",
+        "at",
+        "of",
+        "to",
+        "by",
+        "from",
+    ),
     *("over", "under", "into", "per", "up", "off", "as", "der", "die", "das", "und", "mit", "für", "von", "zu"),
 }
 PROMOTIONAL = ("best seller", "bestseller", "free shipping", "hot item", "100% guaranteed", "on sale", "discount", "#1")

@@ -15,7 +15,7 @@ from products.models import Role, Tracking
 
 from . import llm
 from .facts import NotEnoughData, Sheet, cache_key, comparison_sheet, optimization_sheet
-from .models import Comparison, ModelCall, Report, Suggestion
+from .models import Comparison, Competitor, ModelCall, Report, Suggestion
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +26,12 @@ RETRY = Backoff(attempts=4, first=20, cap=600)
 @job("default", timeout=240, retry=RETRY, unique=True)
 def competitor_analysis(report_id: int) -> str:
     """Write one report on a comparison: our numbers, the model's words."""
-    report = Report.objects.select_related("comparison__product").get(pk=report_id)
+    report = Report.objects.select_related("comparison", "product").get(pk=report_id)
     if not report.claim():
         return f"already {report.state}"
-    comparison = report.comparison
+    members = Competitor.objects.filter(comparison=report.comparison_id).select_related("product")
     try:
-        sheet = comparison_sheet(comparison.product, [member.product for member in comparison.members.select_related("product")])
+        sheet = comparison_sheet(report.product, [member.product for member in members])
     except NotEnoughData as reason:
         report.mark_failed(reason)
         return str(reason)
@@ -80,7 +80,8 @@ def write(report: Report, sheet: Sheet, prompt: str, schema: type[Any]) -> Any |
         return None
     if ModelCall.objects.spent_today_usd(report.user_id) >= settings.OPENAI_DAILY_BUDGET_USD:
         report.mark_failed(
-            _("Today's budget of $%s for reports is spent. It starts anew at midnight UTC.") % settings.OPENAI_DAILY_BUDGET_USD
+            _("Today's budget of $%s for reports is spent. It starts anew at midnight UTC.")
+            % settings.OPENAI_DAILY_BUDGET_USD
         )
         return None
     try:

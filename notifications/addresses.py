@@ -15,7 +15,9 @@ def validate_public_address(url: str) -> None:
     """
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname or parts.username:
-        raise ValidationError(_("Write a whole https address without a password in it, such as https://example.com/hook."))
+        raise ValidationError(
+            _("Write a whole https address without a password in it, such as https://example.com/hook.")
+        )
     try:
         literal = ipaddress.ip_address(parts.hostname)
     except ValueError:

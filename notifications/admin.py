@@ -14,7 +14,7 @@ from .tasks import send_notification
 
 
 @admin.register(Channel)
-class ChannelAdmin(admin.ModelAdmin[Channel]):
+class ChannelAdmin(admin.ModelAdmin):
     list_display = ("user", "kind", "address", "least_severity", "paused", "disabled_reason", "created_at")
     list_filter = ("kind", "paused")
     list_select_related = ("user",)

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from .models import Channel, ChannelKind
 
 
-class ChannelForm(forms.ModelForm[Channel]):
+class ChannelForm(forms.ModelForm):
     """A new e-mail address or webhook of the signed-in user."""
 
     kind = forms.ChoiceField(

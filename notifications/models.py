@@ -87,7 +87,9 @@ class Channel(models.Model):
     def note_refusal(self, reason: object) -> None:
         """Count a permanent refusal; the fifth in a row disables the channel."""
         Channel.objects.filter(pk=self.pk).update(failures=F("failures") + 1)
-        Channel.objects.filter(pk=self.pk, failures__gte=FAILURES_THAT_DISABLE).update(disabled_reason=str(reason)[:300])
+        Channel.objects.filter(pk=self.pk, failures__gte=FAILURES_THAT_DISABLE).update(
+            disabled_reason=str(reason)[:300]
+        )
 
 
 class State(models.TextChoices):
@@ -120,7 +122,12 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         for channel in Channel.objects.active().filter(user__in=users):
             channels.setdefault(channel.user_id, []).append(channel)
         rows = [
-            Notification(channel=channel, change=change, subject=sentence(change)[:200], path=change.tracking.product.get_absolute_url())
+            Notification(
+                channel=channel,
+                change=change,
+                subject=sentence(change)[:200],
+                path=change.tracking.product.get_absolute_url(),
+            )
             for change in changes
             for channel in channels.get(change.tracking.user_id, [])
             if change.severity >= channel.least_severity
@@ -133,7 +140,10 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         channels = Channel.objects.active().filter(user=report.user_id)
         subject = str(report.headline)[:200]
         return self.write(
-            [Notification(channel=channel, report=report, subject=subject, path=report.get_absolute_url()) for channel in channels]
+            [
+                Notification(channel=channel, report=report, subject=subject, path=report.get_absolute_url())
+                for channel in channels
+            ]
         )
 
     def tell_operators(self, text: str) -> "list[Notification]":
@@ -142,7 +152,9 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         self.ensure_app_channels(operators)
         channels = Channel.objects.filter(user__in=operators, kind=ChannelKind.APP)
         path = reverse("admin:index")
-        return self.write([Notification(channel=channel, subject=text[:200], body=text, path=path) for channel in channels])
+        return self.write(
+            [Notification(channel=channel, subject=text[:200], body=text, path=path) for channel in channels]
+        )
 
     def ensure_app_channels(self, users: set[int]) -> None:
         """Give each user the channel that needs no address."""
@@ -156,7 +168,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         for row in rows:
             if row.channel.kind == ChannelKind.APP:
                 row.state, row.sent_at = State.SENT, now()
-        self.bulk_create(rows, ignore_conflicts=True)
+        Notification.objects.bulk_create(rows, ignore_conflicts=True)
         keys = [row.key for row in rows if row.state == State.PENDING]
         return list(self.filter(key__in=keys, state=State.PENDING))
 
@@ -166,7 +178,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
 
 class Notification(models.Model):
-    """One telling, through one channel. Its key travels with it, so that a second sending is visible as the same one."""
+    """One telling, through one channel. Its key travels with it: a second sending is visible as the same one."""
 
     key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="notifications", verbose_name=_("channel"))
@@ -229,7 +241,9 @@ class Notification(models.Model):
         """Wait for another attempt; False when there have been enough and it failed for good."""
         self.refresh_from_db(fields=["attempts"])
         if self.attempts >= MAX_ATTEMPTS:
-            self.mark_failed(_now("Given up after %(count)s attempts: %(reason)s") % {"count": self.attempts, "reason": reason})
+            self.mark_failed(
+                _now("Given up after %(count)s attempts: %(reason)s") % {"count": self.attempts, "reason": reason}
+            )
             return False
         Notification.objects.filter(pk=self.pk).update(state=State.PENDING, next_at=now(), error=str(reason)[:300])
         return True

@@ -50,11 +50,17 @@ class Email:
             message.send()
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _text in error.recipients.values()]
-            raise TransportError("The mail server refused the address.", permanent=all(code >= 500 for code in codes)) from error
+            raise TransportError(
+                "The mail server refused the address.", permanent=all(code >= 500 for code in codes)
+            ) from error
         except smtplib.SMTPResponseException as error:
-            raise TransportError(f"The mail server answered {error.smtp_code}.", permanent=error.smtp_code >= 500) from error
+            raise TransportError(
+                f"The mail server answered {error.smtp_code}.", permanent=error.smtp_code >= 500
+            ) from error
         except (smtplib.SMTPException, OSError) as error:
-            raise TransportError(f"The mail server could not be reached: {type(error).__name__}.", permanent=False) from error
+            raise TransportError(
+                f"The mail server could not be reached: {type(error).__name__}.", permanent=False
+            ) from error
 
 
 class Webhook:
@@ -75,7 +81,9 @@ class Webhook:
             with httpx.Client(timeout=WEBHOOK_TIMEOUT, follow_redirects=False, trust_env=False) as client:
                 answer = client.post(url, content=body, headers=headers, extensions={"sni_hostname": hostname})
         except httpx.HTTPError as error:
-            raise TransportError(f"The receiver could not be reached: {type(error).__name__}.", permanent=False) from error
+            raise TransportError(
+                f"The receiver could not be reached: {type(error).__name__}.", permanent=False
+            ) from error
         if not answer.is_success:
             permanent = 300 <= answer.status_code < 500 and answer.status_code not in (408, 429)
             raise TransportError(f"The receiver answered {answer.status_code}.", permanent=permanent)

@@ -39,7 +39,9 @@ def read(request: AuthenticatedRequest, pk: int) -> HttpResponse:
 @login_required
 def read_all(request: AuthenticatedRequest) -> HttpResponse:
     """Acknowledge everything that was told until now."""
-    Notification.objects.filter(pk__in=Notification.objects.of(request.user).unread().values("pk")).update(read_at=now())
+    Notification.objects.filter(pk__in=Notification.objects.of(request.user).unread().values("pk")).update(
+        read_at=now()
+    )
     return redirect("notifications:list")
 
 

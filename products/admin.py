@@ -14,7 +14,7 @@ from .models import Change, Product, RunTarget, ScrapeRun, Snapshot, SnapshotRan
 from .tasks import batch_update_products, collect_scrape_run
 
 
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+class ReadOnlyAdmin(admin.ModelAdmin):
     """Rows that only the machine writes: they can be read, and deleted by retention alone."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -28,7 +28,7 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
 
 
 @admin.register(Product)
-class ProductAdmin(admin.ModelAdmin[Product]):
+class ProductAdmin(admin.ModelAdmin):
     list_display = ("asin", "marketplace", "title", "price", "bsr", "rating", "availability", "checked_at", "monitored")
     list_filter = ("marketplace", "monitored", "availability", "last_outcome")
     search_fields = ("asin", "title", "brand")
@@ -59,7 +59,7 @@ class ProductAdmin(admin.ModelAdmin[Product]):
 
 
 @admin.register(Tracking)
-class TrackingAdmin(admin.ModelAdmin[Tracking]):
+class TrackingAdmin(admin.ModelAdmin):
     list_display = ("product", "user", "role", "frequency", "alias", "paused", "created_at")
     list_filter = ("role", "frequency", "paused")
     list_select_related = ("product", "user")
@@ -67,7 +67,7 @@ class TrackingAdmin(admin.ModelAdmin[Tracking]):
     autocomplete_fields = ("product", "user")
 
 
-class RunTargetInline(admin.TabularInline[RunTarget, ScrapeRun]):
+class RunTargetInline(admin.TabularInline):
     model = RunTarget
     fields = readonly_fields = ("asin", "product", "outcome")
     can_delete = False
@@ -77,7 +77,17 @@ class RunTargetInline(admin.TabularInline[RunTarget, ScrapeRun]):
 
 @admin.register(ScrapeRun)
 class ScrapeRunAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "marketplace", "asins", "state", "attempts", "started_at", "finished_at", "cost_usd", "error")
+    list_display = (
+        "created_at",
+        "marketplace",
+        "asins",
+        "state",
+        "attempts",
+        "started_at",
+        "finished_at",
+        "cost_usd",
+        "error",
+    )
     list_filter = ("state", "marketplace", "stops_planning", "changes_held")
     search_fields = ("apify_id", "ref", "error")
     date_hierarchy = "created_at"
@@ -98,7 +108,7 @@ class ScrapeRunAdmin(ReadOnlyAdmin):
         AuditEntry.objects.record(request.user, "resume planning", "scrape runs", count=count)
 
 
-class SnapshotRankInline(admin.TabularInline[SnapshotRank, Snapshot]):
+class SnapshotRankInline(admin.TabularInline):
     model = SnapshotRank
     fields = readonly_fields = ("position", "category", "rank")
     can_delete = False

@@ -1,5 +1,6 @@
 """The history of a product as columns for drawing: steps, gaps where nothing was seen, and not too many points."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,12 +20,13 @@ RANGES = {
 MOST_POINTS = 1500
 
 
-def thin(rows: list[dict[str, Any]], most: int = MOST_POINTS) -> list[dict[str, Any]]:
+def thin(found: Iterable[Any], most: int = MOST_POINTS) -> list[Any]:
     """Keep at most `most` rows, and of each bucket the first, the last and those with the least and greatest price."""
+    rows = list(found)
     if len(rows) <= most:
         return rows
     size = -(-len(rows) * 4 // most)
-    kept: dict[datetime, dict[str, Any]] = {}
+    kept: dict[datetime, Any] = {}
     for start in range(0, len(rows), size):
         bucket = rows[start : start + size]
         priced = sorted((row for row in bucket if row["price"] is not None), key=lambda row: row["price"])
@@ -40,11 +42,9 @@ def history(product: Product, span: str, user_id: int) -> dict[str, Any]:
     """
     start = now() - RANGES[span]
     rows = thin(
-        list(
-            product.snapshots.filter(taken_at__gte=start)
-            .order_by("taken_at")
-            .values("id", "taken_at", "price", "list_price", "rating", "review_count", "availability")
-        )
+        product.snapshots.filter(taken_at__gte=start)
+        .order_by("taken_at")
+        .values("id", "taken_at", "price", "list_price", "rating", "review_count", "availability")
     )
     ranks = dict(
         SnapshotRank.objects.filter(

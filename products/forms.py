@@ -54,12 +54,21 @@ def _identity(line: str, marketplace: str) -> tuple[str, str]:
     return marketplace, parse_asin(line)
 
 
-class TrackingForm(forms.ModelForm[Tracking]):
+class TrackingForm(forms.ModelForm):
     """How one user watches one product."""
 
     class Meta:
         model = Tracking
         fields = [
-            *("alias", "role", "frequency", "paused", "price_threshold", "bsr_threshold", "bsr_unit", "rating_threshold"),
+            *(
+                "alias",
+                "role",
+                "frequency",
+                "paused",
+                "price_threshold",
+                "bsr_threshold",
+                "bsr_unit",
+                "rating_threshold",
+            ),
             *("review_threshold", "tell_buybox", "tell_availability", "tell_listing", "rearm_minutes"),
         ]

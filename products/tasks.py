@@ -5,7 +5,7 @@ there to notifications. Each step may be repeated: the rows decide what is still
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 
 from django.db import transaction
@@ -43,17 +43,17 @@ def batch_update_products(product_ids: list[int]) -> str:
     return plan_and_start(Product.objects.filter(pk__in=product_ids[:BATCH_SIZE]))
 
 
-def plan_and_start(products: Sequence[Product]) -> str:
+def plan_and_start(products: Iterable[Product]) -> str:
     """Plan one run and enqueue its start when the plan is committed; answer what was done, for the job's result."""
     try:
         with transaction.atomic():
-            run = ScrapeRun.objects.plan(products) if products else None
+            run = ScrapeRun.objects.plan(list(products))
             if run:
                 start_scrape_run.enqueue(run.pk)
     except PlanningStopped as reason:
         logger.warning("Nothing planned: %s", reason)
         return str(reason)
-    return f"scrape run {run.pk} planned" if run else "nothing to plan: an open scrape run holds it"
+    return f"scrape run {run.pk} planned" if run else "nothing to plan: an open scrape run holds them"
 
 
 @job("low", timeout=60, unique=True)

@@ -24,7 +24,9 @@ PER_PAGE = 50
 @login_required
 def list_(request: AuthenticatedRequest) -> HttpResponse:
     """Show what this user watches."""
-    trackings = Tracking.objects.filter(user=request.user).select_related("product").order_by("role", "-product__checked_at")
+    trackings = (
+        Tracking.objects.filter(user=request.user).select_related("product").order_by("role", "-product__checked_at")
+    )
     if words := request.GET.get("q", "").strip():
         trackings = trackings.matching(words)
     if (role := request.GET.get("role")) in Role.values:

@@ -1,4 +1,4 @@
-"""What is sold (Product), who watches it (Tracking), what was paid for (ScrapeRun), seen (Snapshot) and found (Change)."""
+"""What is sold (Product), watched (Tracking), paid for (ScrapeRun), seen (Snapshot) and found (Change)."""
 
 from .change import Change, Difference, Direction, Kind, Severity, differences
 from .product import Product

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Max
@@ -14,6 +15,9 @@ from products.listing import Availability, Listing
 
 from .product import Product
 from .tracking import Tracking, Unit
+
+if TYPE_CHECKING:
+    from .snapshot import Snapshot
 
 # Ranks near the top, and steps of a few places, move all day: 1 to 2 would be +100 %.
 RANK_NOISE_TOP, RANK_NOISE_STEP = 10, 5
@@ -85,7 +89,7 @@ class Difference:
 
     @property
     def severity(self) -> Severity:
-        size = abs(self.percent or 0)
+        size = abs(self.percent or Decimal(0))
         if self.kind == Kind.PRICE:
             return _graded(size, 20, 10)
         if self.kind == Kind.BSR:
@@ -103,16 +107,16 @@ class Difference:
         """
         if self.seen_at - self.before_at > tracking.patience:
             return False
+        size = abs(self.percent or Decimal(0))
         match self.kind:
             case Kind.PRICE:
-                return abs(self.percent or 0) > tracking.price_threshold
+                return size > tracking.price_threshold
             case Kind.BSR:
-                moved = abs(self.step) if tracking.bsr_unit == Unit.POSITIONS else abs(self.percent or 0)
-                return moved > tracking.bsr_threshold
+                return (abs(self.step) if tracking.bsr_unit == Unit.POSITIONS else size) > tracking.bsr_threshold
             case Kind.RATING:
                 return abs(self.step) >= tracking.rating_threshold
             case Kind.REVIEWS:
-                return abs(self.percent or 0) > tracking.review_threshold
+                return size > tracking.review_threshold
             case Kind.BUYBOX:
                 return tracking.tell_buybox
             case Kind.AVAILABILITY:
@@ -121,7 +125,7 @@ class Difference:
                 return tracking.tell_listing
 
 
-def _graded(size: Decimal | int, critical: int, warning: int) -> Severity:
+def _graded(size: Decimal, critical: int, warning: int) -> Severity:
     if size >= critical:
         return Severity.CRITICAL
     return Severity.WARNING if size >= warning else Severity.INFO
@@ -188,7 +192,9 @@ class Change(models.Model):
     """One difference that crossed one user's threshold."""
 
     tracking = models.ForeignKey(Tracking, models.CASCADE, related_name="changes", verbose_name=_("tracking"))
-    snapshot = models.ForeignKey("products.Snapshot", models.CASCADE, related_name="changes", verbose_name=_("snapshot"))
+    snapshot = models.ForeignKey(
+        "products.Snapshot", models.CASCADE, related_name="changes", verbose_name=_("snapshot")
+    )
     kind = models.CharField(_("what changed"), max_length=20, choices=Kind)
     subject = models.CharField(_("category"), max_length=200, blank=True)
     before = models.CharField(_("before"), max_length=200)
@@ -207,7 +213,9 @@ class Change(models.Model):
         verbose_name_plural = _("changes")
         ordering = ["-seen_at", "-pk"]
         constraints = [
-            models.UniqueConstraint(fields=["tracking", "kind", "snapshot"], name="change_once_per_tracking_and_snapshot")
+            models.UniqueConstraint(
+                fields=["tracking", "kind", "snapshot"], name="change_once_per_tracking_and_snapshot"
+            )
         ]
         indexes = [
             models.Index(fields=["tracking", "kind", "-seen_at"], name="change_last_told"),
@@ -218,7 +226,7 @@ class Change(models.Model):
         return f"{self.tracking}: {self.get_kind_display()} {self.before} → {self.after}"
 
     @classmethod
-    def of(cls, difference: Difference, tracking: Tracking, snapshot: models.Model, seen_at: datetime) -> "Change":
+    def of(cls, difference: Difference, tracking: Tracking, snapshot: "Snapshot", seen_at: datetime) -> "Change":
         """Lay a difference out as this user's row, unsaved."""
         return cls(
             tracking=tracking,

@@ -21,7 +21,17 @@ from .tracking import Tracking
 # More than this share of a batch losing price or rank at once is a layout or captcha problem, not the market.
 BRAKE_SHARE, BRAKE_LEAST = 0.3, 10
 REMEMBERED = [
-    *("title", "brand", "bullets", "description", "images", "has_video", "categories", "content_hash", "content_seen_at"),
+    *(
+        "title",
+        "brand",
+        "bullets",
+        "description",
+        "images",
+        "has_video",
+        "categories",
+        "content_hash",
+        "content_seen_at",
+    ),
     *("price", "list_price", "price_seen_at", "bsr", "bsr_category", "bsr_seen_at", "rating", "rating_seen_at"),
     *("review_count", "review_count_seen_at", "seller", "seller_id", "fulfilled_by_amazon", "seller_seen_at"),
     *("availability", "availability_seen_at", "bought_past_month"),
@@ -67,7 +77,9 @@ def _end_targets(targets: dict[str, RunTarget], answer: RunAnswer) -> None:
 
 
 def _keep(run: ScrapeRun, good: list[tuple[Listing, Product]], taken_at: datetime) -> dict[int, Snapshot]:
-    snapshots = Snapshot.objects.bulk_create([Snapshot.of(listing, product, run, taken_at) for listing, product in good])
+    snapshots = Snapshot.objects.bulk_create(
+        [Snapshot.of(listing, product, run, taken_at) for listing, product in good]
+    )
     SnapshotRank.objects.bulk_create(
         SnapshotRank(snapshot=snapshot, category=rank.category[:200], position=position, rank=rank.rank)
         for snapshot, (listing, _product) in zip(snapshots, good, strict=True)
@@ -108,6 +120,6 @@ def _is_silent(tracking: Tracking, last: datetime | None, at: datetime) -> bool:
 
 def brake_notice(run: ScrapeRun) -> str:
     """Say to an operator why a run's changes were held back."""
-    return _("%(run)s: more than 30 %% of the products lost their price or rank at once. Their changes were not told.") % {
-        "run": run
-    }
+    return _(
+        "%(run)s: more than 30 %% of the products lost their price or rank at once. Their changes were not told."
+    ) % {"run": run}

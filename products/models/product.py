@@ -37,7 +37,9 @@ class ProductQuerySet(models.QuerySet["Product"]):
 
     def ensure(self, identities: Sequence[tuple[str, str]]) -> "list[Product]":
         """Answer the products with these (marketplace, ASIN), in this order, adding those that are new."""
-        self.bulk_create([Product(marketplace=site, asin=asin) for site, asin in identities], ignore_conflicts=True)
+        Product.objects.bulk_create(
+            [Product(marketplace=site, asin=asin) for site, asin in identities], ignore_conflicts=True
+        )
         wanted = Q()
         for site, asin in identities:
             wanted |= Q(marketplace=site, asin=asin)
@@ -50,12 +52,10 @@ class ProductQuerySet(models.QuerySet["Product"]):
         A product that failed rests until `retry_at`; one with an open scrape run is already being looked at.
         """
         at = at or now()
-        products = self.filter(monitored=True).exclude(targets__outcome="pending")
-        products = products.filter(Q(retry_at=None) | Q(retry_at__lte=at))
-        products = products.annotate(
-            interval=Min("trackings__frequency", filter=Q(trackings__paused=False))
-        ).filter(interval__in=frequencies or Frequency.values)
-        return products.filter(Q(checked_at=None) | _time_has_come(at)).order_by("marketplace", F("checked_at").asc(nulls_first=True))
+        rested = self.filter(Q(retry_at=None) | Q(retry_at__lte=at), monitored=True).exclude(targets__outcome="pending")
+        watched = rested.annotate(interval=Min("trackings__frequency", filter=Q(trackings__paused=False)))
+        due = watched.filter(Q(checked_at=None) | _time_has_come(at), interval__in=frequencies or Frequency.values)
+        return due.order_by("marketplace", F("checked_at").asc(nulls_first=True))
 
     def batches(self, size: int) -> Iterator[list[int]]:
         """Yield lists of at most `size` ids, each of one marketplace: a scrape run serves one site."""
@@ -78,7 +78,9 @@ def _time_has_come(at: datetime) -> Q:
 class Product(models.Model):
     """One ASIN on one marketplace. Its facts are shared by all who track it; a fact that was never seen is None."""
 
-    marketplace = models.CharField(_("marketplace"), max_length=20, choices=[(domain, domain) for domain in MARKETPLACES])
+    marketplace = models.CharField(
+        _("marketplace"), max_length=20, choices=[(domain, domain) for domain in MARKETPLACES]
+    )
     asin = models.CharField("ASIN", max_length=10)
     created_at = models.DateTimeField(_("added at"), auto_now_add=True)
 
@@ -109,9 +111,7 @@ class Product(models.Model):
     seller_id = models.CharField(_("buy box seller's id"), max_length=40, blank=True)
     fulfilled_by_amazon = models.BooleanField(_("fulfilled by Amazon"), null=True)
     seller_seen_at = models.DateTimeField(_("seller seen at"), null=True, blank=True)
-    availability = models.CharField(
-        _("availability"), max_length=12, choices=Availability, blank=True
-    )
+    availability = models.CharField(_("availability"), max_length=12, choices=Availability, blank=True)
     availability_seen_at = models.DateTimeField(_("availability seen at"), null=True, blank=True)
     bought_past_month = models.PositiveIntegerField(_("bought past month, at least"), null=True, blank=True)
 
@@ -119,9 +119,7 @@ class Product(models.Model):
     checked_at = models.DateTimeField(_("last answer at"), null=True, blank=True)
     failures = models.PositiveSmallIntegerField(_("failures in a row"), default=0)
     retry_at = models.DateTimeField(_("rests until"), null=True, blank=True)
-    last_outcome = models.CharField(
-        _("last outcome"), max_length=10, choices=Outcome, blank=True
-    )
+    last_outcome = models.CharField(_("last outcome"), max_length=10, choices=Outcome, blank=True)
 
     objects = ProductQuerySet.as_manager()
 

@@ -64,7 +64,7 @@ class ScrapeRunQuerySet(models.QuerySet["ScrapeRun"]):
         today = now().replace(hour=0, minute=0, second=0, microsecond=0)
         if self.spent_usd(today) + settings.APIFY_USD_PER_RESULT * products > settings.APIFY_DAILY_BUDGET_USD:
             raise PlanningStopped(
-                _("Today's Apify budget of $%s is spent. It starts anew at midnight UTC; APIFY_DAILY_BUDGET_USD sets it.")
+                _("Today's Apify budget of $%s (APIFY_DAILY_BUDGET_USD) is spent. It starts anew at midnight UTC.")
                 % settings.APIFY_DAILY_BUDGET_USD
             )
 
@@ -76,7 +76,9 @@ class ScrapeRunQuerySet(models.QuerySet["ScrapeRun"]):
         """
         self.ensure_planning(len(products))
         held = set(RunTarget.objects.filter(outcome="pending", product__in=products).values_list("product", flat=True))
-        wanted = sorted({product.pk: product for product in products if product.pk not in held}.values(), key=lambda p: p.asin)
+        wanted = sorted(
+            {product.pk: product for product in products if product.pk not in held}.values(), key=lambda p: p.asin
+        )
         if not wanted:
             return None
         run = self.create(
@@ -106,7 +108,9 @@ class ScrapeRunQuerySet(models.QuerySet["ScrapeRun"]):
     def unwatched(self) -> "ScrapeRunQuerySet":
         """Keep started runs that nobody asked about for two minutes: their next question was lost."""
         quiet = now() - timedelta(minutes=2)
-        return self.filter(state=State.STARTED, started_at__lte=quiet).filter(Q(checked_at=None) | Q(checked_at__lte=quiet))
+        return self.filter(state=State.STARTED, started_at__lte=quiet).filter(
+            Q(checked_at=None) | Q(checked_at__lte=quiet)
+        )
 
     def prune(self, *, older_than: timedelta) -> int:
         """Delete ended runs that no snapshot needs any more; answer how many."""
@@ -119,7 +123,9 @@ class ScrapeRun(models.Model):
 
     ref = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     apify_id = models.CharField(_("Apify's run id"), max_length=40, blank=True)
-    marketplace = models.CharField(_("marketplace"), max_length=20, choices=[(domain, domain) for domain in MARKETPLACES])
+    marketplace = models.CharField(
+        _("marketplace"), max_length=20, choices=[(domain, domain) for domain in MARKETPLACES]
+    )
     asins = models.JSONField("ASINs", default=list)
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.PLANNED)
     attempts = models.PositiveSmallIntegerField(_("starts asked for"), default=0)
@@ -148,8 +154,12 @@ class ScrapeRun(models.Model):
         verbose_name_plural = _("scrape runs")
         ordering = ["-created_at"]
         constraints = [
-            models.UniqueConstraint(fields=["apify_id"], condition=~Q(apify_id=""), name="scrape_run_once_per_apify_run"),
-            models.CheckConstraint(condition=~Q(state="started") | ~Q(apify_id=""), name="scrape_run_started_has_apify_id"),
+            models.UniqueConstraint(
+                fields=["apify_id"], condition=~Q(apify_id=""), name="scrape_run_once_per_apify_run"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="started") | ~Q(apify_id=""), name="scrape_run_started_has_apify_id"
+            ),
         ]
         indexes = [
             models.Index(fields=["state", "created_at"], name="scrape_run_open"),
@@ -207,7 +217,9 @@ class ScrapeRun(models.Model):
     def mark_failed(self, reason: object, *, stops_planning: bool = False) -> bool:
         """End the run without an answer; its products become due again. False when it had already ended."""
         ended = ScrapeRun.objects.open().filter(pk=self.pk)
-        if not ended.update(state=State.FAILED, error=str(reason)[:500], finished_at=now(), stops_planning=stops_planning):
+        if not ended.update(
+            state=State.FAILED, error=str(reason)[:500], finished_at=now(), stops_planning=stops_planning
+        ):
             return False
         self.targets.filter(outcome="pending").update(outcome=Outcome.MISSING)
         return True
@@ -249,10 +261,10 @@ class RunTarget(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["scrape_run", "product"], name="target_once_per_run"),
             # An ASIN is paid for once at a time, however many jobs and users ask for it.
-            models.UniqueConstraint(fields=["product"], condition=Q(outcome="pending"), name="target_open_once_per_product"),
+            models.UniqueConstraint(
+                fields=["product"], condition=Q(outcome="pending"), name="target_open_once_per_product"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.asin}: {self.outcome}"
-
-

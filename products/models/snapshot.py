@@ -34,7 +34,10 @@ class SnapshotQuerySet(models.QuerySet["Snapshot"]):
             old = self.filter(taken_at__lt=older)
             old = old.filter(taken_at__gte=newer) if newer else old
             kept = (
-                old.annotate(period=trunc("taken_at")).values("product", "period").annotate(last=Max("pk")).values("last")
+                old.annotate(period=trunc("taken_at"))
+                .values("product", "period")
+                .annotate(last=Max("pk"))
+                .values("last")
             )
             while ids := list(old.exclude(pk__in=kept).values_list("pk", flat=True)[:batch]):
                 gone += self.filter(pk__in=ids).delete()[1].get("products.Snapshot", 0)
@@ -125,5 +128,3 @@ class SnapshotRank(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.rank} in {self.category}"
-
-

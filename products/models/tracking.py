@@ -28,7 +28,9 @@ class Frequency(models.TextChoices):
     @property
     def interval(self) -> timedelta:
         """The time between two looks."""
-        return {"1": timedelta(hours=1), "2": timedelta(hours=6), "3": timedelta(days=1), "4": timedelta(days=7)}[self[0]]
+        return {"1": timedelta(hours=1), "2": timedelta(hours=6), "3": timedelta(days=1), "4": timedelta(days=7)}[
+            self[0]
+        ]
 
 
 class Role(models.TextChoices):
@@ -50,7 +52,7 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
             for product in products
             if product.pk not in known
         ]
-        self.bulk_create(rows, ignore_conflicts=True)
+        Tracking.objects.bulk_create(rows, ignore_conflicts=True)
         return len(rows)
 
     def matching(self, words: str) -> "TrackingQuerySet":
@@ -111,7 +113,8 @@ class Tracking(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["user", "product"], name="tracking_once_per_user"),
             models.CheckConstraint(
-                condition=Q(price_threshold__gte=0, price_threshold__lte=100), name="tracking_price_threshold_is_percent"
+                condition=Q(price_threshold__gte=0, price_threshold__lte=100),
+                name="tracking_price_threshold_is_percent",
             ),
         ]
         indexes = [models.Index(fields=["product", "paused", "frequency"], name="tracking_decides_frequency")]
@@ -121,5 +124,5 @@ class Tracking(models.Model):
 
     @property
     def patience(self) -> timedelta:
-        """How old the value before may be for a comparison: three intervals, since an older one tells of another time."""
+        """How old the value before may be for a comparison: three intervals; an older one tells of another time."""
         return Frequency(self.frequency).interval * 3

@@ -7,8 +7,8 @@ from typing import Any
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timezone import localtime, now
 from django.utils.timesince import timesince
+from django.utils.timezone import localtime, now
 from django.utils.translation import gettext as _
 
 from products import words
@@ -50,7 +50,9 @@ def ago(at: datetime | None) -> SafeString | str:
     words_ = _("%s ago") % timesince(at) if at <= now() else _("in %s") % timesince(now(), at)
     if abs((now() - at).total_seconds()) < 60:
         words_ = _("just now")
-    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact.strftime("%Y-%m-%d %H:%M %Z"), words_)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact.strftime("%Y-%m-%d %H:%M %Z"), words_
+    )
 
 
 @register.filter

@@ -23,7 +23,7 @@ from amazon_pilot.embedded import end_with_parent
 KILL_WAIT_SECONDS = 8
 
 
-class Process(honcho.process.Process):  # type: ignore[misc]
+class Process(honcho.process.Process):
     """A process that ends with us, even when we are killed with -9, and so does honcho's helper between the two."""
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
@@ -81,7 +81,7 @@ def commands(port: int) -> dict[str, str]:
     """Answer the command line of each process, by the name that prefixes its log."""
     python = shlex.quote(sys.executable)
     lines = {
-        "web": f"{python} -m gunicorn amazon_pilot.wsgi --bind 127.0.0.1:{port} --workers 2 --threads 8 --log-level warning",
+        "web": f"{python} -m gunicorn amazon_pilot.wsgi --bind 127.0.0.1:{port} --threads 16 --log-level warning",
         "worker": f"{python} manage.py rqworker",
         "scheduler": f"{python} manage.py rqscheduler",
     }
@@ -96,6 +96,8 @@ def run(port: int) -> int:
     manager = honcho.manager.Manager(Printer(sys.stdout))
     manager._process_ctor = Process
     for name, line in commands(port).items():
-        manager.add_process(name, f"exec {line}", cwd=str(settings.BASE_DIR), env=os.environ | {"PYTHONUNBUFFERED": "1"})
+        manager.add_process(
+            name, f"exec {line}", cwd=str(settings.BASE_DIR), env=os.environ | {"PYTHONUNBUFFERED": "1"}
+        )
     manager.loop()
     return int(manager.returncode or 1)
