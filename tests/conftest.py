@@ -11,6 +11,8 @@ from redis import Redis
 
 from amazon_pilot import embedded
 
+pytest_plugins = ["tests.sandbox_fixtures"]
+
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[None]:

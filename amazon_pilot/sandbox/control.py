@@ -1,0 +1,89 @@
+"""Failures on demand: the words in which a test, or a person with the sandbox's token, asks for the next one."""
+
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
+from django.views.decorators.http import require_POST
+
+from amazon_pilot.sandbox import store
+from amazon_pilot.sandbox.store import Fault, Run
+from amazon_pilot.sandbox.wire import answer, bearer, body_of, service
+
+USUAL_OPERATION = {"apify": "start", "openai": "completion"}
+
+
+class Control:
+    """What can be asked of one played service."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def fail_next(self, status: int = 0, *, times: int = 1, **fault: Any) -> None:
+        """Have the next calls fail with an HTTP status, or as the fields of store.Fault say.
+
+        Without `on` it is the call that costs money: a start, a completion. Raises TypeError for an unknown field.
+        """
+        facts: dict[str, Any] = {"service": self.name, "on": USUAL_OPERATION[self.name], "status": status}
+        chosen = Fault(**(facts | fault))
+        for _ in range(times):
+            store.add_fault(chosen)
+
+    def lose_next_answer(self) -> None:
+        """Have the next paid call do its work and lose the connection before the answer arrives."""
+        self.fail_next(breaks="reset", commits=True)
+
+
+class ApifyControl(Control):
+    """What can be asked of the played Apify."""
+
+    def __init__(self) -> None:
+        super().__init__("apify")
+
+    @property
+    def runs(self) -> list[Run]:
+        """Answer the runs that were started, and so paid for, oldest first."""
+        return store.runs()
+
+    def end_next(self, status: str, *, items: int | None = None) -> None:
+        """Have the next run end as FAILED, ABORTED, TIMED-OUT or SUCCEEDED with so many items."""
+        self.fail_next(ends=status, items=items, commits=True)
+
+
+class OpenAIControl(Control):
+    """What can be asked of the played OpenAI."""
+
+    def __init__(self) -> None:
+        super().__init__("openai")
+
+    def spoil_next(self, output: str, *, times: int = 1) -> None:
+        """Have the model write something: truncated, refused, filtered, invalid, prose, empty, unmetered."""
+        self.fail_next(output=output, times=times)
+
+
+@service
+@require_POST
+def control(request: HttpRequest) -> HttpResponseBase:
+    """Take one wish as JSON: {"service": "apify", "fail_next": {…}}, {"options": {…}} or {"clear": true}.
+
+    Answers the options in force. Anyone may ask under DEBUG, else the sandbox's token is needed.
+    """
+    if not settings.DEBUG and bearer(request) != settings.SANDBOX_TOKEN:
+        return answer({"error": "Send the sandbox's token as a bearer token."}, 401)
+    wish = body_of(request)
+    try:
+        grant(wish or {})
+    except (TypeError, KeyError, AttributeError) as error:
+        return answer({"error": f"The wish cannot be read: {error}"}, 400)
+    return answer({"options": asdict(store.options())})
+
+
+def grant(wish: dict[str, Any]) -> None:
+    """Do what a wish says; raises TypeError, KeyError or AttributeError when it cannot be read."""
+    if wish.get("clear"):
+        store.clear()
+    if "options" in wish:
+        store.set_options(**wish["options"])
+    if "fail_next" in wish:
+        Control(wish["service"]).fail_next(**wish["fail_next"])

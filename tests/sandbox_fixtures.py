@@ -1,0 +1,64 @@
+"""The sandbox on a real port: what the gateways speak to in the tests, over HTTP, through the unmodified packages."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
+from django.core.wsgi import get_wsgi_application
+
+from amazon_pilot.sandbox import store
+from amazon_pilot.sandbox.control import ApifyControl, OpenAIControl
+
+
+@dataclass
+class Sandbox:
+    """The two played services, their address, and the requests that reached them."""
+
+    url: str
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    apify: ApifyControl = field(default_factory=ApifyControl)
+    openai: OpenAIControl = field(default_factory=OpenAIControl)
+
+    def count(self, method: str, ending: str = "") -> int:
+        """How many requests of this method went to a path that ends so."""
+        return sum(verb == method and path.endswith(ending) for verb, path in self.requests)
+
+
+class QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def sandbox_server() -> Iterator[Sandbox]:
+    """The Django application on a free port of loopback; each request in a thread of its own."""
+    server = ThreadedWSGIServer(("127.0.0.1", 0), QuietHandler, ipv6=False)
+    server.daemon_threads = True
+    sandbox = Sandbox(f"http://127.0.0.1:{server.server_port}")
+    application = get_wsgi_application()
+
+    def recording(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        sandbox.requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+        return application(environ, start_response)
+
+    server.set_app(recording)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield sandbox
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def sandbox(sandbox_server: Sandbox, settings: Any) -> Iterator[Sandbox]:
+    """A sandbox with nothing in it, fast, to which the settings point for the length of a test."""
+    settings.APIFY_API_URL = f"{sandbox_server.url}/sandbox/apify"
+    settings.OPENAI_BASE_URL = f"{sandbox_server.url}/sandbox/openai/v1"
+    store.clear()
+    store.set_options(run_seconds=0.05, least_answer_seconds=0.0, most_answer_seconds=0.0)
+    sandbox_server.requests.clear()
+    yield sandbox_server
+    store.clear()
