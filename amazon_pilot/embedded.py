@@ -5,12 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 from django.conf import settings
-from redis import Redis
 
 PR_SET_PDEATHSIG = 1
 
@@ -39,6 +37,7 @@ def command() -> list[str]:
         "unixsocket": str(settings.REDIS_SOCKET),
         "unixsocketperm": "700",
         "dir": str(folder),
+        "loglevel": "warning",
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": "",
@@ -48,44 +47,26 @@ def command() -> list[str]:
     return [__redis_executable__, *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
-def run() -> int:
-    """Keep the bundled server until a signal comes, and leave last; answer the exit code.
-
-    A worker that is stopped at the same moment still has results to write, so the server waits for its clients to
-    leave, six seconds at most. Raises SystemExit when another server answers on the socket.
-    """
-    if answers(settings.REDIS_SOCKET):
-        raise SystemExit(f"Another Amazon Pilot already runs on {settings.VAR_DIR}: stop it, or name another VAR_DIR.")
-    end_with_parent()
-    leave = threading.Event()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, lambda *_: leave.set())
-    server = start()
-    while not leave.wait(0.5):
-        if server.poll() is not None:
-            return server.returncode or 1
-    client = Redis(unix_socket_path=str(settings.REDIS_SOCKET))
-    deadline = time.monotonic() + 6
-    while time.monotonic() < deadline and len(client.client_list()) > 1:
-        time.sleep(0.1)
-    server.terminate()
-    return server.wait(10)
-
-
-def start() -> subprocess.Popen[bytes]:
+def start(output: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     """Start the bundled server as a child of this process and answer once it accepts connections.
 
-    Raises RuntimeError when it does not within ten seconds.
+    Raises RuntimeError when another server answers on the socket, or when ours does not within ten seconds. A socket
+    left behind by a killed server is taken over.
     """
+    if answers(settings.REDIS_SOCKET):
+        raise RuntimeError(f"Another Amazon Pilot already runs on {settings.VAR_DIR}: stop it, or name another VAR_DIR.")
     settings.REDIS_SOCKET.unlink(missing_ok=True)
-    server = subprocess.Popen(command(), stdout=subprocess.DEVNULL, preexec_fn=end_with_parent)  # noqa: S603
+    # A session of its own: a Ctrl+C that ends its clients must not end it before them.
+    server = subprocess.Popen(  # noqa: S603
+        command(), stdout=output, preexec_fn=end_with_parent, start_new_session=True
+    )
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and server.poll() is None:
         if answers(settings.REDIS_SOCKET):
             return server
         time.sleep(0.01)
     server.kill()
-    raise RuntimeError("The bundled Redis server did not start within ten seconds.")
+    raise RuntimeError("The bundled Redis server did not start within ten seconds; its log is above.")
 
 
 def answers(path: Path) -> bool:

@@ -5,8 +5,11 @@ import secrets
 import shlex
 import signal
 import socket
+import subprocess
 import sys
+import threading
 from argparse import ArgumentParser
+from datetime import datetime
 from typing import Any
 
 import honcho.manager
@@ -15,11 +18,12 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from honcho.printer import Printer
+from honcho.printer import Message, Printer
 
+from amazon_pilot import embedded
 from amazon_pilot.embedded import end_with_parent
 
-# The worker is given this long to finish or give back its jobs, before everything is killed.
+# Everything is given this long to finish or give back its jobs, before everything is killed.
 KILL_WAIT_SECONDS = 8
 
 
@@ -45,6 +49,7 @@ class Command(BaseCommand):
         ensure_free(port)
         call_command("migrate", verbosity=0)
         password = self.first_user()
+        redis = self.start_redis() if settings.REDIS_IS_EMBEDDED else None
         if settings.SANDBOX_SERVES:
             call_command("seed_demo")
         self.stdout.write(f"\n  Amazon Pilot: {settings.SITE_URL}/\n")
@@ -52,7 +57,14 @@ class Command(BaseCommand):
             self.stdout.write(f"  Sign in as admin with the password {password} (shown this once)\n")
         self.stdout.write("  Ctrl+C stops everything.\n\n")
         self.stdout.flush()
-        sys.exit(run(port))
+        sys.exit(run(port, redis))
+
+    def start_redis(self) -> "subprocess.Popen[bytes]":
+        """Start the bundled server first and on our own, since it must also be the last to leave."""
+        try:
+            return embedded.start(subprocess.PIPE)
+        except RuntimeError as error:
+            raise CommandError(str(error)) from None
 
     def first_user(self) -> str:
         """Make the first user unless there is one; answer the password when it was made up here."""
@@ -80,24 +92,31 @@ def ensure_free(port: int) -> None:
 def commands(port: int) -> dict[str, str]:
     """Answer the command line of each process, by the name that prefixes its log."""
     python = shlex.quote(sys.executable)
-    lines = {
+    return {
         "web": f"{python} -m gunicorn amazon_pilot.wsgi --bind 127.0.0.1:{port} --threads 16 --log-level warning",
         "worker": f"{python} manage.py rqworker",
         "scheduler": f"{python} manage.py rqscheduler",
     }
-    if settings.REDIS_IS_EMBEDDED:
-        lines = {"redis": f"{python} manage.py bundled_redis"} | lines
-    return lines
 
 
-def run(port: int) -> int:
+def run(port: int, redis: "subprocess.Popen[bytes] | None") -> int:
     """Run all processes until one ends or a signal comes; answer the exit code, which is 0 in neither case."""
     honcho.manager.KILL_WAIT = KILL_WAIT_SECONDS
     manager = honcho.manager.Manager(Printer(sys.stdout))
     manager._process_ctor = Process
     for name, line in commands(port).items():
-        manager.add_process(
-            name, f"exec {line}", cwd=str(settings.BASE_DIR), env=os.environ | {"PYTHONUNBUFFERED": "1"}
-        )
+        manager.add_process(name, f"exec {line}", cwd=str(settings.BASE_DIR), env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    if redis:
+        threading.Thread(target=watch, args=(redis, manager), daemon=True).start()
     manager.loop()
+    if redis:
+        redis.terminate()
+        redis.wait(10)
     return int(manager.returncode or 1)
+
+
+def watch(redis: "subprocess.Popen[bytes]", manager: honcho.manager.Manager) -> None:
+    """Put the bundled server's lines into the common log, and stop the others when it ends."""
+    for line in redis.stdout or ():
+        manager.events.put(Message("line", line, datetime.now(), "redis", None))  # noqa: DTZ005 - honcho's clock
+    manager.terminate()

@@ -1,0 +1,84 @@
+"""Give the first user something to look at: the sandbox's products, four weeks of history, a comparison."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import groupby
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand
+from django.db import transaction
+from django.utils.timezone import now
+
+from amazon_pilot.jobs import schedule
+from amazon_pilot.jobs.models import ScheduleEntry
+from amazon_pilot.sandbox import catalogue
+from analysis.models import Comparison
+from notifications.models import Channel, ChannelKind
+from products.amazon import MARKETPLACES
+from products.apify import Receipt, RunAnswer
+from products.listing import normalise
+from products.models import Frequency, Product, Role, ScrapeRun, Tracking
+
+DAYS = 28
+# The last of the old looks lies more than a day back, so that every product is due at once.
+LAST_LOOK = timedelta(hours=26)
+STEP = timedelta(hours=12)
+OWN = ("B0LAMP0001", "B0FLASK001", "B0KESSEL01", "B0TSUKUE01")
+FREQUENCIES = {"B0LAMP0001": Frequency.HOURLY, "B0FLASK001": Frequency.HOURLY, "B0LAMP0002": Frequency.SIX_HOURLY}
+
+
+class Command(BaseCommand):
+    help = "Add the sandbox's products with four weeks of history to the first user, unless he has products."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        user = get_user_model()._default_manager.order_by("pk").first()
+        if user is None or Tracking.objects.exists():
+            return
+        with transaction.atomic():
+            products = self.track(user)
+            for at in instants():
+                for marketplace, some in groupby(products, key=lambda product: product.marketplace):
+                    look(marketplace, list(some), at)
+            lamps = [product for product in products if product.asin.startswith("B0LAMP")]
+            Comparison.objects.start(user, lamps[0], lamps[1:5], "Desk lamps")
+            Channel.objects.create(user=user, kind=ChannelKind.EMAIL, address=user.email)
+        schedule.load_settings()
+        for entry in ScheduleEntry.objects.all():
+            schedule.catch_up(entry)
+        self.stdout.write(f"  Demo: {len(products)} invented products with {DAYS} days of history.")
+
+    def track(self, user: Any) -> list[Product]:
+        """Have the user watch the whole assortment; one product of each kind is his own."""
+        identities = [(known.domain, known.asin) for known in catalogue.PRODUCTS]
+        products = Product.objects.ensure(sorted(identities))
+        Tracking.objects.watch(user, products, Role.COMPETITOR, Frequency.DAILY)
+        mine = Tracking.objects.filter(user=user)
+        mine.filter(product__asin__in=OWN).update(role=Role.OWN)
+        for asin, frequency in FREQUENCIES.items():
+            mine.filter(product__asin=asin).update(frequency=frequency)
+        return products
+
+
+def instants() -> Iterator[datetime]:
+    """Yield the times of the old looks, oldest first."""
+    last = now() - LAST_LOOK
+    at = last - timedelta(days=DAYS)
+    while at <= last:
+        yield at
+        at += STEP
+
+
+def look(marketplace: str, products: list[Product], at: datetime) -> None:
+    """Keep what the sandbox showed at an instant of the past, the way a real run is kept."""
+    site = MARKETPLACES[marketplace]
+    run = ScrapeRun.objects.plan(products)
+    if run is None:
+        return
+    ScrapeRun.objects.filter(pk=run.pk).update(created_at=at)  # so that it counts towards no budget of today
+    items = {product.asin: catalogue.item(product.asin, marketplace, at) for product in products}
+    listings = tuple(normalise(item, marketplace=site, asked=asin) for asin, item in items.items())
+    run.mark_started(Receipt(f"demo{run.ref.hex[:12]}", "demo", at))
+    run.ingest(RunAnswer(False, True, "SUCCEEDED", "", listings, Decimal(0), at))
+
