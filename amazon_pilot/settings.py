@@ -9,6 +9,7 @@ import secrets
 import tempfile
 import zoneinfo
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
@@ -265,9 +266,51 @@ WORKER_CONCURRENCY = whole("WORKER_CONCURRENCY", 10, 1, 200)
 RQ_QUEUES = {name: REDIS | {"DEFAULT_TIMEOUT": 180, "SERIALIZER": "json"} for name in QUEUE_WEIGHTS}
 RQ = {
     "JOB_CLASS": "amazon_pilot.jobs.registry.JSONJob",
+    "SCHEDULER_CLASS": "amazon_pilot.jobs.scheduler.PilotScheduler",
     "COMMIT_MODE": "on_db_commit",
     "DEFAULT_RESULT_TTL": 3600,
 }
+
+# The schedule that every installation starts with; docs/schedule.md explains the words. An operator's edit wins.
+SCHEDULE: dict[str, dict[str, Any]] = {
+    "daily-update": {
+        "cron": "0 9 * * *",
+        "task": "products.tasks.update_due_products",
+        "args": ["daily"],
+        "queue": "default",
+    },
+    "hourly-update": {
+        "cron": "@hourly",
+        "task": "products.tasks.update_due_products",
+        "args": ["hourly"],
+        "queue": "critical",
+    },
+    "six-hourly-update": {
+        "cron": "0 */6 * * *",
+        "task": "products.tasks.update_due_products",
+        "args": ["six_hourly"],
+        "queue": "default",
+    },
+    "competitor-analysis": {
+        "cron": "0 2 * * 0",
+        "task": "analysis.tasks.analyse_due_comparisons",
+        "args": [],
+        "queue": "low",
+    },
+    "cleanup": {"cron": "0 3 * * *", "task": "amazon_pilot.jobs.tasks.cleanup", "args": [], "queue": "low"},
+    "optimization-analysis": {
+        "cron": "0 1 * * 0",
+        "task": "analysis.tasks.optimise_due_products",
+        "args": [],
+        "queue": "low",
+    },
+}
+SCHEDULER_INTERVAL = 1.0  # seconds between two looks at the schedule; a known fire is awaited to the millisecond
+SCHEDULER_SYNC_INTERVAL = 60.0  # seconds after which rows and Redis are compared again
+SCHEDULER_LEASE = 12  # seconds until another scheduler takes over from one that fell silent
+SCHEDULER_SILENCE = 30.0  # seconds without a tick after which the health check fails
+SCHEDULE_GRACE = timedelta(seconds=60)  # a fire that is later than this was missed, and the entry's policy decides
+SCHEDULE_MISSED_WINDOW = timedelta(days=1)  # how old a missed fire may be and still run; each entry may say otherwise
 RQ_SHOW_ADMIN_LINK = False
 RQ_API_TOKEN = ""
 

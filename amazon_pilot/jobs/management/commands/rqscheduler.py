@@ -1,0 +1,23 @@
+"""manage.py rqscheduler: keep the schedule."""
+
+from typing import Any
+
+import django_rq
+from django.core.management.base import BaseCommand, CommandParser
+
+from amazon_pilot.jobs import schedule_redis
+from amazon_pilot.jobs.schedule_checks import check_schedule
+
+
+class Command(BaseCommand):
+    help = "Fires the entries of the schedule; any number of schedulers may run."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="Do one tick and end.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        # Told, and not a reason to stop: the other entries can fire.
+        for error in check_schedule():
+            self.stderr.write(str(error))
+        scheduler = django_rq.get_scheduler("default", connection=schedule_redis.connect())
+        scheduler.run(burst=options["once"])

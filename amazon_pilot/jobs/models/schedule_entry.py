@@ -1,0 +1,219 @@
+"""The schedule: what runs when (ScheduleEntry), and each time it came or should have come (Fire)."""
+
+import zoneinfo
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from amazon_pilot.jobs import cron
+
+
+def default_zone() -> str:
+    return settings.TIME_ZONE
+
+
+def default_window() -> timedelta:
+    return settings.SCHEDULE_MISSED_WINDOW
+
+
+class ScheduleEntryQuerySet(models.QuerySet["ScheduleEntry"]):
+    def take(self, entry: "ScheduleEntry", next_at: datetime, last_job_id: str | None) -> bool:
+        """Move an entry on from the fire it was read with; False means that someone else did, or edited it."""
+        changes: dict[str, Any] = {"next_at": next_at}
+        if last_job_id is not None:
+            changes["last_job_id"] = last_job_id
+        return self.filter(pk=entry.pk, next_at=entry.next_at).update(**changes) == 1
+
+    def pause_over(self, now: datetime) -> "ScheduleEntryQuerySet":
+        """Answer the entries whose pause had an end that has come."""
+        return self.filter(paused_at__isnull=False, paused_until__lte=now)
+
+
+class ScheduleEntry(models.Model):
+    """One line of the schedule. This row is the truth; the template in rq-scheduler's set is its shadow."""
+
+    class Missed(models.TextChoices):
+        ONCE = "once", _("run once for all")
+        ALL = "all", _("run each, oldest first")
+        SKIP = "skip", _("leave out")
+
+    class Overlap(models.TextChoices):
+        SKIP = "skip", _("leave the new one out")
+        QUEUE = "queue", _("queue the new one too")
+        CANCEL = "cancel", _("cancel the old one")
+
+    name = models.CharField(
+        _("name"),
+        max_length=80,
+        unique=True,
+        validators=[RegexValidator(r"\A[A-Za-z0-9][A-Za-z0-9_-]*\Z", _("Use letters, digits, - and _ only."))],
+        help_text=_("Part of each job's id, so it stays as it is once the entry exists."),
+    )
+    cron = models.CharField(
+        _("when"), max_length=120, help_text=_("A cron line, @hourly and the like, or a phrase such as daily at 09:00.")
+    )
+    zone = models.CharField(_("time zone"), max_length=60, default=default_zone)
+    task = models.CharField(_("task"), max_length=200)
+    args = models.JSONField(_("arguments"), default=list, blank=True)
+    queue = models.CharField(_("queue"), max_length=60, default="default")
+    missed = models.CharField(_("missed fires"), max_length=8, choices=Missed, default=Missed.ONCE)
+    missed_limit = models.PositiveSmallIntegerField(
+        _("missed fires, at most"), default=10, help_text=_("How many are run when each is; the newest count.")
+    )
+    missed_window = models.DurationField(
+        _("missed fires, no older than"), default=default_window, help_text=_("Older ones are recorded, not run.")
+    )
+    overlap = models.CharField(
+        _("while the last job has not ended"), max_length=8, choices=Overlap, default=Overlap.SKIP
+    )
+    next_at = models.DateTimeField(_("next fire"), null=True, editable=False)
+    last_job_id = models.CharField(max_length=160, blank=True, editable=False)
+    broken = models.TextField(_("broken because"), blank=True, editable=False)
+    paused_at = models.DateTimeField(_("paused since"), null=True, editable=False)
+    paused_until = models.DateTimeField(_("paused until"), null=True, editable=False)
+    paused_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("paused by"),
+    )
+    paused_reason = models.TextField(_("reason of the pause"), blank=True, editable=False)
+    from_settings = models.BooleanField(
+        _("from the settings"), default=False, editable=False, help_text=_("Until an operator edits it.")
+    )
+
+    objects = ScheduleEntryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("schedule entry")
+        verbose_name_plural = _("schedule")
+        ordering = ["name"]
+        permissions = [("operate_schedule", _("Can pause, resume and run schedule entries"))]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Refuse a cron line with its reason and position, an unknown zone or queue, and arguments that are no list."""
+        errors: dict[str, Any] = {}
+        try:
+            cron.parse(self.cron)
+        except cron.CronError as error:
+            errors["cron"] = str(error)
+        if self.zone not in zoneinfo.available_timezones():
+            errors["zone"] = _("This time zone is not known: write one such as Europe/Berlin or UTC.")
+        if self.queue not in settings.QUEUE_WEIGHTS:
+            errors["queue"] = _("There is no such queue.")
+        if not isinstance(self.args, list):
+            errors["args"] = _('Write a list, such as ["daily"] or [].')
+        if errors:
+            raise ValidationError(errors)
+
+    @property
+    def is_paused(self) -> bool:
+        return self.is_paused_at(timezone.now())
+
+    def is_paused_at(self, moment: datetime) -> bool:
+        """Tell whether the pause holds at `moment`; a pause without an end holds until someone resumes."""
+        return self.paused_at is not None and (self.paused_until is None or moment < self.paused_until)
+
+    def next_fire(self, after: datetime) -> datetime:
+        """Answer the first fire later than `after`, in UTC. Raises CronError for a line that cannot be read."""
+        return cron.next_fire(cron.parse(self.cron), zoneinfo.ZoneInfo(self.zone), after)
+
+    def next_fires(self, after: datetime, count: int = 5) -> list[datetime]:
+        """Answer the next `count` fires later than `after`, in UTC."""
+        return cron.next_fires(cron.parse(self.cron), zoneinfo.ZoneInfo(self.zone), after, count)
+
+
+class FireQuerySet(models.QuerySet["Fire"]):
+    def pending(self) -> "FireQuerySet":
+        """Answer the fires that were decided and of which it is not known whether they reached Redis, oldest first."""
+        return self.filter(outcome=Fire.Outcome.PENDING).order_by("planned_at")
+
+    def totals(self) -> Counter[tuple[str, str]]:
+        """Count the fires by entry name and outcome."""
+        rows = self.order_by().values_list("entry_id", "outcome").annotate(count=models.Count("pk"))
+        return Counter({(entry, outcome): count for entry, outcome, count in rows})
+
+    def prune(self, older_than: datetime, batch: int = 1000) -> int:
+        """Delete settled fires planned before `older_than`, in batches; answer how many.
+
+        None of them can come again: the entry's `next_at` has passed them.
+        """
+        settled = self.filter(planned_at__lt=older_than).exclude(outcome=Fire.Outcome.PENDING)
+        deleted = 0
+        while ids := list(settled.values_list("pk", flat=True)[:batch]):
+            deleted += self.filter(pk__in=ids).delete()[0]
+        return deleted
+
+    def settle(self, fires: Iterable["Fire"]) -> None:
+        """Store the outcome of fires that were pending; one that another scheduler settled first stays as it is."""
+        for fire in fires:
+            self.filter(pk=fire.pk, outcome=Fire.Outcome.PENDING).update(
+                outcome=fire.outcome, enqueued_at=fire.enqueued_at, suppressed=fire.suppressed, note=fire.note
+            )
+
+
+class Fire(models.Model):
+    """One planned time of an entry and what came of it; (entry, planned time) is unique for ever."""
+
+    class Outcome(models.TextChoices):
+        PENDING = "pending", _("being sent")
+        ENQUEUED = "enqueued", _("enqueued")
+        CAUGHT_UP = "caught_up", _("enqueued late, to catch up")
+        MANUAL = "manual", _("run by hand")
+        MISSED = "missed", _("missed")
+        SKIPPED_PAUSED = "skipped_paused", _("left out: paused")
+        SKIPPED_OVERLAP = "skipped_overlap", _("left out: the last job had not ended")
+        ERROR = "error", _("failed")
+
+    entry = models.ForeignKey(
+        ScheduleEntry,
+        models.DO_NOTHING,  # the history outlives the entry, and an entry of the same name goes on from it
+        to_field="name",
+        db_constraint=False,
+        related_name="fires",
+        verbose_name=_("entry"),
+    )
+    planned_at = models.DateTimeField(_("planned"))
+    decided_at = models.DateTimeField(_("decided"))
+    enqueued_at = models.DateTimeField(_("enqueued"), null=True)
+    job_id = models.CharField(_("job"), max_length=160, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome)
+    becomes = models.CharField(max_length=16, choices=Outcome, blank=True, help_text=_("The outcome once it is sent."))
+    suppressed = models.PositiveSmallIntegerField(
+        _("duplicates suppressed"), default=0, help_text=_("How often it was sent again and found to be there.")
+    )
+    note = models.TextField(_("note"), blank=True)
+
+    objects = FireQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("fire")
+        verbose_name_plural = _("fires")
+        ordering = ["-planned_at"]
+        constraints = [models.UniqueConstraint(fields=["entry", "planned_at"], name="one_fire_per_planned_time")]
+        indexes = [
+            # The scheduler asks each second what it has to send again; nearly always nothing.
+            models.Index(fields=["planned_at"], name="fires_to_send", condition=models.Q(outcome="pending")),
+            models.Index(fields=["-planned_at"], name="fires_newest_first"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entry_id} {self.planned_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """How long after its planned time the job stood in its queue; None when it never did."""
+        return (self.enqueued_at - self.planned_at).total_seconds() if self.enqueued_at else None
