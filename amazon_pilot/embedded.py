@@ -54,7 +54,9 @@ def start(output: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     left behind by a killed server is taken over.
     """
     if answers(settings.REDIS_SOCKET):
-        raise RuntimeError(f"Another Amazon Pilot already runs on {settings.VAR_DIR}: stop it, or name another VAR_DIR.")
+        raise RuntimeError(
+            f"Another Amazon Pilot already runs on {settings.VAR_DIR}: stop it, or name another VAR_DIR."
+        )
     settings.REDIS_SOCKET.unlink(missing_ok=True)
     # A session of its own: a Ctrl+C that ends its clients must not end it before them.
     server = subprocess.Popen(  # noqa: S603

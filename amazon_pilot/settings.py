@@ -298,6 +298,8 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "queue": "low",
     },
     "cleanup": {"cron": "0 3 * * *", "task": "amazon_pilot.jobs.tasks.cleanup", "args": [], "queue": "low"},
+    # What a crash or an emptied Redis left behind; the rows know (products/tasks.resume_unfinished).
+    "resume": {"cron": "* * * * *", "task": "products.tasks.resume_unfinished", "args": [], "queue": "default"},
     "optimization-analysis": {
         "cron": "0 1 * * 0",
         "task": "analysis.tasks.optimise_due_products",

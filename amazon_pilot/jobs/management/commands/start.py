@@ -105,7 +105,9 @@ def run(port: int, redis: "subprocess.Popen[bytes] | None") -> int:
     manager = honcho.manager.Manager(Printer(sys.stdout))
     manager._process_ctor = Process
     for name, line in commands(port).items():
-        manager.add_process(name, f"exec {line}", cwd=str(settings.BASE_DIR), env=os.environ | {"PYTHONUNBUFFERED": "1"})
+        manager.add_process(
+            name, f"exec {line}", cwd=str(settings.BASE_DIR), env=os.environ | {"PYTHONUNBUFFERED": "1"}
+        )
     if redis:
         threading.Thread(target=watch, args=(redis, manager), daemon=True).start()
     manager.loop()
@@ -118,5 +120,5 @@ def run(port: int, redis: "subprocess.Popen[bytes] | None") -> int:
 def watch(redis: "subprocess.Popen[bytes]", manager: honcho.manager.Manager) -> None:
     """Put the bundled server's lines into the common log, and stop the others when it ends."""
     for line in redis.stdout or ():
-        manager.events.put(Message("line", line, datetime.now(), "redis", None))  # noqa: DTZ005 - honcho's clock
+        manager.events.put(Message("line", line, datetime.now(), "redis", None))
     manager.terminate()

@@ -81,4 +81,3 @@ def look(marketplace: str, products: list[Product], at: datetime) -> None:
     listings = tuple(normalise(item, marketplace=site, asked=asin) for asin, item in items.items())
     run.mark_started(Receipt(f"demo{run.ref.hex[:12]}", "demo", at))
     run.ingest(RunAnswer(False, True, "SUCCEEDED", "", listings, Decimal(0), at))
-
