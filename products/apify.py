@@ -54,7 +54,7 @@ class ApifyError(Exception):
     """No usable answer. Raised as itself: nobody knows whether the call had an effect."""
 
 
-class ApifyBusy(ApifyError):  # noqa: N818 - the name says what the caller has to do with
+class ApifyBusy(ApifyError):
     """Apify had no room or was not reached: nothing was started, and asking later may help.
 
     `retry_after` is the number of seconds that Apify asked to wait, None when it did not say.
@@ -65,7 +65,7 @@ class ApifyBusy(ApifyError):  # noqa: N818 - the name says what the caller has t
         self.retry_after = retry_after
 
 
-class ApifyRefused(ApifyError):  # noqa: N818
+class ApifyRefused(ApifyError):
     """Apify said no: nothing was started, and asking again will not help.
 
     `stops_planning` is True when it would say no to every run: the token, the plan or the money is at its end.
