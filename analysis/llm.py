@@ -180,7 +180,8 @@ def _post(
             raise _refusal(error, deadline.retry_after, usages) from None
         except openai.APIConnectionError as error:
             # The package wraps whatever interrupts it, rq's job timeout too, which has to reach the worker as itself.
-            if error.__cause__ is not None and not isinstance(error.__cause__, httpx2.HTTPError):
+            known = (httpx2.HTTPError, deadlines.DeadlineError)
+            if error.__cause__ is not None and not isinstance(error.__cause__, known):
                 raise error.__cause__ from None
             raise LLMError(f"The model was not reached: {_scrub(error.__cause__ or error)}", usages) from None
         except openai.OpenAIError as error:
