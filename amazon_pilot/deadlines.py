@@ -15,6 +15,10 @@ import httpx2
 from django.utils import timezone
 
 
+class DeadlineError(Exception):
+    """The conversation took too long. Not an error of httpx2, which the clients would answer with a retry."""
+
+
 @dataclass
 class Deadline:
     """When a conversation has to be over, on the monotonic clock, and what its last answer asked for.
@@ -26,10 +30,10 @@ class Deadline:
     retry_after: float | None = None
 
     def left(self) -> float:
-        """Answer the seconds left; raise httpx2.ReadTimeout when there are none."""
+        """Answer the seconds left; raise DeadlineError when there are none."""
         seconds = self.ends_at - time.monotonic()
         if seconds <= 0:
-            raise httpx2.ReadTimeout("the deadline for the whole answer has passed")
+            raise DeadlineError("the deadline for the whole answer has passed")
         return seconds
 
 

@@ -19,7 +19,6 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
-import pydantic
 from apify_client import ApifyClient
 from apify_client.errors import ApifyApiError, ApifyClientError
 from apify_client.http_clients import Httpx2HttpClient
@@ -237,7 +236,8 @@ def _answering(seconds: float) -> Iterator[None]:
             raise _refusal(error, deadline.retry_after) from None
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise ApifyBusy(f"Apify was not reached: {_scrub(error)}") from None
-        except (ApifyClientError, httpx2.HTTPError, pydantic.ValidationError, ValueError, KeyError) as error:
+        except (ApifyClientError, httpx2.HTTPError, deadlines.DeadlineError, ValueError, KeyError) as error:
+            # ValueError: a body without required fields (pydantic); KeyError: a dataset without its headers.
             raise ApifyError(f"Apify gave no usable answer: {type(error).__name__}: {_scrub(error)}") from None
 
 

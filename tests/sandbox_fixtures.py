@@ -1,5 +1,6 @@
 """The sandbox on a real port: what the gateways speak to in the tests, over HTTP, through the unmodified packages."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -31,6 +32,20 @@ class QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
+    def get_environ(self) -> dict[str, Any]:
+        return super().get_environ() | {"test.connection": self.connection}
+
+
+def hang_up_when_cut(body: Any, connection: socket.socket) -> Iterator[bytes]:
+    """End the connection when the sandbox cuts an answer short: this server would keep it, unlike a real one."""
+    try:
+        yield from body
+    except ConnectionResetError:
+        connection.shutdown(socket.SHUT_RDWR)
+        raise
+    finally:
+        body.close()
+
 
 @pytest.fixture(scope="session")
 def sandbox_server() -> Iterator[Sandbox]:
@@ -42,7 +57,7 @@ def sandbox_server() -> Iterator[Sandbox]:
 
     def recording(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         sandbox.requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
-        return application(environ, start_response)
+        return hang_up_when_cut(application(environ, start_response), environ["test.connection"])
 
     server.set_app(recording)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
