@@ -83,7 +83,7 @@ class LLMError(Exception):
         self.usages = tuple(usages)
 
 
-class LLMBusy(LLMError):  # noqa: N818 - the name says what the caller has to do with
+class LLMBusy(LLMError):
     """Too many requests or tokens per minute. `retry_after` is the wait in seconds, None when it was not said."""
 
     def __init__(self, message: str, usages: Iterable[Usage] = (), retry_after: float | None = None) -> None:
@@ -91,7 +91,7 @@ class LLMBusy(LLMError):  # noqa: N818 - the name says what the caller has to do
         self.retry_after = retry_after
 
 
-class LLMRefused(LLMError):  # noqa: N818
+class LLMRefused(LLMError):
     """The same question will not be answered: the key, the request, or the model's own refusal."""
 
 

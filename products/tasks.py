@@ -22,6 +22,7 @@ from .models.ingest import brake_notice
 
 logger = logging.getLogger(__name__)
 
+# The three tasks that follow one run are not unique: each may enqueue itself again, and the row decides anyway.
 BATCH_SIZE = 100
 # What each schedule entry looks after: days and weeks share the morning round.
 ROUNDS = {
@@ -67,7 +68,7 @@ def update_due_products(round_name: str) -> str:
     return f"{sum(len(ids) for (ids,) in batches)} products in {len(batches)} batches"
 
 
-@job("default", timeout=60, retry=Backoff(attempts=4, first=60, cap=900), unique=True)
+@job("default", timeout=60, retry=Backoff(attempts=4, first=60, cap=900))
 def start_scrape_run(run_id: int) -> str:
     """Ask Apify to start a planned run, and return while Apify works.
 
@@ -109,7 +110,7 @@ def adopt(run: ScrapeRun) -> bool:
     return receipt is not None
 
 
-@job("default", timeout=120, retry=Backoff(attempts=5, first=60, cap=900), unique=True)
+@job("default", timeout=120, retry=Backoff(attempts=5, first=60, cap=900))
 def reconcile_scrape_run(run_id: int) -> str:
     """Find out whether a start whose answer was lost has happened; only then may it be asked for again."""
     run = ScrapeRun.objects.get(pk=run_id)
@@ -126,7 +127,7 @@ def reconcile_scrape_run(run_id: int) -> str:
     return "not found yet" if run.state == "starting" else "given up"
 
 
-@job("default", timeout=150, retry=Backoff(attempts=5, first=15, cap=300), unique=True)
+@job("default", timeout=150, retry=Backoff(attempts=5, first=15, cap=300))
 def collect_scrape_run(run_id: int) -> str:
     """Keep what an ended run saw, and write to those who asked; a run that still works is asked again later."""
     run = ScrapeRun.objects.get(pk=run_id)

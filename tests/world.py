@@ -46,12 +46,8 @@ def listing(**facts: Any) -> Listing:
 
 def answer_of(*listings: Listing, at: datetime = NOON, **facts: Any) -> RunAnswer:
     """What Apify says of a run that ended with these listings."""
-    return RunAnswer(
-        **({"is_running": False, "succeeded": True, "status": "SUCCEEDED", "status_message": ""} | facts),
-        listings=listings,
-        cost_usd=Decimal("0.0015") * len(listings),
-        finished_at=at,
-    )
+    cost = Decimal("0.0015") * len(listings)
+    return replace(RunAnswer(False, True, "SUCCEEDED", "", listings, cost, at), **facts)
 
 
 def started_run(products: Iterable[Product], apify_id: str = "") -> ScrapeRun:
@@ -72,7 +68,7 @@ def see(product: Product, at: datetime = NOON, **facts: Any) -> list[Any]:
 def enqueued() -> list[tuple[str, list[Any]]]:
     """What waits in the queues, most important first, as (task, arguments)."""
     queues = [django_rq.get_queue(name) for name in settings.QUEUE_WEIGHTS]
-    return [(job.func_name, list(job.args)) for queue in queues for job in queue.jobs]
+    return [(str(job.func_name), list(job.args)) for queue in queues for job in queue.jobs]
 
 
 def delayed() -> list[tuple[str, list[Any]]]:
@@ -81,12 +77,12 @@ def delayed() -> list[tuple[str, list[Any]]]:
     for name in settings.QUEUE_WEIGHTS:
         queue = django_rq.get_queue(name)
         found += [queue.fetch_job(job_id) for job_id in ScheduledJobRegistry(queue=queue).get_job_ids(cleanup=False)]
-    return [(job.func_name, list(job.args)) for job in found if job]
+    return [(str(job.func_name), list(job.args)) for job in found if job]
 
 
 def run_jobs(*, also_delayed: bool = True, limit: int = 100) -> list[str]:
     """Run what waits, here and now, until nothing is left; answer the tasks in their order."""
-    ran = []
+    ran: list[str] = []
     while len(ran) < limit:
         jobs = enqueued() or (delayed() if also_delayed else [])
         if not jobs:
