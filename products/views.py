@@ -25,7 +25,7 @@ PER_PAGE = 50
 def list_(request: AuthenticatedRequest) -> HttpResponse:
     """Show what this user watches."""
     trackings = (
-        Tracking.objects.filter(user=request.user).select_related("product").order_by("role", "-product__checked_at")
+        Tracking.objects.filter(user=request.user).select_related("product").order_by("-role", "product__title", "pk")
     )
     if words := request.GET.get("q", "").strip():
         trackings = trackings.matching(words)

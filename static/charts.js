@@ -60,7 +60,8 @@ async function show(panel) {
     [steps(words.price, AMBER), steps(words.listPrice, BLUE, [6, 4])], [data.price, data.list_price],
     [axis({ size: 60 })], { y: { range: padded } });
   draw(box(), data, `${words.rank}: ${data.category || "–"}`, [steps(words.rank, GREEN)], [data.bsr],
-    [axis({ size: 60 })], { y: { dir: -1, distr: 3, log: 10 } });
+    [axis({ size: 60, filter: (u, splits) => splits, values: (u, splits) => splits.map((n) => (/^[1235]/.test(n) ? `#${n}` : "")) })],
+    { y: { dir: -1, distr: 3, log: 10 } });
   draw(box(), data, `${words.rating} · ${words.reviews}`,
     [steps(words.rating, VIOLET), { ...steps(words.reviews, BLUE, [6, 4]), scale: "n" }], [data.rating, data.reviews],
     [axis({ size: 60 }), axis({ side: 1, scale: "n", size: 60, grid: { show: false } })], { y: { range: [1, 5] }, n: { range: padded } });

@@ -47,7 +47,7 @@ def ago(at: datetime | None) -> SafeString | str:
     if at is None:
         return _("never")
     exact = localtime(at)
-    words_ = _("%s ago") % timesince(at) if at <= now() else _("in %s") % timesince(now(), at)
+    words_ = _("%s ago") % timesince(at, depth=1) if at <= now() else _("in %s") % timesince(now(), at, depth=1)
     if abs((now() - at).total_seconds()) < 60:
         words_ = _("just now")
     return format_html(

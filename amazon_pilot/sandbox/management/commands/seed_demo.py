@@ -41,6 +41,8 @@ class Command(BaseCommand):
             for at in instants():
                 for marketplace, some in groupby(products, key=lambda product: product.marketplace):
                     look(marketplace, list(some), at)
+            for asin, frequency in FREQUENCIES.items():  # only now: an hourly tracking compares nothing twelve hours apart
+                Tracking.objects.filter(user=user, product__asin=asin).update(frequency=frequency)
             lamps = [product for product in products if product.asin.startswith("B0LAMP")]
             Comparison.objects.start(user, lamps[0], lamps[1:5], "Desk lamps")
             Channel.objects.create(user=user, kind=ChannelKind.EMAIL, address=user.email)
@@ -54,10 +56,7 @@ class Command(BaseCommand):
         identities = [(known.domain, known.asin) for known in catalogue.PRODUCTS]
         products = Product.objects.ensure(sorted(identities))
         Tracking.objects.watch(user, products, Role.COMPETITOR, Frequency.DAILY)
-        mine = Tracking.objects.filter(user=user)
-        mine.filter(product__asin__in=OWN).update(role=Role.OWN)
-        for asin, frequency in FREQUENCIES.items():
-            mine.filter(product__asin=asin).update(frequency=frequency)
+        Tracking.objects.filter(user=user, product__asin__in=OWN).update(role=Role.OWN)
         return products
 
 
