@@ -1,3 +1,5 @@
 from .audit_entry import AuditEntry
+from .job_run import JobRun
+from .pause import Pause
 
-__all__ = ["AuditEntry"]
+__all__ = ["AuditEntry", "JobRun", "Pause"]
