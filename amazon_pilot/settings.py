@@ -263,6 +263,13 @@ REDIS = redis_config(REDIS_URL or f"unix://{REDIS_SOCKET}?db=0")
 # Queues, most important first, with the weights by which a free slot chooses among those that hold work.
 QUEUE_WEIGHTS = {"critical": 6, "default": 3, "low": 1}
 WORKER_CONCURRENCY = whole("WORKER_CONCURRENCY", 10, 1, 200)
+# A worker that is told to leave waits so many seconds for its jobs, then gives them back to their queues.
+WORKER_GRACE_SECONDS = whole("WORKER_GRACE_SECONDS", 30, 0, 3600)
+# A slot makes room for a fresh one after so many jobs, or between jobs when it has grown to half of this memory;
+# a task cannot have more than all of it.
+WORKER_SLOT_JOBS = whole("WORKER_SLOT_JOBS", 1000, 1, 1_000_000)
+WORKER_SLOT_MEMORY_MB = whole("WORKER_SLOT_MEMORY_MB", 512, 64, 65_536)
+JOB_FAILURE_TTL = 30 * 86_400  # seconds for which Redis keeps a failed job; its history is in JobRun
 RQ_QUEUES = {name: REDIS | {"DEFAULT_TIMEOUT": 180, "SERIALIZER": "json"} for name in QUEUE_WEIGHTS}
 RQ = {
     "JOB_CLASS": "amazon_pilot.jobs.registry.JSONJob",

@@ -1,6 +1,10 @@
 """The engine room: background work as such. It knows no product."""
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.conf import settings
+from django.core import checks
 from django.utils.translation import gettext_lazy as _
 
 
@@ -8,3 +12,26 @@ class JobsConfig(AppConfig):
     name = "amazon_pilot.jobs"
     label = "jobs"
     verbose_name = _("Jobs")
+
+    def ready(self) -> None:
+        checks.register(check_queues)
+
+
+def check_queues(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Every queue has a weight, every weight a queue, and every task a queue that a worker serves."""
+    from . import registry
+
+    registry.discover()
+    errors: list[checks.CheckMessage] = [
+        checks.Error(f"The queue {name} has no whole weight above 0.", hint="Add it to QUEUE_WEIGHTS.", id="jobs.E001")
+        for name in settings.RQ_QUEUES
+        if not isinstance(settings.QUEUE_WEIGHTS.get(name), int) or settings.QUEUE_WEIGHTS[name] < 1
+    ]
+    if len(settings.QUEUE_WEIGHTS) > 26:
+        errors.append(checks.Error("At most 26 queues can be weighed.", id="jobs.E003"))
+    errors += [
+        checks.Error(f"The task {task.name} is for the queue {task.queue}, which is in no setting.", id="jobs.E002")
+        for task in registry.TASKS.values()
+        if task.queue not in settings.QUEUE_WEIGHTS
+    ]
+    return errors

@@ -1,0 +1,108 @@
+"""One job in the hands of a worker: what TAKE answered, and what the worker notes while a slot runs it."""
+
+import json
+import time
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+
+# The order of FIELDS in scripts/take.lua.
+FIELDS = (
+    "status",
+    "data",
+    "timeout",
+    "result_ttl",
+    "failure_ttl",
+    "meta",
+    "enqueued_at",
+    "created_at",
+    "retries_left",
+    "retry_intervals",
+    "attempt",
+    "losses",
+    "tags",
+    "description",
+    "task",
+    "enqueue_at_front_on_retry",
+)
+PLACE = {name: n for n, name in enumerate(FIELDS)}
+MARK = "pilot"  # begins every execution id of ours, so that the recoverer leaves a stock worker's entries alone
+
+
+@dataclass(slots=True)
+class Assignment:
+    """A taken job. `fields` are the job's own, as bytes or None, by the order of FIELDS."""
+
+    queue: str
+    job_id: str
+    execution_id: str
+    is_rare: bool
+    fields: list[Any]
+    taken_at: float = field(default_factory=time.monotonic)
+    taken_on: float = field(default_factory=time.time)
+    is_recorded: bool = False
+    cancelled_by: str = ""
+    kill_at: float | None = None
+
+    @classmethod
+    def from_reply(cls, reply: list[Any]) -> "Assignment":
+        """Read one job out of TAKE's answer, or out of the message by which a worker hands it to a slot."""
+        queue, job_id, execution_id, rare, fields = reply
+        return cls(queue.decode(), job_id.decode(), execution_id.decode(), bool(rare), fields)
+
+    @property
+    def message(self) -> tuple[Any, ...]:
+        return ("job", self.queue.encode(), self.job_id.encode(), self.execution_id.encode(), self.is_rare, self.fields)
+
+    @property
+    def entry(self) -> str:
+        return f"{self.job_id}:{self.execution_id}"
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Queue, job id and execution id: the words by which every script finds this run."""
+        return self.queue, self.job_id, self.execution_id
+
+    def text(self, name: str) -> str:
+        """Answer one field as text, '' where the job has none."""
+        value = self.fields[PLACE[name]]
+        return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
+
+    def number(self, name: str) -> int | None:
+        """Answer one field as a number, None where the job has none."""
+        words = self.text(name)
+        return int(words) if words.lstrip("-").isdigit() else None
+
+    @property
+    def timeout(self) -> int | None:
+        """Seconds that the job may run; None where it asked for no limit."""
+        seconds = self.number("timeout") or settings.RQ_QUEUES.get(self.queue, {}).get("DEFAULT_TIMEOUT", 180)
+        return seconds if seconds > 0 else None
+
+    @property
+    def attempt(self) -> int:
+        return self.number("attempt") or 1
+
+    @property
+    def task(self) -> str:
+        """The task's name as far as it can be told without reading the payload."""
+        return self.text("task") or self.text("description").partition("(")[0]
+
+    @property
+    def payload(self) -> bytes:
+        """The payload as JSON; rq compresses it, and reads what is not compressed as it stands."""
+        data = self.fields[PLACE["data"]] or b""
+        try:
+            return zlib.decompress(data)
+        except zlib.error:
+            return bytes(data)
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        try:
+            meta = json.loads(self.text("meta") or "{}")
+        except ValueError:
+            return {}
+        return meta if isinstance(meta, dict) else {}

@@ -1,0 +1,80 @@
+"""A slot's cell: a piece of memory shared with its worker, where a running job leaves its progress and its log.
+
+The worker reads it without asking, also when the slot has been killed; the task makes no call to Redis for it.
+"""
+
+import mmap
+import struct
+
+LOG_LIMIT = 64 * 1024
+TEXT_LIMIT = 200
+HEADER = struct.Struct("=iiii")  # percent (-1 = none), bytes of text, bytes of log, 1 where the log lost its beginning
+LOG_AT = HEADER.size + TEXT_LIMIT
+
+
+class Cell:
+    """Made before the fork, so that worker and slot see the same memory."""
+
+    def __init__(self) -> None:
+        self.memory = mmap.mmap(-1, LOG_AT + LOG_LIMIT)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the job before."""
+        HEADER.pack_into(self.memory, 0, -1, 0, 0, 0)
+
+    def set_progress(self, percent: int, text: str) -> None:
+        """Note how far the running job is."""
+        words = text.encode()[:TEXT_LIMIT]
+        _, _, log, cut = HEADER.unpack_from(self.memory)
+        self.memory[HEADER.size : HEADER.size + len(words)] = words
+        HEADER.pack_into(self.memory, 0, max(0, min(100, percent)), len(words), log, cut)
+
+    def write(self, words: str) -> None:
+        """Add to the log; past its limit the older half goes, and `is_cut` says so."""
+        data = words.encode(errors="replace")
+        percent, text, used, cut = HEADER.unpack_from(self.memory)
+        if used + len(data) > LOG_LIMIT:
+            kept = (self.memory[LOG_AT : LOG_AT + used] + data)[-LOG_LIMIT // 2 :]
+            used, data, cut = 0, kept, 1
+        self.memory[LOG_AT + used : LOG_AT + used + len(data)] = data
+        HEADER.pack_into(self.memory, 0, percent, text, used + len(data), cut)
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether the job has left neither progress nor log: the usual case, told from four numbers."""
+        percent, _, used, _ = HEADER.unpack_from(self.memory)
+        return percent == -1 and used == 0
+
+    @property
+    def progress(self) -> tuple[int | None, str]:
+        """How far the running job is, in percent, and in its own words."""
+        percent, length, _, _ = HEADER.unpack_from(self.memory)
+        text = self.memory[HEADER.size : HEADER.size + length].decode(errors="replace")
+        return (None if percent == -1 else percent), text
+
+    @property
+    def log(self) -> str:
+        """What the running job has logged and printed."""
+        used = HEADER.unpack_from(self.memory)[2]
+        return self.memory[LOG_AT : LOG_AT + used].decode(errors="replace")
+
+    @property
+    def is_cut(self) -> bool:
+        """Tell whether the log has lost its beginning."""
+        return bool(HEADER.unpack_from(self.memory)[3])
+
+
+_current: Cell | None = None
+
+
+def use(cell: Cell | None) -> None:
+    """Make `cell` the one that `progress` writes to; a slot does so at birth."""
+    global _current
+    _current = cell
+
+
+def progress(percent: float, text: str = "") -> None:
+    """Tell how far the running task is, in percent, and what it does; outside of a worker nothing happens."""
+    if _current is not None:
+        _current.set_progress(int(percent), text)

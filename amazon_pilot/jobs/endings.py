@@ -1,0 +1,190 @@
+"""How a job's run ends, as the worker tells Redis: one class per ending, and the packet that commits them.
+
+Every ending is one script that begins by taking the run's entry out of the started registry; where that entry is gone,
+the run has lost its right to decide and nothing is written. So each may be sent twice.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from . import record, recoverer
+from .assignment import Assignment
+from .cell import Cell
+from .link import Command
+from .scripts import script
+
+Chore = tuple[tuple[Any, ...], Assignment | None]
+Reader = Callable[[Any], list[Chore]]
+
+HAS_DEPENDENTS = 2
+
+
+@dataclass(slots=True)
+class Ending:
+    assignment: Assignment
+    worker: str
+
+    counts_as = "succeeded"
+
+    def command(self) -> Command:
+        raise NotImplementedError
+
+    def chores(self, reply: Any) -> list[Chore]:
+        """Answer what a slot has to do through rq's code now that Redis has answered."""
+        return []
+
+
+@dataclass(slots=True)
+class Succeeded(Ending):
+    """The task returned; committed with all others of its kind in one script."""
+
+    words: tuple[Any, ...]  # ttl, started and ended as text, both in seconds, result, line
+
+    def chores(self, reply: Any) -> list[Chore]:
+        if reply != HAS_DEPENDENTS:
+            return []
+        started, value, line = self.words[3], self.words[5], self.words[6]
+        return [(finish_message(self.assignment, "done", started, value, "", line), self.assignment)]
+
+
+@dataclass(slots=True)
+class Failed(Ending):
+    """The attempt raised, was cancelled, or its slot had to be killed."""
+
+    words: tuple[Any, ...]  # as scripts/fail.lua wants them, from the verdict on
+
+    counts_as = "failed"
+
+    def command(self) -> Command:
+        return script("fail").command(self.worker, *self.assignment.place, *self.words)
+
+    def chores(self, reply: Any) -> list[Chore]:
+        if reply != HAS_DEPENDENTS:
+            return []
+        verdict, started, line = self.words[0], self.words[8], self.words[11]
+        return [(finish_message(self.assignment, verdict, started, "", self.words[10], line), self.assignment)]
+
+
+@dataclass(slots=True)
+class Settled(Ending):
+    """rq's own code has ended the job already; the history is all that is left."""
+
+    line: str
+
+    def command(self) -> Command:
+        return ("XADD", "pilot:runs", "MAXLEN", "~", 1_000_000, "*", "e", self.line, "d", "")
+
+
+@dataclass(slots=True)
+class Lost(Ending):
+    """The slot died, and not by our hand."""
+
+    cause: str
+
+    counts_as = "lost"
+
+    def command(self) -> Command:
+        return script("lose").command(*self.assignment.place, self.cause, record.encode_trace(recoverer.POISON))
+
+    def chores(self, reply: Any) -> list[Chore]:
+        if reply not in (b"queued", b"poison"):
+            return []
+        message = ("lost", self.assignment.queue.encode(), self.assignment.job_id.encode(), self.cause.encode(), reply)
+        return [(message, None)]
+
+
+@dataclass(slots=True)
+class GivenBack(Ending):
+    """The worker leaves before the job has ended, or its slot died before it began."""
+
+    line: str = ""
+
+    counts_as = "given back"
+
+    def command(self) -> Command:
+        return script("give_back").command(*self.assignment.place, self.worker, self.line)
+
+
+def from_message(message: tuple[Any, ...], assignment: Assignment | None, worker: str) -> Ending | None:
+    """Answer the ending that a slot tells of, or None where nothing is to be written."""
+    kind, *words = message
+    if kind == "settled":
+        held = assignment or Assignment("", "", "", True, [])
+        return Settled(held, worker, words[0])
+    if assignment is None or kind in ("refused", "idle"):
+        return None
+    return Succeeded(assignment, worker, tuple(words)) if kind == "done" else Failed(assignment, worker, tuple(words))
+
+
+def of_the_dead(assignment: Assignment, worker: str, slot: int, cell: Cell, because: str) -> Ending:
+    """Answer what becomes of the job of a dead slot, by the reason of its death."""
+    started, now = assignment.taken_on, time.time()
+
+    def line(outcome: str, **more: Any) -> str:
+        return record.line(
+            assignment, worker, slot, outcome, started, ended=now, cause=because, **record.traces(cell), **more
+        )
+
+    if because == "leaving":
+        return GivenBack(assignment, worker, line("stopped", message="The worker left; the job was given back."))
+    if because == "cancelled" or assignment.cancelled_by:
+        text = "The job was cancelled, did not end when it was asked to, and was killed."
+        return Failed(assignment, worker, killed_words(assignment, "stopped", 0, text, line("stopped", message=text)))
+    text = killed_text(assignment, because)
+    if not text:
+        return Lost(assignment, worker, because)
+    left = assignment.number("retries_left") or 0
+    verdict = "scheduled" if left > 0 else "failed"
+    history = line("retrying" if left > 0 else "failed", message=text, exception=because)
+    return Failed(assignment, worker, killed_words(assignment, verdict, left, text, history))
+
+
+def killed_text(assignment: Assignment, because: str) -> str:
+    """Answer why we killed a slot, for a reader; '' where it died by itself."""
+    return {
+        "timeout": f"The task did not listen to its timeout of {assignment.timeout} seconds and was killed.",
+        "memory": f"The task used more than {settings.WORKER_SLOT_MEMORY_MB} MB of memory and was killed.",
+        "killed on request": "The slot was killed on request while it ran this job.",
+    }.get(because, "")
+
+
+def killed_words(assignment: Assignment, verdict: str, left: int, text: str, line: str) -> tuple[Any, ...]:
+    """Answer the words of fail.lua for a job whose slot we killed."""
+    started, now = assignment.taken_on, time.time()
+    return (
+        verdict, 30 if left > 0 else 0, 0, record.failure_ttl(assignment), left - 1 if left > 0 else "", "",
+        *record.dates(started, now), started, now, record.encode_trace(text), line,
+    )  # fmt: skip
+
+
+def finish_message(
+    assignment: Assignment, kind: str, started: float, value: str, trace: str, line: str
+) -> tuple[Any, ...]:
+    """Answer the message that has a slot end a job through rq's code."""
+    return ("finish", *assignment.message[1:], kind, started, value, trace, line)
+
+
+def commit(ended: Sequence[Ending], worker: str) -> tuple[list[Command], list[Reader]]:
+    """Answer the commands that tell Redis of these endings, and what to do with each reply."""
+    commands: list[Command] = []
+    readers: list[Reader] = []
+    succeeded = [ending for ending in ended if isinstance(ending, Succeeded)]
+    if succeeded:
+        words: list[Any] = []
+        for success in succeeded:
+            words += [*success.assignment.place, int(success.assignment.is_recorded), *success.words]
+        commands.append(script("commit").command(worker, *words))
+        readers.append(
+            lambda replies: [
+                chore for ending, reply in zip(succeeded, replies, strict=True) for chore in ending.chores(reply)
+            ]
+        )
+    for ending in ended:
+        if not isinstance(ending, Succeeded):
+            commands.append(ending.command())
+            readers.append(ending.chores)
+    return commands, readers

@@ -1,0 +1,254 @@
+"""The historian: a worker's child that turns the lines on `pilot:runs` into JobRun rows.
+
+Redis writes a line in the same step in which a job starts or ends; a line is acknowledged when its row is committed, so
+no crash loses history, and a worker never waits for the database. Several historians share the stream.
+"""
+
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, transaction
+from redis.exceptions import RedisError, ResponseError
+from rq.registry import DeferredJobRegistry, FailedJobRegistry, FinishedJobRegistry, ReadyJobRegistry
+from rq.serializers import JSONSerializer
+from rq.utils import utcparse
+
+from . import record
+from .assignment import Assignment
+from .models.job_run import JobRun, Outcome, searchable
+from .models.pause import Pause
+from .queues import connection
+from .registry import JSONJob
+
+logger = logging.getLogger(__name__)
+
+STREAM, GROUP = "pilot:runs", "history"
+BATCH = 500
+ABANDONED_MS = 30_000  # lines that another historian took so long ago and never wrote
+HOUSEKEEPING_SECONDS = 60
+NICENESS = 5
+
+Line = tuple[bytes, dict[bytes, bytes]]
+KEY = ("job_id", "execution_id")
+CHANGING = [
+    field.name for field in JobRun._meta.concrete_fields if not field.primary_key and field.name not in KEY
+]  # fmt: skip
+
+
+class Historian:
+    """One reader of the stream. `write_some` is one step; a test calls it by hand."""
+
+    def __init__(self, name: str, queues: Sequence[str]) -> None:
+        self.name = name
+        self.queues = list(queues)
+        self.next_housekeeping = 0.0
+
+    def live(self) -> None:
+        """Write until told to leave, and through every outage."""
+        os.nice(NICENESS)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        leaving: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, frame: leaving.append(number))
+        while not leaving:
+            try:
+                close_old_connections()
+                self.join()
+                while not leaving:
+                    self.write_some(block_ms=500)
+                    self.keep_house()
+            except (RedisError, DatabaseError, OSError) as error:
+                logger.warning("The history waits: %s", error)
+                time.sleep(1)
+        self.leave()
+
+    def leave(self) -> None:
+        """Write what has already come, then go; what fails now is taken over by another historian."""
+        try:
+            while self.write_some(block_ms=0):
+                pass
+        except (RedisError, DatabaseError, OSError) as error:
+            logger.warning("The history stays in Redis for the next historian: %s", error)
+
+    def join(self) -> None:
+        """Make sure that the stream has its group of readers."""
+        try:
+            connection().xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    def write_some(self, block_ms: int = 0) -> int:
+        """Write one batch of lines; answers how many. A batch whose rows the database refuses is written row by row."""
+        lines = self.unfinished() or self.fresh(block_ms)
+        if not lines:
+            return 0
+        runs = [run for line in lines if (run := read(line)) is not None]
+        try:
+            write(runs)
+        except DatabaseError:
+            close_old_connections()
+            write_one_by_one(runs)
+        ids = [id for id, _ in lines]
+        with connection().pipeline(transaction=True) as pipeline:
+            pipeline.xack(STREAM, GROUP, *ids)
+            pipeline.xdel(STREAM, *ids)
+            pipeline.execute()
+        return len(lines)
+
+    def fresh(self, block_ms: int) -> list[Line]:
+        """Answer lines that nobody has read yet."""
+        answer: Any = connection().xreadgroup(
+            GROUP, self.name, {STREAM: ">"}, count=BATCH, block=block_ms if block_ms else None
+        )
+        streams = answer.items() if isinstance(answer, dict) else answer or []
+        return [line for _, lines in streams for line in flat(lines)]
+
+    def unfinished(self) -> list[Line]:
+        """Answer lines that a historian took and did not write: it died, or the database was away."""
+        answer: Any = connection().xautoclaim(STREAM, GROUP, self.name, ABANDONED_MS, count=BATCH)
+        return [(id, fields) for id, fields in answer[1] if fields]
+
+    def keep_house(self) -> None:
+        """Each minute: what rq's maintenance does, without its locks, and the pauses as their rows say."""
+        if time.monotonic() < self.next_housekeeping:
+            return
+        self.next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
+        Pause.objects.sync()
+        for queue in self.queues:
+            for registry in (FinishedJobRegistry, FailedJobRegistry, DeferredJobRegistry, ReadyJobRegistry):
+                registry(queue, connection=connection(), job_class=JSONJob, serializer=JSONSerializer).cleanup()
+        self.forget_dead_readers()
+
+    def forget_dead_readers(self) -> None:
+        """Drop readers that have left: workers have a new name at each start."""
+        for reader in connection().xinfo_consumers(STREAM, GROUP):
+            if reader["pending"] == 0 and reader["idle"] > 3_600_000:
+                connection().xgroup_delconsumer(STREAM, GROUP, reader["name"])
+
+
+def lag() -> int:
+    """Answer how many lines wait to be written as rows."""
+    return int(connection().xlen(STREAM))
+
+
+def flat(lines: Any) -> list[Line]:
+    """Answer lines from either of redis-py's two shapes."""
+    return [line for part in lines for line in (part if isinstance(part, list) else [part]) if line[1]]
+
+
+def read(line: Line) -> JobRun | None:
+    """Answer the row that a line stands for, or None where it cannot be read: then it is logged and passed over."""
+    try:
+        # PostgreSQL stores no NUL character, neither in text nor in JSON.
+        event = json.loads(line[1][b"e"].replace(b"\\u0000", b""))
+        if line[1].get(b"d"):
+            event["payload"] = Assignment("", "", "", False, [None, line[1][b"d"]]).payload.decode(errors="replace")
+        return run_of(event)
+    except (ValueError, KeyError, TypeError):
+        logger.exception("A line of history cannot be read: %r", line[1])
+        return None
+
+
+def run_of(event: dict[str, Any]) -> JobRun:
+    """Answer the unsaved row of one event; `record.line` and common.lua write them."""
+    name, args, kwargs = call_of(event)
+    meta = loaded(event.get("meta"), {})
+    ended_at = moment(event.get("ended"))
+    started_at = moment(event.get("started")) or date(event.get("started_at")) or ended_at or datetime.now(UTC)
+    enqueued_at = date(event.get("enqueued_at"))
+    is_loss = event["outcome"] == Outcome.LOST
+    cause = event.get("cause", "")
+    exception = event.get("exception", "") or ("lost" if is_loss else "")
+    return JobRun(
+        job_id=event["id"],
+        execution_id=event["execution"],
+        task=(event.get("task") or name)[:200],
+        queue=event["queue"],
+        args=args,
+        kwargs=kwargs,
+        tags=event.get("tags", "")[:200],
+        attempt=max(1, event.get("attempt", 1)),
+        enqueued_at=enqueued_at,
+        started_at=started_at,
+        ended_at=ended_at,
+        wait=max(0.0, (started_at - enqueued_at).total_seconds()) if enqueued_at else None,
+        duration=max(0.0, (ended_at - started_at).total_seconds()) if ended_at else None,
+        worker=event.get("worker", "")[:200],
+        slot=event.get("slot"),
+        outcome=event["outcome"],
+        cause=cause[:200],
+        is_poison=bool(event.get("poison")),
+        retry_at=ended_at + timedelta(seconds=event["retry_in"]) if ended_at and event.get("retry_in") else None,
+        exception=exception[:200],
+        message=event.get("message", ""),
+        traceback=event.get("traceback", ""),
+        fingerprint=event.get("fingerprint")
+        or (record.fingerprint(exception, name, None) if exception and event["outcome"] != "stopped" else ""),
+        result=loaded(event.get("result"), None),
+        progress=event.get("percent"),
+        progress_text=event.get("progress", "")[:200],
+        log=event.get("log", ""),
+        log_is_cut=bool(event.get("log_cut")),
+        schedule_entry=str(meta.get("entry", ""))[:100],
+        fire=str(meta.get("fire", ""))[:100],
+        meta=meta,
+        search=searchable([args, kwargs, event.get("message", ""), exception]),
+    )
+
+
+def call_of(event: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
+    """Answer task, arguments and keyword arguments of a payload; a payload that is no call is kept as its text."""
+    call = loaded(event.get("payload"), None)
+    if isinstance(call, list) and len(call) == 4 and isinstance(call[2], list) and isinstance(call[3], dict):
+        return str(call[0]), call[2], call[3]
+    return event.get("task", ""), [str(event.get("payload", ""))[:1000]], {}
+
+
+def loaded(text: str | None, otherwise: Any) -> Any:
+    """Answer JSON text as values."""
+    if not text:
+        return otherwise
+    try:
+        return json.loads(text.replace("\\u0000", ""))
+    except ValueError:
+        return otherwise
+
+
+def moment(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+def date(text: str | None) -> datetime | None:
+    return utcparse(text) if text else None
+
+
+def write(runs: Sequence[JobRun]) -> None:
+    """Write rows in one transaction. An end overwrites a start, never the other way round, in whatever order they come.
+
+    Of several lines about one execution, the end counts; a start that comes late finds the row there and is dropped.
+    """
+    ends = {(run.job_id, run.execution_id): run for run in runs if run.outcome != Outcome.STARTED}
+    starts = {(run.job_id, run.execution_id): run for run in runs if run.outcome == Outcome.STARTED}
+    with transaction.atomic():
+        JobRun.objects.bulk_create([run for key, run in starts.items() if key not in ends], ignore_conflicts=True)
+        JobRun.objects.bulk_create(
+            ends.values(), update_conflicts=True, unique_fields=list(KEY), update_fields=CHANGING
+        )
+
+
+def write_one_by_one(runs: Sequence[JobRun]) -> None:
+    """Write rows singly, so that one which the database refuses keeps no other back; raises where it is away."""
+    for run in runs:
+        try:
+            write([run])
+        except DatabaseError:
+            with transaction.atomic():
+                JobRun.objects.exists()  # raises again where the database is away: then nothing is acknowledged
+            logger.exception("A line of history was refused by the database: job %s", run.job_id)

@@ -1,0 +1,115 @@
+"""How a worker shows itself: rq's record of it, and one snapshot a second for the monitor."""
+
+import json
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from rq.defaults import RQ_KEY_PREFIX
+from rq.utils import as_text, utcformat
+from rq.version import VERSION
+
+from . import queues
+from .crew import Crew
+
+Command = tuple[Any, ...]
+
+RECORD_SECONDS = 90  # a killed worker leaves rq's lists after so long
+SNAPSHOT_SECONDS = 3600  # the monitor shows a dead worker for so long
+WORKERS = "pilot:workers"
+
+
+def snapshot_key(worker: str) -> str:
+    return f"pilot:worker:{worker}"
+
+
+class Presence:
+    """The records of one worker in Redis, as commands for a packet."""
+
+    def __init__(self, worker: str, names: Sequence[str], weights: Sequence[int]) -> None:
+        self.worker = worker
+        self.names = list(names)
+        self.weights = list(weights)
+        self.key = f"{RQ_KEY_PREFIX}:worker:{worker}"
+        self.born_at = datetime.now(UTC)
+        self.takes = dict.fromkeys(names, 0)
+        self.ended = {"succeeded": 0, "failed": 0, "lost": 0}
+
+    def birth(self) -> list[Command]:
+        """Forget a worker of the same name and appear in rq's lists."""
+        return [("DEL", self.key), *self.beat("idle")]
+
+    def beat(self, state: str) -> list[Command]:
+        """Renew rq's record, and write it anew where Redis has lost it."""
+        record = {
+            "birth": utcformat(self.born_at),
+            "last_heartbeat": utcformat(datetime.now(UTC)),
+            "queues": ",".join(self.names),
+            "pid": os.getpid(),
+            "hostname": socket.gethostname(),
+            "ip_address": "unknown",
+            "version": VERSION,
+            "python_version": sys.version,
+            "state": state,
+        }
+        words = [word for pair in record.items() for word in pair]
+        commands: list[Command] = [("HSET", self.key, *words), ("EXPIRE", self.key, RECORD_SECONDS)]
+        lists = [f"{RQ_KEY_PREFIX}:workers", *(f"{RQ_KEY_PREFIX}:workers:{name}" for name in self.names)]
+        return [*commands, *(("SADD", each, self.key) for each in lists)]
+
+    def death(self) -> list[Command]:
+        """Leave rq's lists, as its register_death does."""
+        lists = [f"{RQ_KEY_PREFIX}:workers", *(f"{RQ_KEY_PREFIX}:workers:{name}" for name in self.names)]
+        return [
+            *(("SREM", each, self.key) for each in lists),
+            ("HSET", self.key, "death", utcformat(datetime.now(UTC)), "state", "idle"),
+            ("EXPIRE", self.key, 60),
+            ("DEL", f"{self.key}:executions"),
+        ]
+
+    def snapshot(self, crew: Crew, state: str) -> list[Command]:
+        """Write what each slot does now; `state` is working, leaving or gone."""
+        picture = {
+            "worker": self.worker,
+            "state": state,
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "born": self.born_at.timestamp(),
+            "seen": time.time(),
+            "queues": dict(zip(self.names, self.weights, strict=True)),
+            "takes": self.takes,
+            "ended": self.ended,
+            "slots": [self._slot(place) for place in crew],
+        }
+        words = json.dumps(picture)
+        return [
+            ("SET", snapshot_key(self.worker), words, "EX", SNAPSHOT_SECONDS),
+            ("ZADD", WORKERS, time.time(), self.worker),
+        ]
+
+    def _slot(self, place: Any) -> dict[str, Any]:
+        shown: dict[str, Any] = {"slot": place.number, "pid": place.pid, "jobs": place.jobs_done}
+        if held := place.assignment:
+            percent, text = place.cell.progress
+            shown |= {"job": held.job_id, "execution": held.execution_id, "task": held.task, "queue": held.queue}
+            shown |= {"since": held.taken_on, "percent": percent, "progress": text, "memory": place.memory()}
+            shown |= {"cancelled": bool(held.cancelled_by)}
+        return shown
+
+
+def workers() -> list[dict[str, Any]]:
+    """Answer the last snapshot of each worker that was seen within the last hour, the newest first.
+
+    A worker whose `seen` is more than a few seconds ago is dead or cut off; see `Presence.snapshot` for the fields.
+    """
+    connection = queues.connection()
+    limit = time.time() - SNAPSHOT_SECONDS
+    connection.zremrangebyscore(WORKERS, "-inf", limit)
+    names = [as_text(name) for name in cast("list[bytes]", connection.zrevrange(WORKERS, 0, 199))]
+    found = connection.mget([snapshot_key(name) for name in names]) if names else []
+    return [json.loads(words) for words in found if words]

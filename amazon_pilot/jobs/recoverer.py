@@ -1,0 +1,39 @@
+"""The recoverer: finds jobs whose worker died or was cut off, and puts them back, a bounded number of times.
+
+Every worker looks each five seconds, and any one is enough. A job counts as lost when its lease has not been renewed
+for 20 seconds; it goes to the head of its queue with one more attempt, and to the failed ones after three losses.
+"""
+
+from typing import Any
+
+from rq.utils import as_text
+
+from . import queues
+from .assignment import MARK
+from .record import encode_trace
+from .scripts import script
+
+AT_ONCE = 100
+POISON = (
+    "Lost three times within 72 hours: the slot or the worker that ran this job died each time, so it is not run again."
+)
+
+
+def command(queue: str, *, ahead: float = 0) -> tuple[Any, ...]:
+    """Answer the command that brings back at most AT_ONCE lost jobs of one queue.
+
+    `ahead` counts leases as lost that would be so many seconds from now.
+    """
+    return script("recover").command(queue, MARK, encode_trace(POISON), AT_ONCE, ahead)
+
+
+def recover(queue: str, *, ahead: float = 0) -> list[tuple[str, str]]:
+    """Bring back the lost jobs of one queue now; answers each job's id and where it is: queued, poison or gone."""
+    words = script("recover")(queues.connection(), queue, MARK, encode_trace(POISON), AT_ONCE, ahead)
+    return verdicts(words)
+
+
+def verdicts(words: list[bytes]) -> list[tuple[str, str]]:
+    """Read the script's answer."""
+    pairs = zip(words[::2], words[1::2], strict=True)
+    return [(as_text(entry).rpartition(":")[0], as_text(verdict)) for entry, verdict in pairs]

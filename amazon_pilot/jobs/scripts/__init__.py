@@ -1,0 +1,48 @@
+"""The atomic steps: every move of a job from one place to another is one Lua script, run by Redis without a pause.
+
+Each script is headed by its arguments and its answer; common.lua, which stands in front of all of them, holds what they
+share. Keys are built from ids inside the scripts, so Redis Cluster is not supported. Redis 6.2 is enough.
+"""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import NoScriptError
+from rq.defaults import RQ_KEY_PREFIX
+
+FOLDER = Path(__file__).parent
+
+
+class Script:
+    """One Lua script by its name: `script.command(...)` for a packet, `script(connection, ...)` to run it now."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.source = (FOLDER / "common.lua").read_text() + (FOLDER / f"{name}.lua").read_text()
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def command(self, *args: Any) -> tuple[Any, ...]:
+        """Answer the command that runs this script; rq's key prefix goes first of the arguments."""
+        return ("EVALSHA", self.sha, 0, RQ_KEY_PREFIX, *args)
+
+    def __call__(self, connection: "Redis", *args: Any) -> Any:
+        """Run the script on `connection`, loading it first where Redis has forgotten it."""
+        try:
+            return connection.execute_command(*self.command(*args))
+        except NoScriptError:
+            connection.script_load(self.source)
+            return connection.execute_command(*self.command(*args))
+
+
+@cache
+def script(name: str) -> Script:
+    """Answer the script called `name`, read once per process."""
+    return Script(name)
+
+
+def names() -> list[str]:
+    """Answer the names of all scripts."""
+    return sorted(path.stem for path in FOLDER.glob("*.lua") if path.stem != "common")

@@ -1,0 +1,94 @@
+-- Shared by every script. ARGV[1] is rq's key prefix; times are seconds by Redis's own clock, never a worker's.
+local P = ARGV[1]
+local RUNS = 'pilot:runs'
+local LEASE, GRACE = 20, 60 -- a lease is lost after 20 s; its score lies 60 s later, so rq's own clean-up comes after ours
+local LOSSES, WINDOW = 3, 259200 -- so many losses within 72 hours make a job poison
+
+local function clock()
+  local time = redis.call('TIME')
+  return time[1] + time[2] / 1000000
+end
+
+local function precise(seconds) return string.format('%.6f', seconds) end
+local function job_key(id) return P .. ':job:' .. id end
+local function queue_key(queue) return P .. ':queue:' .. queue end
+local function registry(name, queue) return P .. ':' .. name .. ':' .. queue end
+
+-- One line for the historian.
+local function note(event, data)
+  redis.call('XADD', RUNS, 'MAXLEN', '~', 1000000, '*', 'e', event, 'd', data or '')
+end
+
+-- The execution records that rq's tools read, written for jobs that run longer than a moment.
+local function forget(entry, id, execution, worker)
+  redis.call('DEL', P .. ':execution:' .. entry)
+  redis.call('ZREM', P .. ':executions:' .. id, execution)
+  redis.call('SREM', P .. ':worker:' .. worker .. ':executions', entry)
+end
+
+-- Put a job that is in no other place on its queue.
+local function push(queue, id, at_front)
+  redis.call('SADD', P .. ':queues', queue_key(queue))
+  redis.call(at_front and 'LPUSH' or 'RPUSH', queue_key(queue), id)
+end
+
+-- Add a result to the job's stream, as rq.results.Result.save does.
+local function result(id, ttl, ...)
+  local key = P .. ':results:' .. id
+  redis.call('XADD', key, 'MAXLEN', '~', 10, '*', ...)
+  if ttl < 0 then redis.call('PERSIST', key) else redis.call('EXPIRE', key, ttl) end
+end
+
+-- Put a job among the failed, as rq's FailedJobRegistry.add does; a negative ttl keeps it for ever.
+local function bury(queue, id, ttl, now)
+  if ttl < 0 then redis.call('PERSIST', job_key(id)) else redis.call('EXPIRE', job_key(id), ttl) end
+  redis.call('ZADD', registry('failed', queue), ttl < 0 and ttl or precise(now + ttl), id)
+end
+
+-- A running job whose slot or worker is gone: back to the head of its queue, or among the failed after LOSSES times.
+-- Answers nothing where the right to decide was lost, else 'queued', 'poison' or 'gone' (deleted meanwhile).
+local function lose(queue, entry, cause, poison_text, now)
+  if redis.call('ZREM', registry('wip', queue), entry) == 0 then return nil end
+  local id, execution = entry:match('^(.*):([^:]*)$')
+  local key = job_key(id)
+  local job = redis.call('HMGET', key, 'status', 'losses', 'lost_at', 'worker_name', 'data', 'failure_ttl', 'attempt',
+    'started_at', 'enqueued_at', 'meta', 'tags')
+  local worker = job[4] or ''
+  forget(entry, id, execution, worker)
+  if not job[1] then return 'gone' end
+  -- rq writes 'scheduled' a moment before it schedules a retry: killed in between, the job would be nowhere.
+  local half_retried = job[1] == 'scheduled' and not redis.call('ZSCORE', registry('scheduled', queue), id)
+  if job[1] ~= 'started' and not half_retried then return 'gone' end
+  local first = tonumber(job[3] or '') or now
+  local losses = (tonumber(job[2] or '') or 0) + 1
+  if now - first > WINDOW then first, losses = now, 1 end
+  local verdict = losses < LOSSES and 'queued' or 'poison'
+  redis.call('HSET', key, 'losses', losses, 'lost_at', precise(first))
+  if verdict == 'queued' then
+    redis.call('HSET', key, 'status', 'queued')
+    push(queue, id, true)
+  else
+    redis.call('HSET', key, 'status', 'failed')
+    local ttl = tonumber(job[6] or '') or 31536000
+    bury(queue, id, ttl, now)
+    result(id, ttl, 'type', 2, 'worker_name', worker, 'execution_id', execution, 'exc_string', poison_text)
+  end
+  note(cjson.encode({outcome = 'lost', id = id, execution = execution, queue = queue, worker = worker, cause = cause,
+    poison = verdict == 'poison', losses = losses, attempt = tonumber(job[7] or '') or 1, ended = now,
+    started_at = job[8] or '', enqueued_at = job[9] or '', meta = job[10] or '', tags = job[11] or ''}), job[5] or '')
+  return verdict
+end
+
+-- Take a waiting job out of the one place where it waits; answers that place and its score there, or nothing.
+local function pull(id, queue, status)
+  if status == 'queued' then
+    if redis.call('LREM', queue_key(queue), 1, id) == 1 then return 'queued' end
+  elseif status == 'scheduled' or status == 'deferred' then
+    local key = registry(status, queue)
+    local score = redis.call('ZSCORE', key, id)
+    if score then
+      redis.call('ZREM', key, id)
+      return status, score
+    end
+  end
+end

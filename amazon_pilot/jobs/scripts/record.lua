@@ -1,0 +1,22 @@
+-- Write the execution records that rq's tools read, for jobs that have run longer than a moment.
+-- Arguments: worker; then per job: queue, id, execution id, started as text, started in seconds, the historian's line.
+-- Answer: how many were written; a job whose lease was lost is passed over.
+local worker, written = ARGV[2], 0
+for i = 3, #ARGV, 6 do
+  local queue, id, execution, started_at, started, line = unpack(ARGV, i, i + 5)
+  local entry, key = id .. ':' .. execution, job_key(id)
+  local score = redis.call('ZSCORE', registry('wip', queue), entry)
+  if score and redis.call('EXISTS', key) == 1 then
+    redis.call('HSET', key, 'started_at', started_at, 'last_heartbeat', started_at)
+    redis.call('HSET', P .. ':execution:' .. entry, 'id', execution, 'job_id', id, 'created_at', started,
+      'last_heartbeat', started, 'worker_name', worker)
+    redis.call('EXPIRE', P .. ':execution:' .. entry, 120)
+    redis.call('ZADD', P .. ':executions:' .. id, score, execution)
+    redis.call('EXPIRE', P .. ':executions:' .. id, 180)
+    redis.call('SADD', P .. ':worker:' .. worker .. ':executions', entry)
+    redis.call('EXPIRE', P .. ':worker:' .. worker .. ':executions', 180)
+    note(line)
+    written = written + 1
+  end
+end
+return written

@@ -1,0 +1,86 @@
+-- Take jobs out of their queues and mark them started, for every free slot at once.
+-- Arguments: worker; the mark that begins the execution ids of this batch; number of queues and their names;
+--   then one order of the queues per job wanted, as letters (a = first queue), drawn by weight.
+-- Answer: {jobs, resting}. A job is {queue, id, execution id, rare, HMGET of FIELDS}; `rare` is 1 where rq's own code must
+--   end it. `resting` names the queues that are paused now, or all of them while rq is suspended.
+local FIELDS = {'status', 'data', 'timeout', 'result_ttl', 'failure_ttl', 'meta', 'enqueued_at', 'created_at',
+  'retries_left', 'retry_intervals', 'attempt', 'losses', 'tags', 'description', 'task', 'enqueue_at_front_on_retry',
+  'success_callback_name', 'failure_callback_name', 'stopped_callback_name', 'webhooks', 'repeats_left',
+  'rate_limit_key', 'dependency_ids', 'number_of_retries'}
+local FIRST_RARE = 17
+local worker, mark, count = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local now = clock()
+local jobs, resting, paused, picky = {}, {}, {}, false
+
+local pauses = redis.call('HGETALL', 'pilot:paused')
+for i = 1, #pauses, 2 do
+  local ends = tonumber(pauses[i + 1])
+  if ends == 0 or ends > now then
+    paused[pauses[i]] = true
+    if pauses[i]:sub(1, 6) ~= 'queue:' then picky = true end
+  end
+end
+local suspended = redis.call('EXISTS', P .. ':suspended') == 1
+local names = {}
+for i = 1, count do
+  local name = ARGV[4 + i]
+  if suspended or paused['queue:' .. name] then resting[#resting + 1] = name else names[i] = name end
+end
+
+-- The pause that keeps this job back, or nothing.
+local function kept_back(job)
+  local task = job[15] or (job[14] or ''):match('^[^(]*')
+  if paused['task:' .. task] then return 'task:' .. task end
+  for tag in (job[13] or ''):gmatch('[^,]+') do
+    if paused['tag:' .. tag] then return 'tag:' .. tag end
+  end
+end
+
+local function park(queue, id, pause)
+  redis.call('HSET', job_key(id), 'status', 'deferred', 'held', pause)
+  redis.call('ZADD', registry('deferred', queue), precise(now), id)
+  redis.call('RPUSH', 'pilot:parked:' .. pause, id)
+end
+
+local examined = 0
+local function next_job(order)
+  for i = 1, #order do
+    local queue = names[order:byte(i) - 96]
+    while queue and examined < 1000 do
+      local id = redis.call('LPOP', queue_key(queue))
+      if not id then break end
+      examined = examined + 1
+      local job = redis.call('HMGET', job_key(id), unpack(FIELDS))
+      if job[1] == 'queued' then
+        local pause = picky and kept_back(job)
+        if not pause then return queue, id, job end
+        park(queue, id, pause)
+      end
+    end
+  end
+end
+
+local taken = {}
+for n = 5 + count, #ARGV do
+  local queue, id, job = next_job(ARGV[n])
+  if not queue then break end
+  local execution = mark .. #jobs
+  local attempt = (tonumber(job[11] or '') or 0) + 1
+  redis.call('HSET', job_key(id), 'status', 'started', 'worker_name', worker, 'attempt', attempt)
+  redis.call('PERSIST', job_key(id))
+  redis.call('ZADD', registry('wip', queue), precise(now + LEASE + GRACE), id .. ':' .. execution)
+  taken[queue] = (taken[queue] or 0) + 1
+  local rare = 0
+  for i = FIRST_RARE, #FIELDS do
+    if job[i] and job[i] ~= '' then rare = 1 end
+  end
+  if job[4] == '0' then rare = 1 end
+  job[11] = attempt
+  jobs[#jobs + 1] = {queue, id, execution, rare, job}
+end
+for queue, number in pairs(taken) do
+  local key = 'pilot:takes:' .. math.floor(now / 60)
+  redis.call('HINCRBY', key, queue, number)
+  redis.call('EXPIRE', key, 7200)
+end
+return {jobs, resting}

@@ -1,0 +1,299 @@
+"""A slot: one long-lived child of a worker that runs one job at a time and says what became of it.
+
+It never touches the queues: the worker takes jobs and commits outcomes. It has its own database connection, can be
+killed at any moment, and ends with its worker.
+"""
+
+import contextvars
+import json
+import logging
+import math
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any, TextIO
+
+from django.conf import settings
+from django.db import close_old_connections, reset_queries
+from django.utils import timezone, translation
+from django_rq.workers import get_exception_handlers
+from rq.job import Retry as ReturnedRetry
+from rq.job import _current_job
+from rq.job_lifecycle import call_exception_handlers
+from rq.timeouts import JobTimeoutException
+
+from . import cell as cells
+from . import faults, forwarder, record, settle
+from .assignment import Assignment
+from .queues import connection
+from .registry import TASKS, JSONJob, UnknownTaskError, run
+from .wire import Wire
+
+logger = logging.getLogger(__name__)
+
+
+class JobCancelled(BaseException):
+    """Somebody asked for this job to end. Not an Exception, so that a task's own handlers let it through."""
+
+
+class UnreadablePayloadError(Exception):
+    """What Redis holds as this job's call is not the JSON that an enqueue writes, so nothing was run."""
+
+
+class Tee:
+    """Standard output in a slot: to the console as ever, and into the running job's log."""
+
+    def __init__(self, stream: TextIO, cell: cells.Cell) -> None:
+        self.stream = stream
+        self.cell = cell
+
+    def write(self, words: str) -> int:
+        self.cell.write(words)
+        return self.stream.write(words)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+class LogHandler(logging.Handler):
+    """Copies what a task logs into its cell."""
+
+    def __init__(self, cell: cells.Cell) -> None:
+        super().__init__()
+        self.cell = cell
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, log_record: logging.LogRecord) -> None:
+        self.cell.write(self.format(log_record) + "\n")
+
+
+class Slot:
+    """The child's side. `number` is its place in the worker, from 1."""
+
+    def __init__(self, number: int, worker: str, wire: Wire, cell: cells.Cell) -> None:
+        self.number = number
+        self.worker = worker
+        self.wire = wire
+        self.cell = cell
+        self.pid = os.getpid()
+        self.is_running_a_task = False
+        self.was_cancelled = False
+
+    def live(self) -> None:
+        """Serve until the worker closes the line."""
+        self.be_born()
+        while (message := self.wire.receive()) is not None:
+            self.wire.send(self.answer(message))
+
+    def be_born(self) -> None:
+        """Set up what a fork does not: signals, output, limits, random numbers."""
+        for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
+            signal.signal(ignored, signal.SIG_IGN)
+        signal.signal(signal.SIGALRM, self.on_alarm)
+        signal.signal(signal.SIGUSR1, self.on_cancel)
+        random.seed()
+        cells.use(self.cell)
+        logging.getLogger().addHandler(LogHandler(self.cell))
+        sys.stdout = Tee(sys.stdout, self.cell)
+        sys.stderr = Tee(sys.stderr, self.cell)
+        limit = settings.WORKER_SLOT_MEMORY_MB * 1024**2
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+    def answer(self, message: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Do what the worker asks and answer what became of it."""
+        try:
+            if message[0] == "job":
+                return self.run_job(Assignment.from_reply(list(message[1:])))
+            if message[0] == "finish":
+                return settle.finish_later(message, self.worker)
+            if message[0] == "forward":
+                forwarder.forward_limited(message[1].decode())
+            else:
+                settle.after_loss(message, self.worker)
+        except Exception:
+            logger.exception("Slot %s could not do what rq asks for after a job; its maintenance will.", self.number)
+        return ("idle",)
+
+    def run_job(self, assignment: Assignment) -> tuple[Any, ...]:
+        """Run one job and answer its outcome."""
+        self.cell.clear()
+        self.was_cancelled = False
+        close_old_connections()
+        faults.point("slot before task")
+        started = time.time()
+        job = self.rq_job(assignment)
+        token = _current_job.set(job)
+        value, error = None, None
+        try:
+            value = self.call(assignment, job)
+        except BaseException as caught:
+            error = caught
+        finally:
+            _current_job.reset(token)
+        if os.getpid() != self.pid:
+            os._exit(0)  # the task forked and its child came back here: only the slot itself may answer
+        faults.point("slot after task")
+        outcome = self.outcome(assignment, job, value, error, started)
+        self.clean_up()
+        return outcome
+
+    def rq_job(self, assignment: Assignment) -> JSONJob:
+        """Answer the job as rq's get_current_job shows it to the task."""
+        job = JSONJob(assignment.job_id, connection=connection())
+        if assignment.is_rare:
+            job.refresh()
+        else:
+            job.data = assignment.payload
+            job.origin = assignment.queue
+            job.description = assignment.text("description")
+            job.meta = assignment.meta
+            job.timeout = assignment.timeout or -1
+            job.result_ttl = assignment.number("result_ttl")
+            job.failure_ttl = assignment.number("failure_ttl")
+            job.retries_left = assignment.number("retries_left")
+            if intervals := assignment.text("retry_intervals"):
+                job.retry_intervals = json.loads(intervals)
+        job.worker_name = self.worker
+        job.started_at = datetime.now(UTC)
+        return job
+
+    def call(self, assignment: Assignment, job: JSONJob) -> Any:
+        """Call the task under its timeout, in a context of its own, so that what it sets there ends with it."""
+        try:
+            name, instance, args, kwargs = json.loads(assignment.payload)
+        except (ValueError, TypeError) as error:
+            raise UnreadablePayloadError(
+                "The payload of this job is not a call in JSON, so nothing was run."
+            ) from error
+        # The alarm rings again each second: a task that swallows the first exception meets the next one.
+        self.is_running_a_task = True
+        signal.setitimer(signal.ITIMER_REAL, assignment.timeout or 0, 1)
+        try:
+            return contextvars.copy_context().run(run, name, instance, args, kwargs)
+        finally:
+            self.is_running_a_task = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def on_alarm(self, number: int, frame: FrameType | None) -> None:
+        job = _current_job.get()
+        if self.is_running_a_task and job is not None:
+            raise JobTimeoutException(f"The task exceeded its timeout of {job.timeout} seconds.")
+
+    def on_cancel(self, number: int, frame: FrameType | None) -> None:
+        self.was_cancelled = True
+        if self.is_running_a_task:
+            raise JobCancelled("The job was cancelled while it ran, and ended when it was asked to.")
+
+    def outcome(
+        self, assignment: Assignment, job: JSONJob, value: Any, error: BaseException | None, started: float
+    ) -> tuple[Any, ...]:
+        """Answer what the worker has to commit."""
+        if assignment.is_rare or isinstance(value, ReturnedRetry):
+            return self.settle_rare(assignment, job, value, error, started)
+        if error is None:
+            return self.success(assignment, value, started)
+        return self.failure(assignment, job, error, started)
+
+    def success(self, assignment: Assignment, value: Any, started: float) -> tuple[Any, ...]:
+        ended = time.time()
+        text, encoded = record.encode_value(value)
+        ttl = assignment.number("result_ttl")
+        line = record.line(
+            assignment, self.worker, self.number, "succeeded", started, ended=ended, result=text,
+            **record.traces(self.cell),
+        )  # fmt: skip
+        default = settings.RQ["DEFAULT_RESULT_TTL"]
+        return ("done", default if ttl is None else ttl, *record.dates(started, ended), started, ended, encoded, line)
+
+    def failure(self, assignment: Assignment, job: JSONJob, error: BaseException, started: float) -> tuple[Any, ...]:
+        ended = time.time()
+        meta_before = json.dumps(job.meta)
+        is_cancelled = isinstance(error, JobCancelled)
+        if not is_cancelled:
+            apply_policy(job, error)
+            tell_handlers(job, error)
+        verdict, wait = ("stopped", 0) if is_cancelled else verdict_of(job)
+        words = {"scheduled": "retrying", "queued": "retrying"}
+        details = record.failure(error, assignment.task)
+        line = record.line(
+            assignment, self.worker, self.number, words.get(verdict, verdict), started, ended=ended,
+            cause="cancelled: asked" if is_cancelled else None, retry_in=wait if verdict == "scheduled" else None,
+            **details, **record.traces(self.cell),
+        )  # fmt: skip
+        meta = json.dumps(job.meta)
+        return (
+            "failed", verdict, wait, int(assignment.text("enqueue_at_front_on_retry") == "1"),
+            record.failure_ttl(assignment),
+            "" if job.retries_left is None else job.retries_left, meta if meta != meta_before else "",
+            *record.dates(started, ended), started, ended, record.encode_trace(details["traceback"]), line,
+        )  # fmt: skip
+
+    def settle_rare(
+        self, assignment: Assignment, job: JSONJob, value: Any, error: BaseException | None, started: float
+    ) -> tuple[Any, ...]:
+        """End the job through rq's own code, here and now; the worker only hears of it."""
+        if not settle.may_decide(assignment, self.worker):
+            return ("refused",)
+        details: dict[str, Any] = {}
+        if error is None:
+            outcome = settle.succeed(assignment, self.worker, job, value, started)
+            details["result"] = record.encode_value(None if isinstance(value, ReturnedRetry) else value)[0]
+        else:
+            if not isinstance(error, JobCancelled):
+                apply_policy(job, error)
+            outcome = settle.fail(assignment, self.worker, job, error, started, isinstance(error, JobCancelled))
+            details = record.failure(error, assignment.task)
+        line = record.line(
+            assignment, self.worker, self.number, outcome, started, ended=time.time(), **details,
+            **record.traces(self.cell),
+        )  # fmt: skip
+        return ("settled", line)
+
+    def clean_up(self) -> None:
+        """Take back what a task may have left in this process."""
+        close_old_connections()
+        translation.deactivate()
+        timezone.deactivate()
+        if settings.DEBUG:
+            reset_queries()
+
+
+def apply_policy(job: JSONJob, error: BaseException) -> None:
+    """Set on rq's job what our retry policy says, where rq and the exception handlers look for it."""
+    task = TASKS.get(str(job.func_name)) if not isinstance(error, UnreadablePayloadError) else None
+    if isinstance(error, UnknownTaskError | UnreadablePayloadError):
+        job.retries_left = 0  # another attempt would meet the same
+    elif task and task.retry:
+        if job.retries_left is None:  # enqueued by somebody who does not know the policy
+            job.retries_left = task.retry.attempts - 1
+        if not job.retries_left:
+            return
+        if isinstance(error, task.retry.permanent):
+            job.retries_left = 0
+        else:
+            retry = max(0, task.retry.attempts - 1 - job.retries_left)
+            job.retry_intervals = [math.ceil(task.retry.wait(retry, error))]
+
+
+def tell_handlers(job: JSONJob, error: BaseException) -> None:
+    """Call RQ_EXCEPTION_HANDLERS, which may still change the retries or the meta of the job."""
+    handlers: list[Callable[..., Any]] = get_exception_handlers()
+    try:
+        call_exception_handlers(handlers, job, type(error), error, error.__traceback__)
+    except Exception:
+        logger.exception("An exception handler failed on job %s.", job.id)
+
+
+def verdict_of(job: JSONJob) -> tuple[str, int]:
+    """Answer where a failed attempt leads: failed, scheduled after so many seconds, or queued at once."""
+    if not job.should_retry:
+        return "failed", 0
+    wait = job.get_retry_interval()
+    job.retries_left = (job.retries_left or 1) - 1
+    return ("scheduled", wait) if wait > 0 else ("queued", 0)

@@ -1,0 +1,497 @@
+"""One worker: a process with ten slots that takes jobs by weight, commits what became of them, and leaves cleanly.
+
+It runs no task, asks no database and waits for nothing but its selector, so it always knows what its slots do. At each
+moment a job that it has taken is in rq's started registry and in exactly one of: a slot's hands (`Place.assignment`),
+the list of outcomes that Redis has not heard of yet (`Worker.outcomes`), or the chores that a free slot will do.
+"""
+
+import logging
+import os
+import random
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from types import FrameType
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from redis.connection import AbstractConnection
+from rq.utils import utcformat
+
+from . import endings, faults, forwarder, queues, record, recoverer, registry
+from .assignment import MARK, Assignment
+from .crew import Crew, Place, death_cause, fork
+from .historian import Historian
+from .link import AwayError, Command, Link
+from .presence import Presence
+from .scripts import script
+
+logger = logging.getLogger(__name__)
+
+MOMENT = 0.1  # a job that runs longer is shown in rq's execution records; deadlines are looked at as often
+LEASE = 20
+WATCHDOG = 90  # seconds without a turn after which the kernel ends the worker, and with it the slots
+
+ALL_ENDED, GAVE_BACK_LATE, GAVE_BACK_AT_ONCE = 0, 3, 4  # exit codes
+
+
+class Worker:
+    """The supervising process. `burst` makes it leave when nothing waits any more."""
+
+    def __init__(self, names: Sequence[str], *, name: str = "", size: int | None = None, burst: bool = False) -> None:
+        self.names = list(names)
+        self.weights = [settings.QUEUE_WEIGHTS.get(queue, 1) for queue in self.names]
+        self.name = name or f"{socket.gethostname().partition('.')[0]}-{os.getpid()}-{uuid4().hex[:6]}"
+        self.mark = f"{MARK}-{uuid4().hex[:12]}-"
+        self.batch = 0
+        self.burst = burst
+        self.draw = random.Random()
+        self.selector = selectors.DefaultSelector()
+        self.link = Link(self.name, self.names, self.selector)
+        self.crew = Crew(self.name, size or settings.WORKER_CONCURRENCY, self.drop_inherited)
+        self.presence = Presence(self.name, self.names, self.weights)
+        self.historian_pid = 0
+        self.outcomes: deque[endings.Ending] = deque()
+        self.chores: deque[tuple[tuple[Any, ...], Assignment | None]] = deque()
+        self.signals: deque[int] = deque()
+        self.wakeup, self.wakeup_in = socket.socketpair()
+        self.resting: set[str] = set()
+        self.is_hungry = True  # the last take left something behind, or something may have come since
+        self.bell_rest_until = 0.0
+        self.leaving_since: float | None = None
+        self.exit_code: int | None = None
+        self.next_moment = self.next_second = self.next_beat = 0.0
+
+    def work(self) -> int:
+        """Work until told to leave; answers the exit code."""
+        self.start()
+        try:
+            while self.exit_code is None:
+                self.turn()
+        finally:
+            self.stop()
+        return self.exit_code
+
+    def turn(self) -> None:
+        """Once around, in the order in which a job passes."""
+        self.wait()
+        self.heed_signals()
+        self.hear_slots()
+        self.bury_the_dead()
+        self.keep_in_touch()
+        self.exchange()
+        self.do_chores()
+        self.tick()
+        self.consider_leaving()
+
+    def start(self) -> None:
+        """Listen for signals, connect, fork the slots."""
+        self.wakeup.setblocking(False)
+        self.wakeup_in.setblocking(False)
+        signal.set_wakeup_fd(self.wakeup_in.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
+            signal.signal(number, self.on_signal)
+        self.selector.register(self.wakeup, selectors.EVENT_READ, self.wakeup)
+        self.hire()
+        logger.info("Worker %s: %s slots on %s.", self.name, len(self.crew.places), ", ".join(self.names))
+
+    def hire(self) -> None:
+        """Fork what is missing: slots, and the historian."""
+        for place in self.crew.fill():
+            assert place.wire is not None
+            self.selector.register(place.wire, selectors.EVENT_READ, place)
+        if not self.historian_pid and self.leaving_since is None:
+            self.historian_pid = fork(Historian(self.name, self.names).live, self.drop_inherited_and_wires)
+
+    def drop_inherited(self) -> None:
+        """In a new child: let go of what belongs to the worker alone."""
+        self.selector.close()
+        self.link.close()
+        self.wakeup.close()
+        self.wakeup_in.close()
+
+    def drop_inherited_and_wires(self) -> None:
+        for place in self.crew:
+            if place.wire is not None:
+                place.wire.close()
+        self.drop_inherited()
+
+    # Waiting and hearing
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.signals.append(number)
+
+    def wait(self) -> None:
+        """Sleep until a slot, a bell, a message, a signal or the clock has something to say."""
+        self.arm_bells()
+        for key, _ in self.selector.select(self.patience()):
+            said_by = key.data
+            if isinstance(said_by, Place):
+                continue  # heard all together, in hear_slots
+            if said_by is self.wakeup:
+                self.drain_wakeup()
+            elif said_by is self.link.messages:
+                self.heed_messages()
+            elif isinstance(said_by, AbstractConnection):
+                self.link.hear_bell(said_by)
+                self.is_hungry = True
+
+    def patience(self) -> float:
+        """Answer how long the worker may sleep."""
+        now = time.monotonic()
+        if self.link.is_up and (self.outcomes or (self.wants_jobs and self.is_hungry) or self.can_do_chores):
+            return 0
+        if not self.link.is_up:
+            return min(MOMENT, max(0, self.link.next_try - now))
+        ends = [self.next_second]
+        if any(place.is_busy for place in self.crew):
+            ends.append(self.next_moment)
+        if self.bell_rest_until > now:
+            ends.append(self.bell_rest_until)
+        return max(0, min(ends) - now)
+
+    def arm_bells(self) -> None:
+        """Have Redis wake us for the next job, if one could start."""
+        if self.link.is_up and self.wants_jobs and not self.is_hungry and time.monotonic() >= self.bell_rest_until:
+            self.link.arm_bells(self.resting)
+
+    def drain_wakeup(self) -> None:
+        try:
+            while self.wakeup.recv(4096):
+                pass
+        except BlockingIOError:
+            pass  # read to its end
+
+    @property
+    def wants_jobs(self) -> bool:
+        return self.leaving_since is None and bool(self.crew.idle())
+
+    @property
+    def can_do_chores(self) -> bool:
+        return bool(self.chores) and bool(self.crew.idle())
+
+    # Signals and messages
+
+    def heed_signals(self) -> None:
+        """SIGTERM and SIGINT: leave, and the second time at once. SIGQUIT: leave at once."""
+        while self.signals:
+            number = self.signals.popleft()
+            if number == signal.SIGCHLD:
+                continue
+            if number == signal.SIGQUIT or self.leaving_since is not None:
+                self.leave_now(GAVE_BACK_AT_ONCE)
+            else:
+                self.leave()
+
+    def leave(self) -> None:
+        """Take no more jobs, and go when those that run have ended."""
+        logger.info("Worker %s takes no more jobs and leaves when those that run have ended.", self.name)
+        self.leaving_since = time.monotonic()
+        self.link.silence_bells()
+
+    def leave_now(self, code: int) -> None:
+        """Kill what runs, so that it can be given back; the next turns do the rest."""
+        self.leaving_since = self.leaving_since or time.monotonic()
+        self.exit_when_empty = code
+        for place in self.crew:
+            if place.assignment is not None:
+                place.kill("leaving")
+
+    exit_when_empty = ALL_ENDED
+
+    def heed_messages(self) -> None:
+        """Do what rq's commands and the monitor ask of this worker."""
+        for message in self.link.read_messages():
+            command = message.get("command", "look")
+            job_id, execution_id = str(message.get("job_id", "")), str(message.get("execution_id", ""))
+            if command == "look":
+                self.is_hungry = True
+            elif command in ("stop-job", "stop-execution"):
+                self.cancel(job_id, execution_id, float(message.get("grace", 1)), str(message.get("by", "rq")))
+            elif command == "kill-horse":
+                self.kill_slots(int(message.get("slot", 0)))
+            elif command == "shutdown":
+                self.signals.append(signal.SIGINT)
+
+    def cancel(self, job_id: str, execution_id: str, grace: float, by: str) -> None:
+        """Ask a running job to end, and have it killed after `grace` seconds."""
+        place = self.crew.holder(job_id, execution_id)
+        if place is None or place.assignment is None:
+            logger.warning("Job %s does not run here, so it was not cancelled.", job_id)
+            return
+        place.assignment.cancelled_by = by
+        place.assignment.kill_at = time.monotonic() + grace
+        os.kill(place.pid, signal.SIGUSR1)
+
+    def kill_slots(self, number: int) -> None:
+        """Kill the slot of that number, or with 0 all that run a job."""
+        for place in self.crew:
+            if place.assignment is not None and number in (0, place.number):
+                place.kill("killed on request")
+
+    # Slots
+
+    def hear_slots(self) -> None:
+        """Collect what the slots say about their jobs."""
+        for place in self.crew:
+            if place.is_busy and place.wire is not None:
+                for message in place.wire.arrived():
+                    self.hear(place, message)
+
+    def hear(self, place: Place, message: tuple[Any, ...]) -> None:
+        """Note one outcome; the slot is free from now on, but the job stays ours until Redis has heard it."""
+        assignment, place.assignment, place.is_busy = place.assignment, None, False
+        place.jobs_done += 1
+        ending = endings.from_message(message, assignment, self.name)
+        if ending is not None:
+            self.outcomes.append(ending)
+        self.crew.retire(place)
+
+    def bury_the_dead(self) -> None:
+        """Find slots that have died, decide what becomes of their jobs, and fork new ones."""
+        for place, status in self.crew.dead():
+            if place.wire is not None:
+                self.selector.unregister(place.wire)
+                if place.is_busy:
+                    for message in place.wire.arrived():  # it may have spoken before it died
+                        self.hear(place, message)
+            if place.assignment is not None:
+                self.settle_for_the_dead(place, status)
+            self.crew.bury(place)
+        self.bury_historian()
+        self.hire()
+
+    def settle_for_the_dead(self, place: Place, status: int) -> None:
+        assert place.assignment is not None
+        because = place.killed_because or death_cause(status)
+        logger.warning("Slot %s died under job %s: %s.", place.number, place.assignment.job_id, because)
+        ending = endings.of_the_dead(place.assignment, self.name, place.number, place.cell, because)
+        if isinstance(ending, endings.Failed) and ending.assignment.is_rare:
+            self.chores.extend(ending.chores(endings.HAS_DEPENDENTS))  # callbacks and the like are rq's own
+        else:
+            self.outcomes.append(ending)
+
+    def bury_historian(self) -> None:
+        if self.historian_pid and os.waitpid(self.historian_pid, os.WNOHANG)[0]:
+            self.historian_pid = 0
+
+    # Redis
+
+    def keep_in_touch(self) -> None:
+        """Connect where needed, and after an outage first settle what Redis believes we hold."""
+        if not self.link.come_up():
+            return
+        known = [held.entry for held in self.held()]
+        arguments = (self.mark, len(self.names), *self.names, *known)
+        try:
+            self.link.ask([*self.presence.birth(), script("strays").command(*arguments)])
+        except AwayError:
+            return  # the link has noted it and tries again
+        self.is_hungry = True
+        self.next_beat = 0
+
+    def held(self) -> list[Assignment]:
+        """Answer every job that is ours at this moment."""
+        chores = [assignment for _, assignment in self.chores if assignment is not None]
+        return [*self.crew.assignments(), *(ending.assignment for ending in self.outcomes), *chores]
+
+    def exchange(self) -> None:
+        """One packet both ways: what ended goes in, what waits comes out, and is handed to the slots."""
+        if not self.link.is_up:
+            return
+        ended = list(self.outcomes)
+        free = self.crew.idle() if self.wants_jobs and (self.is_hungry or ended) else []
+        if not ended and not free:
+            return
+        commands, readers = endings.commit(ended, self.name)
+        if free:
+            commands.append(self.take_command(len(free)))
+        faults.point("before packet")
+        try:
+            replies = self.link.ask(commands)
+        except AwayError:
+            return  # the outcomes are kept and sent again: committing twice changes nothing
+        faults.point("after packet")
+        self.outcomes.clear()
+        if free:
+            self.hand_out(free, replies.pop())
+        for reader, reply in zip(readers, replies, strict=True):
+            self.chores.extend(reader(reply))
+        self.count(ended)
+
+    def take_command(self, number: int) -> Command:
+        """Answer the TAKE of `number` jobs, each with an order of its own."""
+        self.batch += 1
+        letters = "abcdefghijklmnopqrstuvwxyz"
+        orders = ["".join(letters[n] for n in queues.draw_order(self.weights, self.draw)) for _ in range(number)]
+        mark = f"{self.mark}{self.batch}-"
+        return script("take").command(self.name, mark, len(self.names), *self.names, *orders)
+
+    def hand_out(self, free: list[Place], reply: Any) -> None:
+        """Give the jobs that were taken to the slots that asked for them."""
+        jobs, resting = reply
+        self.is_hungry = len(jobs) == len(free)
+        self.resting = {name.decode() for name in resting}
+        if not jobs:
+            self.bell_rest_until = time.monotonic() + 0.02
+        for place, fields in zip(free, jobs, strict=False):
+            assignment = Assignment.from_reply(fields)
+            self.presence.takes[assignment.queue] += 1
+            faults.point("before hand out")
+            if not self.crew.hand(place, assignment.message, assignment):
+                self.outcomes.append(endings.GivenBack(assignment, self.name))
+
+    def count(self, ended: list[endings.Ending]) -> None:
+        for ending in ended:
+            self.presence.ended[ending.counts_as] = self.presence.ended.get(ending.counts_as, 0) + 1
+
+    def do_chores(self) -> None:
+        """Have free slots do through rq's code what scripts cannot: dependents, callbacks, handlers."""
+        for place in self.crew.idle():
+            if not self.chores:
+                return
+            message, assignment = self.chores.popleft()
+            if not self.crew.hand(place, message, assignment):
+                self.chores.appendleft((message, assignment))
+
+    # The clock
+
+    def tick(self) -> None:
+        """What happens by the clock: each moment, each second, each five seconds."""
+        now = time.monotonic()
+        if now < self.next_moment:
+            return
+        self.next_moment = now + MOMENT
+        signal.alarm(WATCHDOG)
+        for place, because in self.crew.overdue():
+            place.kill(because)
+        if not self.link.is_up:
+            return
+        commands: list[Command] = []
+        readers: list[Callable[[Any], None]] = []
+        self.each_moment(commands, readers)
+        if now >= self.next_second:
+            self.next_second = now + 1
+            self.each_second(commands, readers)
+        if now >= self.next_beat:
+            self.next_beat = now + 5
+            self.each_beat(commands, readers)
+        try:
+            replies = self.link.ask(commands) if commands else []
+        except AwayError:
+            return
+        for reader, reply in zip(readers, replies, strict=True):
+            reader(reply)
+
+    def each_moment(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
+        """Show jobs that have run longer than a moment to rq's tools and to the history."""
+        limit = time.monotonic() - MOMENT
+        words: list[Any] = []
+        for place in self.crew:
+            held = place.assignment
+            if held is None or held.is_recorded or held.taken_at > limit:
+                continue
+            held.is_recorded = True
+            line = record.line(held, self.name, place.number, "started", held.taken_on)
+            words += [*held.place, utcformat(datetime.fromtimestamp(held.taken_on, UTC)), held.taken_on, line]
+        if words:
+            commands.append(script("record").command(self.name, *words))
+            readers.append(ignore)
+
+    def each_second(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
+        """Forward due jobs, look at the queues even if no bell rings, and show what the slots do."""
+        self.is_hungry = True
+        for name in self.names:
+            commands.append(forwarder.command(name))
+            readers.append(self.forward_limited)
+        snapshot = self.presence.snapshot(self.crew, "working" if self.leaving_since is None else "leaving")
+        commands += snapshot
+        readers += [ignore] * len(snapshot)
+
+    def each_beat(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
+        """Renew the leases, show that the worker lives, and bring back what others have lost.
+
+        After a reconnect nothing is brought back for one lease, so that the living renew first.
+        """
+        held = self.held()
+        words = [word for each in held for word in (*each.place, int(each.is_recorded))]
+        commands.append(script("renew").command(self.name, utcformat(datetime.now(UTC)), *words))
+        readers.append(lambda gone: self.give_up([held[n - 1] for n in gone]))
+        beat = self.presence.beat("busy" if held else "idle")
+        commands += beat
+        readers += [ignore] * len(beat)
+        if time.monotonic() - self.link.came_back_at > LEASE:
+            for name in self.names:
+                commands.append(recoverer.command(name))
+                readers.append(partial(self.mourn, name))
+
+    def give_up(self, gone: list[Assignment]) -> None:
+        """Kill the slots whose jobs were given to somebody else."""
+        for assignment in gone:
+            if (place := self.crew.holder(*assignment.place[1:])) is not None:
+                place.kill("lease lost")
+
+    def mourn(self, queue: str, words: list[bytes]) -> None:
+        """Have the exception handlers told about each job that was brought back."""
+        for job_id, verdict in recoverer.verdicts(words):
+            logger.warning("Job %s was lost by its worker and is %s now.", job_id, verdict)
+            self.chores.append((("lost", queue.encode(), job_id.encode(), b"worker_lost", verdict.encode()), None))
+
+    def forward_limited(self, reply: Any) -> None:
+        for job_id in reply[1]:
+            self.chores.append((("forward", job_id), None))
+
+    # Leaving
+
+    def consider_leaving(self) -> None:
+        """Go when nothing is left to do, and give back what has not ended in time."""
+        if self.burst and self.leaving_since is None:
+            self.leave_when_done()
+        if self.leaving_since is None:
+            return
+        if not self.held() and not self.chores:
+            self.exit_code = self.exit_when_empty
+        elif self.exit_when_empty == ALL_ENDED and not self.burst:
+            if time.monotonic() - self.leaving_since > settings.WORKER_GRACE_SECONDS:
+                self.leave_now(GAVE_BACK_LATE)
+        elif not self.link.is_up and time.monotonic() - self.leaving_since > settings.WORKER_GRACE_SECONDS + LEASE:
+            self.exit_code = self.exit_when_empty or GAVE_BACK_LATE  # the recoverers of others will find the rest
+
+    def leave_when_done(self) -> None:
+        if self.link.is_up and not self.is_hungry and not self.held() and not self.chores:
+            self.leave()
+
+    def stop(self) -> None:
+        """Say goodbye to Redis and to the slots."""
+        signal.alarm(0)
+        try:
+            if self.link.is_up:
+                self.link.ask([*self.presence.snapshot(self.crew, "gone"), *self.presence.death()])
+        except AwayError:
+            logger.warning("Worker %s left without saying so: Redis is away.", self.name)
+        self.link.close()
+        for place in self.crew:
+            place.kill("the worker leaves")
+        if self.historian_pid:
+            os.kill(self.historian_pid, signal.SIGTERM)
+            os.waitpid(self.historian_pid, 0)
+        for place in self.crew:
+            if place.pid:
+                os.waitpid(place.pid, 0)
+        logger.info("Worker %s has left.", self.name)
+
+
+def ignore(reply: Any) -> None:
+    """Nothing follows from this reply."""
+
+
+def work(names: Sequence[str], **options: Any) -> int:
+    """Run one worker in this process until it is told to leave; answers its exit code."""
+    registry.discover()
+    return Worker(names, **options).work()

@@ -1,0 +1,209 @@
+"""Tasks named for what they do, good and bad; tests/jobs/settings.py makes them known to real workers."""
+
+import ctypes
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rq import get_current_job
+from rq.job import Retry
+
+from amazon_pilot.jobs.registry import Backoff, job, progress
+
+
+@job("default")
+def do_nothing(*args: Any) -> None:
+    """Return at once."""
+
+
+@job("default")
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@job("default", timeout=60)
+def write_line(path: str, text: str, seconds: float = 0) -> None:
+    """Append a line to a file in one write, after a while."""
+    time.sleep(seconds)
+    with open(path, "a") as file:
+        file.write(text + "\n")
+
+
+class TemporaryError(Exception):
+    """Goes away by itself."""
+
+
+class PermanentError(Exception):
+    """Stays."""
+
+
+class AskedToWaitError(Exception):
+    retry_after = 77
+
+
+@job("default", retry=Backoff(attempts=3, first=10, cap=15, permanent=(PermanentError,)))
+def fail(kind: str = "temporary") -> None:
+    """Raise what is asked for."""
+    raise {"temporary": TemporaryError, "permanent": PermanentError, "wait": AskedToWaitError}[kind](kind)
+
+
+@job("default")
+def fail_once_for_all() -> None:
+    raise TemporaryError("no policy")
+
+
+@job("default")
+def return_retry() -> Retry:
+    return Retry(max=2, interval=30)
+
+
+@job("default")
+def return_an_object() -> object:
+    return object()
+
+
+@job("default", timeout=1)
+def sleep_beyond_its_timeout() -> None:
+    time.sleep(30)
+
+
+@job("default", timeout=1)
+def swallow_every_exception() -> None:
+    """Never end of itself, and never listen."""
+    while True:
+        try:
+            time.sleep(10)
+        except BaseException:
+            print("swallowed")
+
+
+@job("default", timeout=60)
+def block_in_c(seconds: int = 60) -> None:
+    """Sleep in C without ever coming back to Python's signal handling."""
+    libc = ctypes.PyDLL(None)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        libc.usleep(900_000)
+        libc.usleep(900_000)
+
+
+@job("default", timeout=60)
+def sleep(seconds: float) -> str:
+    time.sleep(seconds)
+    return "slept"
+
+
+@job("default", unique=True)
+def once_at_a_time(key: str) -> None:
+    """Only one of these waits or runs per key."""
+
+
+@job("default", tags=("apify",))
+def tagged() -> None:
+    """Can be paused by its tag."""
+
+
+@job("default")
+def die(how: str = "kill") -> None:
+    """End the process that runs it."""
+    if how == "kill":
+        os.kill(os.getpid(), 9)
+    os._exit(3)
+
+
+@job("default")
+def die_unless(path: str) -> str:
+    """Die the first time; the file is the memory of it."""
+    if not Path(path).exists():
+        Path(path).touch()
+        os.kill(os.getpid(), 9)
+    return "lived"
+
+
+@job("default", timeout=30)
+def fork_and_return() -> int:
+    """Fork, and let both processes come back."""
+    os.fork()
+    return os.getpid()
+
+
+@job("default", timeout=30)
+def start_a_child(path: str) -> None:
+    """Start a process and wait for it, far too long."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    Path(path).write_text(str(child.pid))
+    child.wait()
+
+
+@job("default", timeout=60)
+def eat_memory() -> int:
+    """Ask for far more memory than a slot may have."""
+    return len(bytearray(4 * 1024**3))
+
+
+@job("default", timeout=60)
+def tell_progress(seconds: float = 0) -> None:
+    progress(40, "four of ten")
+    print("printed")
+    time.sleep(seconds)
+
+
+@job("default")
+def log_much() -> None:
+    import logging
+
+    for n in range(3000):
+        logging.getLogger("tests").warning("line %s of a long story", n)
+
+
+@job("default")
+def look_at_yourself() -> dict[str, Any]:
+    """Answer what rq shows a task about itself."""
+    job = get_current_job()
+    assert job is not None
+    job.meta["seen"] = True
+    job.save_meta()
+    return {"id": job.id, "func": job.func_name, "args": list(job.args), "worker": job.worker_name}
+
+
+@job("default")
+def dirty_the_process() -> None:
+    """Leave a language, a time zone and an open database connection behind."""
+    from django.contrib.auth import get_user_model
+    from django.utils import timezone, translation
+
+    translation.activate("zh-hans")
+    timezone.activate("Asia/Shanghai")
+    get_user_model().objects.exists()
+
+
+@job("default")
+def what_is_active() -> list[str]:
+    from django.utils import timezone, translation
+
+    return [translation.get_language(), timezone.get_current_timezone_name()]
+
+
+def not_a_task(path: str) -> None:
+    """Is never to be run by a worker."""
+    Path(path).touch()
+
+
+def note_success(job: Any, connection: Any, result: Any) -> None:
+    connection.set("note", f"success {result}")
+
+
+def note_failure(job: Any, connection: Any, kind: Any, value: Any, trace: Any) -> None:
+    connection.set("note", f"failure {kind.__name__}")
+
+
+def note_stopped(job: Any, connection: Any) -> None:
+    connection.set("note", "stopped")
+
+
+def handle_exception(job: Any, kind: Any, value: Any, trace: Any) -> None:
+    """One of RQ_EXCEPTION_HANDLERS in these tests."""
+    job.connection.rpush("handled", f"{kind.__name__}: {value}")
