@@ -65,17 +65,9 @@ class PilotScheduler(DjangoScheduler):
             schedule.sync(self.connection, now)
             self._synced_at = now
         fires.send_pending(self.connection, self.clock(), self.name)
-        sent = self._fire_all()
+        sent = fires.fire_due(self.connection, self.clock, self.name)
         schedule_redis.move_one_offs(self.connection, self.clock())
         self._report(sent, time.monotonic() - started)
-        return sent
-
-    def _fire_all(self) -> list[Fire]:
-        sent: list[Fire] = []
-        while batch := fires.fire_due(self.connection, self.clock, self.name):
-            sent += batch
-            if not self.acquire_lock():
-                break
         return sent
 
     def _sync_is_due(self, now: datetime) -> bool:
