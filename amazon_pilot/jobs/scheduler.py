@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 
 from amazon_pilot.jobs import fires, schedule, schedule_redis
 from amazon_pilot.jobs.models import Fire, ScheduleEntry
+from amazon_pilot.jobs.registry import JSONJob
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class PilotScheduler(DjangoScheduler):
 
     `enqueue_at` and `enqueue_in` keep their meaning. `clock` answers the time, Redis's own unless a test has another.
     """
+
+    job_class = JSONJob
 
     def __init__(self, *args: Any, clock: fires.Clock | None = None, **kwargs: Any) -> None:
         kwargs.setdefault("name", f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:4]}")
