@@ -88,7 +88,7 @@ def decide(entry: ScheduleEntry, now: datetime, last_job_is_alive: bool) -> Deci
     in_the_way = last_job_is_alive and entry.overlap == ScheduleEntry.Overlap.SKIP
     decision = Decision(entry, next_at)
     for time in times:
-        fire = Fire(entry_id=entry.name, planned_at=time, decided_at=now, outcome=Fire.Outcome.MISSED)
+        fire = Fire(entry=entry, planned_at=time, decided_at=now, outcome=Fire.Outcome.MISSED)
         if time in chosen and in_the_way:
             fire.outcome = Fire.Outcome.SKIPPED_OVERLAP
             fire.note = _("Job %(job)s had not ended.") % {"job": entry.last_job_id}
@@ -153,6 +153,7 @@ def take(decisions: list[Decision]) -> list[Fire]:
     with transaction.atomic():
         for decision in decisions:
             if ScheduleEntry.objects.take(decision.entry, decision.next_at, decision.last_job_id):
+                decision.entry.next_at = decision.next_at
                 fires += decision.fires
         names: set[Any] = {fire.entry_id for fire in fires}
         known = set(
@@ -171,12 +172,11 @@ def send(connection: Redis, fires: Iterable[Fire], now: datetime, leader: str) -
     `leader` is the name that has to hold the lock, or "" for an operator's own act. A fire whose task is gone is
     settled as an error. When another scheduler leads nothing is done, and the rows stay pending for it.
     """
-    entries = {entry.name: entry for entry in ScheduleEntry.objects.filter(name__in={fire.entry_id for fire in fires})}
     parcels: list[tuple[Fire, Parcel]] = []
     settled = []
     for fire in fires:
         try:
-            parcels.append((fire, _parcel(connection, fire, entries, now)))
+            parcels.append((fire, _parcel(connection, fire, now)))
         except LookupError as error:
             fire.outcome, fire.note = Fire.Outcome.ERROR, str(error.args[0])
             settled.append(fire)
@@ -190,10 +190,8 @@ def send(connection: Redis, fires: Iterable[Fire], now: datetime, leader: str) -
     return settled
 
 
-def _parcel(connection: Redis, fire: Fire, entries: dict[str, ScheduleEntry], now: datetime) -> Parcel:
-    if fire.entry_id not in entries:
-        raise LookupError(_("The entry was deleted before the fire was sent."))
-    entry = entries[fire.entry_id]
+def _parcel(connection: Redis, fire: Fire, now: datetime) -> Parcel:
+    entry = fire.entry
     return Parcel(entry.name, entry.next_at, job_of(connection, entry, fire, now), entry.queue)
 
 
@@ -229,12 +227,21 @@ def _sent(fire: Fire, millis: int, now: datetime) -> Fire:
 def send_pending(connection: Redis, now: datetime, leader: str) -> int:
     """Send again what a kill or an outage left pending; answer how many fires were settled."""
     pending = list(Fire.objects.pending()[:100])
-    old = [fire for fire in pending if now - fire.decided_at > OLDEST_SENT_AGAIN]
-    for fire in old:
-        fire.outcome, fire.note = Fire.Outcome.MISSED, _("No scheduler sent it for six days.")
-    Fire.objects.settle(old)
-    young = [fire for fire in pending if fire not in old]
-    return len(old) + (len(send(connection, young, now, leader)) if young else 0)
+    entries = ScheduleEntry.objects.in_bulk([fire.entry_id for fire in pending], field_name="name") if pending else {}
+    given_up, young = [], []
+    for fire in pending:
+        if fire.entry_id not in entries:
+            fire.note = _("The entry was deleted before the fire was sent.")
+        elif now - fire.decided_at > OLDEST_SENT_AGAIN:
+            fire.note = _("No scheduler sent it for six days.")
+        else:
+            fire.entry = entries[fire.entry_id]
+            young.append(fire)
+            continue
+        fire.outcome = Fire.Outcome.MISSED
+        given_up.append(fire)
+    Fire.objects.settle(given_up)
+    return len(given_up) + (len(send(connection, young, now, leader)) if young else 0)
 
 
 def fire_due(connection: Redis, clock: Clock, leader: str, limit: int = 100) -> list[Fire]:

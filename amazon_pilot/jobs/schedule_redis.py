@@ -171,8 +171,8 @@ def report(connection: Redis, name: str, now: datetime, leads: bool, numbers: di
     pipe.hsetnx(key, "birth", str(at))
     pipe.expire(key, INSTANCE_SECONDS)
     if leads:
-        pipe.hset(REPORT, "leader", name)
-        pipe.hset(REPORT, mapping={**numbers, "tick_at": at})
+        fields: dict[Any, Any] = {"leader": name, "tick_at": at} | numbers
+        pipe.hset(REPORT, mapping=fields)
     pipe.execute()
 
 

@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 
 from amazon_pilot.jobs import fires, schedule, schedule_redis
 from amazon_pilot.jobs.models import Fire, ScheduleEntry
+from amazon_pilot.jobs.registry import JSONJob
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class PilotScheduler(DjangoScheduler):
 
     `enqueue_at` and `enqueue_in` keep their meaning. `clock` answers the time, Redis's own unless a test has another.
     """
+
+    job_class = JSONJob
 
     def __init__(self, *args: Any, clock: fires.Clock | None = None, **kwargs: Any) -> None:
         kwargs.setdefault("name", f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:4]}")
@@ -65,17 +68,9 @@ class PilotScheduler(DjangoScheduler):
             schedule.sync(self.connection, now)
             self._synced_at = now
         fires.send_pending(self.connection, self.clock(), self.name)
-        sent = self._fire_all()
+        sent = fires.fire_due(self.connection, self.clock, self.name)
         schedule_redis.move_one_offs(self.connection, self.clock())
         self._report(sent, time.monotonic() - started)
-        return sent
-
-    def _fire_all(self) -> list[Fire]:
-        sent: list[Fire] = []
-        while batch := fires.fire_due(self.connection, self.clock, self.name):
-            sent += batch
-            if not self.acquire_lock():
-                break
         return sent
 
     def _sync_is_due(self, now: datetime) -> bool:

@@ -1,7 +1,7 @@
 """The schedule: what runs when (ScheduleEntry), and each time it came or should have come (Fire)."""
 
 import zoneinfo
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -159,9 +159,12 @@ class FireQuerySet(models.QuerySet["Fire"]):
 
     def settle(self, fires: Iterable["Fire"]) -> None:
         """Store the outcome of fires that were pending; one that another scheduler settled first stays as it is."""
+        alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for fire in fires:
-            self.filter(pk=fire.pk, outcome=Fire.Outcome.PENDING).update(
-                outcome=fire.outcome, enqueued_at=fire.enqueued_at, suppressed=fire.suppressed, note=fire.note
+            alike[fire.outcome, fire.enqueued_at, fire.suppressed, fire.note].append(fire.pk)
+        for (outcome, enqueued_at, suppressed, note), ids in alike.items():
+            self.filter(pk__in=ids, outcome=Fire.Outcome.PENDING).update(
+                outcome=outcome, enqueued_at=enqueued_at, suppressed=suppressed, note=note
             )
 
 
