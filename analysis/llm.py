@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
-import httpx2
 import openai
 import pydantic
 from django.conf import settings
@@ -178,14 +177,9 @@ def _post(
                 raw = completions.create(response_format={"type": "json_object"}, **options)
         except openai.APIStatusError as error:
             raise _refusal(error, deadline.retry_after, usages) from None
-        except openai.APIConnectionError as error:
-            # The package wraps whatever interrupts it, rq's job timeout too, which has to reach the worker as itself.
-            known = (httpx2.HTTPError, deadlines.DeadlineError)
-            if error.__cause__ is not None and not isinstance(error.__cause__, known):
-                raise error.__cause__ from None
-            raise LLMError(f"The model was not reached: {_scrub(error.__cause__ or error)}", usages) from None
-        except openai.OpenAIError as error:
-            raise LLMError(f"The model was not reached: {type(error).__name__}: {_scrub(error)}", usages) from None
+        except (openai.OpenAIError, deadlines.DeadlineError) as error:
+            cause = error.__cause__ or error
+            raise LLMError(f"The model was not reached: {type(cause).__name__}: {_scrub(cause)}", usages) from None
     request_id = raw.headers.get("x-request-id") or ""
     try:
         body = json.loads(raw.http_response.content)

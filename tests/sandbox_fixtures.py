@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,12 +69,11 @@ def sandbox_server() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def sandbox(sandbox_server: Sandbox, settings: Any) -> Iterator[Sandbox]:
+def sandbox(sandbox_server: Sandbox, settings: Any, tmp_path: Path) -> Sandbox:
     """A sandbox with nothing in it, fast, to which the settings point for the length of a test."""
+    settings.VAR_DIR = tmp_path
     settings.APIFY_API_URL = f"{sandbox_server.url}/sandbox/apify"
     settings.OPENAI_BASE_URL = f"{sandbox_server.url}/sandbox/openai/v1"
-    store.clear()
     store.set_options(run_seconds=0.05, least_answer_seconds=0.0, most_answer_seconds=0.0)
     sandbox_server.requests.clear()
-    yield sandbox_server
-    store.clear()
+    return sandbox_server

@@ -211,8 +211,9 @@ def _better_title(facts: Facts) -> list[dict[str, Any]]:
     better = better.strip(" ,")[:LONGEST_TITLE]
     if better == title.value:
         bullet = facts.named("bullet")
-        hint = bullet.value.rstrip(".").split(",")[0] if bullet else ""
-        better = f"{title.value}, {hint}"[:LONGEST_TITLE] if hint else title.value
+        if bullet is None:
+            return []
+        better = f"{title.value}, {bullet.value.rstrip('.').split(',')[0]}"[:LONGEST_TITLE]
         reason = "The title follows the rules and has room for what buyers look for first."
         return [
             _suggest(
@@ -236,7 +237,11 @@ def _better_bullets(facts: Facts) -> list[dict[str, Any]]:
     missing = 5 - len(bullets)
     reason = f"There are {len(bullets)} bullets, and five are shown."
     steps = [f"Write {missing} more.", "Begin each with the benefit, then the figure."]
-    return [_suggest("bullets", 40 + 8 * missing, "Fill the five bullets", reason, steps, bullets[:3])]
+    return [
+        _suggest(
+            "bullets", 40 + 8 * missing, "Fill the five bullets", reason, steps, bullets[:3] or [facts.named("title")]
+        )
+    ]
 
 
 def _better_images(facts: Facts) -> list[dict[str, Any]]:

@@ -25,6 +25,10 @@ LAMP = sheet("BEST SELLER!!! Lamp, Desk Lamp", "28.49 USD", "4.1", ["Bright."])
 FLASK = sheet("Norrvik Insulated Bottle", "27.95 USD", "4.7", ["Cold for 24 hours.", "Leakproof."], 7)
 
 
+class Poem(BaseModel):
+    lines: list[str]
+
+
 @pytest.fixture
 def client(sandbox):
     return openai.OpenAI(api_key="sandbox", base_url=f"{sandbox.url}/sandbox/openai/v1", max_retries=0)
@@ -111,9 +115,6 @@ def test_facts_of_another_shape_still_give_a_report_that_fits():
 
 
 def test_a_schema_that_is_not_the_products_is_a_bad_request(client):
-    class Poem(BaseModel):
-        lines: list[str]
-
     with pytest.raises(openai.BadRequestError):
         ask(client, LAMP, Poem)
 
