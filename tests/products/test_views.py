@@ -137,14 +137,15 @@ def test_what_is_not_a_product_gets_a_plain_reason_and_loses_nothing(page, text,
 
 def test_the_settings_are_saved_and_a_wrong_threshold_is_refused(page, lamp, tracking):
     data = {
-
-            "alias": "My lamp",
-            "role": "own",
-            "frequency": "2_six_hourly",
-            "price_threshold": "5",
-            "bsr_threshold": "40"
-        ,
-        "bsr_unit": "positions", "rating_threshold": "0.3", "review_threshold": "20", "rearm_minutes": "0",
+        "alias": "My lamp",
+        "role": "own",
+        "frequency": "2_six_hourly",
+        "price_threshold": "5",
+        "bsr_threshold": "40",
+        "bsr_unit": "positions",
+        "rating_threshold": "0.3",
+        "review_threshold": "20",
+        "rearm_minutes": "0",
     }
     assert page.post(url("edit"), data).status_code == 302
     assert page.post(url("edit"), data | {"price_threshold": "101"}).status_code == 422

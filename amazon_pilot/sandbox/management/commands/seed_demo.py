@@ -41,7 +41,10 @@ class Command(BaseCommand):
             for at in instants():
                 for marketplace, some in groupby(products, key=lambda product: product.marketplace):
                     look(marketplace, list(some), at)
-            for asin, frequency in FREQUENCIES.items():  # only now: an hourly tracking compares nothing twelve hours apart
+            for (
+                asin,
+                frequency,
+            ) in FREQUENCIES.items():  # only now: an hourly tracking compares nothing twelve hours apart
                 Tracking.objects.filter(user=user, product__asin=asin).update(frequency=frequency)
             lamps = [product for product in products if product.asin.startswith("B0LAMP")]
             Comparison.objects.start(user, lamps[0], lamps[1:5], "Desk lamps")
