@@ -1,8 +1,19 @@
-"""The request as a view under login_required sees it."""
+"""The request as a view under login_required sees it, and what a person reads when a server beneath us is away."""
 
+import logging
+
+from django.contrib import messages
 from django.contrib.auth.models import User
-from django.http import HttpRequest
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.deprecation import MiddlewareMixin
+from django.utils.translation import gettext as _
 from django_htmx.middleware import HtmxDetails
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+logger = logging.getLogger(__name__)
 
 
 class AuthenticatedRequest(HttpRequest):
@@ -10,3 +21,32 @@ class AuthenticatedRequest(HttpRequest):
 
     user: User
     htmx: HtmxDetails
+
+
+class PlainErrors(MiddlewareMixin):
+    """Say in words that Redis is away or the database cannot write, instead of a server error.
+
+    Jobs leave on commit, so when Redis is away the rows are stored already, and resume_unfinished enqueues the work
+    within a minute of its return. When the database refuses, the transaction was rolled back: nothing has changed.
+    """
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Answer 503 with a sentence, or after a POST go back to the page with it; None for other errors."""
+        if isinstance(error, RedisConnectionError | RedisTimeoutError):
+            logger.error("Redis is away: %s", type(error).__name__)
+            if request.method == "POST":
+                text = _("Saved. The queue is away just now; the work begins by itself once it is back.")
+                messages.warning(request, text)
+                return redirect(request.headers.get("HX-Current-URL") or request.path.rsplit("/", 2)[0] + "/")
+            return self.say(request, _("The queue (Redis) is away just now. Nothing is lost; please try again soon."))
+        if isinstance(error, OperationalError):
+            logger.error("The database refused: %s", error)
+            reason = _("The database could not be written: %s. Nothing was changed.") % error
+            if "full" in str(error):
+                reason = _("The disk is full, so nothing was changed. Free some space, then try again.")
+            return self.say(request, reason)
+        return None
+
+    def say(self, request: HttpRequest, reason: str) -> HttpResponse:
+        """Answer 503 with the reason on a page of its own, which asks neither database nor Redis."""
+        return render(request, "503.html", {"reason": reason}, status=503)

@@ -143,6 +143,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "amazon_pilot.http.PlainErrors",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 ROOT_URLCONF = "amazon_pilot.urls"
@@ -223,11 +224,13 @@ REDIS_URL = env.str("REDIS_URL", default="")
 REDIS_IS_EMBEDDED = not REDIS_URL
 
 
-def redis_config(url: str) -> dict[str, Any]:
-    """Take a Redis address apart for django-rq, which ignores REDIS_CLIENT_KWARGS beside a URL.
+# A command is tried again for so many seconds while Redis is away: redis-py alone gives up after 5, too early for a
+# job that has something to write. A request must not wait so long: wsgi.py sets 2.
+REDIS_PATIENCE_SECONDS = whole("REDIS_PATIENCE_SECONDS", 60, 0, 600)
 
-    Commands are tried again for about 30 seconds while Redis is away: redis-py alone gives up after 5.
-    """
+
+def redis_config(url: str) -> dict[str, Any]:
+    """Take a Redis address apart for django-rq, which ignores REDIS_CLIENT_KWARGS beside a URL."""
     parts = urlsplit(url)
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise SystemExit(
@@ -241,9 +244,10 @@ def redis_config(url: str) -> dict[str, Any]:
             f"REDIS_URL ends in {number!r}, which cannot be used: end it with a database number such as /0."
         )
     client: dict[str, Any] = {
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.5, cap=3), 25),
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.5, cap=3), REDIS_PATIENCE_SECONDS * 2 // 5 + 1),
         "retry_on_error": [RedisConnectionError, RedisTimeoutError],
         "health_check_interval": 15,
+        "socket_connect_timeout": 3,
     }
     if path:
         client["unix_socket_path"] = path

@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 from amazon_pilot.jobs.models import AuditEntry
 
 from .models import Change, Product, RunTarget, ScrapeRun, Snapshot, SnapshotRank, Tracking
-from .tasks import batch_update_products, collect_scrape_run
+from .tasks import BATCH_SIZE, batch_update_products, collect_scrape_run
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -39,7 +39,8 @@ class ProductAdmin(admin.ModelAdmin):
     @admin.action(description=_("Look at the selected products now"), permissions=["change"])
     def update_now(self, request: HttpRequest, products: QuerySet[Product]) -> None:
         """Enqueue batches for the selected products."""
-        batches = list(Product.objects.filter(pk__in=products.values("pk")).batches(100))
+        products.ask()  # type: ignore[attr-defined] # a ProductQuerySet
+        batches = list(Product.objects.filter(pk__in=products.values("pk")).batches(BATCH_SIZE))
         batch_update_products.enqueue_many([(ids,) for ids in batches])
         count = sum(len(ids) for ids in batches)
         AuditEntry.objects.record(request.user, "update", "products", count=count)

@@ -154,6 +154,7 @@ def collect_scrape_run(run_id: int) -> str:
 @job("default", timeout=60, unique=True)
 def resume_unfinished() -> str:
     """Pick up what a crash, a lost answer or an emptied Redis left behind; the rows know."""
+    batch_update_products.enqueue_many([(ids,) for ids in Product.objects.forgotten().batches(BATCH_SIZE)])
     runs = ScrapeRun.objects
     found = {
         start_scrape_run: list(runs.startable().filter(created_at__lte=now() - timedelta(minutes=1))),

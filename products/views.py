@@ -15,7 +15,7 @@ from analysis.models import Report
 from .charts import RANGES, history
 from .forms import AddProductsForm, TrackingForm
 from .models import Change, PlanningStopped, Product, Role, ScrapeRun, Tracking
-from .tasks import batch_update_products, update_product
+from .tasks import BATCH_SIZE, batch_update_products, update_product
 
 PER_PAGE = 50
 
@@ -45,8 +45,9 @@ def add(request: AuthenticatedRequest) -> HttpResponse:
         return render(request, "products/add.html", {"form": form}, status=422 if form.is_bound else 200)
     products = Product.objects.ensure(form.cleaned_data["identities"])
     added = Tracking.objects.watch(request.user, products, form.cleaned_data["role"], form.cleaned_data["frequency"])
-    for ids in Product.objects.filter(pk__in=[p.pk for p in products], checked_at=None).batches(100):
-        batch_update_products.enqueue(ids)
+    unseen = Product.objects.filter(pk__in=[product.pk for product in products], checked_at=None)
+    unseen.ask()
+    batch_update_products.enqueue_many([(ids,) for ids in unseen.batches(BATCH_SIZE)])
     _warn_when_stopped(request)
     messages.success(
         request,
@@ -98,6 +99,7 @@ def refresh(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpR
     """Have one product looked at now, ahead of the others."""
     product = _tracking(request, marketplace, asin).product
     if not _warn_when_stopped(request):
+        Product.objects.filter(pk=product.pk).ask()
         update_product.enqueue(product.pk, at_front=True)
         messages.success(request, _("%s will be looked at in a moment.") % product)
     return redirect(product)

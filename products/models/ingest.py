@@ -35,7 +35,7 @@ REMEMBERED = [
     *("price", "list_price", "price_seen_at", "bsr", "bsr_category", "bsr_seen_at", "rating", "rating_seen_at"),
     *("review_count", "review_count_seen_at", "seller", "seller_id", "fulfilled_by_amazon", "seller_seen_at"),
     *("availability", "availability_seen_at", "bought_past_month"),
-    *("monitored", "checked_at", "failures", "retry_at", "last_outcome"),
+    *("monitored", "asked_at", "checked_at", "failures", "retry_at", "last_outcome"),
 ]
 
 

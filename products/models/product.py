@@ -46,6 +46,15 @@ class ProductQuerySet(models.QuerySet["Product"]):
         found = {(product.marketplace, product.asin): product for product in self.filter(wanted)}
         return [found[identity] for identity in identities]
 
+    def ask(self) -> int:
+        """Note that somebody wants these looked at now; answer how many. The note lasts until Apify has answered."""
+        return self.update(asked_at=now())
+
+    def forgotten(self) -> "ProductQuerySet":
+        """Keep what was asked for more than a minute ago and is in no open run: its job was lost on the way."""
+        asked = self.filter(asked_at__lte=now() - timedelta(minutes=1), monitored=True)
+        return asked.exclude(targets__outcome="pending")
+
     def due(self, *frequencies: str, at: datetime | None = None) -> "ProductQuerySet":
         """Keep monitored products whose most frequent active tracking is one of `frequencies` and whose time has come.
 
@@ -116,6 +125,7 @@ class Product(models.Model):
     bought_past_month = models.PositiveIntegerField(_("bought past month, at least"), null=True, blank=True)
 
     monitored = models.BooleanField(_("monitored"), default=True, help_text=_("Off: nothing is fetched for anyone."))
+    asked_at = models.DateTimeField(_("asked for at"), null=True, blank=True)
     checked_at = models.DateTimeField(_("last answer at"), null=True, blank=True)
     failures = models.PositiveSmallIntegerField(_("failures in a row"), default=0)
     retry_at = models.DateTimeField(_("rests until"), null=True, blank=True)
@@ -132,7 +142,10 @@ class Product(models.Model):
             models.CheckConstraint(condition=Q(price__isnull=True) | Q(price__gt=0), name="product_price_is_positive"),
             models.CheckConstraint(condition=Q(bsr__isnull=True) | Q(bsr__gt=0), name="product_bsr_is_positive"),
         ]
-        indexes = [models.Index(fields=["monitored", "checked_at"], name="product_due")]
+        indexes = [
+            models.Index(fields=["monitored", "checked_at"], name="product_due"),
+            models.Index(fields=["asked_at"], name="product_asked_for", condition=Q(asked_at__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return self.title[:80] or f"{self.asin} ({self.marketplace})"
@@ -214,7 +227,7 @@ class Product(models.Model):
 
         A page that was not found twice in a row is unavailable.
         """
-        self.last_outcome = outcome
+        self.last_outcome, self.asked_at = outcome, None
         self.checked_at = max(at, self.checked_at or at)
         if outcome == Outcome.OK:
             self.failures, self.retry_at = 0, None
