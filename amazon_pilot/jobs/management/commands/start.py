@@ -42,15 +42,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=settings.PORT, help="The port of the web server.")
+        parser.add_argument("--no-demo", action="store_true", help="Start empty, also when the sandbox serves.")
 
-    def handle(self, *args: Any, port: int, **options: Any) -> None:
+    def handle(self, *args: Any, port: int, no_demo: bool, **options: Any) -> None:
         if port != settings.PORT:  # settings derive addresses from the port, so they are read again with it
-            os.execvpe(sys.executable, [sys.executable, "manage.py", "start"], os.environ | {"PORT": str(port)})  # noqa: S606
+            words = [sys.executable, "manage.py", "start", *(["--no-demo"] if no_demo else [])]
+            os.execvpe(sys.executable, words, os.environ | {"PORT": str(port)})  # noqa: S606
         ensure_free(port)
         call_command("migrate", verbosity=0)
         password = self.first_user()
         redis = self.start_redis() if settings.REDIS_IS_EMBEDDED else None
-        if settings.SANDBOX_SERVES:
+        if settings.SANDBOX_SERVES and not no_demo:
             call_command("seed_demo")
         self.stdout.write(f"\n  Amazon Pilot: {settings.SITE_URL}/\n")
         if password:

@@ -24,7 +24,7 @@ from products.models import Frequency, Product, Role, ScrapeRun, Tracking
 DAYS = 28
 # The last of the old looks lies more than a day back, so that every product is due at once.
 LAST_LOOK = timedelta(hours=26)
-STEP = timedelta(hours=12)
+STEP = timedelta(days=1)
 OWN = ("B0LAMP0001", "B0FLASK001", "B0KESSEL01", "B0TSUKUE01")
 FREQUENCIES = {"B0LAMP0001": Frequency.HOURLY, "B0FLASK001": Frequency.HOURLY, "B0LAMP0002": Frequency.SIX_HOURLY}
 
@@ -44,7 +44,7 @@ class Command(BaseCommand):
             for (
                 asin,
                 frequency,
-            ) in FREQUENCIES.items():  # only now: an hourly tracking compares nothing twelve hours apart
+            ) in FREQUENCIES.items():  # only now: an hourly tracking compares nothing a day apart
                 Tracking.objects.filter(user=user, product__asin=asin).update(frequency=frequency)
             lamps = [product for product in products if product.asin.startswith("B0LAMP")]
             Comparison.objects.start(user, lamps[0], lamps[1:5], "Desk lamps")
