@@ -106,10 +106,10 @@ def run(port: int, redis: "subprocess.Popen[bytes] | None") -> int:
     honcho.manager.KILL_WAIT = KILL_WAIT_SECONDS
     manager = honcho.manager.Manager(Printer(sys.stdout))
     manager._process_ctor = Process
+    # A worker that waits longer for its jobs than we wait for it would be killed before it gave them back.
+    env = {"WORKER_GRACE_SECONDS": "5"} | os.environ | {"PYTHONUNBUFFERED": "1"}
     for name, line in commands(port).items():
-        manager.add_process(
-            name, f"exec {line}", cwd=str(settings.BASE_DIR), env=os.environ | {"PYTHONUNBUFFERED": "1"}
-        )
+        manager.add_process(name, f"exec {line}", cwd=str(settings.BASE_DIR), env=env)
     if redis:
         threading.Thread(target=watch, args=(redis, manager), daemon=True).start()
     manager.loop()
