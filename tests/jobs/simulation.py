@@ -89,7 +89,7 @@ def run(redis: Redis, clock: Clock, end: datetime, random: Random) -> tuple[Coun
             kills += 1
             schedulers[0] = replacement(redis, clock, 2 + kills)
             redis.delete("rq:scheduler_lock")  # the lease of the dead ran out
-            clock.forward(seconds=12)
+            clock.forward(seconds=10)
         wire.fatal = 0
         if schedulers[0].connection is not wire or random.random() < 0.2:
             schedulers[1].tick()

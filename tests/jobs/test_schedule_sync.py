@@ -1,6 +1,10 @@
 """Rows and Redis: the settings' table becomes rows, rows become templates, and an emptied Redis is filled again."""
 
+from io import StringIO
+
 import pytest
+from django.core.management import call_command
+from django.utils import timezone
 from django_rq import get_scheduler
 
 from amazon_pilot.jobs import schedule, schedule_redis
@@ -186,3 +190,14 @@ def test_enqueueing_a_template_with_rq_schedulers_tools_runs_its_entry_now(sched
 def test_all_keys_of_ours_begin_alike():
     keys = (schedule_redis.REPORT, schedule_redis.INSTANCES, schedule_redis.SYNCED, schedule_redis.FIRED)
     assert all(key.startswith(("pilot:schedule", "pilot:fired:")) for key in keys)
+
+
+def test_an_entry_whose_task_is_missing_is_named_at_the_start_and_stops_nobody(transactional_db, redis, settings):
+    settings.SCHEDULE = {"odd": {"cron": "@daily", "task": "nowhere.tasks.nothing"}}
+    make_entry(next_at=timezone.now())
+    said = StringIO()
+
+    call_command("rqscheduler", "--once", stderr=said)
+
+    assert "SCHEDULE['odd'] names a task that is not registered" in said.getvalue()
+    assert [job_id.split("-")[0] for job_id in queued(redis)] == ["stock"]
