@@ -1,10 +1,11 @@
 """The schedule in the monitor: entries with their next fires, buttons that call verbs, and the history of fires."""
 
+import zoneinfo
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.widgets import AdminSplitDateTime
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -17,7 +18,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from amazon_pilot.jobs import cron_text, schedule
+from amazon_pilot.jobs import cron_text, fires, schedule
 from amazon_pilot.jobs.models import Fire, ScheduleEntry
 
 
@@ -50,6 +51,20 @@ class ScheduleEntryAdmin(admin.ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: ScheduleEntry | None = None) -> tuple[str, ...]:
         return (*self.readonly_fields, "name") if obj else self.readonly_fields
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer the queues, zones and tasks that there are."""
+        offered = {
+            "queue": lambda: settings.QUEUE_WEIGHTS,
+            "zone": lambda: sorted(zoneinfo.available_timezones()),
+            "task": fires.task_names,
+        }
+        if db_field.name in offered:
+            choices = [(word, word) for word in offered[db_field.name]()]
+            return forms.ChoiceField(
+                label=db_field.verbose_name.capitalize(), choices=choices, initial=db_field.get_default()
+            )
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Tell whether this person may pause, resume and run entries."""
         return request.user.has_perm("jobs.operate_schedule")
@@ -75,7 +90,7 @@ class ScheduleEntryAdmin(admin.ModelAdmin):
     def next_fire(self, entry: ScheduleEntry) -> str:
         if entry.broken or entry.next_at is None:
             return "–"
-        local = entry.next_at.astimezone(ZoneInfo(entry.zone))
+        local = entry.next_at.astimezone(zoneinfo.ZoneInfo(entry.zone))
         return date_format(local, "DATETIME_FORMAT")
 
     @admin.display(description=_("last outcome"))

@@ -53,12 +53,10 @@ def _within_a_day(minute: str, hour: str) -> str | None:
         count = int(minute[2:])
         return ngettext("Every minute", "Every %(count)d minutes", count) % {"count": count}
     if minute.isdigit() and hour == "*":
-        return _("Every hour at %(minute)02d minutes past") % {"minute": int(minute)}
+        return _("Every hour at :%(minute)02d") % {"minute": int(minute)}
     if minute.isdigit() and hour.startswith("*/"):
         count = int(hour[2:])
-        text = ngettext(
-            "Every hour at %(minute)02d minutes past", "Every %(count)d hours at %(minute)02d minutes past", count
-        )
+        text = ngettext("Every hour at :%(minute)02d", "Every %(count)d hours at :%(minute)02d", count)
         return text % {"count": count, "minute": int(minute)}
     return None
 

@@ -11,8 +11,8 @@ from tests.jobs.schedule_world import at
     ("text", "words"),
     [
         ("0 9 * * *", "Daily at 09:00"),
-        ("@hourly", "Every hour at 00 minutes past"),
-        ("0 */6 * * *", "Every 6 hours at 00 minutes past"),
+        ("@hourly", "Every hour at :00"),
+        ("0 */6 * * *", "Every 6 hours at :00"),
         ("*/15 * * * *", "Every 15 minutes"),
         ("* * * * *", "Every minute"),
         ("0 2 * * 0", "Every Sunday at 02:00"),
