@@ -108,6 +108,15 @@ def test_a_line_that_changes_in_the_settings_changes_its_row_and_one_that_leaves
     assert list(ScheduleEntry.objects.values_list("name", "cron")) == [("tea", "@hourly")]
 
 
+def test_a_line_of_the_settings_that_cannot_be_used_is_logged_and_stops_nobody(db, settings, caplog):
+    settings.SCHEDULE = {"bad": {"cron": "61 * * * *", "task": TASK}, "good": {"cron": "@daily", "task": TASK}}
+
+    schedule.load_settings()
+
+    assert list(ScheduleEntry.objects.values_list("name", flat=True)) == ["good"]
+    assert "SCHEDULE['bad'] cannot be used: “61” cannot be read as minute" in caplog.text
+
+
 def test_an_operators_edit_wins_over_the_settings(db, settings):
     settings.SCHEDULE = {"tea": {"cron": "@daily", "task": TASK}}
     schedule.load_settings()
