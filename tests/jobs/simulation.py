@@ -78,20 +78,20 @@ def run(redis: Redis, clock: Clock, end: datetime, random: Random) -> tuple[Coun
     kills = 0
     while (next_at := next_time()) < end:
         clock.now = max(clock.now, next_at + timedelta(milliseconds=random.randrange(900)))
-        if random.random() < 0.05:
+        if random.random() < 0.02:
             redis.delete("rq:scheduler_lock")  # a lease ran out while its owner lived
             schedulers.reverse()
         wire = schedulers[0].connection
-        wire.steps, wire.fatal = 0, random.randrange(1, 20) if random.random() < 0.05 else 0
+        wire.steps, wire.fatal = 0, random.randrange(1, 20) if random.random() < 0.03 else 0
         try:
             schedulers[0].tick()
         except Killed:
             kills += 1
             schedulers[0] = replacement(redis, clock, 2 + kills)
             redis.delete("rq:scheduler_lock")  # the lease of the dead ran out
-            clock.forward(seconds=12)
+            clock.forward(seconds=10)
         wire.fatal = 0
-        if schedulers[0].connection is not wire or random.random() < 0.2:
+        if schedulers[0].connection is not wire or random.random() < 0.1:
             schedulers[1].tick()
         jobs.update(work_off(redis))
     return jobs, kills
