@@ -20,8 +20,8 @@ from tests.jobs.simulation import simulate
 def test_every_fire_comes_exactly_once(db, redis, settings, zones, start):
     settings.SCHEDULER_SYNC_INTERVAL = 60.0  # from here on pytest-django puts back what simulate() sets
 
-    found = simulate(redis, zones, start, days=6, seed=7, random_count=8)
+    found = simulate(redis, zones, start, days=6, seed=7, random_count=8, killed=0.2)
 
     assert found.fires > 100
     assert (found.missing, found.double) == (0, 0)
-    assert found.kills > 0
+    assert found.kills >= 10
