@@ -104,7 +104,9 @@ def test_a_unique_task_is_joined_while_it_is_pending(state):
 
 
 def test_an_argument_of_five_megabytes_is_refused_with_the_way_out():
-    with pytest.raises(PayloadError, match=r"take 5\.0 MB as JSON|take 5\.0 MB; 1 MB is the limit\. Keep them in a row"):
+    with pytest.raises(
+        PayloadError, match=r"take 5\.0 MB as JSON|take 5\.0 MB; 1 MB is the limit\. Keep them in a row"
+    ):
         tasks.do_nothing.enqueue("x" * 5 * 1024**2)
 
     assert queues.size("default") == 0
