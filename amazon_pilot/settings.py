@@ -267,7 +267,7 @@ WORKER_CONCURRENCY = whole("WORKER_CONCURRENCY", 10, 1, 200)
 WORKER_GRACE_SECONDS = whole("WORKER_GRACE_SECONDS", 30, 0, 3600)
 # A slot makes room for a fresh one after so many jobs, or between jobs when it has grown to half of this memory;
 # a task cannot have more than all of it.
-WORKER_SLOT_JOBS = whole("WORKER_SLOT_JOBS", 1000, 1, 1_000_000)
+WORKER_SLOT_JOBS = whole("WORKER_SLOT_JOBS", 10_000, 1, 1_000_000)
 WORKER_SLOT_MEMORY_MB = whole("WORKER_SLOT_MEMORY_MB", 512, 64, 65_536)
 JOB_FAILURE_TTL = 30 * 86_400  # seconds for which Redis keeps a failed job; its history is in JobRun
 RQ_QUEUES = {name: REDIS | {"DEFAULT_TIMEOUT": 180, "SERIALIZER": "json"} for name in QUEUE_WEIGHTS}

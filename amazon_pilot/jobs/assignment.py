@@ -45,6 +45,7 @@ class Assignment:
     is_recorded: bool = False
     cancelled_by: str = ""
     kill_at: float | None = None
+    _payload: bytes | None = None
 
     @classmethod
     def from_reply(cls, reply: list[Any]) -> "Assignment":
@@ -93,11 +94,13 @@ class Assignment:
     @property
     def payload(self) -> bytes:
         """The payload as JSON; rq compresses it, and reads what is not compressed as it stands."""
-        data = self.fields[PLACE["data"]] or b""
-        try:
-            return zlib.decompress(data)
-        except zlib.error:
-            return bytes(data)
+        if self._payload is None:
+            data = self.fields[PLACE["data"]] or b""
+            try:
+                self._payload = zlib.decompress(data)
+            except zlib.error:
+                self._payload = bytes(data)
+        return self._payload
 
     @property
     def meta(self) -> dict[str, Any]:

@@ -183,8 +183,7 @@ class Crew:
         if place.jobs_done >= settings.WORKER_SLOT_JOBS or too_big:
             place.killed_because = "recycled"
             if place.wire is not None:
-                place.wire.close()  # the slot reads the end of its line and leaves
-                place.wire = None
+                place.wire.say_no_more()  # the slot reads the end of its line and leaves
 
     def dead(self) -> list[tuple[Place, int]]:
         """Collect the slots whose process has ended, with their wait status."""

@@ -33,7 +33,7 @@ STREAM, GROUP = "pilot:runs", "history"
 BATCH = 500
 ABANDONED_MS = 30_000  # lines that another historian took so long ago and never wrote
 HOUSEKEEPING_SECONDS = 60
-NICENESS = 5
+NICENESS = 10
 
 Line = tuple[bytes, dict[bytes, bytes]]
 KEY = ("job_id", "execution_id")

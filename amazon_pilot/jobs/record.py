@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any
 
 from django.conf import settings
-from rq.utils import utcformat
 
 from .assignment import Assignment
 from .cell import Cell
@@ -111,7 +110,12 @@ def encode_value(value: Any) -> tuple[str, str]:
 
 def dates(started: float, ended: float) -> tuple[str, str]:
     """Answer two times as rq writes them."""
-    return utcformat(datetime.fromtimestamp(started, UTC)), utcformat(datetime.fromtimestamp(ended, UTC))
+    return date(started), date(ended)
+
+
+def date(seconds: float) -> str:
+    """Answer a time as rq writes it; rq's own utcformat takes several times as long, and this runs for every job."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def failure_ttl(assignment: Assignment) -> int:

@@ -5,6 +5,7 @@ killed at any moment, and ends with its worker.
 """
 
 import contextvars
+import copy
 import json
 import logging
 import math
@@ -83,7 +84,7 @@ class Slot:
         self.cell = cell
         self.pid = os.getpid()
         self.is_running_a_task = False
-        self.was_cancelled = False
+        self.blank: JSONJob | None = None
 
     def live(self) -> None:
         """Serve until the worker closes the line."""
@@ -123,11 +124,10 @@ class Slot:
     def run_job(self, assignment: Assignment) -> tuple[Any, ...]:
         """Run one job and answer its outcome."""
         self.cell.clear()
-        self.was_cancelled = False
         close_old_connections()
         faults.point("slot before task")
         started = time.time()
-        job = self.rq_job(assignment)
+        job = self.rq_job(assignment, started)
         token = _current_job.set(job)
         value, error = None, None
         try:
@@ -143,9 +143,15 @@ class Slot:
         self.clean_up()
         return outcome
 
-    def rq_job(self, assignment: Assignment) -> JSONJob:
-        """Answer the job as rq's get_current_job shows it to the task."""
-        job = JSONJob(assignment.job_id, connection=connection())
+    def rq_job(self, assignment: Assignment, started: float) -> JSONJob:
+        """Answer the job as rq's get_current_job shows it to the task.
+
+        It is copied from a blank one: rq's constructor takes longer than a short task.
+        """
+        if self.blank is None:
+            self.blank = JSONJob("blank", connection=connection())
+        job = copy.copy(self.blank)
+        job._id = assignment.job_id
         if assignment.is_rare:
             job.refresh()
         else:
@@ -160,7 +166,7 @@ class Slot:
             if intervals := assignment.text("retry_intervals"):
                 job.retry_intervals = json.loads(intervals)
         job.worker_name = self.worker
-        job.started_at = datetime.now(UTC)
+        job.started_at = datetime.fromtimestamp(started, UTC)
         return job
 
     def call(self, assignment: Assignment, job: JSONJob) -> Any:
@@ -186,7 +192,6 @@ class Slot:
             raise JobTimeoutException(f"The task exceeded its timeout of {job.timeout} seconds.")
 
     def on_cancel(self, number: int, frame: FrameType | None) -> None:
-        self.was_cancelled = True
         if self.is_running_a_task:
             raise JobCancelled("The job was cancelled while it ran, and ended when it was asked to.")
 
@@ -257,7 +262,6 @@ class Slot:
 
     def clean_up(self) -> None:
         """Take back what a task may have left in this process."""
-        close_old_connections()
         translation.deactivate()
         timezone.deactivate()
         if settings.DEBUG:

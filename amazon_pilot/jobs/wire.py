@@ -56,6 +56,10 @@ class Wire:
             messages.append(message)
         return messages
 
+    def say_no_more(self) -> None:
+        """Have the other end read that no message follows."""
+        self.socket.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         self.socket.close()
 

@@ -60,6 +60,7 @@ class Worker:
         self.outcomes: deque[endings.Ending] = deque()
         self.chores: deque[tuple[tuple[Any, ...], Assignment | None]] = deque()
         self.signals: deque[int] = deque()
+        self.a_child_died = False
         self.wakeup, self.wakeup_in = socket.socketpair()
         self.resting: set[str] = set()
         self.is_hungry = True  # the last take left something behind, or something may have come since
@@ -80,9 +81,8 @@ class Worker:
 
     def turn(self) -> None:
         """Once around, in the order in which a job passes."""
-        self.wait()
+        self.hear_slots(self.wait())
         self.heed_signals()
-        self.hear_slots()
         self.bury_the_dead()
         self.keep_in_touch()
         self.exchange()
@@ -127,20 +127,22 @@ class Worker:
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         self.signals.append(number)
 
-    def wait(self) -> None:
-        """Sleep until a slot, a bell, a message, a signal or the clock has something to say."""
+    def wait(self) -> list[Place]:
+        """Sleep until a slot, a bell, a message, a signal or the clock has something to say; answers those slots."""
         self.arm_bells()
+        spoke: list[Place] = []
         for key, _ in self.selector.select(self.patience()):
             said_by = key.data
             if isinstance(said_by, Place):
-                continue  # heard all together, in hear_slots
-            if said_by is self.wakeup:
+                spoke.append(said_by)
+            elif said_by is self.wakeup:
                 self.drain_wakeup()
             elif said_by is self.link.messages:
                 self.heed_messages()
             elif isinstance(said_by, AbstractConnection):
                 self.link.hear_bell(said_by)
                 self.is_hungry = True
+        return spoke
 
     def patience(self) -> float:
         """Answer how long the worker may sleep."""
@@ -183,8 +185,8 @@ class Worker:
         while self.signals:
             number = self.signals.popleft()
             if number == signal.SIGCHLD:
-                continue
-            if number == signal.SIGQUIT or self.leaving_since is not None:
+                self.a_child_died = True
+            elif number == signal.SIGQUIT or self.leaving_since is not None:
                 self.leave_now(GAVE_BACK_AT_ONCE)
             else:
                 self.leave()
@@ -237,10 +239,10 @@ class Worker:
 
     # Slots
 
-    def hear_slots(self) -> None:
+    def hear_slots(self, spoke: list[Place]) -> None:
         """Collect what the slots say about their jobs."""
-        for place in self.crew:
-            if place.is_busy and place.wire is not None:
+        for place in spoke:
+            if place.wire is not None:
                 for message in place.wire.arrived():
                     self.hear(place, message)
 
@@ -255,6 +257,9 @@ class Worker:
 
     def bury_the_dead(self) -> None:
         """Find slots that have died, decide what becomes of their jobs, and fork new ones."""
+        if not self.a_child_died and all(place.pid for place in self.crew):
+            return
+        self.a_child_died = False
         for place, status in self.crew.dead():
             if place.wire is not None:
                 self.selector.unregister(place.wire)

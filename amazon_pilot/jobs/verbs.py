@@ -1,0 +1,102 @@
+"""What an operator can do to one job: the verbs behind the monitor's buttons.
+
+Each answers whether it was done; False means that the job was not where the verb makes sense, and nothing was changed.
+They act at once: a caller inside a transaction wraps them in `transaction.on_commit`.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from rq.command import send_command
+from rq.exceptions import NoSuchJobError
+from rq.job import JobStatus
+from rq.utils import utcformat
+
+from .enqueueing import enqueue
+from .queues import connection
+from .registry import TASKS, JSONJob, UnknownTaskError
+from .scripts import script
+
+
+def find(job_id: str) -> JSONJob | None:
+    """Answer a job as rq knows it, None where Redis has forgotten it."""
+    try:
+        return JSONJob.fetch(job_id, connection=connection())  # type: ignore[return-value]
+    except NoSuchJobError:
+        return None
+
+
+def retry(job_id: str, *, at_front: bool = False) -> bool:
+    """Put a failed, stopped or cancelled job back on its queue, with all its retries and no losses."""
+    job = find(job_id)
+    if job is None or not _rearrange("requeue", job_id, int(at_front)):
+        return False
+    task = TASKS.get(str(job.func_name))
+    if task and task.retry:
+        connection().hset(job.key, "retries_left", str(task.retry.attempts - 1))
+    return True
+
+
+def run_again(
+    task: str, args: Sequence[Any], kwargs: dict[str, Any] | None = None, *, of: str = "", queue: str = ""
+) -> str:
+    """Enqueue a new job, with edited arguments if so wished; the job `of` which it is a copy stays as it is.
+
+    Answers the new job's id. Raises UnknownTaskError, or PayloadError where the arguments are not JSON.
+    """
+    if task not in TASKS:
+        raise UnknownTaskError(f"{task} is not a registered task, so it was not run.")
+    meta = {"copy_of": of} if of else None
+    return enqueue(TASKS[task], [(list(args), kwargs or {})], queue=queue, meta=meta)[0]
+
+
+def delete(job_id: str) -> bool:
+    """Forget a job that does not run; its history stays."""
+    job = find(job_id)
+    if job is None or job.get_status() == JobStatus.STARTED:
+        return False
+    job.delete()
+    return True
+
+
+def hold(job_id: str) -> bool:
+    """Keep a waiting job from starting until it is released."""
+    return _rearrange("hold", job_id)
+
+
+def release(job_id: str) -> bool:
+    """Let a held job go on: to the head of its queue, or to its planned time if that is still to come."""
+    return _rearrange("release", job_id)
+
+
+def snooze(job_id: str, until: datetime) -> bool:
+    """Have a waiting, held or delayed job wait until a time."""
+    return _rearrange("snooze", job_id, until.timestamp())
+
+
+def move(job_id: str, queue: str) -> bool:
+    """Move a waiting, held or delayed job to another queue; raises ValueError where no worker serves that."""
+    if queue not in settings.QUEUE_WEIGHTS:
+        raise ValueError(f"{queue} is not one of {', '.join(settings.QUEUE_WEIGHTS)}.")
+    return _rearrange("move", job_id, queue)
+
+
+def cancel(job_id: str, *, grace: float = 5, by: str = "") -> str:
+    """End a job: remove one that waits, ask one that runs and have it killed after `grace` seconds.
+
+    Answers `removed`, `asked`, or `too late` where it had ended. What became of a job that was asked is in its JobRun:
+    outcome stopped, and in `cause` whether it ended when asked or was killed.
+    """
+    if _rearrange("cancel", job_id):
+        return "removed"
+    job = find(job_id)
+    if job is None or job.get_status() != JobStatus.STARTED or not job.worker_name:
+        return "too late"
+    send_command(connection(), job.worker_name, "stop-job", job_id=job_id, grace=grace, by=by)
+    return "asked"
+
+
+def _rearrange(verb: str, job_id: str, word: Any = "") -> bool:
+    return bool(script("rearrange")(connection(), verb, job_id, utcformat(datetime.now(UTC)), word))

@@ -1,0 +1,138 @@
+"""Enqueueing: a call becomes a job when the transaction commits, in the shape that rq knows."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from rq.job import JobStatus
+
+from amazon_pilot.jobs import queues, verbs
+from amazon_pilot.jobs.enqueueing import PayloadError
+from amazon_pilot.jobs.registry import JSONJob
+
+from . import tasks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def fetch(job_id):
+    return JSONJob.fetch(job_id, connection=queues.connection())
+
+
+def test_a_job_is_one_that_rq_reads():
+    job = fetch(tasks.fail.enqueue("wait"))
+
+    assert job.func_name == "tests.jobs.tasks.fail"
+    assert job.args == ["wait"]
+    assert job.get_status() == JobStatus.QUEUED
+    assert job.get_position() == 0
+    assert job.retries_left == 2
+    assert job.retry_intervals == [10, 15]
+    assert job.timeout == 180
+    assert job.enqueued_at is not None
+    assert queues.connection().smembers("rq:queues") == {b"rq:queue:default"}
+
+
+def test_nothing_leaves_before_the_commit():
+    with transaction.atomic():
+        tasks.do_nothing.enqueue(1)
+        tasks.do_nothing.enqueue_many([(2,), (3,)])
+        tasks.do_nothing.enqueue_in(timedelta(minutes=1), 4)
+        assert queues.counts("default")["queued"] == 0
+        assert queues.counts("default")["scheduled"] == 0
+
+    assert queues.counts("default")["queued"] == 3
+    assert queues.counts("default")["scheduled"] == 1
+
+
+def test_a_rollback_enqueues_nothing():
+    with pytest.raises(RuntimeError), transaction.atomic():
+        tasks.do_nothing.enqueue(1)
+        tasks.do_nothing.enqueue_many([(2,)])
+        tasks.do_nothing.enqueue_in(timedelta(minutes=1), 3)
+        raise RuntimeError
+
+    assert sum(queues.counts("default").values()) == 0
+
+
+def test_two_thousand_five_hundred_jobs_keep_their_order_and_take_three_round_trips():
+    before = queues.connection().info("stats")["total_commands_processed"]
+    ids = tasks.do_nothing.enqueue_many([(n,) for n in range(2500)])
+
+    waiting = [id.decode() for id in queues.connection().lrange(queues.key("default"), 0, -1)]
+    assert waiting == ids
+    scripts = queues.connection().info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert before > 0
+    assert scripts >= 3
+
+
+def test_the_head_of_the_queue_is_for_jobs_at_the_front():
+    tasks.do_nothing.enqueue(1)
+    first = tasks.do_nothing.enqueue(2, at_front=True)
+
+    assert queues.connection().lindex(queues.key("default"), 0).decode() == first
+
+
+def test_a_unique_task_waits_once_per_arguments():
+    first = tasks.once_at_a_time.enqueue("kettle")
+    second = tasks.once_at_a_time.enqueue("kettle")
+    other = tasks.once_at_a_time.enqueue("toaster")
+    later = tasks.once_at_a_time.enqueue_in(timedelta(hours=1), "kettle")
+
+    assert second == first == later
+    assert other != first
+    assert queues.size("default") == 2
+
+
+@pytest.mark.parametrize("state", ["failed", "finished", "canceled", "deleted"])
+def test_a_unique_task_may_come_again_once_the_other_has_ended(state):
+    first = tasks.once_at_a_time.enqueue("kettle")
+    if state == "deleted":
+        assert verbs.delete(first)
+    else:
+        queues.connection().hset(f"rq:job:{first}", "status", state)
+
+    assert tasks.once_at_a_time.enqueue("kettle") != first
+
+
+@pytest.mark.parametrize("state", ["queued", "started", "scheduled", "deferred"])
+def test_a_unique_task_is_joined_while_it_is_pending(state):
+    first = tasks.once_at_a_time.enqueue("kettle")
+    queues.connection().hset(f"rq:job:{first}", "status", state)
+
+    assert tasks.once_at_a_time.enqueue("kettle") == first
+
+
+def test_an_argument_of_five_megabytes_is_refused_with_the_way_out():
+    with pytest.raises(PayloadError, match=r"take 5\.0 MB as JSON|take 5\.0 MB; 1 MB is the limit\. Keep them in a row"):
+        tasks.do_nothing.enqueue("x" * 5 * 1024**2)
+
+    assert queues.size("default") == 0
+
+
+@pytest.mark.parametrize("argument", [object(), {1, 2}, timedelta(1), float("nan")])
+def test_an_argument_that_is_not_json_is_refused_by_name(argument):
+    with pytest.raises(PayloadError, match=r"tests\.jobs\.tasks\.do_nothing takes what JSON can carry"):
+        tasks.do_nothing.enqueue_many([(1,), (argument,)])
+
+    assert queues.size("default") == 0
+
+
+def test_a_delayed_job_is_brought_forward_when_its_time_has_come():
+    from amazon_pilot.jobs import forwarder
+
+    job_id = tasks.do_nothing.enqueue_in(timedelta(minutes=10))
+    assert forwarder.forward("default") == 0
+    assert forwarder.forward("default", ahead=timedelta(minutes=11)) == 1
+
+    assert fetch(job_id).get_status() == JobStatus.QUEUED
+    assert queues.counts("default")["scheduled"] == 0
+    assert forwarder.forward("default", ahead=timedelta(minutes=11)) == 0
+
+
+def test_a_process_keeps_one_connection():
+    assert queues.connection() is queues.connection()
+    for n in range(20):
+        tasks.do_nothing.enqueue(n)
+
+    assert len(queues.connection().client_list()) <= 3

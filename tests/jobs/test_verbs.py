@@ -1,0 +1,123 @@
+"""Verbs: what an operator can do to one job."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from amazon_pilot.jobs import queues, verbs
+from amazon_pilot.jobs.registry import JSONJob, UnknownTaskError
+
+from . import tasks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def places(job_id):
+    """Answer everywhere a job is, by rq's own books: exactly one place is right."""
+    found = []
+    for queue in queues.names():
+        if job_id.encode() in queues.connection().lrange(queues.key(queue), 0, -1):
+            found.append(f"queue {queue}")
+        for name in ("scheduled", "deferred", "canceled", "failed"):
+            if queues.connection().zscore(f"rq:{name}:{queue}", job_id) is not None:
+                found.append(f"{name} {queue}")
+    return found
+
+
+def status(job_id):
+    return JSONJob.fetch(job_id, connection=queues.connection()).get_status().value
+
+
+def test_a_held_job_is_deferred_and_released_to_the_head():
+    tasks.do_nothing.enqueue(1)
+    job_id = tasks.do_nothing.enqueue(2)
+
+    assert verbs.hold(job_id)
+    assert places(job_id) == ["deferred default"]
+    assert status(job_id) == "deferred"
+    assert verbs.release(job_id)
+    assert queues.connection().lindex(queues.key("default"), 0).decode() == job_id
+    assert places(job_id) == ["queue default"]
+    assert not verbs.release(job_id)
+
+
+def test_a_held_job_keeps_its_planned_time():
+    job_id = tasks.do_nothing.enqueue_in(timedelta(hours=2))
+    planned = queues.connection().zscore("rq:scheduled:default", job_id)
+
+    assert verbs.hold(job_id)
+    assert verbs.release(job_id)
+
+    assert queues.connection().zscore("rq:scheduled:default", job_id) == planned
+
+
+def test_a_snoozed_job_waits_until_its_new_time():
+    job_id = tasks.do_nothing.enqueue()
+    until = datetime.now(UTC) + timedelta(hours=3)
+
+    assert verbs.snooze(job_id, until)
+
+    assert places(job_id) == ["scheduled default"]
+    assert queues.connection().zscore("rq:scheduled:default", job_id) == pytest.approx(until.timestamp(), abs=1)
+
+
+@pytest.mark.parametrize("where", ["queue", "scheduled", "held"])
+def test_a_waiting_job_is_cancelled_by_removal(where):
+    job_id = tasks.do_nothing.enqueue_in(timedelta(hours=1)) if where == "scheduled" else tasks.do_nothing.enqueue()
+    if where == "held":
+        verbs.hold(job_id)
+
+    assert verbs.cancel(job_id) == "removed"
+    assert places(job_id) == ["canceled default"]
+    assert verbs.cancel(job_id) == "too late"
+
+
+@pytest.mark.parametrize("where", ["queue", "scheduled", "deferred"])
+def test_a_waiting_job_moves_to_another_queue(where):
+    job_id = tasks.do_nothing.enqueue_in(timedelta(hours=1)) if where == "scheduled" else tasks.do_nothing.enqueue()
+    if where == "deferred":
+        verbs.hold(job_id)
+
+    assert verbs.move(job_id, "low")
+    assert places(job_id) == [f"{where} low"]
+    assert JSONJob.fetch(job_id, connection=queues.connection()).origin == "low"
+
+
+def test_a_job_does_not_move_to_a_queue_that_nobody_serves():
+    with pytest.raises(ValueError, match="nowhere is not one of critical, default, low"):
+        verbs.move(tasks.do_nothing.enqueue(), "nowhere")
+
+
+def test_a_cancelled_job_can_be_retried_with_all_its_retries():
+    job_id = tasks.fail.enqueue()
+    queues.connection().hset(f"rq:job:{job_id}", "retries_left", 0)
+    verbs.cancel(job_id)
+
+    assert verbs.retry(job_id)
+    assert places(job_id) == ["queue default"]
+    assert JSONJob.fetch(job_id, connection=queues.connection()).retries_left == 2
+    assert not verbs.retry(job_id)
+
+
+def test_a_copy_with_edited_arguments_leaves_the_original_alone():
+    job_id = tasks.add.enqueue(1, 2)
+    copy = verbs.run_again("tests.jobs.tasks.add", [3, 4], of=job_id)
+
+    jobs = JSONJob.fetch_many([job_id, copy], connection=queues.connection())
+    assert [job.args for job in jobs] == [[1, 2], [3, 4]]
+    assert jobs[1].meta == {"copy_of": job_id}
+
+
+def test_a_copy_of_something_that_is_no_task_is_refused():
+    with pytest.raises(UnknownTaskError, match=r"os\.system is not a registered task"):
+        verbs.run_again("os.system", ["true"])
+
+
+def test_deleting_forgets_a_job_but_not_one_that_runs():
+    job_id = tasks.do_nothing.enqueue()
+    queues.connection().hset(f"rq:job:{job_id}", "status", "started")
+    assert not verbs.delete(job_id)
+    queues.connection().hset(f"rq:job:{job_id}", "status", "queued")
+    assert verbs.delete(job_id)
+    assert verbs.find(job_id) is None
+    assert places(job_id) == []
