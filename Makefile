@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 LOCK := $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: run test check bench lock format
+.PHONY: run test check bench simulate kill-schedulers lock format
 
 run: $(VENV)/runtime  ## The whole product on one port: make run PORT=8123
 	@exec $(PY) manage.py start $(if $(PORT),--port $(PORT))
@@ -26,6 +26,12 @@ format: $(VENV)/dev
 
 bench: $(VENV)/bench  ## Our worker beside its peers: a table, then `name: value` lines
 	$(PY) -m benchmarks $(ARGS)
+
+simulate: $(VENV)/dev  ## The schedule through 1,000 days in six zones, beside an independent oracle
+	$(PY) -m benchmarks.simulate $(ARGS)
+
+kill-schedulers: $(VENV)/dev  ## Two schedulers, one killed a hundred times while 500 fires are due
+	$(PY) -m benchmarks.kill_schedulers $(ARGS)
 
 lock: $(VENV)/dev  ## Pin the newest versions that pyproject.toml allows
 	$(LOCK) --upgrade -o requirements.lock

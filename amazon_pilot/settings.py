@@ -317,7 +317,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
 }
 SCHEDULER_INTERVAL = 1.0  # seconds between two looks at the schedule; a known fire is awaited to the millisecond
 SCHEDULER_SYNC_INTERVAL = 60.0  # seconds after which rows and Redis are compared again
-SCHEDULER_LEASE = 12  # seconds until another scheduler takes over from one that fell silent
+SCHEDULER_LEASE = 10  # seconds until another scheduler takes over from one that fell silent
 SCHEDULER_SILENCE = 30.0  # seconds without a tick after which the health check fails
 SCHEDULE_GRACE = timedelta(seconds=60)  # a fire that is later than this was missed, and the entry's policy decides
 SCHEDULE_MISSED_WINDOW = timedelta(days=1)  # how old a missed fire may be and still run; each entry may say otherwise

@@ -1,7 +1,7 @@
 """The schedule run through 1,000 days in six zones, compared with a walk through every minute; `make simulate`.
 
 Workload: the six entries of the settings and 20 random cron lines in each zone, two schedulers on one Redis and one
-SQLite file per process, up to 5 % of the ticks killed at a random step. The zones are split between two processes.
+SQLite file per process, up to 3 % of the ticks killed at a random step. The zones are split between two processes.
 Prints `fires: N`, `missing: 0`, `double: 0`, and ends with 1 when a fire is missing or double.
 """
 

@@ -65,6 +65,12 @@ def task_named(name: str) -> Task:
     return TASKS[name]
 
 
+def task_names() -> list[str]:
+    """Answer the names of all tasks of the installed apps."""
+    autodiscover_modules("tasks")
+    return sorted(TASKS)
+
+
 def due_times(entry: ScheduleEntry, now: datetime) -> tuple[list[datetime], datetime]:
     """Answer the planned times of a due entry up to `now`, oldest first, and the first one after `now`."""
     assert entry.next_at is not None

@@ -29,14 +29,19 @@ EDITABLE = ("cron", "zone", "task", "args", "queue", "missed", "missed_limit", "
 
 
 def load_settings() -> None:
-    """Bring the rows into line with settings.SCHEDULE: add, correct, remove. An entry that an operator edited stays."""
+    """Bring the rows into line with settings.SCHEDULE: add, correct, remove. An entry that an operator edited stays.
+
+    A line that cannot be used is logged and passed over.
+    """
     for name, line in settings.SCHEDULE.items():
         entry = ScheduleEntry.objects.filter(name=name).first() or ScheduleEntry(name=name, from_settings=True)
-        if not entry.from_settings:
-            continue
-        changed = entry.pk is None or any(getattr(entry, field) != value for field, value in line.items())
-        if changed:
-            _change(entry, line)
+        if entry.from_settings and (
+            entry.pk is None or any(getattr(entry, field) != value for field, value in line.items())
+        ):
+            try:
+                _change(entry, line)
+            except ValidationError as error:
+                logger.error("SCHEDULE[%r] cannot be used: %s", name, " ".join(error.messages))
     ScheduleEntry.objects.filter(from_settings=True).exclude(name__in=settings.SCHEDULE).delete()
 
 
@@ -91,13 +96,12 @@ def _change(entry: ScheduleEntry, changes: dict[str, Any]) -> None:
         entry.next_at = entry.next_fire(timezone.now())
         written.append("next_at")
     entry.save(update_fields=None if new else written)
-    later(_push)
 
 
 def _push() -> None:
     """Show a change in Redis at once; if that fails, the scheduler's next sync does it."""
-    connection = schedule_redis.connect()
-    sync(connection, schedule_redis.clock(connection))
+    with schedule_redis.connect() as connection:
+        sync(connection, schedule_redis.clock(connection))
 
 
 def create(by: Any, **fields: Any) -> ScheduleEntry:
@@ -106,6 +110,7 @@ def create(by: Any, **fields: Any) -> ScheduleEntry:
     with transaction.atomic():
         _change(entry, fields)
         AuditEntry.objects.record(by, "create", _target(entry), cron=entry.cron, zone=entry.zone, task=entry.task)
+        later(_push)
     return entry
 
 
@@ -118,6 +123,7 @@ def edit(entry: ScheduleEntry, by: Any, reason: str = "", **changes: Any) -> Non
         _change(entry, changes | {"from_settings": False})
         after = {field: str(getattr(entry, field)) for field in changes}
         AuditEntry.objects.record(by, "edit", _target(entry), reason=reason, before=before, after=after)
+        later(_push)
 
 
 def remove(entry: ScheduleEntry, by: Any, reason: str = "") -> None:
@@ -171,8 +177,8 @@ def run_now(entry: ScheduleEntry, by: Any, reason: str = "") -> Fire:
 
 
 def _send_now(fire: Fire) -> None:
-    connection = schedule_redis.connect()
-    fires.send(connection, [fire], schedule_redis.clock(connection), leader="")
+    with schedule_redis.connect() as connection:
+        fires.send(connection, [fire], schedule_redis.clock(connection), leader="")
 
 
 def catch_up(entry: ScheduleEntry, by: Any = None) -> Fire | None:

@@ -36,7 +36,7 @@ def random_lines(random: Random, count: int) -> dict[str, str]:
     """Make cron lines of one to a few fires a day at most, often in the hours in which clocks change."""
     lines = {}
     for number in range(count):
-        minute = random.choice(["0", "30"])
+        minute = random.choice(["0", "0", "0", "30"])
         hour = random.choice(["0", "1", "2", "3", "0,2", "1-3", "9", "23", "*/12"])
         day = random.choice(["*", "*", "1", "15", "28-31", "*/2"])
         month = random.choice(["*", "*", "*", "3,4", "10,11"])
@@ -50,8 +50,13 @@ def lines_of(random: Random, count: int) -> dict[str, str]:
     return {name: line["cron"] for name, line in settings.SCHEDULE.items()} | random_lines(random, count)
 
 
-def simulate(redis: Redis, zones: tuple[str, ...], start: str, days: int, seed: int, random_count: int = 20) -> Outcome:
-    """Run the lines in every zone, in one schedule, for `days` from `start`; compare the jobs with the oracle."""
+def simulate(
+    redis: Redis, zones: tuple[str, ...], start: str, days: int, seed: int, random_count: int = 20, killed: float = 0.03
+) -> Outcome:
+    """Run the lines in every zone, in one schedule, for `days` from `start`; compare the jobs with the oracle.
+
+    `killed` is the share of ticks in which the leader is killed, if its tick is long enough to reach the fatal step.
+    """
     random = Random(seed)
     lines = {zone: lines_of(random, random_count) for zone in zones}
     first, end = at(start), at(start) + timedelta(days=days)
@@ -63,7 +68,7 @@ def simulate(redis: Redis, zones: tuple[str, ...], start: str, days: int, seed: 
             entry.save()
     settings.SCHEDULE = {}  # the rows above are the whole schedule
     settings.SCHEDULER_SYNC_INTERVAL = 30 * 86400.0  # else each jump of the clock would bring a comparison
-    jobs, kills = run(redis, Clock(first), end, random)
+    jobs, kills = run(redis, Clock(first), end, random, killed)
     expected: Counter[str] = Counter()
     for zone in zones:
         for name, times in oracle.fires(lines[zone], zone, first, end).items():
@@ -71,27 +76,27 @@ def simulate(redis: Redis, zones: tuple[str, ...], start: str, days: int, seed: 
     return Outcome(expected.total(), (expected - jobs).total(), (jobs - expected).total(), kills)
 
 
-def run(redis: Redis, clock: Clock, end: datetime, random: Random) -> tuple[Counter[str], int]:
+def run(redis: Redis, clock: Clock, end: datetime, random: Random, killed: float) -> tuple[Counter[str], int]:
     """Let two schedulers tick at each time at which something is due; answer the jobs and how often one was killed."""
     schedulers = [replacement(redis, clock, number) for number in range(2)]
     jobs: Counter[str] = Counter()
     kills = 0
     while (next_at := next_time()) < end:
         clock.now = max(clock.now, next_at + timedelta(milliseconds=random.randrange(900)))
-        if random.random() < 0.05:
+        if random.random() < 0.02:
             redis.delete("rq:scheduler_lock")  # a lease ran out while its owner lived
             schedulers.reverse()
         wire = schedulers[0].connection
-        wire.steps, wire.fatal = 0, random.randrange(1, 20) if random.random() < 0.05 else 0
+        wire.steps, wire.fatal = 0, random.randrange(1, 20) if random.random() < killed else 0
         try:
             schedulers[0].tick()
         except Killed:
             kills += 1
             schedulers[0] = replacement(redis, clock, 2 + kills)
             redis.delete("rq:scheduler_lock")  # the lease of the dead ran out
-            clock.forward(seconds=12)
+            clock.forward(seconds=10)
         wire.fatal = 0
-        if schedulers[0].connection is not wire or random.random() < 0.2:
+        if schedulers[0].connection is not wire or random.random() < 0.1:
             schedulers[1].tick()
         jobs.update(work_off(redis))
     return jobs, kills

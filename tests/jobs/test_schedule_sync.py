@@ -1,6 +1,10 @@
 """Rows and Redis: the settings' table becomes rows, rows become templates, and an emptied Redis is filled again."""
 
+from io import StringIO
+
 import pytest
+from django.core.management import call_command
+from django.utils import timezone
 from django_rq import get_scheduler
 
 from amazon_pilot.jobs import schedule, schedule_redis
@@ -104,6 +108,15 @@ def test_a_line_that_changes_in_the_settings_changes_its_row_and_one_that_leaves
     assert list(ScheduleEntry.objects.values_list("name", "cron")) == [("tea", "@hourly")]
 
 
+def test_a_line_of_the_settings_that_cannot_be_used_is_logged_and_stops_nobody(db, settings, caplog):
+    settings.SCHEDULE = {"bad": {"cron": "61 * * * *", "task": TASK}, "good": {"cron": "@daily", "task": TASK}}
+
+    schedule.load_settings()
+
+    assert list(ScheduleEntry.objects.values_list("name", flat=True)) == ["good"]
+    assert "SCHEDULE['bad'] cannot be used: “61” cannot be read as minute" in caplog.text
+
+
 def test_an_operators_edit_wins_over_the_settings(db, settings):
     settings.SCHEDULE = {"tea": {"cron": "@daily", "task": TASK}}
     schedule.load_settings()
@@ -186,3 +199,14 @@ def test_enqueueing_a_template_with_rq_schedulers_tools_runs_its_entry_now(sched
 def test_all_keys_of_ours_begin_alike():
     keys = (schedule_redis.REPORT, schedule_redis.INSTANCES, schedule_redis.SYNCED, schedule_redis.FIRED)
     assert all(key.startswith(("pilot:schedule", "pilot:fired:")) for key in keys)
+
+
+def test_an_entry_whose_task_is_missing_is_named_at_the_start_and_stops_nobody(transactional_db, redis, settings):
+    settings.SCHEDULE = {"odd": {"cron": "@daily", "task": "nowhere.tasks.nothing"}}
+    make_entry(next_at=timezone.now())
+    said = StringIO()
+
+    call_command("rqscheduler", "--once", stderr=said)
+
+    assert "SCHEDULE['odd'] names a task that is not registered" in said.getvalue()
+    assert [job_id.split("-")[0] for job_id in queued(redis)] == ["stock"]

@@ -1,0 +1,3 @@
+"""The monitor."""
+
+from . import admin_schedule  # noqa: F401 - registers its pages
