@@ -309,6 +309,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "queue": "low",
     },
     "cleanup": {"cron": "0 3 * * *", "task": "amazon_pilot.jobs.tasks.cleanup", "args": [], "queue": "low"},
+    "tally": {"cron": "* * * * *", "task": "amazon_pilot.jobs.tasks.tally", "args": [], "queue": "low"},
     # What a crash or an emptied Redis left behind; the rows know (products/tasks.resume_unfinished).
     "resume": {"cron": "* * * * *", "task": "products.tasks.resume_unfinished", "args": [], "queue": "default"},
     "optimization-analysis": {
@@ -324,6 +325,8 @@ SCHEDULER_LEASE = 10  # seconds until another scheduler takes over from one that
 SCHEDULER_SILENCE = 30.0  # seconds without a tick after which the health check fails
 SCHEDULE_GRACE = timedelta(seconds=60)  # a fire that is later than this was missed, and the entry's policy decides
 SCHEDULE_MISSED_WINDOW = timedelta(days=1)  # how old a missed fire may be and still run; each entry may say otherwise
+MONITOR_TILES = "amazon_pilot.business.tiles"  # the product's own numbers on the overview
+MONITOR_RELATED = "amazon_pilot.business.related"  # the rows that a job's arguments name
 RQ_SHOW_ADMIN_LINK = False
 RQ_API_TOKEN = ""
 

@@ -13,6 +13,7 @@ urlpatterns = [
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("metrics", metrics, name="metrics"),
+    path("admin/monitor/", include("amazon_pilot.jobs.monitor.urls")),
     path("admin/", admin.site.urls),
     path("sandbox/", include("amazon_pilot.sandbox.urls")),
 ]

@@ -1,8 +1,22 @@
-"""Who did what (AuditEntry), what ran (JobRun), waits (Pause), is planned (ScheduleEntry) and was due (Fire)."""
+"""Who did what (AuditEntry), what ran (JobRun, counted in Tally), waits (Pause), is planned (ScheduleEntry), was due
+(Fire), was asked of many jobs (BulkAction) and is looked for often (SavedSearch)."""
 
 from .audit_entry import AuditEntry
+from .bulk_action import BulkAction
 from .job_run import JobRun
 from .pause import Pause
+from .saved_search import SavedSearch
 from .schedule_entry import Fire, ScheduleEntry
+from .tally import Tally, TallyTotal
 
-__all__ = ["AuditEntry", "Fire", "JobRun", "Pause", "ScheduleEntry"]
+__all__ = [
+    "AuditEntry",
+    "BulkAction",
+    "Fire",
+    "JobRun",
+    "Pause",
+    "SavedSearch",
+    "ScheduleEntry",
+    "Tally",
+    "TallyTotal",
+]

@@ -130,6 +130,8 @@ class JobRun(models.Model):
         indexes = [
             models.Index(fields=["-started_at", "-id"], name="runs_newest_first"),
             models.Index(fields=["outcome", "-started_at", "-id"], name="runs_of_an_outcome"),
+            # Tally.objects.fold counts what ended since it last looked.
+            models.Index(fields=["ended_at"], name="runs_by_their_end"),
             models.Index(fields=["task", "-started_at", "-id"], name="runs_of_a_task"),
             models.Index(fields=["queue", "-started_at", "-id"], name="runs_of_a_queue"),
             models.Index(

@@ -1,0 +1,92 @@
+"""What an operator asked to be done to many jobs at once: written before it starts, so that it can be watched."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class BulkActionQuerySet(models.QuerySet["BulkAction"]):
+    def claim(self, pk: int) -> bool:
+        """Move from waiting to running; False means that it was aborted or that another job runs it."""
+        waiting = self.filter(pk=pk, state=BulkAction.State.WAITING)
+        return waiting.update(state=BulkAction.State.RUNNING, started_at=timezone.now()) == 1
+
+    def abort(self, pk: int, by: Any) -> bool:
+        """Ask a bulk action to stop; it does so before its next batch. False where it has ended already."""
+        open_states = (BulkAction.State.WAITING, BulkAction.State.RUNNING)
+        return self.filter(pk=pk, state__in=open_states).update(state=BulkAction.State.ABORTED, aborted_by=by) == 1
+
+    def prune(self, older_than: datetime) -> int:
+        """Delete ended actions that were asked for before; answers how many. The audit keeps its line."""
+        return self.filter(created_at__lt=older_than, ended_at__isnull=False).delete()[0]
+
+
+class BulkAction(models.Model):
+    """One action over every job that a search matches, carried out in the background."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Waiting")
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        ABORTED = "aborted", _("Aborted")
+        FAILED = "failed", _("Failed")
+
+    class Action(models.TextChoices):
+        RETRY = "retry", _("Retry")
+        DELETE = "delete", _("Delete")
+        HOLD = "hold", _("Hold")
+        RELEASE = "release", _("Release")
+        MOVE = "move", _("Move")
+        CANCEL = "cancel", _("Cancel")
+
+    token = models.UUIDField(
+        default=uuid.uuid4, unique=True, editable=False, help_text=_("Made with the form: a second click finds the row.")
+    )
+    action = models.CharField(_("action"), max_length=8, choices=Action)
+    query = models.TextField(_("search"), blank=True)
+    ids = models.JSONField(_("chosen jobs"), default=list, blank=True)
+    to_queue = models.CharField(_("to queue"), max_length=100, blank=True)
+    reason = models.TextField(_("reason"), blank=True)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("by")
+    )
+    aborted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("aborted by")
+    )
+    state = models.CharField(_("state"), max_length=8, choices=State, default=State.WAITING)
+    expected = models.PositiveIntegerField(_("expected"), null=True, help_text=_("As previewed; empty if unknown."))
+    seen = models.PositiveIntegerField(_("looked at"), default=0)
+    changed = models.PositiveIntegerField(_("changed"), default=0)
+    skipped = models.PositiveIntegerField(_("left alone"), default=0)
+    error = models.TextField(_("error"), blank=True)
+    created_at = models.DateTimeField(_("asked for"), auto_now_add=True)
+    started_at = models.DateTimeField(_("started"), null=True)
+    ended_at = models.DateTimeField(_("ended"), null=True)
+
+    objects = BulkActionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("bulk action")
+        verbose_name_plural = _("bulk actions")
+        ordering = ["-created_at"]
+        permissions = [
+            ("operate_jobs", _("Can retry, cancel, hold and snooze jobs, and pause queues")),
+            ("edit_jobs", _("Can edit, move and delete jobs")),
+            ("administer_jobs", _("Can drain queues, stop workers and delete jobs in bulk")),
+        ]
+        indexes = [models.Index(fields=["-created_at"], name="bulk_newest_first")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.query or len(self.ids)}"
+
+    @property
+    def percent(self) -> int | None:
+        """How much of the expected was looked at; None where nobody knew how much to expect."""
+        if self.state == self.State.DONE:
+            return 100
+        return min(99, self.seen * 100 // self.expected) if self.expected else None

@@ -1,0 +1,167 @@
+"""Runs counted by minute and hour: what the charts draw and Prometheus reads, so that neither scans the history."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models, transaction
+from django.db.models.functions import TruncHour, TruncMinute
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from .job_run import JobRun, Outcome
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+AGAIN = timedelta(minutes=5)  # counted once more: a worker that was cut off tells late what ended
+STEP = timedelta(hours=1)  # counted in one transaction
+KEPT = {"minute": timedelta(days=2), "hour": timedelta(days=400)}
+
+Key = tuple[datetime, str, str, str]
+
+
+class TallyQuerySet(models.QuerySet["Tally"]):
+    def between(self, span: str, start: datetime, end: datetime) -> "TallyQuerySet":
+        """Answer the tallies of one span, `minute` or `hour`, that begin from `start` up to and without `end`."""
+        return self.filter(span=span, at__gte=start, at__lt=end)
+
+    def counted_until(self) -> datetime | None:
+        """Answer the last minute that holds a count, None where nothing was ever counted."""
+        return self.filter(span="minute").aggregate(last=models.Max("at"))["last"]
+
+    def fold(self, until: datetime) -> int:
+        """Count what ended before `until` and since the last fold, an hour at a time; answers how many runs.
+
+        Give the moment before which every end has been written (`historian` may be behind). Minutes that were counted
+        are counted again for five minutes, so folding twice changes nothing.
+        """
+        last = self.counted_until()
+        start = last - AGAIN if last else JobRun.objects.aggregate(first=models.Min("ended_at"))["first"]
+        counted = 0
+        while start is not None and start < until:
+            start = start.replace(second=0, microsecond=0)
+            end = min(start + STEP, until)
+            counted += self._fold_between(start, end)
+            start = end if end < until else None
+        return counted
+
+    def _fold_between(self, start: datetime, end: datetime) -> int:
+        rows = {_key(row): row for row in counts(start, end)}
+        with transaction.atomic():
+            old = {_key(row): row["count"] for row in self.between("minute", start, end).values()}
+            self.between("minute", start, end).delete()
+            self.bulk_create([Tally(span="minute", **row) for row in rows.values()])
+            self._fold_hours(start, end)
+            for key, row in rows.items():
+                TallyTotal.objects.add(*key[1:], row["count"] - old.get(key, 0))
+        return sum(row["count"] for row in rows.values())
+
+    def _fold_hours(self, start: datetime, end: datetime) -> None:
+        """Add up the minutes of every hour that was touched."""
+        first = start.replace(minute=0, second=0, microsecond=0)
+        rows = sums(self.between("minute", first, end + HOUR).annotate(bucket=TruncHour("at")), "bucket")
+        wholes = [row for row in rows if row["at"] < end]
+        self.between("hour", first, end).delete()
+        self.bulk_create([Tally(span="hour", **row) for row in wholes])
+
+    def prune(self, *, now: datetime | None = None) -> int:
+        """Delete minutes after two days and hours after 400; answers how many rows."""
+        now = now or timezone.now()
+        return sum(self.filter(span=span, at__lt=now - kept).delete()[0] for span, kept in KEPT.items())
+
+
+class Tally(models.Model):
+    """How many runs of one task ended in one minute or hour with one outcome, and how long they waited and ran."""
+
+    span = models.CharField(_("span"), max_length=6)
+    at = models.DateTimeField(_("begins"))
+    queue = models.CharField(_("queue"), max_length=100)
+    task = models.CharField(_("task"), max_length=200)
+    outcome = models.CharField(_("outcome"), max_length=10, choices=Outcome)
+    count = models.PositiveIntegerField(_("count"))
+    wait_sum = models.FloatField(_("wait"), default=0, help_text=_("Seconds, all runs together."))
+    wait_max = models.FloatField(_("longest wait"), default=0)
+    duration_sum = models.FloatField(_("duration"), default=0, help_text=_("Seconds, all runs together."))
+    duration_max = models.FloatField(_("longest duration"), default=0)
+
+    objects = TallyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("tally")
+        verbose_name_plural = _("tallies")
+        constraints = [
+            # Also the index of every chart: one span, a range of times.
+            models.UniqueConstraint(fields=["span", "at", "queue", "task", "outcome"], name="one_tally_per_outcome")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.span} {self.at:%Y-%m-%d %H:%M} {self.task} {self.outcome}"
+
+
+class TallyTotalQuerySet(models.QuerySet["TallyTotal"]):
+    def add(self, queue: str, task: str, outcome: str, number: int) -> None:
+        """Raise one total; a total never falls."""
+        if number <= 0:
+            return
+        total, _created = self.get_or_create(queue=queue, task=task, outcome=outcome)
+        self.filter(pk=total.pk).update(count=models.F("count") + number)
+
+
+class TallyTotal(models.Model):
+    """All runs of one task with one outcome since the beginning; kept when the history is pruned."""
+
+    queue = models.CharField(_("queue"), max_length=100)
+    task = models.CharField(_("task"), max_length=200)
+    outcome = models.CharField(_("outcome"), max_length=10, choices=Outcome)
+    count = models.PositiveBigIntegerField(_("count"), default=0)
+
+    objects = TallyTotalQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("total")
+        verbose_name_plural = _("totals")
+        constraints = [models.UniqueConstraint(fields=["queue", "task", "outcome"], name="one_total_per_outcome")]
+
+    def __str__(self) -> str:
+        return f"{self.task} {self.outcome}"
+
+
+def _key(row: dict[str, Any]) -> Key:
+    return row["at"], row["queue"], row["task"], row["outcome"]
+
+
+def counts(start: datetime, end: datetime) -> list[dict[str, Any]]:
+    """Count the runs that ended from `start` up to and without `end`, by minute, queue, task and outcome."""
+    ended = JobRun.objects.order_by().filter(ended_at__gte=start, ended_at__lt=end).annotate(at=TruncMinute("ended_at"))
+    rows: Iterable[dict[str, Any]] = ended.values("at", "queue", "task", "outcome").annotate(
+        count=models.Count("pk"),
+        wait_sum=models.Sum("wait", default=0.0),
+        wait_max=models.Max("wait", default=0.0),
+        duration_sum=models.Sum("duration", default=0.0),
+        duration_max=models.Max("duration", default=0.0),
+    )
+    return list(rows)
+
+
+def sums(tallies: models.QuerySet[Tally], bucket: str) -> list[dict[str, Any]]:
+    """Add tallies up by the annotation `bucket`, queue, task and outcome."""
+    rows = tallies.order_by().values(bucket, "queue", "task", "outcome").annotate(
+        n=models.Sum("count"),
+        w=models.Sum("wait_sum"),
+        wm=models.Max("wait_max"),
+        d=models.Sum("duration_sum"),
+        dm=models.Max("duration_max"),
+    )
+    return [
+        {
+            "at": row[bucket],
+            "queue": row["queue"],
+            "task": row["task"],
+            "outcome": row["outcome"],
+            "count": row["n"],
+            "wait_sum": row["w"],
+            "wait_max": row["wm"],
+            "duration_sum": row["d"],
+            "duration_max": row["dm"],
+        }
+        for row in rows
+    ]

@@ -1,0 +1,153 @@
+"""What every page and every button of the monitor goes through: who may, by which method, and with what in hand."""
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+from redis.exceptions import RedisError
+
+from . import store
+
+logger = logging.getLogger(__name__)
+
+View = Callable[..., HttpResponse]
+
+# What each role adds to the one before; the groups are made by the migration add_roles.
+PERMISSIONS = {
+    "view": "jobs.view_jobrun",
+    "operate": "jobs.operate_jobs",
+    "edit": "jobs.edit_jobs",
+    "admin": "jobs.administer_jobs",
+}
+NAVIGATION = [
+    ("admin:index", gettext_lazy("Overview")),
+    ("monitor:jobs", gettext_lazy("Jobs")),
+    ("monitor:failures", gettext_lazy("Failures")),
+    ("monitor:queues", gettext_lazy("Queues")),
+    ("monitor:tasks", gettext_lazy("Tasks")),
+    ("monitor:workers", gettext_lazy("Workers")),
+    ("monitor:stuck", gettext_lazy("Stuck")),
+    ("admin:jobs_scheduleentry_changelist", gettext_lazy("Schedule")),
+    ("monitor:bulk", gettext_lazy("Bulk actions")),
+    ("monitor:redis", gettext_lazy("Redis")),
+    ("monitor:audit", gettext_lazy("Audit")),
+]
+
+
+def may(user: Any, role: str) -> bool:
+    """Tell whether a signed-in member of the staff may act in a role: view, operate, edit or admin."""
+    return bool(user.is_active and user.is_staff and user.has_perm(PERMISSIONS[role]))
+
+
+def guard(view: View, role: str) -> View:
+    """Let only those in who may; others are asked to sign in, or told that they may not (403)."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not (request.user.is_active and request.user.is_staff):
+            return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+        if not may(request.user, role):
+            raise PermissionDenied(_("Your role does not allow this."))
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+def page(role: str = "view") -> Callable[[View], View]:
+    """Make a view a page: it answers GET alone, to those who may, and is never cached by a browser.
+
+    It runs outside of a transaction, so that one widget whose query fails does not take the others with it.
+    """
+
+    def wrap(view: View) -> View:
+        return transaction.non_atomic_requests(require_safe(never_cache(guard(view, role))))
+
+    return wrap
+
+
+def action(role: str) -> Callable[[View], View]:
+    """Make a view a button: it answers POST alone (405 to others), to those who may, and returns to where it stood.
+
+    The view calls a verb and tells by `messages` what came of it. Where Redis is away nothing is tried.
+    """
+
+    def wrap(view: View) -> View:
+        @wraps(view)
+        def act(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if store.is_away():
+                messages.error(request, _("Redis does not answer, so nothing was done. Try again in a moment."))
+                return back(request)
+            try:
+                return view(request, *args, **kwargs) or back(request)
+            except ValidationError as error:
+                messages.error(request, " ".join(error.messages))
+                return back(request)
+
+        return require_POST(never_cache(guard(act, role)))
+
+    return wrap
+
+
+def back(request: HttpRequest, otherwise: str = "admin:index") -> HttpResponse:
+    """Return to the page named by the form's `next`, if it is one of ours."""
+    target = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure()):
+        target = reverse(otherwise)
+    return HttpResponseRedirect(target)
+
+
+def reason_of(request: HttpRequest, *, required: bool = False) -> str:
+    """Answer the form's reason; raises ValidationError where one is required and missing."""
+    reason = request.POST.get("reason", "").strip()[:1000]
+    if required and not reason:
+        raise ValidationError(_("Say why: the reason is shown to everyone who meets the effect."))
+    return reason
+
+
+def show(request: HttpRequest, template: str, title: str, **context: Any) -> HttpResponse:
+    """Answer a page in the admin's frame."""
+    return TemplateResponse(request, f"jobs/{template}.html", frame(request) | {"title": title} | context)
+
+
+def fragment(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+    """Answer the part of a page that refreshes itself."""
+    roles = {f"may_{role}": may(request.user, role) for role in PERMISSIONS}
+    return TemplateResponse(request, f"jobs/{template}.html", roles | context)
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """Answer what the admin's frame and the monitor's navigation need."""
+    roles = {f"may_{role}": may(request.user, role) for role in PERMISSIONS}
+    return admin.site.each_context(request) | roles | {"monitor_links": links(request)}
+
+
+def links(request: HttpRequest) -> list[tuple[str, Any, bool]]:
+    """Answer the monitor's pages: address, name, and whether it is this one."""
+    current = request.resolver_match.view_name if request.resolver_match else ""
+    return [(reverse(name), label, name == current) for name, label in NAVIGATION]
+
+
+def widget(build: Callable[[], Any]) -> dict[str, Any]:
+    """Answer {"value": …} of one part of a page, or {"error": …} in its place: the others still load."""
+    try:
+        with transaction.atomic():  # a refused query must not spoil the transaction of the others
+            return {"value": build()}
+    except RedisError as error:
+        logger.warning("Redis is away: %s", error)
+        return {"error": _("Redis does not answer."), "is_away": True}
+    except Exception:
+        logger.exception("A part of the monitor could not be shown")
+        return {"error": _("This part could not be loaded; the web server's log says why.")}

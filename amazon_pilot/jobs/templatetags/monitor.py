@@ -1,0 +1,172 @@
+"""How the monitor writes times, spans, sizes and calls."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from django import template
+from django.template.context import RequestContext
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from ..monitor import overview, pages
+
+register = template.Library()
+
+STATE_SIGNS = {
+    "queued": "•", "started": "▶", "scheduled": "◷", "deferred": "‖", "failed": "✕", "finished": "✓",
+    "succeeded": "✓", "retrying": "↻", "stopped": "■", "canceled": "■", "lost": "?", "held": "‖", "running": "▶",
+    "idle": "○", "busy": "▶", "quiet": "‖", "dead": "✕", "gone": "■", "done": "✓", "waiting": "•", "aborted": "■",
+}  # fmt: skip
+
+
+@register.filter
+def span(seconds: Any) -> str:
+    """Write seconds as people say them: 12 ms, 3.4 s, 5 min 20 s, 3 h 10 min, 4 d 2 h; – for nothing."""
+    if seconds is None or seconds == "":
+        return "–"
+    value = float(seconds)
+    if value < 1:
+        return _("%d ms") % round(value * 1000)
+    if value < 10:
+        return _("%.1f s") % value
+    if value < 60:
+        return _("%d s") % value
+    if value < 3600:
+        return _("%(m)d min %(s)d s") % {"m": value // 60, "s": value % 60}
+    if value < 86_400:
+        return _("%(h)d h %(m)d min") % {"h": value // 3600, "m": value % 3600 // 60}
+    return _("%(d)d d %(h)d h") % {"d": value // 86_400, "h": value % 86_400 // 3600}
+
+
+@register.filter
+def ago(when: Any) -> SafeString:
+    """Write a time relative to now, with the absolute one on hover: `3 min ago`, `in 2 h`."""
+    if not when:
+        return format_html("–")
+    moment = when if isinstance(when, datetime) else datetime.fromtimestamp(float(when), UTC)
+    seconds = (timezone.now() - moment).total_seconds()
+    amount = _rough(abs(seconds))
+    if abs(seconds) < 1:
+        words = _("now")
+    else:
+        words = (_("%s ago") if seconds > 0 else _("in %s")) % amount
+    local = timezone.localtime(moment)
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}", words)
+
+
+def _rough(seconds: float) -> str:
+    if seconds < 60:
+        return _("%d s") % seconds
+    if seconds < 3600:
+        return _("%d min") % (seconds // 60)
+    if seconds < 86_400:
+        return _("%d h") % (seconds // 3600)
+    return ngettext("%d day", "%d days", int(seconds // 86_400)) % (seconds // 86_400)
+
+
+@register.filter
+def clock(when: Any) -> SafeString:
+    """Write an absolute time in the viewer's zone, to the second."""
+    if not when:
+        return format_html("–")
+    moment = when if isinstance(when, datetime) else datetime.fromtimestamp(float(when), UTC)
+    return format_html('<time datetime="{}">{}</time>', moment.isoformat(), f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}")
+
+
+@register.filter
+def percent(ratio: Any) -> str:
+    """Write a ratio as a whole percentage; – for nothing."""
+    return "–" if ratio is None else f"{float(ratio) * 100:.0f}%"
+
+
+@register.filter
+def rate(per_minute: Any) -> str:
+    """Write jobs per minute."""
+    if per_minute is None:
+        return "–"
+    return f"{per_minute:.0f}" if per_minute >= 10 or per_minute == 0 else f"{per_minute:.1f}"
+
+
+@register.filter
+def short_task(name: str) -> str:
+    """Write a task without the module that all tasks of an app share: products.update_product."""
+    return str(name).replace(".tasks.", ".").removeprefix("amazon_pilot.")
+
+
+@register.filter
+def arguments(args: Any, limit: int = 60) -> str:
+    """Write positional arguments as JSON without the brackets, cut to a row's length."""
+    if not isinstance(args, list | tuple):
+        return str(args)[:limit]
+    text = ", ".join(json.dumps(arg, ensure_ascii=False) for arg in args)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """Write a value as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+@register.filter
+def item(mapping: Any, key: Any) -> Any:
+    """Answer one value of a mapping, None where there is none."""
+    return mapping.get(key) if mapping else None
+
+
+@register.filter
+def job_url(job_id: str) -> str:
+    """Answer the address of a job's page."""
+    return reverse("monitor:job", args=[job_id])
+
+
+@register.filter
+def short_error(exception: str) -> str:
+    """Write an exception's class without its module."""
+    return str(exception).rsplit(".", 1)[-1]
+
+
+@register.filter
+def first_line(text: str) -> str:
+    """Answer the first line of a text."""
+    return str(text).strip().partition("\n")[0]
+
+
+@register.simple_tag
+def state(word: str, label: str = "") -> SafeString:
+    """Write a state with a sign of its own, so that colour alone never tells it."""
+    sign = STATE_SIGNS.get(word, "•")
+    return format_html('<span class="state {}"><span aria-hidden="true">{}</span> {}</span>', word, sign, label or _(word))
+
+
+@register.simple_tag
+def jobs_url(query: str, **words: Any) -> str:
+    """Answer the address of the job list for a search; `words` stand in for {names} in it."""
+    return reverse("monitor:jobs") + "?" + urlencode({"q": query.format(**{k: quoted(v) for k, v in words.items()})})
+
+
+def quoted(value: Any) -> str:
+    """Quote a value for the query box where it needs it."""
+    text = str(value)
+    return text if text and all(c.isalnum() or c in "_.-" for c in text) else '"' + text.replace('"', '\\"') + '"'
+
+
+@register.simple_tag(takes_context=True)
+def monitor_links(context: RequestContext) -> list[tuple[str, Any, bool]]:
+    """Answer the monitor's pages: address, name, and whether it is this one."""
+    return pages.links(context["request"])
+
+
+@register.inclusion_tag("jobs/_front.html", takes_context=True)
+def monitor_front(context: RequestContext) -> dict[str, Any]:
+    """Show the overview on the admin's front page, to those who may see jobs."""
+    request = context["request"]
+    if not pages.may(request.user, "view"):
+        return {"may_view": False}
+    return pages.frame(request) | overview.parts() | {"request": request, "may_view": True}
