@@ -1,8 +1,10 @@
 """What Prometheus reads at /metrics: the engine's numbers, the business's, and those of the requests themselves."""
 
 import hmac
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import partial
 
 from django.conf import settings
 from django.db.models import Avg, Count, F, Min, Sum
@@ -14,9 +16,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from amazon_pilot.jobs import metrics as engine
 from analysis.models import ModelCall, Report
 from notifications.models import Notification
 from products.models import Change, Product, ScrapeRun, Tracking
+
+logger = logging.getLogger(__name__)
 
 COLLECT_ERRORS = Counter("pilot_collect_errors_total", "Parts of a scrape that could not be read.", ["source"])
 
@@ -29,18 +34,19 @@ def gauge(name: str, text: str, label: str, values: Iterable[tuple[str, float]])
     return family
 
 
-class Business(Collector):
-    """Products, changes, notifications and money; each number is one indexed query."""
+class Pilot(Collector):
+    """The engine, products, changes, notifications and money."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families; a part that fails is counted and leaves the others standing."""
         today = now().replace(hour=0, minute=0, second=0, microsecond=0)
-        parts: tuple[Callable[[datetime], Iterator[Metric]], ...] = (products, tellings, spending)
-        for part in parts:
+        business = {part.__name__: partial(part, today) for part in (products, tellings, spending)}
+        for name, part in (business | {part.__name__: part for part in engine.PARTS}).items():
             try:
-                yield from list(part(today))
+                yield from list(part())
             except Exception:
-                COLLECT_ERRORS.labels(part.__name__).inc()
+                logger.exception("The metrics of %s could not be read", name)
+                COLLECT_ERRORS.labels(name).inc()
 
     def describe(self) -> list[Metric]:
         """Answer nothing, so that registering asks no database."""
@@ -91,8 +97,8 @@ def spending(today: datetime) -> Iterator[Metric]:
     yield gauge("pilot_budget_usd", "Budget of a day, in US dollars; OpenAI's is per user.", "service", budgets)
 
 
-BUSINESS = CollectorRegistry()
-BUSINESS.register(Business())
+PILOT = CollectorRegistry()
+PILOT.register(Pilot())
 
 
 def may_read(request: HttpRequest) -> bool:
@@ -108,5 +114,5 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Answer every number in Prometheus' text form; 401 without the token or a login."""
     if not may_read(request):
         return HttpResponse("Send METRICS_TOKEN as a bearer token, or sign in.", status=401, content_type="text/plain")
-    body = b"".join(generate_latest(registry) for registry in (BUSINESS, REGISTRY))
+    body = b"".join(generate_latest(registry) for registry in (PILOT, REGISTRY))
     return HttpResponse(body, content_type=CONTENT_TYPE_LATEST)

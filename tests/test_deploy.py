@@ -76,7 +76,7 @@ def test_promtool_accepts_the_alerts():
 
 def names_in(expression: str) -> set[str]:
     """The metrics that a query names."""
-    return set(re.findall(r"\b(?:pilot|django)_[a-z_]+", expression))
+    return {name.removesuffix("_bucket") for name in re.findall(r"\b(?:pilot|django)_[a-z_]+", expression)}
 
 
 def exposed(text: str) -> set[str]:

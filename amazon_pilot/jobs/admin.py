@@ -1,3 +1,175 @@
-"""The monitor."""
+"""The monitor's rows: what ran, what is paused, who did what; and django-rq's own pages, behind our permissions."""
 
-from . import admin_schedule  # noqa: F401 - registers its pages
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
+from django.utils.translation import gettext_lazy as _
+from django_rq.admin import QueueAdmin
+from django_rq.models import Dashboard
+
+from . import (
+    admin_schedule,  # noqa: F401 - registers its pages
+    verbs,
+)
+from .models import AuditEntry, JobRun, Pause
+from .monitor.pages import may
+
+
+class HistoryAdmin(admin.ModelAdmin):
+    """Rows that only the machine writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(JobRun)
+class JobRunAdmin(HistoryAdmin):
+    list_display = (
+        "started_at",
+        "task",
+        "args",
+        "queue",
+        "outcome",
+        "attempt",
+        "wait",
+        "duration",
+        "worker",
+        "exception",
+    )
+    list_filter = ("outcome", "queue", "task")
+    search_fields = ("job_id", "message", "search")
+    actions = ("retry", "cancel")
+    ordering = ("-started_at", "-id")
+    show_full_result_count = False  # a count of the whole history is a scan
+
+    @admin.action(description=_("Retry the selected failed jobs"), permissions=["operate"])
+    def retry(self, request: HttpRequest, runs: QuerySet[JobRun]) -> None:
+        """Put failed jobs back on their queues."""
+        self._each(request, runs, "retry", verbs.retry)
+
+    @admin.action(description=_("Cancel the selected jobs, waiting or running"), permissions=["operate"])
+    def cancel(self, request: HttpRequest, runs: QuerySet[JobRun]) -> None:
+        """Remove what waits and ask what runs to end."""
+        by = request.user.get_username()
+        self._each(request, runs, "cancel", lambda job: verbs.cancel(job, by=by) != "too late")
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Ask for the role that may act on jobs."""
+        return may(request.user, "operate")
+
+    def _each(self, request: HttpRequest, runs: QuerySet[JobRun], name: str, verb: Callable[[str], bool]) -> None:
+        jobs = sorted(set(runs.values_list("job_id", flat=True)))
+        done = sum(verb(job) for job in jobs)
+        AuditEntry.objects.record(request.user, name, "jobs", count=done, jobs=jobs[:100])
+        text = _("Done for %(done)d of %(all)d jobs; the others were not where this makes sense.")
+        self.message_user(request, text % {"done": done, "all": len(jobs)}, messages.SUCCESS)
+
+
+@admin.register(Pause)
+class PauseAdmin(admin.ModelAdmin):
+    """Add a row to pause a queue, a task or a tag; the action resumes it."""
+
+    list_display = ("name", "by", "reason", "since", "until", "ended_at", "ended_by")
+    list_filter = ("ended_at",)
+    list_select_related = ("by", "ended_by")
+    search_fields = ("name", "reason")
+    fields = ("name", "reason", "until")
+    actions = ("resume",)
+
+    def save_model(self, request: HttpRequest, obj: Pause, form: Any, change: bool) -> None:
+        """Pause through the verb, which also tells the workers."""
+        pause = Pause.objects.begin(obj.name, by=request.user, reason=obj.reason, until=obj.until)
+        obj.pk = pause.pk
+        AuditEntry.objects.record(request.user, "pause", obj.name, reason=obj.reason)
+
+    @admin.action(description=_("Resume what is selected"), permissions=["operate"])
+    def resume(self, request: HttpRequest, pauses: QuerySet[Pause]) -> None:
+        """Let workers start these jobs again."""
+        for name in sorted(set(pauses.values_list("name", flat=True))):
+            Pause.objects.end(name, by=request.user)
+            AuditEntry.objects.record(request.user, "resume", name)
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Ask for the role that may act on jobs."""
+        return may(request.user, "operate")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_operate_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """Refuse a name of no known kind with a sentence."""
+        form = super().get_form(request, obj, change, **kwargs)
+        if "name" in form.base_fields:
+            form.base_fields["name"].validators.append(check_name)
+        return form
+
+
+def check_name(name: str) -> None:
+    """Refuse what is neither queue:…, task:… nor tag:…; raises ValidationError."""
+    kind, _separator, what = name.partition(":")
+    if kind not in ("queue", "task", "tag") or not what:
+        from django.core.exceptions import ValidationError
+
+        raise ValidationError(_("Write queue:low, task:products.tasks.update_product or tag:…"))
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(HistoryAdmin):
+    list_display = ("at", "actor", "action", "target", "count", "reason")
+    list_filter = ("action",)
+    list_select_related = ("actor",)
+    search_fields = ("target", "reason", "actor__username")
+    date_hierarchy = "at"
+
+
+def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Let django-rq's pages be seen by those who may view jobs, and its buttons pressed by those who administer them.
+
+    Its own views ask only whether somebody is staff, and some of them empty a queue.
+    """
+
+    @wraps(view)
+    def check(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        role = "view" if request.method in ("GET", "HEAD") else "admin"
+        if not may(request.user, role):
+            raise PermissionDenied
+        if role == "admin":
+            AuditEntry.objects.record(request.user, "django-rq", request.path[-200:])
+        return view(request, *args, **kwargs)
+
+    return check
+
+
+@admin.register(Dashboard)
+class RawQueueAdmin(QueueAdmin):
+    """django-rq's own pages: the raw view of Redis."""
+
+    def get_urls(self) -> list[URLPattern]:
+        patterns: list[URLPattern] = super().get_urls()
+        for pattern in patterns:
+            pattern.callback = guarded(pattern.callback)
+        return patterns
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return may(request.user, "view")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may(request.user, "view")

@@ -20,7 +20,7 @@ def places(job_id):
             found.append(f"queue {queue}")
         for name in ("scheduled", "deferred", "canceled", "failed"):
             if queues.connection().zscore(f"rq:{name}:{queue}", job_id) is not None:
-                found.append(f"{name} {queue}")
+                found.append(f"{name} {queue}")  # noqa: PERF401
     return found
 
 

@@ -45,16 +45,17 @@ class BulkAction(models.Model):
         CANCEL = "cancel", _("Cancel")
 
     token = models.UUIDField(
-        default=uuid.uuid4, unique=True, editable=False, help_text=_("Made with the form: a second click finds the row.")
+        default=uuid.uuid4,
+        unique=True,
+        editable=False,
+        help_text=_("Made with the form: a second click finds the row."),
     )
     action = models.CharField(_("action"), max_length=8, choices=Action)
     query = models.TextField(_("search"), blank=True)
     ids = models.JSONField(_("chosen jobs"), default=list, blank=True)
     to_queue = models.CharField(_("to queue"), max_length=100, blank=True)
     reason = models.TextField(_("reason"), blank=True)
-    by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("by")
-    )
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("by"))
     aborted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("aborted by")
     )

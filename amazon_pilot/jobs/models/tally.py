@@ -1,6 +1,5 @@
 """Runs counted by minute and hour: what the charts draw and Prometheus reads, so that neither scans the history."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -47,9 +46,9 @@ class TallyQuerySet(models.QuerySet["Tally"]):
     def _fold_between(self, start: datetime, end: datetime) -> int:
         rows = {_key(row): row for row in counts(start, end)}
         with transaction.atomic():
-            old = {_key(row): row["count"] for row in self.between("minute", start, end).values()}
+            old = {_key(dict(row)): row["count"] for row in self.between("minute", start, end).values()}
             self.between("minute", start, end).delete()
-            self.bulk_create([Tally(span="minute", **row) for row in rows.values()])
+            Tally.objects.bulk_create([Tally(span="minute", **row) for row in rows.values()])
             self._fold_hours(start, end)
             for key, row in rows.items():
                 TallyTotal.objects.add(*key[1:], row["count"] - old.get(key, 0))
@@ -61,7 +60,7 @@ class TallyQuerySet(models.QuerySet["Tally"]):
         rows = sums(self.between("minute", first, end + HOUR).annotate(bucket=TruncHour("at")), "bucket")
         wholes = [row for row in rows if row["at"] < end]
         self.between("hour", first, end).delete()
-        self.bulk_create([Tally(span="hour", **row) for row in wholes])
+        Tally.objects.bulk_create([Tally(span="hour", **row) for row in wholes])
 
     def prune(self, *, now: datetime | None = None) -> int:
         """Delete minutes after two days and hours after 400; answers how many rows."""
@@ -132,7 +131,7 @@ def _key(row: dict[str, Any]) -> Key:
 def counts(start: datetime, end: datetime) -> list[dict[str, Any]]:
     """Count the runs that ended from `start` up to and without `end`, by minute, queue, task and outcome."""
     ended = JobRun.objects.order_by().filter(ended_at__gte=start, ended_at__lt=end).annotate(at=TruncMinute("ended_at"))
-    rows: Iterable[dict[str, Any]] = ended.values("at", "queue", "task", "outcome").annotate(
+    rows: Any = ended.values("at", "queue", "task", "outcome").annotate(
         count=models.Count("pk"),
         wait_sum=models.Sum("wait", default=0.0),
         wait_max=models.Max("wait", default=0.0),
@@ -144,12 +143,16 @@ def counts(start: datetime, end: datetime) -> list[dict[str, Any]]:
 
 def sums(tallies: models.QuerySet[Tally], bucket: str) -> list[dict[str, Any]]:
     """Add tallies up by the annotation `bucket`, queue, task and outcome."""
-    rows = tallies.order_by().values(bucket, "queue", "task", "outcome").annotate(
-        n=models.Sum("count"),
-        w=models.Sum("wait_sum"),
-        wm=models.Max("wait_max"),
-        d=models.Sum("duration_sum"),
-        dm=models.Max("duration_max"),
+    rows = (
+        tallies.order_by()
+        .values(bucket, "queue", "task", "outcome")
+        .annotate(
+            n=models.Sum("count"),
+            w=models.Sum("wait_sum"),
+            wm=models.Max("wait_max"),
+            d=models.Sum("duration_sum"),
+            dm=models.Max("duration_max"),
+        )
     )
     return [
         {

@@ -1,7 +1,6 @@
 """Throughput, failures and wait over an hour to 90 days, drawn from tallies; the history itself is never scanned."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -56,7 +55,7 @@ def series(name: str, *, queue: str = "", task: str = "", now: datetime | None =
         slot[3] += row["wait_sum"]
         slot[4] = max(slot[4], row["wait_max"])
     at = list(range(first, last + 1, chosen.step))
-    points = [totals[moment] if moment in totals else [0, 0, 0, 0.0, 0.0] for moment in at]
+    points = [totals.get(moment, [0, 0, 0, 0.0, 0.0]) for moment in at]
     runs = [point[0] + point[1] + point[2] for point in points]
     return {
         "at": at,
@@ -73,12 +72,12 @@ def _narrowed(queue: str, task: str) -> dict[str, str]:
     return {name: value for name, value in (("queue", queue), ("task", task)) if value}
 
 
-def _folded(chosen: Range, start: datetime, now: datetime, queue: str, task: str) -> Iterable[dict[str, Any]]:
+def _folded(chosen: Range, start: datetime, now: datetime, queue: str, task: str) -> Any:
     tallies = Tally.objects.between(chosen.span, start, now).filter(**_narrowed(queue, task))
     return tallies.values("at", "outcome", "count", "wait_sum", "wait_max")
 
 
-def _tail(now: datetime, queue: str, task: str) -> Iterable[dict[str, Any]]:
+def _tail(now: datetime, queue: str, task: str) -> Any:
     """Count what ended after the last tallied minute."""
     known = Tally.objects.counted_until()
     start = max(known + timedelta(minutes=1) if known else now - MOST_TAIL, now - MOST_TAIL)

@@ -35,15 +35,7 @@ PERMISSIONS = {
 NAVIGATION = [
     ("admin:index", gettext_lazy("Overview")),
     ("monitor:jobs", gettext_lazy("Jobs")),
-    ("monitor:failures", gettext_lazy("Failures")),
-    ("monitor:queues", gettext_lazy("Queues")),
-    ("monitor:tasks", gettext_lazy("Tasks")),
-    ("monitor:workers", gettext_lazy("Workers")),
-    ("monitor:stuck", gettext_lazy("Stuck")),
     ("admin:jobs_scheduleentry_changelist", gettext_lazy("Schedule")),
-    ("monitor:bulk", gettext_lazy("Bulk actions")),
-    ("monitor:redis", gettext_lazy("Redis")),
-    ("monitor:audit", gettext_lazy("Audit")),
 ]
 
 

@@ -1,7 +1,7 @@
 """The one sample that all viewers and Prometheus share: what Redis holds now, taken at most every few seconds.
 
-Whoever looks when it has grown old takes the next one; nobody takes two at once. Fifty viewers cost Redis what one does,
-but for one GET each.
+Whoever looks when it has grown old takes the next one; nobody takes two at once. Fifty viewers cost Redis what one
+does, but for one GET each.
 """
 
 import json

@@ -7,5 +7,7 @@ from . import charts, overview
 app_name = "monitor"
 urlpatterns = [
     path("overview", overview.overview, name="overview"),
+    path("jobs", overview.overview, name="jobs"),
+    path("job/<str:job_id>", overview.overview, name="job"),
     path("chart", charts.chart, name="chart"),
 ]

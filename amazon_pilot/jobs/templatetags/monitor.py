@@ -52,12 +52,11 @@ def ago(when: Any) -> SafeString:
     moment = when if isinstance(when, datetime) else datetime.fromtimestamp(float(when), UTC)
     seconds = (timezone.now() - moment).total_seconds()
     amount = _rough(abs(seconds))
-    if abs(seconds) < 1:
-        words = _("now")
-    else:
-        words = (_("%s ago") if seconds > 0 else _("in %s")) % amount
+    words = _("now") if abs(seconds) < 1 else (_("%s ago") if seconds > 0 else _("in %s")) % amount
     local = timezone.localtime(moment)
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}", words)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}", words
+    )
 
 
 def _rough(seconds: float) -> str:
@@ -76,7 +75,9 @@ def clock(when: Any) -> SafeString:
     if not when:
         return format_html("–")
     moment = when if isinstance(when, datetime) else datetime.fromtimestamp(float(when), UTC)
-    return format_html('<time datetime="{}">{}</time>', moment.isoformat(), f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}")
+    return format_html(
+        '<time datetime="{}">{}</time>', moment.isoformat(), f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}"
+    )
 
 
 @register.filter
@@ -142,7 +143,9 @@ def first_line(text: str) -> str:
 def state(word: str, label: str = "") -> SafeString:
     """Write a state with a sign of its own, so that colour alone never tells it."""
     sign = STATE_SIGNS.get(word, "•")
-    return format_html('<span class="state {}"><span aria-hidden="true">{}</span> {}</span>', word, sign, label or _(word))
+    return format_html(
+        '<span class="state {}"><span aria-hidden="true">{}</span> {}</span>', word, sign, label or _(word)
+    )
 
 
 @register.simple_tag

@@ -27,13 +27,23 @@ from amazon_pilot.embedded import end_with_parent
 KILL_WAIT_SECONDS = 8
 
 
+def killed_with_parent() -> None:
+    """Have this process killed when its parent is: with Redis gone as well it could not give its jobs back anyway.
+
+    Nothing is lost: slots end with their worker, and leases bring their jobs back.
+    """
+    end_with_parent(signal.SIGKILL)
+
+
 class Process(honcho.process.Process):
     """A process that ends with us, even when we are killed with -9, and so does honcho's helper between the two."""
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         """Start the command; called in honcho's helper process, which ignores every signal that can be ignored."""
         end_with_parent(signal.SIGKILL)
-        self._child_ctor = lambda *args, **options: honcho.process.Popen(*args, preexec_fn=end_with_parent, **options)
+        self._child_ctor = lambda *args, **options: honcho.process.Popen(
+            *args, preexec_fn=killed_with_parent, **options
+        )
         super().run(events, ignore_signals)
 
 
