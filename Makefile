@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 LOCK := $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: run test check bench simulate kill-schedulers lock format
+.PHONY: run test check simulate kill-schedulers lock format
 
 run: $(VENV)/runtime  ## The whole product on one port: make run PORT=8123
 	@exec $(PY) manage.py start $(if $(PORT),--port $(PORT))
@@ -24,9 +24,6 @@ format: $(VENV)/dev
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(VENV)/bench  ## Our worker beside its peers: a table, then `name: value` lines
-	$(PY) -m benchmarks $(ARGS)
-
 simulate: $(VENV)/dev  ## The schedule through 1,000 days in six zones, beside an independent oracle
 	$(PY) -m benchmarks.simulate $(ARGS)
 
@@ -36,7 +33,6 @@ kill-schedulers: $(VENV)/dev  ## Two schedulers, one killed a hundred times whil
 lock: $(VENV)/dev  ## Pin the newest versions that pyproject.toml allows
 	$(LOCK) --upgrade -o requirements.lock
 	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
-	$(LOCK) --group dev --group bench -c requirements-dev.lock -o requirements-bench.lock
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Amazon Pilot needs Python 3.11 or newer; name one with make PYTHON=python3.12")'
@@ -49,7 +45,3 @@ $(VENV)/runtime: requirements.lock | $(PY)
 $(VENV)/dev: requirements-dev.lock | $(PY)
 	$(PIP) -r requirements-dev.lock
 	@touch $@ $(VENV)/runtime
-
-$(VENV)/bench: requirements-bench.lock $(VENV)/dev
-	$(PIP) -r requirements-bench.lock
-	@touch $@
