@@ -97,6 +97,8 @@ def spending(today: datetime) -> Iterator[Metric]:
     yield gauge("pilot_budget_usd", "Budget of a day, in US dollars; OpenAI's is per user.", "service", budgets)
 
 
+for known in (products, tellings, spending, *engine.PARTS):
+    COLLECT_ERRORS.labels(known.__name__)  # a counter that begins at 0 shows its first rise
 PILOT = CollectorRegistry()
 PILOT.register(Pilot())
 
