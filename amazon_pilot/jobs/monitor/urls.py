@@ -2,12 +2,12 @@
 
 from django.urls import path
 
-from . import charts, overview
+from . import charts, lists, overview
 
 app_name = "monitor"
 urlpatterns = [
     path("overview", overview.overview, name="overview"),
-    path("jobs", overview.overview, name="jobs"),
-    path("job/<str:job_id>", overview.overview, name="job"),
+    path("jobs", lists.jobs, name="jobs"),
+    path("job/<str:job_id>", lists.job, name="job"),
     path("chart", charts.chart, name="chart"),
 ]

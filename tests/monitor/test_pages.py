@@ -1,0 +1,87 @@
+"""The monitor's pages: who sees them, and where their links lead."""
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.urls import reverse
+from django.utils.timezone import now
+
+from amazon_pilot.jobs.models import JobRun, Pause
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def run():
+    times = {"started_at": now(), "ended_at": now()}
+    return JobRun.objects.create(
+        job_id="j1",
+        execution_id="e1",
+        task="t",
+        queue="low",
+        outcome="failed",
+        message="Boom",
+        fingerprint="f",
+        **times,
+    )
+
+
+def staff(client, *groups):
+    user = User.objects.create_user("staff", password="x", is_staff=True)
+    user.groups.set(Group.objects.filter(name__in=groups))
+    client.force_login(user)
+    return client
+
+
+def test_the_front_page_shows_queues_failures_and_the_next_fires(admin_client, run):
+    text = admin_client.get("/admin/").content.decode()
+
+    for word in ("critical", "Running now", "Failed lately", "Boom", "Next fires", "Workers"):
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"), [("state:failed queue:low", True), ("state:failed queue:critical", False), ("", True)]
+)
+def test_a_number_leads_to_the_history_behind_it(admin_client, run, words, shown):
+    answer = admin_client.get(reverse("monitor:jobs"), {"q": words}, follow=True)
+
+    assert answer.status_code == 200
+    assert list(answer.context["cl"].result_list) == ([run] if shown else [])
+
+
+def test_a_job_leads_to_its_runs(admin_client, run):
+    answer = admin_client.get(reverse("monitor:job", args=["j1"]), follow=True)
+
+    assert list(answer.context["cl"].result_list) == [run]
+
+
+@pytest.mark.parametrize("name", ["overview", "jobs"])
+def test_staff_without_a_role_see_nothing(client, name):
+    assert staff(client).get(reverse(f"monitor:{name}")).status_code == 403
+
+
+def test_django_rqs_pages_obey_the_roles(client):
+    page = staff(client, "Monitor: view")
+    home = reverse("admin:django_rq_dashboard_changelist")
+
+    assert page.get(home).status_code == 200
+    assert page.post(f"{home}queues/0/empty/").status_code in (403, 404)
+    User.objects.get().groups.clear()
+    assert page.get(home).status_code == 403
+
+
+def test_a_queue_is_paused_with_a_reason_and_resumed(admin_client, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        admin_client.post(reverse("admin:jobs_pause_add"), {"name": "queue:low", "reason": "A test"})
+    assert Pause.objects.active().get().by.username == "admin"
+
+    chosen = {"action": "resume", "_selected_action": [Pause.objects.get().pk]}
+    with django_capture_on_commit_callbacks(execute=True):
+        admin_client.post(reverse("admin:jobs_pause_changelist"), chosen)
+    assert not Pause.objects.active().exists()
+
+
+def test_a_pause_of_no_known_kind_is_refused(admin_client):
+    answer = admin_client.post(reverse("admin:jobs_pause_add"), {"name": "low", "reason": "A test"})
+
+    assert "Write queue:low" in answer.content.decode()
