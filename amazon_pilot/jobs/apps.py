@@ -14,7 +14,10 @@ class JobsConfig(AppConfig):
     verbose_name = _("Jobs")
 
     def ready(self) -> None:
+        from .schedule_checks import check_schedule  # its models are there only now
+
         checks.register(check_queues)
+        checks.register(check_schedule)
 
 
 def check_queues(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:

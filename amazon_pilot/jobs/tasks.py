@@ -1,19 +1,24 @@
 """The engine's own housekeeping."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from .models import Tally
+from django.utils.timezone import now
+
+from .models import Fire, Tally
 from .monitor import sample
 from .registry import TASKS, job
+
+FIRES_KEPT = timedelta(days=90)
 
 
 @job("low", timeout=300)
 def cleanup() -> str:
-    """Enqueue every app's task of this name: each prunes its own rows."""
+    """Prune the engine's own rows, and enqueue every app's task of this name, which prunes its own."""
     others = [task for name, task in sorted(TASKS.items()) if name.endswith(".cleanup") and task is not cleanup]
     for task in others:
         task.enqueue()
     Tally.objects.prune()
+    Fire.objects.prune(now() - FIRES_KEPT)
     return f"{len(others)} apps"
 
 
