@@ -55,6 +55,19 @@ def test_a_job_leads_to_its_runs(admin_client, run):
     assert list(answer.context["cl"].result_list) == [run]
 
 
+def test_every_page_of_the_monitor_says_that_the_sandbox_plays(admin_client):
+    for page in ("/admin/", reverse("admin:jobs_jobrun_changelist"), reverse("admin:jobs_scheduleentry_changelist")):
+        assert "Sandbox: Apify, OpenAI are played on this machine" in admin_client.get(page).content.decode()
+
+
+def test_a_hundred_runs_are_listed_in_few_queries(admin_client, django_assert_max_num_queries):
+    rows = [JobRun(job_id=f"j{n}", execution_id="e", task="a.b", queue="low", started_at=now()) for n in range(100)]
+    JobRun.objects.bulk_create(rows)
+
+    with django_assert_max_num_queries(12):
+        admin_client.get(reverse("admin:jobs_jobrun_changelist"))
+
+
 @pytest.mark.parametrize("name", ["overview", "jobs"])
 def test_staff_without_a_role_see_nothing(client, name):
     assert staff(client).get(reverse(f"monitor:{name}")).status_code == 403
