@@ -40,6 +40,7 @@ class Assignment:
     execution_id: str
     is_rare: bool
     fields: list[Any]
+    reply: list[Any] = field(default_factory=list)  # TAKE's own answer, to be handed on as it came
     taken_at: float = field(default_factory=time.monotonic)
     taken_on: float = field(default_factory=time.time)
     is_recorded: bool = False
@@ -51,11 +52,16 @@ class Assignment:
     def from_reply(cls, reply: list[Any]) -> "Assignment":
         """Read one job out of TAKE's answer, or out of the message by which a worker hands it to a slot."""
         queue, job_id, execution_id, rare, fields = reply
-        return cls(queue.decode(), job_id.decode(), execution_id.decode(), bool(rare), fields)
+        return cls(queue.decode(), job_id.decode(), execution_id.decode(), bool(rare), fields, reply)
+
+    def begin(self) -> None:
+        """Note that the slot begins with it now; until then it lay behind another job."""
+        self.taken_at = time.monotonic()
+        self.taken_on = time.time()
 
     @property
     def message(self) -> tuple[Any, ...]:
-        return ("job", self.queue.encode(), self.job_id.encode(), self.execution_id.encode(), self.is_rare, self.fields)
+        return ("job", *self.reply)
 
     @property
     def entry(self) -> str:
@@ -73,8 +79,10 @@ class Assignment:
 
     def number(self, name: str) -> int | None:
         """Answer one field as a number, None where the job has none."""
-        words = self.text(name)
-        return int(words) if words.lstrip("-").isdigit() else None
+        try:
+            return int(self.fields[PLACE[name]])
+        except (TypeError, ValueError):
+            return None
 
     @property
     def timeout(self) -> int | None:
@@ -92,20 +100,26 @@ class Assignment:
         return self.text("task") or self.text("description").partition("(")[0]
 
     @property
+    def data(self) -> bytes:
+        """The payload as it lies in Redis."""
+        return bytes(self.fields[PLACE["data"]] or b"")
+
+    @property
     def payload(self) -> bytes:
         """The payload as JSON; rq compresses it, and reads what is not compressed as it stands."""
         if self._payload is None:
-            data = self.fields[PLACE["data"]] or b""
             try:
-                self._payload = zlib.decompress(data)
+                self._payload = zlib.decompress(self.data)
             except zlib.error:
-                self._payload = bytes(data)
+                self._payload = self.data
         return self._payload
 
     @property
     def meta(self) -> dict[str, Any]:
+        if not (text := self.text("meta")):
+            return {}
         try:
-            meta = json.loads(self.text("meta") or "{}")
+            meta = json.loads(text)
         except ValueError:
             return {}
         return meta if isinstance(meta, dict) else {}

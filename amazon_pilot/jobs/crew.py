@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -15,8 +16,8 @@ from django.db import connections
 from ..embedded import end_with_parent
 from .assignment import Assignment
 from .cell import Cell
-from .slot import Slot
-from .wire import Wire
+from .slot import LETTER_FOLLOWS, Slot
+from .wire import Mailbox, Wire
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +27,19 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(eq=False)
 class Place:
-    """One slot: its process while it lives, and what it holds."""
+    """One slot: its process while it lives, and what it was handed, in the order in which it will be done.
+
+    The first of `hands` is what the slot does now; anything behind it lies in its mailbox and can be taken back.
+    A None among them is a chore that belongs to no job of ours.
+    """
 
     number: int
     cell: Cell = field(default_factory=Cell)
     pid: int = 0
     wire: Wire | None = None
-    assignment: Assignment | None = None
-    is_busy: bool = False
+    mailbox: Mailbox | None = None
+    hands: deque[Assignment | None] = field(default_factory=deque)
+    has_parcel: bool = False  # its message was too large for the mailbox: nothing may lie behind it
     killed_because: str = ""
     jobs_done: int = 0
     born_at: float = 0
@@ -42,7 +48,38 @@ class Place:
 
     @property
     def is_idle(self) -> bool:
-        return self.pid != 0 and not self.is_busy and not self.killed_because
+        return self.pid != 0 and not self.hands and not self.killed_because
+
+    @property
+    def takes_ahead(self) -> bool:
+        """Tell whether a job may lie in the mailbox behind what the slot does."""
+        return self.pid != 0 and not self.killed_because and not self.has_parcel
+
+    @property
+    def assignment(self) -> Assignment | None:
+        """The job that the slot runs now, if it runs one."""
+        return self.hands[0] if self.hands else None
+
+    def done(self) -> Assignment | None:
+        """Note that the slot has done the first of what it holds, and answer that; the next begins now."""
+        finished = self.hands.popleft() if self.hands else None
+        self.jobs_done += 1
+        self.has_parcel = False
+        if following := self.assignment:
+            following.begin()
+        return finished
+
+    def take_back(self) -> list[Assignment]:
+        """Take from the slot what it has not begun; answers these jobs, the last first."""
+        letters = self.mailbox.take_back() if self.mailbox is not None and self.hands else 0
+        taken = [self.hands.pop() for _ in range(letters)]
+        return [assignment for assignment in taken if assignment is not None]
+
+    def close_lines(self) -> None:
+        """Close this process's ends of both lines."""
+        if self.wire is not None and self.mailbox is not None:
+            self.wire.close()
+            self.mailbox.close()
 
     def kill(self, because: str) -> None:
         """End the process and everything it started, at once."""
@@ -123,43 +160,59 @@ class Crew:
 
     def _fork(self, place: Place) -> None:
         ours, theirs = Wire.pair()
+        mailbox = Mailbox()
         place.cell.clear()
 
         def close() -> None:
             ours.close()
+            mailbox.inlet.close()
             for other in self.places:
-                if other.wire is not None:
-                    other.wire.close()
+                other.close_lines()
             self.close()
 
-        place.pid = fork(lambda: Slot(place.number, self.worker, theirs, place.cell).live(), close)
+        place.pid = fork(lambda: Slot(place.number, self.worker, mailbox, theirs, place.cell).live(), close)
         theirs.close()
-        place.wire, place.born_at, place.jobs_done = ours, time.monotonic(), 0
-        place.killed_because, place.is_busy, place.assignment = "", False, None
+        place.wire, place.mailbox, place.born_at, place.jobs_done = ours, mailbox, time.monotonic(), 0
+        place.killed_because, place.has_parcel = "", False
 
     def idle(self) -> list[Place]:
         return [place for place in self.places if place.is_idle]
 
+    def with_room(self, depth: int) -> list[Place]:
+        """Answer a place for each job that the slots can be given now: the idle ones first, then up to `depth` more
+        for each slot, to lie in its mailbox behind a short job."""
+        room = self.idle()
+        for level in range(1, depth + 1):
+            room += [place for place in self.places if place.takes_ahead and len(place.hands) <= level]
+        return room
+
     def assignments(self) -> list[Assignment]:
-        return [place.assignment for place in self.places if place.assignment is not None]
+        return [assignment for place in self.places for assignment in place.hands if assignment is not None]
 
     def holder(self, job_id: str, execution_id: str = "") -> Place | None:
-        """Answer the slot that runs a job, of that execution only where one is named."""
+        """Answer the slot that runs a job or has it in its mailbox, of that execution only where one is named."""
         for place in self.places:
-            held = place.assignment
-            if held and held.job_id == job_id and execution_id in ("", held.execution_id):
-                return place
+            for held in place.hands:
+                if held and held.job_id == job_id and execution_id in ("", held.execution_id):
+                    return place
         return None
 
-    def hand(self, place: Place, message: tuple[Any, ...], assignment: Assignment | None) -> bool:
-        """Give a slot something to do; False where it is dead, and then it holds nothing."""
-        assert place.wire is not None
+    def tell(self, place: Place, message: tuple[Any, ...]) -> bool:
+        """Give a slot something to do; False where it does not get it: it is dead, or has its hands too full."""
+        if place.mailbox is None or place.wire is None or place.killed_because:
+            return False
         try:
-            place.wire.send(message)
+            if not place.mailbox.put(message):
+                if len(place.hands) > 1:
+                    return False
+                place.has_parcel = True
+                place.mailbox.put(LETTER_FOLLOWS)
+                place.wire.send(message)
+        except BlockingIOError:
+            return False
         except OSError:
             place.kill("does not read")
             return False
-        place.assignment, place.is_busy = assignment, True
         return True
 
     def overdue(self) -> Iterator[tuple[Place, str]]:
@@ -182,8 +235,8 @@ class Crew:
         too_big = place.jobs_done % 100 == 0 and place.memory() > settings.WORKER_SLOT_MEMORY_MB * 1024**2 / 2
         if place.jobs_done >= settings.WORKER_SLOT_JOBS or too_big:
             place.killed_because = "recycled"
-            if place.wire is not None:
-                place.wire.say_no_more()  # the slot reads the end of its line and leaves
+            if place.mailbox is not None:
+                place.mailbox.close_inlet()
 
     def dead(self) -> list[tuple[Place, int]]:
         """Collect the slots whose process has ended, with their wait status."""
@@ -202,9 +255,9 @@ class Crew:
         place.stillbirths = place.stillbirths + 1 if stillborn else 0
         delay = min(10.0, 0.1 * 2**place.stillbirths) if stillborn else 0.0
         place.fork_at = time.monotonic() + delay
-        if place.wire is not None:
-            place.wire.close()
-        place.pid, place.wire, place.assignment, place.is_busy = 0, None, None, False
+        place.close_lines()
+        place.hands.clear()
+        place.pid, place.wire, place.mailbox = 0, None, None
 
 
 def death_cause(status: int) -> str:

@@ -60,7 +60,7 @@ class Failed(Ending):
     counts_as = "failed"
 
     def command(self) -> Command:
-        return script("fail").command(self.worker, *self.assignment.place, *self.words)
+        return script("fail").command(self.worker, *self.assignment.place, *self.words, self.assignment.data)
 
     def chores(self, reply: Any) -> list[Chore]:
         if reply != HAS_DEPENDENTS:
@@ -76,7 +76,7 @@ class Settled(Ending):
     line: str
 
     def command(self) -> Command:
-        return ("XADD", "pilot:runs", "MAXLEN", "~", 1_000_000, "*", "e", self.line, "d", "")
+        return ("XADD", "pilot:runs", "MAXLEN", "~", 1_000_000, "*", "e0", self.line, "d0", self.assignment.data)
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ class GivenBack(Ending):
     counts_as = "given back"
 
     def command(self) -> Command:
-        return script("give_back").command(*self.assignment.place, self.worker, self.line)
+        return script("give_back").command(*self.assignment.place, self.worker, self.line, self.assignment.data)
 
 
 def from_message(message: tuple[Any, ...], assignment: Assignment | None, worker: str) -> Ending | None:
@@ -143,6 +143,13 @@ def of_the_dead(assignment: Assignment, worker: str, slot: int, cell: Cell, beca
     return Failed(assignment, worker, killed_words(assignment, verdict, left, text, history))
 
 
+def cancelled_unstarted(assignment: Assignment, worker: str, slot: int) -> Ending:
+    """Answer the ending of a job that was cancelled while it lay in a slot's mailbox."""
+    text = "The job was cancelled before it began."
+    line = record.line(assignment, worker, slot, "stopped", time.time(), ended=time.time(), message=text)
+    return Failed(assignment, worker, killed_words(assignment, "stopped", 0, text, line))
+
+
 def killed_text(assignment: Assignment, because: str) -> str:
     """Answer why we killed a slot, for a reader; '' where it died by itself."""
     return {
@@ -176,7 +183,8 @@ def commit(ended: Sequence[Ending], worker: str) -> tuple[list[Command], list[Re
     if succeeded:
         words: list[Any] = []
         for success in succeeded:
-            words += [*success.assignment.place, int(success.assignment.is_recorded), *success.words]
+            taken = success.assignment
+            words += [*taken.place, int(taken.is_recorded), *success.words, taken.data]
         commands.append(script("commit").command(worker, *words))
         readers.append(
             lambda replies: [

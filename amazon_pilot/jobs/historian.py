@@ -9,8 +9,9 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 from django.db import Error as DatabaseError
@@ -30,10 +31,11 @@ from .registry import JSONJob
 logger = logging.getLogger(__name__)
 
 STREAM, GROUP = "pilot:runs", "history"
-BATCH = 500
+BATCH = 100  # entries; one holds up to 20 lines
 ABANDONED_MS = 30_000  # lines that another historian took so long ago and never wrote
 HOUSEKEEPING_SECONDS = 60
-NICENESS = 10
+NICENESS = 19
+REST, BACKLOG = 8, 10_000  # see Historian.write_in_step
 
 Line = tuple[bytes, dict[bytes, bytes]]
 KEY = ("job_id", "execution_id")
@@ -61,12 +63,23 @@ class Historian:
                 close_old_connections()
                 self.join()
                 while not leaving:
-                    self.write_some(block_ms=500)
+                    self.write_in_step()
                     self.keep_house()
             except (RedisError, DatabaseError, OSError) as error:
                 logger.warning("The history waits: %s", error)
                 time.sleep(1)
         self.leave()
+
+    def write_in_step(self) -> None:
+        """Write one batch, and rest after it while jobs end faster than they are written.
+
+        So a flood of short jobs has the processors to itself; its history is written when the flood ebbs, or when
+        BACKLOG lines wait.
+        """
+        began, waiting = time.monotonic(), lag()
+        written = self.write_some(block_ms=500)
+        if written == BATCH and waiting - written < lag() < BACKLOG:
+            time.sleep(REST * (time.monotonic() - began))
 
     def leave(self) -> None:
         """Write what has already come, then go; what fails now is taken over by another historian."""
@@ -89,7 +102,7 @@ class Historian:
         lines = self.unfinished() or self.fresh(block_ms)
         if not lines:
             return 0
-        runs = [run for line in lines if (run := read(line)) is not None]
+        runs = [run for line in lines for run in read(line)]
         try:
             write(runs)
         except DatabaseError:
@@ -134,7 +147,7 @@ class Historian:
 
 
 def lag() -> int:
-    """Answer how many lines wait to be written as rows."""
+    """Answer how many entries of the stream wait to be written as rows; one holds up to 20 lines."""
     return int(connection().xlen(STREAM))
 
 
@@ -143,17 +156,20 @@ def flat(lines: Any) -> list[Line]:
     return [line for part in lines for line in (part if isinstance(part, list) else [part]) if line[1]]
 
 
-def read(line: Line) -> JobRun | None:
-    """Answer the row that a line stands for, or None where it cannot be read: then it is logged and passed over."""
-    try:
-        # PostgreSQL stores no NUL character, neither in text nor in JSON.
-        event = json.loads(line[1][b"e"].replace(b"\\u0000", b""))
-        if line[1].get(b"d"):
-            event["payload"] = Assignment("", "", "", False, [None, line[1][b"d"]]).payload.decode(errors="replace")
-        return run_of(event)
-    except (ValueError, KeyError, TypeError):
-        logger.exception("A line of history cannot be read: %r", line[1])
-        return None
+def read(entry: Line) -> Iterator[JobRun]:
+    """Yield the rows that the lines of one entry stand for; one that cannot be read is logged and passed over."""
+    words = entry[1]
+    for n in count():
+        if (text := words.get(b"e%d" % n)) is None:
+            return
+        try:
+            # PostgreSQL stores no NUL character, neither in text nor in JSON.
+            event = record.event_of(text.replace(b"\\u0000", b""))
+            data = words.get(b"d%d" % n, b"")
+            event["payload"] = Assignment("", "", "", False, [None, data]).payload.decode(errors="replace")
+            yield run_of(event)
+        except (ValueError, KeyError, TypeError):
+            logger.exception("A line of history cannot be read: %r", text)
 
 
 def run_of(event: dict[str, Any]) -> JobRun:

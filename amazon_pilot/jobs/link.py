@@ -59,6 +59,7 @@ class Link:
         self.messages: AbstractConnection | None = None
         self.bells: dict[str, AbstractConnection] = {}
         self.armed: set[str] = set()
+        self.posted: Sequence[Command] = []
         self.pause = FIRST_PAUSE
         self.next_try = 0.0
         self.came_back_at = float("-inf")
@@ -110,14 +111,30 @@ class Link:
 
         Raises AwayError where the line breaks, or where Redis refuses (read only, out of memory): then it is dropped.
         """
+        self.post(commands)
+        return self.collect()
+
+    def post(self, commands: Sequence[Command]) -> None:
+        """Send commands in one packet; `collect` has to follow before anything else is sent. Raises like `ask`."""
         if self.main is None:
             raise AwayError("not connected")
         try:
-            replies = self._exchange(commands)
+            self.main.send_packed_command(self.main.pack_commands(commands))
+        except (RedisError, OSError) as error:
+            self.go_down(error)
+            raise AwayError(str(error)) from error
+        self.posted = commands
+
+    def collect(self) -> list[Any]:
+        """Answer the replies to what was posted, in order. Raises like `ask`."""
+        if self.main is None:
+            raise AwayError("not connected")
+        try:
+            replies = self._replies(len(self.posted))
             forgotten = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
             if forgotten:
                 self._exchange([("SCRIPT", "LOAD", scripts.script(name).source) for name in scripts.names()])
-                again = self._exchange([commands[n] for n in forgotten])
+                again = self._exchange([self.posted[n] for n in forgotten])
                 for n, reply in zip(forgotten, again, strict=True):
                     replies[n] = reply
         except (RedisError, OSError) as error:
@@ -132,8 +149,12 @@ class Link:
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         assert self.main is not None
         self.main.send_packed_command(self.main.pack_commands(commands))
+        return self._replies(len(commands))
+
+    def _replies(self, number: int) -> list[Any]:
+        assert self.main is not None
         replies: list[Any] = []
-        for _ in commands:  # all of them, so that the line never speaks out of step
+        for _ in range(number):  # all of them, so that the line never speaks out of step
             try:
                 replies.append(self.main.read_response())
             except ResponseError as error:

@@ -4,6 +4,8 @@ import os
 import random
 import time
 from collections.abc import Sequence
+from functools import cache
+from itertools import accumulate, permutations
 
 from django.conf import settings
 from django_rq.queues import get_connection
@@ -38,12 +40,28 @@ def key(queue: str) -> str:
     return f"{RQ_KEY_PREFIX}:queue:{queue}"
 
 
-def draw_order(weights: Sequence[int], draw: random.Random) -> list[int]:
+@cache
+def orders(weights: tuple[int, ...]) -> tuple[list[tuple[int, ...]], list[float]]:
+    """Answer every order of a few queues, and the running total of their odds."""
+    names, odds = list(permutations(range(len(weights)))), []
+    for order in names:
+        left, odd = sum(weights), 1.0
+        for n in order:
+            odd *= weights[n] / left
+            left -= weights[n]
+        odds.append(odd)
+    return names, list(accumulate(odds))
+
+
+def draw_order(weights: Sequence[int], draw: random.Random) -> Sequence[int]:
     """Draw the order in which one take looks at the queues, as indexes: by weight, without putting back.
 
     With weights 6, 3 and 1 and all queues full, the first of the order is the first queue in 60 of 100 takes, and
     every queue is first sooner or later: none starves.
     """
+    if len(weights) <= 5:  # a table is several times as quick, and every job taken has an order of its own
+        names, odds = orders(tuple(weights))
+        return draw.choices(names, cum_weights=odds)[0]
     return sorted(range(len(weights)), key=lambda n: -(draw.random() ** (1 / weights[n])))
 
 

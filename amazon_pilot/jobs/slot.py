@@ -5,7 +5,6 @@ killed at any moment, and ends with its worker.
 """
 
 import contextvars
-import copy
 import json
 import logging
 import math
@@ -22,7 +21,6 @@ from typing import Any, TextIO
 
 from django.conf import settings
 from django.db import close_old_connections, reset_queries
-from django.utils import timezone, translation
 from django_rq.workers import get_exception_handlers
 from rq.job import Retry as ReturnedRetry
 from rq.job import _current_job
@@ -34,9 +32,11 @@ from . import faults, forwarder, record, settle
 from .assignment import Assignment
 from .queues import connection
 from .registry import TASKS, JSONJob, UnknownTaskError, run
-from .wire import Wire
+from .wire import Mailbox, Wire
 
 logger = logging.getLogger(__name__)
+
+LETTER_FOLLOWS = ("follows",)  # in the mailbox: the message itself is too large for it and comes by wire
 
 
 class JobCancelled(BaseException):
@@ -74,22 +74,60 @@ class LogHandler(logging.Handler):
         self.cell.write(self.format(log_record) + "\n")
 
 
+class RunningJob(JSONJob):
+    """rq's view of the job that a slot runs, filled in when somebody first looks.
+
+    Most tasks never do, and rq's constructor takes longer than a short task.
+    """
+
+    _assignment: Assignment
+
+    @classmethod
+    def of(cls, assignment: Assignment) -> "RunningJob":
+        """Answer the job of an assignment, of which nothing is read yet."""
+        job = cls.__new__(cls)
+        job.__dict__["_assignment"] = assignment
+        return job
+
+    def __getattr__(self, name: str) -> Any:
+        if "_id" in self.__dict__:  # filled in already, so it has no such attribute
+            raise AttributeError(name)
+        noted = dict(self.__dict__)
+        taken = self._assignment
+        super().__init__(taken.job_id, connection=connection())
+        self.data = taken.payload
+        self.origin = taken.queue
+        self.description = taken.text("description")
+        self.meta = taken.meta
+        self.timeout = taken.timeout or -1
+        self.result_ttl = taken.number("result_ttl")
+        self.failure_ttl = taken.number("failure_ttl")
+        self.retries_left = taken.number("retries_left")
+        if intervals := taken.text("retry_intervals"):
+            self.retry_intervals = json.loads(intervals)
+        self.__dict__.update(noted)
+        return getattr(self, name)
+
+
 class Slot:
     """The child's side. `number` is its place in the worker, from 1."""
 
-    def __init__(self, number: int, worker: str, wire: Wire, cell: cells.Cell) -> None:
+    def __init__(self, number: int, worker: str, mailbox: Mailbox, wire: Wire, cell: cells.Cell) -> None:
         self.number = number
         self.worker = worker
+        self.mailbox = mailbox
         self.wire = wire
         self.cell = cell
         self.pid = os.getpid()
         self.is_running_a_task = False
-        self.blank: JSONJob | None = None
+        self.next_look = 0.0
 
     def live(self) -> None:
-        """Serve until the worker closes the line."""
+        """Do what lies in the mailbox until the worker closes it."""
         self.be_born()
-        while (message := self.wire.receive()) is not None:
+        while (message := self.mailbox.next()) is not None:
+            if message == LETTER_FOLLOWS and (message := self.wire.receive()) is None:
+                return
             self.wire.send(self.answer(message))
 
     def be_born(self) -> None:
@@ -124,7 +162,7 @@ class Slot:
     def run_job(self, assignment: Assignment) -> tuple[Any, ...]:
         """Run one job and answer its outcome."""
         self.cell.clear()
-        close_old_connections()
+        self.look_after_connections()
         faults.point("slot before task")
         started = time.time()
         job = self.rq_job(assignment, started)
@@ -134,43 +172,37 @@ class Slot:
             value = self.call(assignment, job)
         except BaseException as caught:
             error = caught
+            self.next_look = 0
         finally:
             _current_job.reset(token)
         if os.getpid() != self.pid:
             os._exit(0)  # the task forked and its child came back here: only the slot itself may answer
         faults.point("slot after task")
         outcome = self.outcome(assignment, job, value, error, started)
-        self.clean_up()
+        if settings.DEBUG:
+            reset_queries()
         return outcome
 
-    def rq_job(self, assignment: Assignment, started: float) -> JSONJob:
-        """Answer the job as rq's get_current_job shows it to the task.
+    def look_after_connections(self) -> None:
+        """Close database connections that have grown old or broken: each second, and after an attempt that failed."""
+        if time.monotonic() >= self.next_look:
+            close_old_connections()
+            self.next_look = time.monotonic() + 1
 
-        It is copied from a blank one: rq's constructor takes longer than a short task.
-        """
-        if self.blank is None:
-            self.blank = JSONJob("blank", connection=connection())
-        job = copy.copy(self.blank)
-        job._id = assignment.job_id
+    def rq_job(self, assignment: Assignment, started: float) -> JSONJob:
+        """Answer the job as rq's get_current_job shows it to the task."""
+        job = RunningJob.of(assignment)
         if assignment.is_rare:
             job.refresh()
-        else:
-            job.data = assignment.payload
-            job.origin = assignment.queue
-            job.description = assignment.text("description")
-            job.meta = assignment.meta
-            job.timeout = assignment.timeout or -1
-            job.result_ttl = assignment.number("result_ttl")
-            job.failure_ttl = assignment.number("failure_ttl")
-            job.retries_left = assignment.number("retries_left")
-            if intervals := assignment.text("retry_intervals"):
-                job.retry_intervals = json.loads(intervals)
         job.worker_name = self.worker
         job.started_at = datetime.fromtimestamp(started, UTC)
         return job
 
     def call(self, assignment: Assignment, job: JSONJob) -> Any:
-        """Call the task under its timeout, in a context of its own, so that what it sets there ends with it."""
+        """Call the task under its timeout, in a context of its own.
+
+        So what it sets there, such as the active language and time zone, ends with it.
+        """
         try:
             name, instance, args, kwargs = json.loads(assignment.payload)
         except (ValueError, TypeError) as error:
@@ -259,13 +291,6 @@ class Slot:
             **record.traces(self.cell),
         )  # fmt: skip
         return ("settled", line)
-
-    def clean_up(self) -> None:
-        """Take back what a task may have left in this process."""
-        translation.deactivate()
-        timezone.deactivate()
-        if settings.DEBUG:
-            reset_queries()
 
 
 def apply_policy(job: JSONJob, error: BaseException) -> None:

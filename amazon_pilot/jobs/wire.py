@@ -1,4 +1,4 @@
-"""The line between a worker and one of its slots: whole messages over a pair of sockets, of any length."""
+"""The two lines between a worker and one of its slots: a mailbox for what it shall do, a wire for what became of it."""
 
 import marshal
 import socket
@@ -7,11 +7,60 @@ from typing import Any
 
 LENGTH = struct.Struct("=I")
 CHUNK = 256 * 1024
+LETTER_LIMIT = 64 * 1024
 SEND_SECONDS = 5
 
 
+class Mailbox:
+    """What a slot shall do, one letter after the other; a letter that the slot has not opened can be taken back.
+
+    Each letter is one packet of a local socket, and whoever reads it has it alone. The worker keeps the slot's end open
+    beside the slot: so it learns, without asking and also after the slot's death, which letters were never opened.
+    """
+
+    def __init__(self) -> None:
+        self.inlet, self.outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.page = bytearray(LETTER_LIMIT)
+
+    def put(self, message: tuple[Any, ...]) -> bool:
+        """Post one message; False where it is too large for a letter. Raises OSError where the slot's end is closed,
+        and BlockingIOError where the box is full."""
+        data = marshal.dumps(message)
+        if len(data) > LETTER_LIMIT:
+            return False
+        self.inlet.send(data, socket.MSG_DONTWAIT)
+        return True
+
+    def next(self) -> tuple[Any, ...] | None:
+        """Wait for a letter and open it; None once the worker has closed the inlet and the box is empty."""
+        size = self.outlet.recv_into(self.page)
+        return self._read(size) if size else None
+
+    def take_back(self) -> int:
+        """Take out all letters that were not opened; answers how many."""
+        letters = 0
+        try:
+            while self.outlet.recv_into(self.page, 0, socket.MSG_DONTWAIT):
+                letters += 1
+        except BlockingIOError:
+            pass  # the box is empty
+        return letters
+
+    def close_inlet(self) -> None:
+        """Have the slot leave once it has opened every letter."""
+        self.inlet.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self.inlet.close()
+        self.outlet.close()
+
+    def _read(self, size: int) -> tuple[Any, ...]:
+        message: tuple[Any, ...] = marshal.loads(memoryview(self.page)[:size])  # noqa: S302 - our own fork wrote it
+        return message
+
+
 class Wire:
-    """One end. A message is a tuple of words, numbers and bytes; both ends are forks of one program."""
+    """One end of a line for messages of any length: tuples of words, numbers and bytes between forks of one program."""
 
     def __init__(self, end: socket.socket) -> None:
         self.socket = end
@@ -55,10 +104,6 @@ class Wire:
         while (message := self._next()) is not None:
             messages.append(message)
         return messages
-
-    def say_no_more(self) -> None:
-        """Have the other end read that no message follows."""
-        self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         self.socket.close()

@@ -14,6 +14,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
@@ -29,6 +30,7 @@ from .assignment import MARK, Assignment
 from .crew import Crew, Place, death_cause, fork
 from .historian import Historian
 from .link import AwayError, Command, Link
+from .pace import Pace
 from .presence import Presence
 from .scripts import script
 
@@ -39,6 +41,15 @@ LEASE = 20
 WATCHDOG = 90  # seconds without a turn after which the kernel ends the worker, and with it the slots
 
 ALL_ENDED, GAVE_BACK_LATE, GAVE_BACK_AT_ONCE = 0, 3, 4  # exit codes
+
+
+@dataclass
+class Packet:
+    """What is under way to Redis: the outcomes in it, who reads the replies, and the places that asked for a job."""
+
+    ended: list[endings.Ending]
+    readers: list[endings.Reader]
+    free: list[Place]
 
 
 class Worker:
@@ -52,12 +63,14 @@ class Worker:
         self.batch = 0
         self.burst = burst
         self.draw = random.Random()
+        self.pace = Pace()
         self.selector = selectors.DefaultSelector()
         self.link = Link(self.name, self.names, self.selector)
         self.crew = Crew(self.name, size or settings.WORKER_CONCURRENCY, self.drop_inherited)
         self.presence = Presence(self.name, self.names, self.weights)
         self.historian_pid = 0
         self.outcomes: deque[endings.Ending] = deque()
+        self.packet: Packet | None = None
         self.chores: deque[tuple[tuple[Any, ...], Assignment | None]] = deque()
         self.signals: deque[int] = deque()
         self.a_child_died = False
@@ -118,8 +131,7 @@ class Worker:
 
     def drop_inherited_and_wires(self) -> None:
         for place in self.crew:
-            if place.wire is not None:
-                place.wire.close()
+            place.close_lines()
         self.drop_inherited()
 
     # Waiting and hearing
@@ -147,12 +159,16 @@ class Worker:
     def patience(self) -> float:
         """Answer how long the worker may sleep."""
         now = time.monotonic()
-        if self.link.is_up and (self.outcomes or (self.wants_jobs and self.is_hungry) or self.can_do_chores):
+        if (
+            self.packet is not None
+            or (self.link.is_up
+            and (self.outcomes or (self.wants_jobs and self.is_hungry) or self.can_do_chores))
+        ):
             return 0
         if not self.link.is_up:
             return min(MOMENT, max(0, self.link.next_try - now))
         ends = [self.next_second]
-        if any(place.is_busy for place in self.crew):
+        if any(place.hands for place in self.crew):
             ends.append(self.next_moment)
         if self.bell_rest_until > now:
             ends.append(self.bell_rest_until)
@@ -171,8 +187,17 @@ class Worker:
             pass  # read to its end
 
     @property
+    def may_take(self) -> bool:
+        return self.leaving_since is None
+
+    @property
     def wants_jobs(self) -> bool:
-        return self.leaving_since is None and bool(self.crew.idle())
+        return self.may_take and bool(self.crew.idle())
+
+    @property
+    def depth(self) -> int:
+        """How many jobs may lie behind the one that a slot runs: none unless they are short and more are waiting."""
+        return self.pace.depth if self.is_hungry else 0
 
     @property
     def can_do_chores(self) -> bool:
@@ -194,8 +219,10 @@ class Worker:
     def leave(self) -> None:
         """Take no more jobs, and go when those that run have ended."""
         logger.info("Worker %s takes no more jobs and leaves when those that run have ended.", self.name)
+        self.settle()
         self.leaving_since = time.monotonic()
         self.link.silence_bells()
+        self.recall_all()
 
     def leave_now(self, code: int) -> None:
         """Kill what runs, so that it can be given back; the next turns do the rest."""
@@ -214,6 +241,7 @@ class Worker:
             job_id, execution_id = str(message.get("job_id", "")), str(message.get("execution_id", ""))
             if command == "look":
                 self.is_hungry = True
+                self.recall_all()  # a pause may have begun: what has not started goes back, and is looked at again
             elif command in ("stop-job", "stop-execution"):
                 self.cancel(job_id, execution_id, float(message.get("grace", 1)), str(message.get("by", "rq")))
             elif command == "kill-horse":
@@ -224,6 +252,9 @@ class Worker:
     def cancel(self, job_id: str, execution_id: str, grace: float, by: str) -> None:
         """Ask a running job to end, and have it killed after `grace` seconds."""
         place = self.crew.holder(job_id, execution_id)
+        if place is not None and place.assignment is not None and place.assignment.job_id != job_id:
+            self.recall(place, cancelled=job_id)
+            return
         if place is None or place.assignment is None:
             logger.warning("Job %s does not run here, so it was not cancelled.", job_id)
             return
@@ -248,12 +279,25 @@ class Worker:
 
     def hear(self, place: Place, message: tuple[Any, ...]) -> None:
         """Note one outcome; the slot is free from now on, but the job stays ours until Redis has heard it."""
-        assignment, place.assignment, place.is_busy = place.assignment, None, False
-        place.jobs_done += 1
-        ending = endings.from_message(message, assignment, self.name)
+        ending = endings.from_message(message, place.done(), self.name)
         if ending is not None:
             self.outcomes.append(ending)
+            self.pace.note(ending)
         self.crew.retire(place)
+
+    def recall(self, place: Place, cancelled: str = "") -> None:
+        """Give what lies in a slot's mailbox back to the queues; the job `cancelled` is ended as stopped instead."""
+        if len(place.hands) < 2:
+            return
+        for assignment in place.take_back():
+            if assignment.job_id == cancelled:
+                self.outcomes.append(endings.cancelled_unstarted(assignment, self.name, place.number))
+            else:
+                self.outcomes.append(endings.GivenBack(assignment, self.name))
+
+    def recall_all(self) -> None:
+        for place in self.crew:
+            self.recall(place)
 
     def bury_the_dead(self) -> None:
         """Find slots that have died, decide what becomes of their jobs, and fork new ones."""
@@ -263,11 +307,12 @@ class Worker:
         for place, status in self.crew.dead():
             if place.wire is not None:
                 self.selector.unregister(place.wire)
-                if place.is_busy:
-                    for message in place.wire.arrived():  # it may have spoken before it died
-                        self.hear(place, message)
+                for message in place.wire.arrived() if place.hands else ():  # it may have spoken before it died
+                    self.hear(place, message)
+            unopened = place.take_back()
             if place.assignment is not None:
                 self.settle_for_the_dead(place, status)
+            self.outcomes.extend(endings.GivenBack(assignment, self.name) for assignment in unopened)
             self.crew.bury(place)
         self.bury_historian()
         self.hire()
@@ -304,14 +349,30 @@ class Worker:
     def held(self) -> list[Assignment]:
         """Answer every job that is ours at this moment."""
         chores = [assignment for _, assignment in self.chores if assignment is not None]
-        return [*self.crew.assignments(), *(ending.assignment for ending in self.outcomes), *chores]
+        ended = [*self.outcomes, *(self.packet.ended if self.packet else ())]
+        return [*self.crew.assignments(), *(ending.assignment for ending in ended), *chores]
 
     def exchange(self) -> None:
-        """One packet both ways: what ended goes in, what waits comes out, and is handed to the slots."""
+        """One packet both ways: what ended goes in, what waits comes out, and is handed to the slots.
+
+        In a flood of short jobs the next packet is under way while the last one's jobs are handed out.
+        """
+        came = self.collect()
+        self.post()
+        self.distribute(came)
+        if not self.depth:
+            self.settle()
+
+    def settle(self) -> None:
+        """Have no packet under way any more."""
+        self.distribute(self.collect())
+
+    def post(self) -> None:
+        """Send what has ended, and ask for jobs."""
         if not self.link.is_up:
             return
         ended = list(self.outcomes)
-        free = self.crew.idle() if self.wants_jobs and (self.is_hungry or ended) else []
+        free = self.crew.with_room(self.depth) if self.may_take and (self.is_hungry or ended) else []
         if not ended and not free:
             return
         commands, readers = endings.commit(ended, self.name)
@@ -319,16 +380,28 @@ class Worker:
             commands.append(self.take_command(len(free)))
         faults.point("before packet")
         try:
-            replies = self.link.ask(commands)
+            self.link.post(commands)
         except AwayError:
             return  # the outcomes are kept and sent again: committing twice changes nothing
-        faults.point("after packet")
+        self.packet = Packet(ended, readers, free)
         self.outcomes.clear()
-        if free:
-            self.hand_out(free, replies.pop())
-        for reader, reply in zip(readers, replies, strict=True):
+
+    def collect(self) -> list[tuple[Place, Assignment]]:
+        """Read the answer to the packet under way; answers the jobs that it brought, each with its place."""
+        packet, self.packet = self.packet, None
+        if packet is None:
+            return []
+        try:
+            replies = self.link.collect()
+        except AwayError:
+            self.outcomes.extendleft(reversed(packet.ended))
+            return []
+        faults.point("after packet")
+        came = self.received(packet.free, replies.pop()) if packet.free else []
+        for reader, reply in zip(packet.readers, replies, strict=True):
             self.chores.extend(reader(reply))
-        self.count(ended)
+        self.count(packet.ended)
+        return came
 
     def take_command(self, number: int) -> Command:
         """Answer the TAKE of `number` jobs, each with an order of its own."""
@@ -338,18 +411,25 @@ class Worker:
         mark = f"{self.mark}{self.batch}-"
         return script("take").command(self.name, mark, len(self.names), *self.names, *orders)
 
-    def hand_out(self, free: list[Place], reply: Any) -> None:
-        """Give the jobs that were taken to the slots that asked for them."""
+    def received(self, free: list[Place], reply: Any) -> list[tuple[Place, Assignment]]:
+        """Read the answer to a TAKE: from now on the jobs are in the hands of the slots that asked for them."""
         jobs, resting = reply
         self.is_hungry = len(jobs) == len(free)
         self.resting = {name.decode() for name in resting}
         if not jobs:
             self.bell_rest_until = time.monotonic() + 0.02
-        for place, fields in zip(free, jobs, strict=False):
-            assignment = Assignment.from_reply(fields)
+        came = [(place, Assignment.from_reply(fields)) for place, fields in zip(free, jobs, strict=False)]
+        for place, assignment in came:
             self.presence.takes[assignment.queue] += 1
+            place.hands.append(assignment)
+        return came
+
+    def distribute(self, came: list[tuple[Place, Assignment]]) -> None:
+        """Tell the slots of their jobs; one that cannot be told gives its job back."""
+        for place, assignment in came:
             faults.point("before hand out")
-            if not self.crew.hand(place, assignment.message, assignment):
+            if not self.crew.tell(place, assignment.message):
+                place.hands.remove(assignment)
                 self.outcomes.append(endings.GivenBack(assignment, self.name))
 
     def count(self, ended: list[endings.Ending]) -> None:
@@ -362,7 +442,9 @@ class Worker:
             if not self.chores:
                 return
             message, assignment = self.chores.popleft()
-            if not self.crew.hand(place, message, assignment):
+            if self.crew.tell(place, message):
+                place.hands.append(assignment)
+            else:
                 self.chores.appendleft((message, assignment))
 
     # The clock
@@ -376,6 +458,9 @@ class Worker:
         signal.alarm(WATCHDOG)
         for place, because in self.crew.overdue():
             place.kill(because)
+        for place in self.crew:
+            if place.assignment is not None and now - place.assignment.taken_at > MOMENT:
+                self.recall(place)  # the job in front is longer than was hoped
         if not self.link.is_up:
             return
         commands: list[Command] = []
@@ -387,8 +472,11 @@ class Worker:
         if now >= self.next_beat:
             self.next_beat = now + 5
             self.each_beat(commands, readers)
+        if not commands:
+            return
+        self.settle()
         try:
-            replies = self.link.ask(commands) if commands else []
+            replies = self.link.ask(commands)
         except AwayError:
             return
         for reader, reply in zip(readers, replies, strict=True):
@@ -404,7 +492,13 @@ class Worker:
                 continue
             held.is_recorded = True
             line = record.line(held, self.name, place.number, "started", held.taken_on)
-            words += [*held.place, utcformat(datetime.fromtimestamp(held.taken_on, UTC)), held.taken_on, line]
+            words += [
+                *held.place,
+                utcformat(datetime.fromtimestamp(held.taken_on, UTC)),
+                held.taken_on,
+                line,
+                held.data,
+            ]
         if words:
             commands.append(script("record").command(self.name, *words))
             readers.append(ignore)
@@ -439,8 +533,12 @@ class Worker:
     def give_up(self, gone: list[Assignment]) -> None:
         """Kill the slots whose jobs were given to somebody else."""
         for assignment in gone:
-            if (place := self.crew.holder(*assignment.place[1:])) is not None:
+            if (place := self.crew.holder(*assignment.place[1:])) is None:
+                continue
+            if place.assignment is assignment:
                 place.kill("lease lost")
+            else:
+                self.recall(place)
 
     def mourn(self, queue: str, words: list[bytes]) -> None:
         """Have the exception handlers told about each job that was brought back."""

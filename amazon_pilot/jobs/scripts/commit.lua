@@ -1,39 +1,44 @@
 -- Finish jobs that succeeded, a group in one step. Running it twice changes nothing.
 -- Arguments: worker; then per job: queue, id, execution id, recorded (1 where execution records were written),
 --   result ttl in seconds (negative keeps for ever), started and ended as text, started and ended in seconds,
---   the result in base64 or '', the historian's line.
+--   the result in base64 or '', the historian's line, the payload.
 -- Answer: one number per job: 1 finished, 0 refused (its lease was lost), 2 has dependents, which need rq's own code.
 local worker, now = ARGV[2], clock()
-local answers, finished, seconds = {}, 0, 0
+local answers, finished, seconds, lines = {}, 0, 0, {}
 
-local function finish(queue, id, execution, recorded, ttl, started_at, ended_at, started, ended, value, line)
+local function finish(queue, id, execution, recorded, ttl, started_at, ended_at, started, ended, value, line, data)
   local entry, key = id .. ':' .. execution, job_key(id)
-  if redis.call('EXISTS', key .. ':dependents') == 1 then return 2 end
-  if redis.call('ZREM', registry('wip', queue), entry) == 0 then return 0 end
+  if call('EXISTS', key .. ':dependents') == 1 then return 2 end
+  if call('ZREM', registry('wip', queue), entry) == 0 then return 0 end
   if recorded == '1' then forget(entry, id, execution, worker) end
-  if redis.call('EXISTS', key) == 1 then
-    redis.call('HSET', key, 'status', 'finished', 'started_at', started_at, 'ended_at', ended_at,
-      'last_heartbeat', ended_at)
-    if ttl >= 0 then redis.call('EXPIRE', key, ttl) end
-    local fields = {'type', 1, 'worker_name', worker, 'execution_id', execution, 'execution_started_at', started,
-      'execution_ended_at', ended}
-    if value ~= '' then
-      fields[11], fields[12] = 'return_value', value
+  if call('EXISTS', key) == 1 then
+    call('HSET', key, 'status', 'finished', 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at)
+    if ttl >= 0 then call('EXPIRE', key, ttl) end
+    if value == '' then
+      result(id, ttl, 'type', 1, 'worker_name', worker, 'execution_id', execution, 'execution_started_at', started,
+        'execution_ended_at', ended)
+    else
+      result(id, ttl, 'type', 1, 'worker_name', worker, 'execution_id', execution, 'execution_started_at', started,
+        'execution_ended_at', ended, 'return_value', value)
     end
-    result(id, ttl, unpack(fields))
-    redis.call('ZADD', registry('finished', queue), ttl < 0 and '+inf' or precise(now + ttl), id)
+    call('ZADD', registry('finished', queue), ttl < 0 and '+inf' or precise(now + ttl), id)
   end
-  note(line)
+  lines[#lines + 1], lines[#lines + 2] = line, data
+  if #lines == 40 then
+    note(unpack(lines))
+    lines = {}
+  end
   finished, seconds = finished + 1, seconds + (ended - started)
   return 1
 end
 
-for i = 3, #ARGV, 11 do
+for i = 3, #ARGV, 12 do
   answers[#answers + 1] = finish(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4]), ARGV[i + 5],
-    ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9], ARGV[i + 10])
+    ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9], ARGV[i + 10], ARGV[i + 11])
 end
+if #lines > 0 then note(unpack(lines)) end
 if finished > 0 then
-  redis.call('HINCRBY', P .. ':worker:' .. worker, 'successful_job_count', finished)
-  redis.call('HINCRBYFLOAT', P .. ':worker:' .. worker, 'total_working_time', precise(seconds))
+  call('HINCRBY', P .. ':worker:' .. worker, 'successful_job_count', finished)
+  call('HINCRBYFLOAT', P .. ':worker:' .. worker, 'total_working_time', precise(seconds))
 end
 return answers

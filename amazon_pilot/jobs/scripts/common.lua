@@ -1,6 +1,7 @@
 -- Shared by every script. ARGV[1] is rq's key prefix; times are seconds by Redis's own clock, never a worker's.
 local P = ARGV[1]
 local RUNS = 'pilot:runs'
+local call = redis.call
 local LEASE, GRACE = 20, 60 -- a lease is lost after 20 s; its score lies 60 s later, so rq's own clean-up comes after ours
 local LOSSES, WINDOW = 3, 259200 -- so many losses within 72 hours make a job poison
 
@@ -14,9 +15,14 @@ local function job_key(id) return P .. ':job:' .. id end
 local function queue_key(queue) return P .. ':queue:' .. queue end
 local function registry(name, queue) return P .. ':' .. name .. ':' .. queue end
 
--- One line for the historian.
-local function note(event, data)
-  redis.call('XADD', RUNS, 'MAXLEN', '~', 1000000, '*', 'e', event, 'd', data or '')
+-- One entry for the historian: lines in pairs, what happened and beside it the job's payload as it lies in its hash.
+local function note(...)
+  local lines, fields = {...}, {}
+  for i = 1, #lines, 2 do
+    local n = (i - 1) / 2
+    fields[2 * i - 1], fields[2 * i], fields[2 * i + 1], fields[2 * i + 2] = 'e' .. n, lines[i], 'd' .. n, lines[i + 1]
+  end
+  call('XADD', RUNS, 'MAXLEN', '~', 1000000, '*', unpack(fields))
 end
 
 -- The execution records that rq's tools read, written for jobs that run longer than a moment.
@@ -35,8 +41,8 @@ end
 -- Add a result to the job's stream, as rq.results.Result.save does.
 local function result(id, ttl, ...)
   local key = P .. ':results:' .. id
-  redis.call('XADD', key, 'MAXLEN', '~', 10, '*', ...)
-  if ttl < 0 then redis.call('PERSIST', key) else redis.call('EXPIRE', key, ttl) end
+  call('XADD', key, 'MAXLEN', '~', 10, '*', ...)
+  if ttl < 0 then call('PERSIST', key) else call('EXPIRE', key, ttl) end
 end
 
 -- Put a job among the failed, as rq's FailedJobRegistry.add does; a negative ttl keeps it for ever.

@@ -8,23 +8,23 @@ local PENDING = {queued = true, started = true, scheduled = true, deferred = tru
 local ids, i = {}, 5
 
 local function pending_under(key)
-  local other = redis.call('GET', 'pilot:unique:' .. key)
-  if other and PENDING[redis.call('HGET', job_key(other), 'status') or ''] then return other end
+  local other = call('GET', 'pilot:unique:' .. key)
+  if other and PENDING[call('HGET', job_key(other), 'status') or ''] then return other end
 end
 
-redis.call('SADD', P .. ':queues', queue_key(queue))
+call('SADD', P .. ':queues', queue_key(queue))
 while i <= #ARGV do
   local id, key, words = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   local other = key ~= '' and pending_under(key)
   if other then
     ids[#ids + 1] = other
   else
-    if key ~= '' then redis.call('SET', 'pilot:unique:' .. key, id, 'EX', 2592000) end
-    redis.call('HSET', job_key(id), 'status', wait > 0 and 'scheduled' or 'queued', unpack(ARGV, i + 3, i + 2 + words))
+    if key ~= '' then call('SET', 'pilot:unique:' .. key, id, 'EX', 2592000) end
+    call('HSET', job_key(id), 'status', wait > 0 and 'scheduled' or 'queued', unpack(ARGV, i + 3, i + 2 + words))
     if wait > 0 then
-      redis.call('ZADD', registry('scheduled', queue), math.ceil(clock() + wait), id)
+      call('ZADD', registry('scheduled', queue), math.ceil(clock() + wait), id)
     else
-      redis.call(at_front and 'LPUSH' or 'RPUSH', queue_key(queue), id)
+      call(at_front and 'LPUSH' or 'RPUSH', queue_key(queue), id)
     end
     ids[#ids + 1] = id
   end

@@ -1,17 +1,18 @@
 -- End one attempt that did not succeed. Running it twice changes nothing.
 -- Arguments: worker, queue, id, execution id; verdict (failed, stopped, scheduled = retry later, queued = retry now);
 --   wait in seconds, 1 for the head of the queue, failure ttl, retries left or '', meta or '' (unchanged);
---   started, ended as text, started, ended in seconds; the traceback (base64 of zlib), the historian's line.
+--   started, ended as text, started, ended in seconds; the traceback (base64 of zlib), the historian's
+--   line and the payload.
 -- Answer: 1 done, 0 refused (its lease was lost), 2 has dependents, which need rq's own code.
 local worker, queue, id, execution, verdict = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local wait, at_front, ttl, retries_left, meta = tonumber(ARGV[7]), ARGV[8] == '1', tonumber(ARGV[9]), ARGV[10], ARGV[11]
-local started_at, ended_at, started, ended, trace, line = ARGV[12], ARGV[13], ARGV[14], ARGV[15], ARGV[16], ARGV[17]
+local started_at, ended_at, started, ended, trace, line, data = unpack(ARGV, 12, 18)
 local entry, key, now = id .. ':' .. execution, job_key(id), clock()
 local final = verdict == 'failed' or verdict == 'stopped'
 if final and redis.call('EXISTS', key .. ':dependents') == 1 then return 2 end
 if redis.call('ZREM', registry('wip', queue), entry) == 0 then return 0 end
 forget(entry, id, execution, worker)
-note(line)
+note(line, data)
 redis.call('HINCRBY', P .. ':worker:' .. worker, 'failed_job_count', 1)
 redis.call('HINCRBYFLOAT', P .. ':worker:' .. worker, 'total_working_time', precise(ended - started))
 if redis.call('EXISTS', key) == 0 then return 1 end

@@ -1,9 +1,10 @@
 -- Write the execution records that rq's tools read, for jobs that have run longer than a moment.
--- Arguments: worker; then per job: queue, id, execution id, started as text, started in seconds, the historian's line.
+-- Arguments: worker; then per job: queue, id, execution id, started as text, started in seconds, the historian's line,
+--   the payload.
 -- Answer: how many were written; a job whose lease was lost is passed over.
 local worker, written = ARGV[2], 0
-for i = 3, #ARGV, 6 do
-  local queue, id, execution, started_at, started, line = unpack(ARGV, i, i + 5)
+for i = 3, #ARGV, 7 do
+  local queue, id, execution, started_at, started, line, data = unpack(ARGV, i, i + 6)
   local entry, key = id .. ':' .. execution, job_key(id)
   local score = redis.call('ZSCORE', registry('wip', queue), entry)
   if score and redis.call('EXISTS', key) == 1 then
@@ -15,7 +16,7 @@ for i = 3, #ARGV, 6 do
     redis.call('EXPIRE', P .. ':executions:' .. id, 180)
     redis.call('SADD', P .. ':worker:' .. worker .. ':executions', entry)
     redis.call('EXPIRE', P .. ':worker:' .. worker .. ':executions', 180)
-    note(line)
+    note(line, data)
     written = written + 1
   end
 end

@@ -12,7 +12,7 @@ local worker, mark, count = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local now = clock()
 local jobs, resting, paused, picky = {}, {}, {}, false
 
-local pauses = redis.call('HGETALL', 'pilot:paused')
+local pauses = call('HGETALL', 'pilot:paused')
 for i = 1, #pauses, 2 do
   local ends = tonumber(pauses[i + 1])
   if ends == 0 or ends > now then
@@ -20,7 +20,8 @@ for i = 1, #pauses, 2 do
     if pauses[i]:sub(1, 6) ~= 'queue:' then picky = true end
   end
 end
-local suspended = redis.call('EXISTS', P .. ':suspended') == 1
+-- Where the history is too far behind, jobs wait: the stream would begin to drop what no row holds yet.
+local suspended = call('EXISTS', P .. ':suspended') == 1 or call('XLEN', RUNS) > 900000
 local names = {}
 for i = 1, count do
   local name = ARGV[4 + i]
@@ -37,9 +38,9 @@ local function kept_back(job)
 end
 
 local function park(queue, id, pause)
-  redis.call('HSET', job_key(id), 'status', 'deferred', 'held', pause)
-  redis.call('ZADD', registry('deferred', queue), precise(now), id)
-  redis.call('RPUSH', 'pilot:parked:' .. pause, id)
+  call('HSET', job_key(id), 'status', 'deferred', 'held', pause)
+  call('ZADD', registry('deferred', queue), precise(now), id)
+  call('RPUSH', 'pilot:parked:' .. pause, id)
 end
 
 local examined = 0
@@ -47,10 +48,10 @@ local function next_job(order)
   for i = 1, #order do
     local queue = names[order:byte(i) - 96]
     while queue and examined < 1000 do
-      local id = redis.call('LPOP', queue_key(queue))
+      local id = call('LPOP', queue_key(queue))
       if not id then break end
       examined = examined + 1
-      local job = redis.call('HMGET', job_key(id), unpack(FIELDS))
+      local job = call('HMGET', job_key(id), unpack(FIELDS))
       if job[1] == 'queued' then
         local pause = picky and kept_back(job)
         if not pause then return queue, id, job end
@@ -66,9 +67,9 @@ for n = 5 + count, #ARGV do
   if not queue then break end
   local execution = mark .. #jobs
   local attempt = (tonumber(job[11] or '') or 0) + 1
-  redis.call('HSET', job_key(id), 'status', 'started', 'worker_name', worker, 'attempt', attempt)
-  redis.call('PERSIST', job_key(id))
-  redis.call('ZADD', registry('wip', queue), precise(now + LEASE + GRACE), id .. ':' .. execution)
+  call('HSET', job_key(id), 'status', 'started', 'worker_name', worker, 'attempt', attempt)
+  call('PERSIST', job_key(id))
+  call('ZADD', registry('wip', queue), precise(now + LEASE + GRACE), id .. ':' .. execution)
   taken[queue] = (taken[queue] or 0) + 1
   local rare = 0
   for i = FIRST_RARE, #FIELDS do
@@ -76,11 +77,12 @@ for n = 5 + count, #ARGV do
   end
   if job[4] == '0' then rare = 1 end
   job[11] = attempt
+  job[FIRST_RARE] = nil -- an answer ends before its first nil: a worker needs no more than `rare`
   jobs[#jobs + 1] = {queue, id, execution, rare, job}
 end
 for queue, number in pairs(taken) do
   local key = 'pilot:takes:' .. math.floor(now / 60)
-  redis.call('HINCRBY', key, queue, number)
-  redis.call('EXPIRE', key, 7200)
+  call('HINCRBY', key, queue, number)
+  call('EXPIRE', key, 7200)
 end
 return {jobs, resting}
