@@ -215,7 +215,7 @@ class Worker:
             if command == "look":
                 self.is_hungry = True
             elif command in ("stop-job", "stop-execution"):
-                self.cancel(job_id, execution_id, float(message.get("grace", 1)), str(message.get("by", "rq")))
+                self.cancel(job_id, execution_id, float(message.get("grace", 1)), str(message.get("by") or "rq"))
             elif command == "kill-horse":
                 self.kill_slots(int(message.get("slot", 0)))
             elif command == "shutdown":
@@ -253,7 +253,10 @@ class Worker:
         ending = endings.from_message(message, assignment, self.name)
         if ending is not None:
             self.outcomes.append(ending)
-        self.crew.retire(place)
+        if assignment is not None and assignment.was_interrupted:
+            place.kill("interrupted")  # with all that its task had started and did not come back to end
+        else:
+            self.crew.retire(place)
 
     def bury_the_dead(self) -> None:
         """Find slots that have died, decide what becomes of their jobs, and fork new ones."""
