@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 MOMENT = 0.1  # a job that runs longer is shown in rq's execution records; deadlines are looked at as often
 LEASE = 20
 WATCHDOG = 90  # seconds without a turn after which the kernel ends the worker, and with it the slots
+HISTORIAN_SECONDS = 5  # for the last rows; the history itself is safe in Redis
 
 ALL_ENDED, GAVE_BACK_LATE, GAVE_BACK_AT_ONCE = 0, 3, 4  # exit codes
 
@@ -486,13 +487,30 @@ class Worker:
         self.link.close()
         for place in self.crew:
             place.kill("the worker leaves")
-        if self.historian_pid:
-            os.kill(self.historian_pid, signal.SIGTERM)
-            os.waitpid(self.historian_pid, 0)
+        self.dismiss_historian()
         for place in self.crew:
             if place.pid:
                 os.waitpid(place.pid, 0)
         logger.info("Worker %s has left.", self.name)
+
+    def dismiss_historian(self) -> None:
+        """Let the historian write what has come, but not for ever; what it leaves is another's, in the stream.
+
+        It may not hear: a signal that comes between its fork and its own handler is lost. And where Redis or the
+        database is away it waits for them, longer than those who stop this process wait for us.
+        """
+        if not self.historian_pid:
+            return
+        os.kill(self.historian_pid, signal.SIGTERM)
+        end = time.monotonic() + HISTORIAN_SECONDS
+        while not os.waitpid(self.historian_pid, os.WNOHANG)[0]:
+            if time.monotonic() > end:
+                logger.warning("The historian did not leave within %s seconds and was killed.", HISTORIAN_SECONDS)
+                os.kill(self.historian_pid, signal.SIGKILL)
+                os.waitpid(self.historian_pid, 0)
+                break
+            time.sleep(0.01)
+        self.historian_pid = 0
 
 
 def ignore(reply: Any) -> None:
