@@ -321,12 +321,12 @@ class Worker:
         commands, readers = endings.commit(ended, self.name)
         if free:
             commands.append(self.take_command(len(free)))
-        faults.point("before packet")
+        faults.point("before commit" if ended else "before take")
         try:
             replies = self.link.ask(commands)
         except AwayError:
             return  # the outcomes are kept and sent again: committing twice changes nothing
-        faults.point("after packet")
+        faults.point("after commit" if ended else "after take")
         self.outcomes.clear()
         if free:
             self.hand_out(free, replies.pop())
@@ -355,6 +355,7 @@ class Worker:
             faults.point("before hand out")
             if not self.crew.hand(place, assignment.message, assignment):
                 self.outcomes.append(endings.GivenBack(assignment, self.name))
+            faults.point("after hand out")
 
     def count(self, ended: list[endings.Ending]) -> None:
         for ending in ended:

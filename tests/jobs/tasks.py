@@ -243,3 +243,11 @@ def process_id(number: int) -> int:
 @job("default")
 def return_letters(count: int) -> str:
     return "x" * count
+
+
+@job("default", timeout=120)
+def begin_and_sleep(path: str, seconds: float) -> None:
+    """Append a line at the start, then take long."""
+    with open(path, "a") as file:
+        file.write("begun\n")
+    time.sleep(seconds)
