@@ -91,6 +91,12 @@ class Assignment:
         return seconds if seconds > 0 else None
 
     @property
+    def was_interrupted(self) -> bool:
+        """Tell whether a signal, for a cancel or the timeout, has broken into the task."""
+        overtime = self.timeout is not None and time.monotonic() >= self.taken_at + self.timeout
+        return bool(self.cancelled_by) or overtime
+
+    @property
     def attempt(self) -> int:
         return self.number("attempt") or 1
 

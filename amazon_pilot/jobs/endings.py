@@ -4,23 +4,29 @@ Every ending is one script that begins by taking the run's entry out of the star
 the run has lost its right to decide and nothing is written. So each may be sent twice.
 """
 
+import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from rq.timeouts import JobTimeoutException
 
 from . import record, recoverer
 from .assignment import Assignment
 from .cell import Cell
 from .link import Command
+from .registry import TASKS
 from .scripts import script
 
 Chore = tuple[tuple[Any, ...], Assignment | None]
 Reader = Callable[[Any], list[Chore]]
 
 HAS_DEPENDENTS = 2
+# What the task would have raised had it listened: a policy may call it permanent.
+STANDS_FOR: dict[str, type[BaseException]] = {"timeout": JobTimeoutException, "memory": MemoryError}
 
 
 @dataclass(slots=True)
@@ -133,21 +139,40 @@ def of_the_dead(assignment: Assignment, worker: str, slot: int, cell: Cell, beca
         return GivenBack(assignment, worker, line("stopped", message="The worker left; the job was given back."))
     if because == "cancelled" or assignment.cancelled_by:
         text = "The job was cancelled, did not end when it was asked to, and was killed."
-        return Failed(assignment, worker, killed_words(assignment, "stopped", 0, text, line("stopped", message=text)))
+        return Failed(assignment, worker, killed_words(assignment, "stopped", text, line("stopped", message=text)))
     text = killed_text(assignment, because)
     if not text:
         return Lost(assignment, worker, because)
-    left = assignment.number("retries_left") or 0
-    verdict = "scheduled" if left > 0 else "failed"
-    history = line("retrying" if left > 0 else "failed", message=text, exception=because)
-    return Failed(assignment, worker, killed_words(assignment, verdict, left, text, history))
+    left, wait = retry_after_kill(assignment, because)
+    verdict = "failed" if not left else "scheduled" if wait else "queued"
+    outcome = "retrying" if left else "failed"
+    history = line(outcome, message=text, exception=because, retry_in=wait or None)
+    return Failed(assignment, worker, killed_words(assignment, verdict, text, history, left, wait))
+
+
+def retry_after_kill(assignment: Assignment, because: str) -> tuple[int, int]:
+    """Answer the retries left to a job whose slot we killed, this one included, and the seconds until it.
+
+    The task's own policy decides, as for an error that it raised; without one, what the job was enqueued with.
+    """
+    task = TASKS.get(assignment.task)
+    policy = task.retry if task else None
+    left = assignment.number("retries_left")
+    if left is None:
+        left = policy.attempts - 1 if policy else 0
+    if left <= 0 or (policy and because in STANDS_FOR and issubclass(STANDS_FOR[because], policy.permanent)):
+        return 0, 0
+    if policy:
+        return left, math.ceil(policy.wait(max(0, policy.attempts - 1 - left), None))
+    intervals = json.loads(assignment.text("retry_intervals") or "[]")
+    return left, int(intervals[max(0, len(intervals) - left)]) if intervals else 0
 
 
 def cancelled_unstarted(assignment: Assignment, worker: str, slot: int) -> Ending:
     """Answer the ending of a job that was cancelled while it lay in a slot's mailbox."""
     text = "The job was cancelled before it began."
     line = record.line(assignment, worker, slot, "stopped", time.time(), ended=time.time(), message=text)
-    return Failed(assignment, worker, killed_words(assignment, "stopped", 0, text, line))
+    return Failed(assignment, worker, killed_words(assignment, "stopped", text, line))
 
 
 def killed_text(assignment: Assignment, because: str) -> str:
@@ -159,11 +184,14 @@ def killed_text(assignment: Assignment, because: str) -> str:
     }.get(because, "")
 
 
-def killed_words(assignment: Assignment, verdict: str, left: int, text: str, line: str) -> tuple[Any, ...]:
+def killed_words(
+    assignment: Assignment, verdict: str, text: str, line: str, left: int = 0, wait: int = 0
+) -> tuple[Any, ...]:
     """Answer the words of fail.lua for a job whose slot we killed."""
     started, now = assignment.taken_on, time.time()
+    at_front = int(assignment.text("enqueue_at_front_on_retry") == "1")
     return (
-        verdict, 30 if left > 0 else 0, 0, record.failure_ttl(assignment), left - 1 if left > 0 else "", "",
+        verdict, wait, at_front, record.failure_ttl(assignment), left - 1 if left else "", "",
         *record.dates(started, now), started, now, record.encode_trace(text), line,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from rq.utils import utcformat
 
+from . import faults
 from .queues import connection
 from .scripts import script
 
@@ -107,6 +108,7 @@ def send(
     queue: str, jobs: Sequence[tuple[str, str, list[Any]]], *, wait: float = 0, at_front: bool = False
 ) -> list[str]:
     """Write jobs into Redis now, a thousand to a round trip; answers the ids under which they wait."""
+    faults.point("before enqueue")
     ids: list[str] = []
     # The first of the calls is to be the first of the queue, so the head is filled from behind.
     ordered = list(reversed(jobs)) if at_front else jobs
@@ -115,4 +117,5 @@ def send(
         for id, key, hash_fields in ordered[start : start + BATCH]:
             words += [id, key, len(hash_fields), *hash_fields]
         ids += [id.decode() for id in script("enqueue")(connection(), queue, wait, int(at_front), *words)]
+    faults.point("after enqueue")
     return list(reversed(ids)) if at_front else ids

@@ -21,7 +21,7 @@ from rq.registry import DeferredJobRegistry, FailedJobRegistry, FinishedJobRegis
 from rq.serializers import JSONSerializer
 from rq.utils import utcparse
 
-from . import record
+from . import faults, record
 from .assignment import Assignment
 from .models.job_run import JobRun, Outcome, searchable
 from .models.pause import Pause
@@ -103,11 +103,13 @@ class Historian:
         if not lines:
             return 0
         runs = [run for line in lines for run in read(line)]
+        faults.point("before history is written")
         try:
             write(runs)
         except DatabaseError:
             close_old_connections()
             write_one_by_one(runs)
+        faults.point("before history is acknowledged")
         ids = [id for id, _ in lines]
         with connection().pipeline(transaction=True) as pipeline:
             pipeline.xack(STREAM, GROUP, *ids)

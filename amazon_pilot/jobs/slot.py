@@ -179,6 +179,7 @@ class Slot:
             os._exit(0)  # the task forked and its child came back here: only the slot itself may answer
         faults.point("slot after task")
         outcome = self.outcome(assignment, job, value, error, started)
+        faults.point("slot before answer")
         if settings.DEBUG:
             reset_queries()
         return outcome
@@ -277,6 +278,7 @@ class Slot:
         """End the job through rq's own code, here and now; the worker only hears of it."""
         if not settle.may_decide(assignment, self.worker):
             return ("refused",)
+        faults.point("slot before settling")
         details: dict[str, Any] = {}
         if error is None:
             outcome = settle.succeed(assignment, self.worker, job, value, started)

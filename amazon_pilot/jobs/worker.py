@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 MOMENT = 0.1  # a job that runs longer is shown in rq's execution records; deadlines are looked at as often
 LEASE = 20
 WATCHDOG = 90  # seconds without a turn after which the kernel ends the worker, and with it the slots
+HISTORIAN_SECONDS = 5  # for the last rows; the history itself is safe in Redis
 
 ALL_ENDED, GAVE_BACK_LATE, GAVE_BACK_AT_ONCE = 0, 3, 4  # exit codes
 
@@ -159,10 +160,8 @@ class Worker:
     def patience(self) -> float:
         """Answer how long the worker may sleep."""
         now = time.monotonic()
-        if (
-            self.packet is not None
-            or (self.link.is_up
-            and (self.outcomes or (self.wants_jobs and self.is_hungry) or self.can_do_chores))
+        if self.packet is not None or (
+            self.link.is_up and (self.outcomes or (self.wants_jobs and self.is_hungry) or self.can_do_chores)
         ):
             return 0
         if not self.link.is_up:
@@ -243,7 +242,7 @@ class Worker:
                 self.is_hungry = True
                 self.recall_all()  # a pause may have begun: what has not started goes back, and is looked at again
             elif command in ("stop-job", "stop-execution"):
-                self.cancel(job_id, execution_id, float(message.get("grace", 1)), str(message.get("by", "rq")))
+                self.cancel(job_id, execution_id, float(message.get("grace", 1)), str(message.get("by") or "rq"))
             elif command == "kill-horse":
                 self.kill_slots(int(message.get("slot", 0)))
             elif command == "shutdown":
@@ -252,12 +251,12 @@ class Worker:
     def cancel(self, job_id: str, execution_id: str, grace: float, by: str) -> None:
         """Ask a running job to end, and have it killed after `grace` seconds."""
         place = self.crew.holder(job_id, execution_id)
-        if place is not None and place.assignment is not None and place.assignment.job_id != job_id:
-            self.recall(place, cancelled=job_id)
-            return
-        if place is None or place.assignment is None:
+        if place is None:
             logger.warning("Job %s does not run here, so it was not cancelled.", job_id)
             return
+        self.recall(place, cancelled=job_id)
+        if len(place.hands) != 1 or place.assignment is None or place.assignment.job_id != job_id:
+            return  # it had not begun, or it has ended and the slot does the next one already
         place.assignment.cancelled_by = by
         place.assignment.kill_at = time.monotonic() + grace
         os.kill(place.pid, signal.SIGUSR1)
@@ -279,11 +278,15 @@ class Worker:
 
     def hear(self, place: Place, message: tuple[Any, ...]) -> None:
         """Note one outcome; the slot is free from now on, but the job stays ours until Redis has heard it."""
-        ending = endings.from_message(message, place.done(), self.name)
+        assignment = place.done()
+        ending = endings.from_message(message, assignment, self.name)
         if ending is not None:
             self.outcomes.append(ending)
             self.pace.note(ending)
-        self.crew.retire(place)
+        if assignment is not None and assignment.was_interrupted:
+            place.kill("interrupted")  # with all that its task had started and did not come back to end
+        else:
+            self.crew.retire(place)
 
     def recall(self, place: Place, cancelled: str = "") -> None:
         """Give what lies in a slot's mailbox back to the queues; the job `cancelled` is ended as stopped instead."""
@@ -378,7 +381,7 @@ class Worker:
         commands, readers = endings.commit(ended, self.name)
         if free:
             commands.append(self.take_command(len(free)))
-        faults.point("before packet")
+        faults.point("before commit" if ended else "before take")
         try:
             self.link.post(commands)
         except AwayError:
@@ -396,7 +399,7 @@ class Worker:
         except AwayError:
             self.outcomes.extendleft(reversed(packet.ended))
             return []
-        faults.point("after packet")
+        faults.point("after commit" if packet.ended else "after take")
         came = self.received(packet.free, replies.pop()) if packet.free else []
         for reader, reply in zip(packet.readers, replies, strict=True):
             self.chores.extend(reader(reply))
@@ -431,6 +434,7 @@ class Worker:
             if not self.crew.tell(place, assignment.message):
                 place.hands.remove(assignment)
                 self.outcomes.append(endings.GivenBack(assignment, self.name))
+            faults.point("after hand out")
 
     def count(self, ended: list[endings.Ending]) -> None:
         for ending in ended:
@@ -581,13 +585,30 @@ class Worker:
         self.link.close()
         for place in self.crew:
             place.kill("the worker leaves")
-        if self.historian_pid:
-            os.kill(self.historian_pid, signal.SIGTERM)
-            os.waitpid(self.historian_pid, 0)
+        self.dismiss_historian()
         for place in self.crew:
             if place.pid:
                 os.waitpid(place.pid, 0)
         logger.info("Worker %s has left.", self.name)
+
+    def dismiss_historian(self) -> None:
+        """Let the historian write what has come, but not for ever; what it leaves is another's, in the stream.
+
+        It may not hear: a signal that comes between its fork and its own handler is lost. And where Redis or the
+        database is away it waits for them, longer than those who stop this process wait for us.
+        """
+        if not self.historian_pid:
+            return
+        os.kill(self.historian_pid, signal.SIGTERM)
+        end = time.monotonic() + HISTORIAN_SECONDS
+        while not os.waitpid(self.historian_pid, os.WNOHANG)[0]:
+            if time.monotonic() > end:
+                logger.warning("The historian did not leave within %s seconds and was killed.", HISTORIAN_SECONDS)
+                os.kill(self.historian_pid, signal.SIGKILL)
+                os.waitpid(self.historian_pid, 0)
+                break
+            time.sleep(0.01)
+        self.historian_pid = 0
 
 
 def ignore(reply: Any) -> None:

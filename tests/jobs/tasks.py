@@ -1,6 +1,7 @@
 """Tasks named for what they do, good and bad; tests/jobs/settings.py makes them known to real workers."""
 
 import ctypes
+import mmap
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 from rq import get_current_job
 from rq.job import Retry
+from rq.timeouts import JobTimeoutException
 
 from amazon_pilot.jobs.registry import Backoff, job, progress
 
@@ -73,21 +75,16 @@ def sleep_beyond_its_timeout() -> None:
 @job("default", timeout=1)
 def swallow_every_exception() -> None:
     """Never end of itself, and never listen."""
-    while True:
-        try:
-            time.sleep(10)
-        except BaseException:
-            print("swallowed")
+    never_listen()
 
 
 @job("default", timeout=60)
-def block_in_c(seconds: int = 60) -> None:
-    """Sleep in C without ever coming back to Python's signal handling."""
+def block_in_c() -> None:
+    """Wait in C for a lock that nobody lets go: no signal handler of Python's ever runs again."""
     libc = ctypes.PyDLL(None)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        libc.usleep(900_000)
-        libc.usleep(900_000)
+    lock = ctypes.create_string_buffer(64)
+    libc.pthread_mutex_lock(lock)
+    libc.pthread_mutex_lock(lock)
 
 
 @job("default", timeout=60)
@@ -207,3 +204,50 @@ def note_stopped(job: Any, connection: Any) -> None:
 def handle_exception(job: Any, kind: Any, value: Any, trace: Any) -> None:
     """One of RQ_EXCEPTION_HANDLERS in these tests."""
     job.connection.rpush("handled", f"{kind.__name__}: {value}")
+
+
+@job("default", timeout=1, retry=Backoff(attempts=3, first=100, cap=1000))
+def swallow_and_retry() -> None:
+    """Do not listen to the timeout, under a policy."""
+    never_listen()
+
+
+@job("default", timeout=1, retry=Backoff(attempts=3, permanent=(JobTimeoutException,)))
+def swallow_for_good() -> None:
+    """Do not listen to the timeout, which the policy calls permanent."""
+    never_listen()
+
+
+def never_listen() -> None:
+    while True:
+        try:
+            time.sleep(10)
+        except BaseException:
+            print("swallowed")
+
+
+@job("default", timeout=60)
+def eat_shared_memory() -> None:
+    """Fill memory that a limit on the heap does not count."""
+    memory = mmap.mmap(-1, 400 * 1024**2)
+    for page in range(0, len(memory), mmap.PAGESIZE):
+        memory[page] = 1
+    time.sleep(60)
+
+
+@job("default")
+def process_id(number: int) -> int:
+    return os.getpid()
+
+
+@job("default")
+def return_letters(count: int) -> str:
+    return "x" * count
+
+
+@job("default", timeout=120)
+def begin_and_sleep(path: str, seconds: float) -> None:
+    """Append a line at the start, then take long."""
+    with open(path, "a") as file:
+        file.write("begun\n")
+    time.sleep(seconds)

@@ -1,0 +1,153 @@
+"""A process is killed with -9 between two steps, at each of them in turn, and another one goes on.
+
+A task appends a line when it has run, so that its executions are counted by something else than our records.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import pytest
+from rq import Callback, Queue
+
+from amazon_pilot.jobs import faults, historian, queues, recoverer
+from amazon_pilot.jobs.models import JobRun
+from amazon_pilot.jobs.registry import JSONJob
+
+from . import tasks
+from .conftest import ROOT, wait_for
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+JOBS = 3
+BEYOND_THE_LEASE = 30
+
+
+@dataclass
+class Kill:
+    """Where, who dies, how many of the jobs are lost there, and how many of those had run already."""
+
+    point: str
+    who: str
+    lost: tuple[int, ...]
+    again: tuple[int, ...]
+
+
+KILLS = [
+    Kill("before take", "worker", lost=(0,), again=(0,)),
+    Kill("after take", "worker", lost=(3,), again=(0,)),
+    Kill("before hand out", "worker", lost=(3,), again=(0,)),
+    # The one that was handed out may have run in the moment before its slot followed the worker.
+    Kill("after hand out", "worker", lost=(3,), again=(0, 1)),
+    Kill("slot before task", "slot", lost=(1,), again=(0,)),
+    Kill("slot after task", "slot", lost=(1,), again=(1,)),
+    Kill("slot before answer", "slot", lost=(1,), again=(1,)),
+    # How many slots have ended when the worker first speaks of it is a matter of luck.
+    Kill("before commit", "worker", lost=(3,), again=(1, 2, 3)),
+    Kill("after commit", "worker", lost=(0, 1, 2), again=(0, 1, 2)),
+    Kill("before history is written", "historian", lost=(0,), again=(0,)),
+    Kill("before history is acknowledged", "historian", lost=(0,), again=(0,)),
+]
+
+
+def finished(job_ids):
+    return all(job.get_status() == "finished" for job in JSONJob.fetch_many(job_ids, connection=queues.connection()))
+
+
+def waiting_or_running():
+    return [queues.counts(name)[state] for name in queues.names() for state in ("queued", "started", "scheduled")]
+
+
+@pytest.mark.parametrize("kill", KILLS, ids=lambda kill: kill.point)
+def test_nothing_is_lost_and_nothing_is_doubled(start, history, monkeypatch, tmp_path, kill):
+    monkeypatch.setattr(historian, "ABANDONED_MS", 0)
+    lines, died = tmp_path / "lines", tmp_path / "died"
+    ids = tasks.write_line.enqueue_many([(str(lines), str(n)) for n in range(JOBS)])
+
+    victim = start(ready=False, PILOT_FAULT=f"{kill.point}@{died}")
+    wait_for(died.exists, f"a death {kill.point}")
+    if kill.who == "worker":
+        assert victim.popen.wait(20) == -9
+        time.sleep(0.3)  # its slots follow it
+        recoverer.recover("default", ahead=BEYOND_THE_LEASE)
+        start(name="survivor")
+    wait_for(lambda: finished(ids), "all jobs to end")
+
+    assert not any(waiting_or_running())
+    wait_for(lambda: history() and queues.connection().xlen(historian.STREAM) == 0, "the history")
+    runs = JobRun.objects.filter(job_id__in=ids)
+    assert runs.filter(outcome="succeeded").count() == JOBS
+    assert runs.filter(outcome="lost").count() in kill.lost
+    assert runs.count() == runs.filter(outcome__in=("succeeded", "lost")).count()
+    executions = lines.read_text().split()
+    assert set(executions) == {str(n) for n in range(JOBS)}
+    assert len(executions) - JOBS in kill.again
+    for job_id in ids:  # the attempts are numbered without a gap
+        attempts = list(runs.filter(job_id=job_id).order_by("attempt").values_list("attempt", flat=True))
+        assert attempts == list(range(1, len(attempts) + 1))
+
+
+@pytest.mark.parametrize(
+    ("point", "again"), [("slot before task", 0), ("slot after task", 1), ("slot before settling", 1)]
+)
+def test_a_job_that_rq_ends_is_not_lost_either(start, history, tmp_path, redis, point, again):
+    lines, died = tmp_path / "lines", tmp_path / "died"
+    queue = Queue("default", connection=redis, job_class=JSONJob)
+    job = queue.enqueue("tests.jobs.tasks.write_line", str(lines), "x", on_success=Callback(tasks.note_success))
+
+    start(ready=False, PILOT_FAULT=f"{point}@{died}")
+    wait_for(lambda: redis.get("note"), "the callback")
+    wait_for(lambda: finished([job.id]))
+
+    assert died.exists()
+    assert lines.read_text().split() == ["x"] * (1 + again)
+    wait_for(lambda: {run.outcome for run in history()} == {"lost", "succeeded"})
+    assert not any(waiting_or_running())
+
+
+@pytest.mark.parametrize(("point", "arrives"), [("before enqueue", False), ("after enqueue", True)])
+def test_a_producer_dies_beside_its_enqueue(env, point, arrives):
+    program = (
+        "import django; django.setup(); from django.db import transaction; from tests.jobs import tasks\n"
+        "from django.contrib.auth.models import User\n"
+        "with transaction.atomic():\n    User.objects.create(username='alice'); tasks.do_nothing.enqueue(1)"
+    )
+    died = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=env | {"PILOT_FAULT": point}, timeout=60)
+
+    assert died.returncode == -9
+    from django.contrib.auth.models import User
+
+    assert User.objects.filter(username="alice").exists()  # the row is there, so whoever asks what is due sees it
+    assert queues.size("default") == int(arrives)
+    assert len(queues.connection().keys("rq:job:*")) == int(arrives)
+
+
+def test_every_point_in_the_code_is_killed_at_here():
+    words = subprocess.run(
+        ["grep", "-rhoE", r"faults\.point\(.*\)", "amazon_pilot"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    named = {word for word in words.split('"') if " " in word and not word.startswith((")", " "))}
+    tested = {kill.point for kill in KILLS} | {"slot before settling", "before enqueue", "after enqueue"}
+    assert named - {" if ended else "} == tested
+
+
+def test_a_point_kills_only_once_where_it_has_a_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr(faults, "MEMORY", str(tmp_path / "died"))
+    assert faults.is_first()
+    assert not faults.is_first()
+
+
+def test_a_job_of_a_dead_worker_runs_again_within_thirty_seconds(start, tmp_path):
+    victim = start(name="victim")
+    job_id = tasks.begin_and_sleep.enqueue(str(tmp_path / "lines"), 40)
+    wait_for(lambda: (tmp_path / "lines").exists())
+    start(name="survivor")
+    os.kill(victim.pid, 9)
+    began = time.monotonic()
+
+    wait_for(lambda: len((tmp_path / "lines").read_text().split()) == 2, "the second run")
+
+    assert time.monotonic() - began < 30
+    wait_for(lambda: JobRun.objects.filter(job_id=job_id, outcome="lost", cause="worker_lost").exists())

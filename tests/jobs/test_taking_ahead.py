@@ -1,0 +1,128 @@
+"""Short jobs are handed to a slot several at a time; what it has not begun can be taken back at any moment."""
+
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+from amazon_pilot.jobs import queues
+from amazon_pilot.jobs.assignment import Assignment
+from amazon_pilot.jobs.endings import GivenBack, Succeeded
+from amazon_pilot.jobs.models import JobRun, Pause
+from amazon_pilot.jobs.pace import DEEPEST, Pace
+from amazon_pilot.jobs.wire import LETTER_LIMIT, Mailbox
+
+from . import tasks
+from .conftest import children, wait_for
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().split() if path.exists() else []
+
+
+def flood(path: Path, number: int) -> list[str]:
+    """Enqueue many short jobs; each writes its number."""
+    return tasks.write_line.enqueue_many([(str(path), str(n)) for n in range(number)])
+
+
+def test_a_letter_is_read_by_one_side_alone():
+    mailbox = Mailbox()
+    for n in range(3):
+        assert mailbox.put(("job", n))
+
+    assert mailbox.next() == ("job", 0)
+    assert mailbox.take_back() == 2
+    mailbox.close_inlet()
+    assert mailbox.next() is None
+
+
+def test_what_is_too_large_for_a_letter_is_refused():
+    assert not Mailbox().put((b"x" * (LETTER_LIMIT + 1),))
+
+
+def ending(seconds: float) -> Succeeded:
+    return Succeeded(Assignment("low", "j", "e", False, []), "w", (60, "", "", 0.0, seconds, "", ""))
+
+
+def test_nothing_is_taken_ahead_until_jobs_have_shown_to_be_short():
+    pace = Pace()
+    assert pace.depth == 0
+    for _ in range(200):
+        pace.note(ending(0.0001))
+    assert pace.depth == DEEPEST
+
+    pace.note(ending(1))  # one long job is enough
+    assert pace.depth == 0
+    for _ in range(200):
+        pace.note(ending(0.0001))
+    pace.note(GivenBack(Assignment("low", "j", "e", False, []), "w"))
+    assert pace.depth == 0
+    for _ in range(200):
+        pace.note(ending(0.01))
+    assert pace.depth <= 1
+
+
+def test_jobs_behind_a_long_one_go_to_other_slots(start, tmp_path, history):
+    path = tmp_path / "lines"
+    flood(path, 1500)
+    long = [tasks.sleep.enqueue(8) for _ in range(2)]
+    flood(path, 1500)
+    start()
+
+    wait_for(lambda: len(lines(path)) == 3000, "all short jobs, with two of three slots asleep")
+    assert {run.outcome for run in JobRun.objects.filter(job_id__in=long)} <= {"started"}
+    assert Counter(lines(path)) == Counter({str(n): 2 for n in range(1500)})
+    assert set(wait_for(lambda: _ended(3000), "the history").values_list("attempt", flat=True)) == {1}
+
+
+def _ended(number):
+    runs = JobRun.objects.filter(task__endswith="write_line", ended_at__isnull=False)
+    return runs if runs.count() >= number else None
+
+
+def test_a_pause_reaches_what_was_taken_ahead(start, tmp_path, transactional_db):
+    path = tmp_path / "lines"
+    flood(path, 20_000)
+    start()
+    wait_for(lambda: len(lines(path)) > 500, "the flood")
+
+    Pause.objects.begin("queue:default", by=None, reason="A test")
+    time.sleep(0.5)
+    at_pause = len(lines(path))
+    assert at_pause < 20_000
+    time.sleep(0.5)
+    assert len(lines(path)) == at_pause
+    assert queues.size("default") == 20_000 - at_pause  # nothing is kept in a mailbox
+    Pause.objects.end("queue:default", by=None)
+    wait_for(lambda: len(lines(path)) == 20_000, "the rest")
+
+
+def test_a_slot_killed_in_a_flood_costs_the_job_in_its_hands_alone(start, tmp_path, history):
+    path = tmp_path / "lines"
+    flood(path, 6000)
+    worker = start()
+    wait_for(lambda: len(lines(path)) > 300, "the flood")
+    for pid in children(worker.pid)[:3]:
+        os.kill(pid, signal.SIGKILL)
+
+    wait_for(lambda: len(set(lines(path))) == 6000, "every job")
+    worker.leave()
+    runs = history()
+    lost = [run for run in runs if run.outcome == "lost"]
+    assert len(lost) <= 3
+    assert len(runs) == 6000 + len(lost)
+    assert len(lines(path)) <= 6000 + len(lost)  # a job may have written before its slot died
+
+
+def test_a_worker_that_leaves_in_a_flood_gives_back_what_has_not_begun(start, tmp_path, redis, history):
+    path = tmp_path / "lines"
+    flood(path, 20_000)
+    worker = start()
+    wait_for(lambda: len(lines(path)) > 300, "the flood")
+
+    assert worker.leave() == 0
+    done = len(lines(path))
+    assert done + queues.size("default") == 20_000
+    assert redis.zcard("rq:wip:default") == 0
+    assert {run.outcome for run in history()} == {"succeeded"}
