@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 LOCK := $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: run test check simulate kill-schedulers lock format
+.PHONY: run test check bench simulate kill-schedulers lock format
 
 run: $(VENV)/runtime  ## The whole product on one port: make run PORT=8123
 	@exec $(PY) manage.py start $(if $(PORT),--port $(PORT))
@@ -30,9 +30,13 @@ simulate: $(VENV)/dev  ## The schedule through 1,000 days in six zones, beside a
 kill-schedulers: $(VENV)/dev  ## Two schedulers, one killed a hundred times while 500 fires are due
 	$(PY) -m benchmarks.kill_schedulers $(ARGS)
 
+bench: $(VENV)/dev $(VENV)/peers/ready  ## Our worker beside other queues, then the monitor at full size
+	$(PY) -m benchmarks.queues $(ARGS)
+
 lock: $(VENV)/dev  ## Pin the newest versions that pyproject.toml allows
 	$(LOCK) --upgrade -o requirements.lock
 	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --upgrade --group bench -o requirements-bench.lock
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Amazon Pilot needs Python 3.11 or newer; name one with make PYTHON=python3.12")'
@@ -40,6 +44,12 @@ $(PY):
 
 $(VENV)/runtime: requirements.lock | $(PY)
 	$(PIP) -r requirements.lock
+	@touch $@
+
+# The other queues need other versions of what rq-scheduler needs, so they live in an environment of their own.
+$(VENV)/peers/ready: requirements-bench.lock | $(PY)
+	$(PYTHON) -m venv $(VENV)/peers
+	$(VENV)/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-bench.lock
 	@touch $@
 
 $(VENV)/dev: requirements-dev.lock | $(PY)

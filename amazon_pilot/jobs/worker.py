@@ -78,6 +78,8 @@ class Worker:
         self.wakeup, self.wakeup_in = socket.socketpair()
         self.resting: set[str] = set()
         self.is_hungry = True  # the last take left something behind, or something may have come since
+        self.is_flooded = False  # the last take brought as many jobs as it asked for
+        self.has_rung = False
         self.bell_rest_until = 0.0
         self.leaving_since: float | None = None
         self.exit_code: int | None = None
@@ -154,7 +156,7 @@ class Worker:
                 self.heed_messages()
             elif isinstance(said_by, AbstractConnection):
                 self.link.hear_bell(said_by)
-                self.is_hungry = True
+                self.is_hungry = self.has_rung = True
         return spoke
 
     def patience(self) -> float:
@@ -196,7 +198,7 @@ class Worker:
     @property
     def depth(self) -> int:
         """How many jobs may lie behind the one that a slot runs: none unless they are short and more are waiting."""
-        return self.pace.depth if self.is_hungry else 0
+        return self.pace.depth if self.is_flooded else 0
 
     @property
     def can_do_chores(self) -> bool:
@@ -417,10 +419,11 @@ class Worker:
     def received(self, free: list[Place], reply: Any) -> list[tuple[Place, Assignment]]:
         """Read the answer to a TAKE: from now on the jobs are in the hands of the slots that asked for them."""
         jobs, resting = reply
-        self.is_hungry = len(jobs) == len(free)
+        self.is_hungry = self.is_flooded = len(jobs) == len(free)
         self.resting = {name.decode() for name in resting}
-        if not jobs:
-            self.bell_rest_until = time.monotonic() + 0.02
+        if not jobs and self.has_rung:
+            self.bell_rest_until = time.monotonic() + 0.02  # it rang for a job that is not ours to take
+        self.has_rung = False
         came = [(place, Assignment.from_reply(fields)) for place, fields in zip(free, jobs, strict=False)]
         for place, assignment in came:
             self.presence.takes[assignment.queue] += 1

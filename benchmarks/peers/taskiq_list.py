@@ -1,0 +1,35 @@
+"""Taskiq's list broker with two processes of five tasks."""
+
+import asyncio
+import time
+
+from taskiq_redis import ListQueueBroker
+
+from ..stage import leave_record
+from . import REDIS_URL
+
+WORKER = ["-m", "taskiq", "worker", "benchmarks.peers.taskiq_list:broker", "--workers", "2"]
+WORKER += ["--max-async-tasks", "5", "--log-level", "WARNING"]
+
+broker = ListQueueBroker(REDIS_URL)
+
+
+@broker.task
+def noop() -> None:
+    leave_record()
+
+
+@broker.task
+def sleep10() -> None:
+    leave_record()
+    time.sleep(0.01)
+
+
+def enqueue(task: str, number: int) -> None:
+    async def send() -> None:
+        await broker.startup()
+        for _ in range(number):
+            await globals()[task].kiq()
+        await broker.shutdown()
+
+    asyncio.run(send())
