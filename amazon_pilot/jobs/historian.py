@@ -217,7 +217,7 @@ def run_of(event: dict[str, Any]) -> JobRun:
         schedule_entry=str(meta.get("entry", ""))[:100],
         fire=str(meta.get("fire", ""))[:100],
         meta=meta,
-        search=searchable([args, kwargs, event.get("message", ""), exception]),
+        search=searchable([args, kwargs, event.get("message", ""), exception, exception.rpartition(".")[2]]),
     )
 
 

@@ -39,16 +39,6 @@ def test_the_front_page_shows_queues_failures_and_the_next_fires(admin_client, r
         assert word in text
 
 
-@pytest.mark.parametrize(
-    ("words", "shown"), [("state:failed queue:low", True), ("state:failed queue:critical", False), ("", True)]
-)
-def test_a_number_leads_to_the_history_behind_it(admin_client, run, words, shown):
-    answer = admin_client.get(reverse("monitor:jobs"), {"q": words}, follow=True)
-
-    assert answer.status_code == 200
-    assert list(answer.context["cl"].result_list) == ([run] if shown else [])
-
-
 def test_a_job_leads_to_its_runs(admin_client, run):
     answer = admin_client.get(reverse("monitor:job", args=["j1"]), follow=True)
 

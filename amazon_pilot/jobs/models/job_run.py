@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, models
-from django.db.models.expressions import RawSQL
+from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -32,18 +31,6 @@ class JobRunQuerySet(models.QuerySet["JobRun"]):
     def ended_badly(self) -> "JobRunQuerySet":
         """Answer the runs that raised or were lost, whatever became of their job afterwards."""
         return self.exclude(fingerprint="")
-
-    def search(self, words: str) -> "JobRunQuerySet":
-        """Answer the runs whose arguments or error text hold all of `words`, such as an ASIN.
-
-        PostgreSQL looks up whole words in an index; SQLite looks for parts of words, row by row.
-        """
-        if connection.vendor == "postgresql":
-            match = "to_tsvector('simple', search) @@ plainto_tsquery('simple', %s)"
-            return self.filter(RawSQL(match, [words], output_field=models.BooleanField()))  # noqa: S611
-        for word in words.split():
-            self = self.filter(search__icontains=word)
-        return self
 
     def failure_groups(self, since: datetime) -> models.QuerySet["JobRun", Any]:
         """Answer failures by cause: fingerprint, task, exception, count, first and last; the most frequent first."""

@@ -1,32 +1,279 @@
-"""Where the overview's numbers and names lead: the history in the admin, filtered by the words of the link."""
+"""The job list: one page over all states, asked through one box, with everything in its address.
 
-import re
+History is read row by row from an index, the newest first; what waits, runs or has failed for good is read from Redis
+in windows. One request looks at so much and no more, says so, and leads on from there.
+"""
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import OperationalError, connection, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from redis.exceptions import RedisError
 
-from .pages import page
+from ..models import JobRun, SavedSearch
+from . import live
+from .pages import action, back, fragment, page, show
+from .query import Query, QueryError, parse
 
-# A state of the queue, and the outcome that the history keeps of it.
-OUTCOMES = {"started": "started", "failed": "failed", "scheduled": "retrying"}
+SIZES = (20, 50, 100)
+MOST_LOOKED_AT = 2000  # jobs of Redis that one request reads, at most
+WINDOW = 500
+COUNTED = 10_000  # rows that are counted exactly; beyond it the page says "more than"
+SECONDS = 2  # that the database may take for one question
+COLUMNS = (
+    "id", "job_id", "task", "args", "kwargs", "queue", "outcome", "attempt", "enqueued_at", "started_at", "ended_at",
+    "wait", "duration", "exception", "message", "worker", "is_poison",
+)  # fmt: skip
+EXAMPLES = [
+    ("", gettext_lazy("All runs")),
+    ("state:started", gettext_lazy("Running")),
+    ("state:queued", gettext_lazy("Waiting")),
+    ("state:scheduled", gettext_lazy("Planned and retries")),
+    ("state:held", gettext_lazy("Held")),
+    ("state:failed", gettext_lazy("Failed")),
+    ("outcome:lost", gettext_lazy("Lost")),
+]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the list: a run of the history, or a job of Redis with what the history knows of it."""
+
+    job_id: str
+    task: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    queue: str
+    state: str
+    when: datetime | None
+    wait: float | None
+    duration: float | None
+    attempt: int
+    exception: str = ""
+    message: str = ""
+    worker: str = ""
+    due: float | None = None
+
+
+@dataclass
+class Listing:
+    """One page of an answer. `total` is None where counting would cost too much; `note` says what is missing."""
+
+    rows: list[Row] = field(default_factory=list)
+    total: int | None = None
+    is_more_than: bool = False
+    following: str = ""
+    note: str = ""
 
 
 @page()
 def jobs(request: HttpRequest) -> HttpResponse:
-    """Lead to the history, filtered by the queue and the state that the link names."""
-    words = dict(re.findall(r"(queue|state|outcome):(\S+)", request.GET.get("q", "")))
-    outcome = words.get("outcome") or OUTCOMES.get(words.get("state", ""), "")
-    filters = {"queue": words.get("queue", ""), "outcome__exact": outcome}
-    return _history({name: value for name, value in filters.items() if value})
+    """Show the jobs that the box asks for: /admin/monitor/jobs?q=state:failed+task:update_product."""
+    text = request.GET.get("q", "").strip()
+    size = next((n for n in SIZES if str(n) == request.GET.get("size")), 50)
+    context: dict[str, Any] = {"q": text, "size": size, "sizes": SIZES, "examples": EXAMPLES, "problem": ""}
+    context["saved"] = list(SavedSearch.objects.filter(user__pk=request.user.pk))
+    context["cursor"] = request.GET.get("from", "")
+    context["address"] = urlencode({"q": text, "size": size})
+    try:
+        context["listing"] = find(parse(text), context["cursor"], size)
+    except QueryError as error:
+        context |= {"problem": str(error), "listing": Listing()}
+    except RedisError:
+        context |= {
+            "problem": _("Redis does not answer, so what waits and runs cannot be shown."),
+            "listing": Listing(),
+        }
+    if request.headers.get("HX-Request"):
+        return fragment(request, "_jobs", **context)
+    return show(request, "jobs", _("Jobs"), **context)
+
+
+def find(query: Query, cursor: str, size: int) -> Listing:
+    """Answer one page of what a question asks for, from `cursor` on."""
+    if not query.states:
+        return from_history(query, cursor, size)
+    if query.states == {"failed"} and not query.is_plain:
+        return failed_by_history(query, cursor, size)
+    return from_redis(query, cursor, size)
+
+
+# From the history
+
+
+def from_history(query: Query, cursor: str, size: int) -> Listing:
+    """Answer runs, the newest first; the cursor is the start and the key of the last row before."""
+    listing = Listing()
+    matching = JobRun.objects.filter(query.q())
+    with in_time(listing):
+        rows = list(after(matching, cursor).newest().only(*COLUMNS)[: size + 1])
+        listing.rows = [of_run(run) for run in rows[:size]]
+        listing.following = cursor_of(rows[size - 1]) if len(rows) > size else ""
+    with in_time(listing):
+        counted = matching.order_by()[: COUNTED + 1].count()
+        listing.total, listing.is_more_than = min(counted, COUNTED), counted > COUNTED
+    return listing
+
+
+def after(runs: Any, cursor: str) -> Any:
+    """Answer the runs behind a cursor; one that cannot be read is the beginning."""
+    when, _comma, key = cursor.partition(",")
+    moment = parse_datetime(when) if key.isdigit() else None
+    return runs.older_than(moment, int(key)) if moment else runs
+
+
+def cursor_of(run: JobRun) -> str:
+    return f"{run.started_at.isoformat()},{run.pk}"
+
+
+def failed_by_history(query: Query, cursor: str, size: int) -> Listing:
+    """Answer failed jobs by what the history knows of their failure: rows first, then whether they are failed still."""
+    listing = Listing()
+    runs = JobRun.objects.filter(query.q(), outcome__in=("failed", "stopped", "lost"))
+    seen: set[str] = set()
+    with in_time(listing):
+        for _turn in range(5):
+            batch = list(after(runs, cursor).newest().only(*COLUMNS)[: size * 2])
+            if not batch:
+                return listing
+            by_queue: dict[str, list[str]] = {}
+            for run in batch:
+                by_queue.setdefault(run.queue, []).append(run.job_id)
+            failed = live.still("failed", by_queue)
+            for run in batch:
+                cursor = cursor_of(run)
+                if run.job_id in failed and run.job_id not in seen:
+                    seen.add(run.job_id)
+                    listing.rows.append(of_run(run, "failed"))
+                    if len(listing.rows) == size:
+                        listing.following = cursor
+                        return listing
+        listing.following = cursor
+        listing.note = _("Many of these runs belong to jobs that are not failed any more; look further for the rest.")
+    return listing
+
+
+@contextmanager
+def in_time(listing: Listing) -> Iterator[None]:
+    """Give the database two seconds; what takes longer is left out, and the page says so."""
+    try:
+        with transaction.atomic():
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute(f"SET LOCAL statement_timeout = {SECONDS * 1000}")
+            yield
+    except OperationalError:
+        listing.note = _(
+            "This took too long, so the answer is not complete. Name a task, a queue or a time (since:24h)."
+        )
+
+
+def of_run(run: JobRun, state: str = "") -> Row:
+    return Row(
+        job_id=run.job_id, task=run.task, args=run.args, kwargs=run.kwargs, queue=run.queue,
+        state=state or run.outcome, when=run.started_at, wait=run.wait, duration=run.duration, attempt=run.attempt,
+        exception=run.exception, message=run.message, worker=run.worker,
+    )  # fmt: skip
+
+
+# From Redis
+
+
+def from_redis(query: Query, cursor: str, size: int) -> Listing:
+    """Answer jobs of the named states, state by state and queue by queue; the cursor is how far the last page came."""
+    names = [name for name in settings.QUEUE_WEIGHTS if not query.queues or name in query.queues]
+    places = [(state, queue) for state in live.STATES if state in query.states for queue in names]
+    place, start = position(cursor, len(places))
+    listing, looked_at = Listing(), 0
+    found: list[live.LiveJob] = []
+    while place < len(places) and len(found) < size and looked_at < MOST_LOOKED_AT:
+        state, queue = places[place]
+        seen = live.window(state, queue, start, size - len(found) if query.is_plain else WINDOW)
+        looked_at += seen.seen
+        matching = [job for job in seen.jobs if query.matches(job)]
+        if len(found) + len(matching) > size:  # the rest of the window is for the next page
+            last = matching[size - len(found) - 1]
+            start += seen.jobs.index(last) + 1 if len(seen.jobs) == seen.seen else seen.seen
+            found += matching[: size - len(found)]
+            break
+        found += matching
+        start += seen.seen
+        if start >= seen.total or not seen.seen:
+            place, start = place + 1, 0
+    if place < len(places):
+        listing.following = f"{place}:{start}"
+    totals = [live.count(state, queue) for state, queue in places[:12]]
+    is_exact = query.is_plain and not query.states & {"retry", "held"} and len(places) <= 12
+    listing.total = sum(totals) if is_exact else None
+    if listing.following and len(found) < size:
+        listing.note = _("%(seen)d of %(total)d jobs were looked at.") % {"seen": looked_at, "total": sum(totals)}
+    listing.rows = with_history(found)
+    return listing
+
+
+def position(cursor: str, places: int) -> tuple[int, int]:
+    """Read a cursor; one that cannot be read is the beginning."""
+    place, _colon, start = cursor.partition(":")
+    return (int(place), int(start)) if place.isdigit() and start.isdigit() and int(place) < places else (0, 0)
+
+
+def with_history(found: list[live.LiveJob]) -> list[Row]:
+    """Answer rows for jobs of Redis, with the newest run of each from one query."""
+    runs: dict[str, JobRun] = {}
+    if ids := [job.id for job in found if job.state in ("failed", "canceled", "scheduled", "retry")]:
+        for run in JobRun.objects.filter(job_id__in=ids).only(*COLUMNS).order_by("attempt", "started_at"):
+            runs[run.job_id] = run
+    return [of_job(job, runs.get(job.id)) for job in found]
+
+
+def of_job(job: live.LiveJob, run: JobRun | None) -> Row:
+    is_due = job.state in ("scheduled", "retry")
+    state = "retrying" if is_due and job.attempt else job.state
+    ran = run.duration if run else None
+    return Row(
+        job_id=job.id, task=job.task, args=job.args, kwargs=job.kwargs, queue=job.queue, state=state,
+        when=job.ended_at or job.started_at or job.enqueued_at, wait=run.wait if run else job.wait, duration=ran,
+        attempt=job.attempt, exception=run.exception if run else "", message=run.message if run else "",
+        worker=job.worker, due=job.score if is_due else None,
+    )  # fmt: skip
+
+
+# Searches with a name
+
+
+@action("view")
+def save_search(request: HttpRequest) -> HttpResponse:
+    """Keep the question in the box under a name, for this user alone."""
+    name, text = request.POST.get("name", "").strip()[:60], request.POST.get("q", "").strip()
+    if not name:
+        raise ValidationError(_("Give the search a name."))
+    try:
+        parse(text)
+    except QueryError as error:
+        raise ValidationError(str(error)) from error
+    SavedSearch.objects.update_or_create(user_id=request.user.pk, name=name, defaults={"query": text})
+    return HttpResponseRedirect(reverse("monitor:jobs") + "?" + urlencode({"q": text}))
+
+
+@action("view")
+def forget_search(request: HttpRequest, pk: int) -> HttpResponse:
+    """Forget one of this user's searches."""
+    SavedSearch.objects.filter(user__pk=request.user.pk, pk=pk).delete()
+    return back(request, "monitor:jobs")
 
 
 @page()
 def job(request: HttpRequest, job_id: str) -> HttpResponse:
     """Lead to all runs of one job."""
-    return _history({"q": job_id})
-
-
-def _history(filters: dict[str, str]) -> HttpResponse:
-    return redirect(f"{reverse('admin:jobs_jobrun_changelist')}?{urlencode(filters)}")
+    return HttpResponseRedirect(reverse("admin:jobs_jobrun_changelist") + "?" + urlencode({"q": job_id}))

@@ -1,0 +1,29 @@
+-- Look at a window of the jobs in one place, without changing anything.
+-- Arguments: list or the name of a registry; queue, position of the first (0 = next to run, or newest in a registry that
+--   is read backwards), how many, 1 to read a registry backwards.
+-- Answer: {how many are there, jobs}, a job being {id, score or '', HMGET of FIELDS}; the id of a job that was deleted
+--   meanwhile comes with empty fields.
+local FIELDS = {'status', 'origin', 'data', 'enqueued_at', 'created_at', 'attempt', 'losses', 'held', 'tags', 'task',
+  'worker_name', 'started_at', 'ended_at', 'description'}
+local place, queue, first, number, backwards = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
+local jobs, total = {}, 0
+
+local function show(member, score)
+  local id = place == 'wip' and member:match('^(.*):[^:]*$') or member
+  local fields = call('HMGET', job_key(id), unpack(FIELDS))
+  for i = 1, #FIELDS do fields[i] = fields[i] or '' end
+  jobs[#jobs + 1] = {id, score, fields}
+end
+
+if place == 'list' then
+  total = call('LLEN', queue_key(queue))
+  for _, id in ipairs(number > 0 and call('LRANGE', queue_key(queue), first, first + number - 1) or {}) do
+    show(id, '')
+  end
+else
+  local key = registry(place, queue)
+  total = call('ZCARD', key)
+  local found = number == 0 and {} or call(backwards and 'ZREVRANGE' or 'ZRANGE', key, first, first + number - 1, 'WITHSCORES')
+  for i = 1, #found, 2 do show(found[i], found[i + 1]) end
+end
+return {total, jobs}

@@ -1,0 +1,266 @@
+"""The job list: what the box asks for is what the page shows, from the history and from Redis."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.urls import reverse
+from django.utils import timezone
+
+from amazon_pilot.jobs import queues, verbs
+from amazon_pilot.jobs.models import JobRun, SavedSearch
+from amazon_pilot.jobs.monitor import lists, live
+from amazon_pilot.jobs.monitor.query import QueryError, parse
+from tests.jobs import tasks
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _connection_of_this_test():
+    yield
+    queues._connections.clear()
+
+
+def run(number: int = 0, **values):
+    moment = timezone.now() - timedelta(minutes=number)
+    words: dict[str, Any] = {"job_id": f"j{number}", "execution_id": "e", "task": "products.tasks.update_product", "queue": "default"}
+    words |= {"outcome": "succeeded", "started_at": moment, "ended_at": moment, "duration": 1.0, "wait": 0.5}
+    return JobRun.objects.create(**words | values)
+
+
+def listed(text: str, size: int = 50, cursor: str = "") -> list[str]:
+    return [row.job_id for row in lists.find(parse(text), cursor, size).rows]
+
+
+@pytest.fixture
+def history():
+    error = {"exception": "x.TemporaryError", "message": "The kettle timed out", "fingerprint": "f1"}
+    search = "B0KETTLE01 The kettle timed out x.TemporaryError TemporaryError"
+    run(0, outcome="failed", queue="low", search=search, args=["B0KETTLE01"], **error)
+    run(1, attempt=3, duration=20.0, kwargs={"asin": "B0CUP00001"}, search="B0CUP00001", tags="apify,paid")
+    run(2, task="notifications.tasks.send_notification", worker="w7-1", wait=700.0)
+    run(60, queue="critical", outcome="lost")
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("", ["j0", "j1", "j2", "j60"]),
+        ("task:send_notification", ["j2"]),
+        ("queue:low OR queue:critical", ["j0", "j60"]),
+        ("outcome:failed OR outcome:lost", ["j0", "j60"]),
+        ("NOT queue:default", ["j0", "j60"]),
+        ("-queue:default -outcome:lost", ["j0"]),
+        ("B0KETTLE01", ["j0"]),
+        ("arg:B0CUP00001", ["j1"]),
+        ("arg.asin:B0CUP00001", ["j1"]),
+        ("arg.0:B0KETTLE01", ["j0"]),
+        ('error:"timed out"', ["j0"]),
+        ("error:TemporaryError", ["j0"]),
+        ("error:B0CUP00001", []),
+        ("cause:f1", ["j0"]),
+        ("id:j2", ["j2"]),
+        ("tag:paid", ["j1"]),
+        ("worker:w7", ["j2"]),
+        ("attempts>1", ["j1"]),
+        ("duration>=20s", ["j1"]),
+        ("wait>10m", ["j2"]),
+        ("since:30m", ["j0", "j1", "j2"]),
+        ("until:30m", ["j60"]),
+        ("queue:low AND (error:kettle OR attempts>1)", ["j0"]),
+        ("(queue:low OR attempts>1) NOT tag:paid", ["j0"]),
+    ],
+)
+def test_a_question_to_the_history(history, text, ids):
+    assert listed(text) == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("colour:red", "no field colour"),
+        ("state:asleep", "no state asleep"),
+        ("outcome:good", "no outcome good"),
+        ("(queue:low", "not closed. (position 1)"),
+        ("queue:low)", "closes nothing. (position 10)"),
+        ("queue:low OR", "condition is missing. (position 13)"),
+        ("NOT", "condition is missing"),
+        ("attempts>many", "not a whole number"),
+        ("duration>soon", "no span of time"),
+        ("since:yesterday", "no time"),
+        ("since:99999999999d", "too long ago"),
+        ("queue>low", "write a colon"),
+        ("task:", "wants a value"),
+        ("NOT state:failed", "state: cannot stand within NOT"),
+        ("x" * 501, "longer than 500"),
+    ],
+)
+def test_a_wrong_question_is_answered_with_its_reason_and_place(text, part):
+    with pytest.raises(QueryError, match="position") as caught:
+        parse(text)
+    assert part in str(caught.value)
+
+
+def test_pages_of_the_history_leave_nothing_out_and_repeat_nothing():
+    for number in range(45):
+        run(number)
+    JobRun.objects.update(started_at=timezone.now())  # all at the same moment: the key decides
+    seen, cursor = [], ""
+    while True:
+        listing = lists.find(parse(""), cursor, 20)
+        seen += [row.job_id for row in listing.rows]
+        if not (cursor := listing.following):
+            break
+
+    assert len(seen) == 45
+    assert set(seen) == {f"j{n}" for n in range(45)}
+
+
+@pytest.fixture
+def waiting(django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        ids = tasks.do_nothing.enqueue_many([(f"B0{n:08}",) for n in range(120)])
+    return ids
+
+
+def test_waiting_jobs_are_listed_in_the_order_in_which_they_will_run(waiting):
+    first = lists.find(parse("state:queued queue:default"), "", 50)
+
+    assert [row.job_id for row in first.rows] == waiting[:50]
+    assert first.total == 120
+    second = lists.find(parse("state:queued queue:default"), first.following, 50)
+    assert [row.job_id for row in second.rows] == waiting[50:100]
+    assert listed("state:queued queue:default", 50, second.following) == waiting[100:]
+
+
+def test_waiting_jobs_are_found_by_their_argument(waiting):
+    assert listed("state:queued B000000077") == [waiting[77]]
+    assert listed("state:queued (arg.0:B000000077 OR queue:low)") == [waiting[77]]
+    assert listed("state:queued task:do_nothing NOT B000000077", 100) == [*waiting[:77], *waiting[78:101]]
+
+
+def test_pages_of_a_filtered_queue_leave_nothing_out(waiting):
+    seen, cursor = [], ""
+    while True:
+        listing = lists.find(parse("state:queued -B000000003"), cursor, 20)
+        seen += [row.job_id for row in listing.rows]
+        if not (cursor := listing.following):
+            break
+
+    assert seen == [id for id in waiting if id != waiting[3]]
+
+
+def test_a_long_queue_is_looked_at_in_parts_and_the_page_says_so(waiting, monkeypatch):
+    monkeypatch.setattr(lists, "MOST_LOOKED_AT", 50)
+    monkeypatch.setattr(lists, "WINDOW", 25)
+
+    question = parse("state:queued queue:default B000000099")
+    first = lists.find(question, "", 50)
+    assert not first.rows
+    assert first.note == "50 of 120 jobs were looked at."
+    second = lists.find(question, first.following, 50)
+    assert [row.job_id for row in second.rows] == [waiting[99]]
+
+
+def fail_all(redis, ids):
+    for place, id in enumerate(ids):
+        redis.lrem("rq:queue:default", 1, id)
+        redis.hset(f"rq:job:{id}", "status", "failed")
+        redis.zadd("rq:failed:default", {id: 1000 + place})
+
+
+def test_failed_jobs_come_with_their_error_the_newest_first(waiting, redis):
+    fail_all(redis, waiting[:3])
+    for id in waiting[:3]:
+        run(
+            0,
+            job_id=id,
+            outcome="failed",
+            exception="a.B",
+            message=f"Boom {id}",
+            fingerprint="f",
+            search=f"Boom {id} a.B",
+        )
+
+    rows = lists.find(parse("state:failed"), "", 50).rows
+    assert [row.job_id for row in rows] == waiting[2::-1]
+    assert rows[0].message == f"Boom {waiting[2]}"
+    assert listed(f"state:failed error:{waiting[1]}") == [waiting[1]]
+    redis.zrem("rq:failed:default", waiting[1])  # retried meanwhile
+    assert listed(f"state:failed error:{waiting[1]}") == []
+
+
+def test_held_and_planned_jobs_are_told_apart(waiting, redis, django_capture_on_commit_callbacks):
+    verbs.hold(waiting[0])
+    with django_capture_on_commit_callbacks(execute=True):
+        planned = tasks.do_nothing.enqueue_in(timedelta(hours=1))
+        retried = tasks.do_nothing.enqueue_in(timedelta(hours=1), 1)
+    redis.hset(f"rq:job:{retried}", "attempt", 2)
+
+    assert listed("state:held") == [waiting[0]]
+    assert set(listed("state:scheduled")) == {planned, retried}
+    assert listed("state:retry") == [retried]
+    assert live.count("scheduled", "default") == 2
+
+
+def test_a_job_that_carries_no_call_is_listed_all_the_same(redis):
+    redis.hset("rq:job:odd", mapping={"status": "queued", "origin": "low", "data": b"\x80\x04pickle"})
+    redis.rpush("rq:queue:low", "odd", "deleted-meanwhile")
+
+    assert listed("state:queued") == ["odd", "deleted-meanwhile"]
+
+
+def staff(client, *groups):
+    user = User.objects.create_user("staff", password="x", is_staff=True)
+    user.groups.set(Group.objects.filter(name__in=groups))
+    client.force_login(user)
+    return client
+
+
+def test_the_page_shows_the_question_and_its_answer(client, history):
+    text = staff(client, "Monitor: view").get(reverse("monitor:jobs"), {"q": "queue:low"}).content.decode()
+
+    assert 'value="queue:low"' in text
+    assert "The kettle timed out" in text
+    assert "1 matches." in text
+
+
+def test_a_wrong_question_is_shown_beside_the_box_and_kept(client):
+    text = staff(client, "Monitor: view").get(reverse("monitor:jobs"), {"q": "<b>:x"}).content.decode()
+    assert "&lt;b&gt;:x" in text
+
+    text = client.get(reverse("monitor:jobs"), {"q": "colour:red"}).content.decode()
+    assert "There is no field colour" in text
+
+
+def test_a_stranger_sees_nothing(client):
+    assert staff(client).get(reverse("monitor:jobs")).status_code == 403
+
+
+def test_a_page_costs_few_queries_and_commands(client, waiting, redis, django_assert_max_num_queries):
+    fail_all(redis, waiting)
+    page = staff(client, "Monitor: view")
+    for text in ("", "state:failed", "state:queued", "state:failed error:x", "B0KETTLE01"):
+        before = redis.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+        with django_assert_max_num_queries(16 if connection.vendor == "sqlite" else 20):
+            page.get(reverse("monitor:jobs"), {"q": text})
+        assert redis.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"] - before <= 8
+
+
+def test_a_search_is_kept_for_its_user_alone(client):
+    page = staff(client, "Monitor: view")
+    page.post(reverse("monitor:save_search"), {"name": "Kettles", "q": "B0KETTLE01"})
+    assert "Kettles" in page.get(reverse("monitor:jobs")).content.decode()
+    page.post(reverse("monitor:save_search"), {"name": "Wrong", "q": "colour:red"})
+    saved = SavedSearch.objects.get()
+
+    other = User.objects.create_user("other", password="x", is_staff=True)
+    other.groups.set(Group.objects.filter(name="Monitor: view"))
+    client.force_login(other)
+    assert "Kettles" not in client.get(reverse("monitor:jobs")).content.decode()
+    client.post(reverse("monitor:forget_search", args=[saved.pk]))
+    assert SavedSearch.objects.exists()
+    assert client.get(reverse("monitor:save_search")).status_code == 405
