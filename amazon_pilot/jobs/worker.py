@@ -66,6 +66,7 @@ class Worker:
         self.is_hungry = True  # the last take left something behind, or something may have come since
         self.bell_rest_until = 0.0
         self.leaving_since: float | None = None
+        self.is_quiet = False
         self.exit_code: int | None = None
         self.next_moment = self.next_second = self.next_beat = 0.0
 
@@ -172,7 +173,7 @@ class Worker:
 
     @property
     def wants_jobs(self) -> bool:
-        return self.leaving_since is None and bool(self.crew.idle())
+        return self.leaving_since is None and not self.is_quiet and bool(self.crew.idle())
 
     @property
     def can_do_chores(self) -> bool:
@@ -220,6 +221,16 @@ class Worker:
                 self.kill_slots(int(message.get("slot", 0)))
             elif command == "shutdown":
                 self.signals.append(signal.SIGINT)
+            elif command in ("quiet", "wake"):
+                self.be_quiet(command == "quiet")
+
+    def be_quiet(self, is_quiet: bool) -> None:
+        """Take no more jobs, or take them again; unlike a pause this is for one worker, and it ends with it."""
+        logger.info("Worker %s takes %s.", self.name, "no more jobs" if is_quiet else "jobs again")
+        self.is_quiet = is_quiet
+        self.is_hungry = True
+        if is_quiet:
+            self.link.silence_bells()
 
     def cancel(self, job_id: str, execution_id: str, grace: float, by: str) -> None:
         """Ask a running job to end, and have it killed after `grace` seconds."""
@@ -415,7 +426,8 @@ class Worker:
         for name in self.names:
             commands.append(forwarder.command(name))
             readers.append(self.forward_limited)
-        snapshot = self.presence.snapshot(self.crew, "working" if self.leaving_since is None else "leaving")
+        state = "leaving" if self.leaving_since is not None else "quiet" if self.is_quiet else "working"
+        snapshot = self.presence.snapshot(self.crew, state)
         commands += snapshot
         readers += [ignore] * len(snapshot)
 

@@ -52,7 +52,7 @@ def test_a_number_leads_to_the_history_behind_it(admin_client, run, words, shown
 def test_a_job_leads_to_its_runs(admin_client, run):
     answer = admin_client.get(reverse("monitor:job", args=["j1"]), follow=True)
 
-    assert list(answer.context["cl"].result_list) == [run]
+    assert answer.context["job"].runs == [run]
 
 
 def test_every_page_of_the_monitor_says_that_the_sandbox_plays(admin_client):
