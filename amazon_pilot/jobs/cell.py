@@ -59,6 +59,11 @@ class Cell:
         used = HEADER.unpack_from(self.memory)[2]
         return self.memory[LOG_AT : LOG_AT + used].decode(errors="replace")
 
+    def tail(self, most: int) -> bytes:
+        """Answer the last bytes of the log, not decoded: the worker looks each second and must not linger."""
+        used = HEADER.unpack_from(self.memory)[2]
+        return self.memory[LOG_AT + max(0, used - most) : LOG_AT + used]
+
     @property
     def is_cut(self) -> bool:
         """Tell whether the log has lost its beginning."""

@@ -24,8 +24,17 @@ SNAPSHOT_SECONDS = 3600  # the monitor shows a dead worker for so long
 WORKERS = "pilot:workers"
 
 
+LOG_SECONDS = 10  # the tail of a running job's log is renewed each second; the whole is in its JobRun
+LOG_TAIL = 4096  # bytes
+
+
 def snapshot_key(worker: str) -> str:
     return f"pilot:worker:{worker}"
+
+
+def log_key(execution_id: str) -> str:
+    """Answer the key of the end of a running job's log: beside the snapshot, which many viewers read each second."""
+    return f"pilot:log:{execution_id}"
 
 
 class Presence:
@@ -73,7 +82,7 @@ class Presence:
         ]
 
     def snapshot(self, crew: Crew, state: str) -> list[Command]:
-        """Write what each slot does now; `state` is working, leaving or gone."""
+        """Write what each slot does now, and the end of its job's log; `state` is working, quiet, leaving or gone."""
         picture = {
             "worker": self.worker,
             "state": state,
@@ -90,7 +99,12 @@ class Presence:
         return [
             ("SET", snapshot_key(self.worker), words, "EX", SNAPSHOT_SECONDS),
             ("ZADD", WORKERS, time.time(), self.worker),
+            *self._logs(crew),
         ]
+
+    def _logs(self, crew: Crew) -> list[Command]:
+        held = [(place.assignment, place.cell.tail(LOG_TAIL)) for place in crew if place.assignment is not None]
+        return [("SET", log_key(job.execution_id), tail, "EX", LOG_SECONDS) for job, tail in held if tail]
 
     def _slot(self, place: Any) -> dict[str, Any]:
         shown: dict[str, Any] = {"slot": place.number, "pid": place.pid, "jobs": place.jobs_done}

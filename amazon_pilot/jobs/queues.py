@@ -4,6 +4,7 @@ import os
 import random
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from itertools import accumulate, permutations
 
@@ -11,7 +12,7 @@ from django.conf import settings
 from django_rq.queues import get_connection
 from redis import Redis
 from rq.defaults import RQ_KEY_PREFIX
-from rq.utils import as_text, utcparse
+from rq.utils import as_text, utcformat, utcparse
 
 from .scripts import script
 
@@ -100,6 +101,15 @@ def takes(minutes: int) -> dict[str, int]:
         for queue, number in row.items():
             total[as_text(queue)] = total.get(as_text(queue), 0) + int(number)
     return total
+
+
+def drain(queue: str, before: datetime, most: int) -> tuple[int, int, bool]:
+    """Delete those of the first `most` waiting jobs that were enqueued before a time, with all their keys.
+
+    Answers how many were deleted, how many newer ones stand at the head now, and whether the queue's end was reached.
+    """
+    deleted, newer, is_over = script("drain")(connection(), queue, utcformat(before), most)
+    return deleted, newer, bool(is_over)
 
 
 def set_pause(pause: str, until: float = 0) -> None:

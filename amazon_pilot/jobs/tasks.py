@@ -2,13 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 
+from django.db.models import F
 from django.utils.timezone import now
 
-from .models import Fire, Tally
+from . import queues
+from .models import AuditEntry, Fire, Tally
 from .monitor import sample
-from .registry import TASKS, job
+from .registry import TASKS, Backoff, job, progress
 
 FIRES_KEPT = timedelta(days=90)
+DRAINED_AT_ONCE = 1000  # Redis stands still for a few milliseconds meanwhile
 
 
 @job("low", timeout=300)
@@ -27,3 +30,19 @@ def tally() -> str:
     """Count the runs that ended since the last time, by minute and hour, for the charts and for Prometheus."""
     until = datetime.fromtimestamp(sample.current().written_until, UTC)
     return f"{Tally.objects.fold(until)} runs"
+
+
+@job("critical", timeout=3600, retry=Backoff(attempts=3))
+def drain_queue(queue: str, until: str, audit: int) -> str:
+    """Delete the jobs of a queue that were enqueued before `until`, some at a time, and count them on a line of audit.
+
+    Running it twice deletes nothing more: what came later stays.
+    """
+    deleted, newer, waiting = 0, 0, max(1, queues.size(queue))
+    while True:
+        gone, newer, is_over = queues.drain(queue, datetime.fromisoformat(until), DRAINED_AT_ONCE + newer)
+        deleted += gone
+        AuditEntry.objects.filter(pk=audit).update(count=F("count") + gone)
+        progress(min(99, deleted * 100 / waiting), f"{deleted} deleted")
+        if is_over:
+            return f"{deleted} deleted, {newer} newer ones kept"

@@ -82,6 +82,7 @@ class Worker:
         self.has_rung = False
         self.bell_rest_until = 0.0
         self.leaving_since: float | None = None
+        self.is_quiet = False
         self.exit_code: int | None = None
         self.next_moment = self.next_second = self.next_beat = 0.0
 
@@ -189,7 +190,7 @@ class Worker:
 
     @property
     def may_take(self) -> bool:
-        return self.leaving_since is None
+        return self.leaving_since is None and not self.is_quiet
 
     @property
     def wants_jobs(self) -> bool:
@@ -249,6 +250,18 @@ class Worker:
                 self.kill_slots(int(message.get("slot", 0)))
             elif command == "shutdown":
                 self.signals.append(signal.SIGINT)
+            elif command in ("quiet", "wake"):
+                self.be_quiet(command == "quiet")
+
+    def be_quiet(self, is_quiet: bool) -> None:
+        """Take no more jobs, or take them again; unlike a pause this is for one worker, and it ends with it."""
+        logger.info("Worker %s takes %s.", self.name, "no more jobs" if is_quiet else "jobs again")
+        self.is_quiet = is_quiet
+        self.is_hungry = True
+        if is_quiet:
+            self.link.silence_bells()
+            self.settle()
+            self.recall_all()
 
     def cancel(self, job_id: str, execution_id: str, grace: float, by: str) -> None:
         """Ask a running job to end, and have it killed after `grace` seconds."""
@@ -516,7 +529,8 @@ class Worker:
         for name in self.names:
             commands.append(forwarder.command(name))
             readers.append(self.forward_limited)
-        snapshot = self.presence.snapshot(self.crew, "working" if self.leaving_since is None else "leaving")
+        state = "leaving" if self.leaving_since is not None else "quiet" if self.is_quiet else "working"
+        snapshot = self.presence.snapshot(self.crew, state)
         commands += snapshot
         readers += [ignore] * len(snapshot)
 

@@ -52,6 +52,15 @@ def fail(kind: str = "temporary") -> None:
     raise {"temporary": TemporaryError, "permanent": PermanentError, "wait": AskedToWaitError}[kind](kind)
 
 
+@job("default", retry=Backoff(attempts=3, first=600))
+def shout_and_fail() -> None:
+    """Say in which attempt it is, and fail."""
+    job = get_current_job()
+    assert job is not None
+    print(f"shouted in attempt {3 - (job.retries_left or 0)}")
+    raise TemporaryError("again")
+
+
 @job("default")
 def fail_once_for_all() -> None:
     raise TemporaryError("no policy")

@@ -26,7 +26,12 @@ def _connection_of_this_test():
 
 def run(number: int = 0, **values):
     moment = timezone.now() - timedelta(minutes=number)
-    words: dict[str, Any] = {"job_id": f"j{number}", "execution_id": "e", "task": "products.tasks.update_product", "queue": "default"}
+    words: dict[str, Any] = {
+        "job_id": f"j{number}",
+        "execution_id": "e",
+        "task": "products.tasks.update_product",
+        "queue": "default",
+    }
     words |= {"outcome": "succeeded", "started_at": moment, "ended_at": moment, "duration": 1.0, "wait": 0.5}
     return JobRun.objects.create(**words | values)
 
@@ -252,15 +257,15 @@ def test_a_page_costs_few_queries_and_commands(client, waiting, redis, django_as
 
 def test_a_search_is_kept_for_its_user_alone(client):
     page = staff(client, "Monitor: view")
-    page.post(reverse("monitor:save_search"), {"name": "Kettles", "q": "B0KETTLE01"})
+    page.post(reverse("monitor:save-search"), {"name": "Kettles", "q": "B0KETTLE01"})
     assert "Kettles" in page.get(reverse("monitor:jobs")).content.decode()
-    page.post(reverse("monitor:save_search"), {"name": "Wrong", "q": "colour:red"})
+    page.post(reverse("monitor:save-search"), {"name": "Wrong", "q": "colour:red"})
     saved = SavedSearch.objects.get()
 
     other = User.objects.create_user("other", password="x", is_staff=True)
     other.groups.set(Group.objects.filter(name="Monitor: view"))
     client.force_login(other)
     assert "Kettles" not in client.get(reverse("monitor:jobs")).content.decode()
-    client.post(reverse("monitor:forget_search", args=[saved.pk]))
+    client.post(reverse("monitor:forget-search", args=[saved.pk]))
     assert SavedSearch.objects.exists()
-    assert client.get(reverse("monitor:save_search")).status_code == 405
+    assert client.get(reverse("monitor:save-search")).status_code == 405

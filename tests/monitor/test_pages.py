@@ -42,7 +42,7 @@ def test_the_front_page_shows_queues_failures_and_the_next_fires(admin_client, r
 def test_a_job_leads_to_its_runs(admin_client, run):
     answer = admin_client.get(reverse("monitor:job", args=["j1"]), follow=True)
 
-    assert list(answer.context["cl"].result_list) == [run]
+    assert answer.context["job"].runs == [run]
 
 
 def test_every_page_of_the_monitor_says_that_the_sandbox_plays(admin_client):

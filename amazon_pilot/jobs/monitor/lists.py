@@ -83,9 +83,9 @@ def jobs(request: HttpRequest) -> HttpResponse:
     text = request.GET.get("q", "").strip()
     size = next((n for n in SIZES if str(n) == request.GET.get("size")), 50)
     context: dict[str, Any] = {"q": text, "size": size, "sizes": SIZES, "examples": EXAMPLES, "problem": ""}
-    context["saved"] = list(SavedSearch.objects.filter(user__pk=request.user.pk))
+    context["saved"] = list(searches(request))
     context["cursor"] = request.GET.get("from", "")
-    context["address"] = urlencode({"q": text, "size": size})
+    context["address"] = urlencode({"q": text, "size": str(size)})
     try:
         context["listing"] = find(parse(text), context["cursor"], size)
     except QueryError as error:
@@ -252,6 +252,11 @@ def of_job(job: live.LiveJob, run: JobRun | None) -> Row:
 # Searches with a name
 
 
+def searches(request: HttpRequest) -> Any:
+    """Answer the searches of the user at work."""
+    return SavedSearch.objects.filter(user=request.user)  # type: ignore[misc]  # the guard lets only users in
+
+
 @action("view")
 def save_search(request: HttpRequest) -> HttpResponse:
     """Keep the question in the box under a name, for this user alone."""
@@ -262,18 +267,12 @@ def save_search(request: HttpRequest) -> HttpResponse:
         parse(text)
     except QueryError as error:
         raise ValidationError(str(error)) from error
-    SavedSearch.objects.update_or_create(user_id=request.user.pk, name=name, defaults={"query": text})
+    SavedSearch.objects.update_or_create(user=request.user, name=name, defaults={"query": text})  # type: ignore[misc]
     return HttpResponseRedirect(reverse("monitor:jobs") + "?" + urlencode({"q": text}))
 
 
 @action("view")
 def forget_search(request: HttpRequest, pk: int) -> HttpResponse:
     """Forget one of this user's searches."""
-    SavedSearch.objects.filter(user__pk=request.user.pk, pk=pk).delete()
+    searches(request).filter(pk=pk).delete()
     return back(request, "monitor:jobs")
-
-
-@page()
-def job(request: HttpRequest, job_id: str) -> HttpResponse:
-    """Lead to all runs of one job."""
-    return HttpResponseRedirect(reverse("admin:jobs_jobrun_changelist") + "?" + urlencode({"q": job_id}))

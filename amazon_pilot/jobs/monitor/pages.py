@@ -35,7 +35,13 @@ PERMISSIONS = {
 NAVIGATION = [
     ("admin:index", gettext_lazy("Overview")),
     ("monitor:jobs", gettext_lazy("Jobs")),
+    ("monitor:queues", gettext_lazy("Queues")),
+    ("monitor:tasks", gettext_lazy("Tasks")),
+    ("monitor:workers", gettext_lazy("Workers")),
+    ("monitor:stuck", gettext_lazy("Stuck")),
     ("admin:jobs_scheduleentry_changelist", gettext_lazy("Schedule")),
+    ("monitor:redis", gettext_lazy("Redis")),
+    ("admin:jobs_auditentry_changelist", gettext_lazy("Audit")),
 ]
 
 

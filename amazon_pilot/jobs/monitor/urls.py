@@ -2,14 +2,31 @@
 
 from django.urls import path
 
-from . import charts, lists, overview
+from .. import registry
+from . import charts, job, lists, overview, queue_pages, redis_page, task_pages, workers
+
+registry.discover()  # pages name every task, and a web server runs no check that would have imported them
 
 app_name = "monitor"
 urlpatterns = [
     path("overview", overview.overview, name="overview"),
     path("jobs", lists.jobs, name="jobs"),
-    path("jobs/searches", lists.save_search, name="save_search"),
-    path("jobs/searches/<int:pk>/forget", lists.forget_search, name="forget_search"),
-    path("job/<str:job_id>", lists.job, name="job"),
+    path("jobs/searches", lists.save_search, name="save-search"),
+    path("jobs/searches/<int:pk>/forget", lists.forget_search, name="forget-search"),
+    path("job/<str:job_id>", job.job, name="job"),
+    path("job/<str:job_id>/arguments", job.arguments, name="job-arguments"),
+    *(path(f"job/<str:job_id>/{verb}", view, name=f"job-{verb}") for verb, view in job.BUTTONS.items()),
+    path("queues", queue_pages.queue_list, name="queues"),
+    path("queue/<str:name>", queue_pages.queue, name="queue"),
+    path("queue/<str:name>/drain", queue_pages.drain, name="drain"),
+    path("pause", queue_pages.pause, name="pause"),
+    path("resume", queue_pages.resume, name="resume"),
+    path("tasks", task_pages.task_list, name="tasks"),
+    path("task/<str:name>", task_pages.task, name="task"),
+    path("workers", workers.worker_list, name="workers"),
+    *(path(f"worker/<str:name>/{verb}", view, name=f"worker-{verb}") for verb, view in workers.COMMANDS.items()),
+    path("stuck", workers.stuck, name="stuck"),
+    path("stuck/recover", workers.recover, name="recover"),
+    path("redis", redis_page.redis, name="redis"),
     path("chart", charts.chart, name="chart"),
 ]

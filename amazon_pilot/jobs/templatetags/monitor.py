@@ -22,6 +22,7 @@ STATE_SIGNS = {
     "queued": "•", "started": "▶", "scheduled": "◷", "deferred": "‖", "failed": "✕", "finished": "✓",
     "succeeded": "✓", "retrying": "↻", "stopped": "■", "canceled": "■", "lost": "?", "held": "‖", "running": "▶",
     "idle": "○", "busy": "▶", "quiet": "‖", "dead": "✕", "gone": "■", "done": "✓", "waiting": "•", "aborted": "■",
+    "audit": "✎",
 }  # fmt: skip
 
 
@@ -42,6 +43,12 @@ def span(seconds: Any) -> str:
     if value < 86_400:
         return _("%(h)d h %(m)d min") % {"h": value // 3600, "m": value % 3600 // 60}
     return _("%(d)d d %(h)d h") % {"d": value // 86_400, "h": value % 86_400 // 3600}
+
+
+@register.filter
+def span_of_text(text: str) -> str:
+    """Write seconds that Redis holds as text; -1 is rq's word for no limit."""
+    return _("no limit") if str(text) == "-1" else span(text) if str(text).isdigit() else str(text)
 
 
 @register.filter
@@ -139,6 +146,12 @@ def first_line(text: str) -> str:
     return str(text).strip().partition("\n")[0]
 
 
+@register.filter
+def sign(word: str) -> str:
+    """Answer the sign of a state, for where its word is said beside it."""
+    return STATE_SIGNS.get(word, "•")
+
+
 @register.simple_tag
 def state(word: str, label: str = "") -> SafeString:
     """Write a state with a sign of its own, so that colour alone never tells it."""
@@ -146,6 +159,20 @@ def state(word: str, label: str = "") -> SafeString:
     return format_html(
         '<span class="state {}"><span aria-hidden="true">{}</span> {}</span>', word, sign, label or _(word)
     )
+
+
+@register.filter
+def shares(worker: dict[str, Any]) -> list[tuple[str, int, float | None]]:
+    """Answer for each queue of a worker its weight, and its share of the jobs that the worker has taken."""
+    takes = worker.get("takes", {})
+    total = sum(takes.values())
+    return [(name, weight, takes.get(name, 0) / total if total else None) for name, weight in worker["queues"].items()]
+
+
+@register.simple_tag
+def serving(seen: Any, queue: str) -> int:
+    """Answer how many living workers take jobs from a queue, by a sample."""
+    return int(seen.serving(queue))
 
 
 @register.simple_tag

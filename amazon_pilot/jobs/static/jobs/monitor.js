@@ -145,6 +145,14 @@ if (chooser) {
   count();
 }
 
+// ---- Counting down what comes back by itself; the server corrects it at each refresh.
+
+setInterval(() => document.querySelectorAll("[data-countdown]").forEach((place) => {
+  const left = Math.max(0, Number(place.dataset.countdown) - 1);
+  place.dataset.countdown = String(left);
+  place.textContent = place.textContent.replace(/\d+(\.\d+)?/, String(Math.round(left)));
+}), 1000);
+
 // ---- Copying an id, and two keys: / to search, ? for help.
 
 document.addEventListener("click", (event) => {

@@ -1,0 +1,276 @@
+"""What a person does to jobs, queues and workers: one act is one verb, the role it needs, and one line of audit.
+
+The monitor's buttons, its API and `manage.py jobs` all go through here, so that they allow and record the same. The
+line is written before the verb is called: what cannot be recorded is not done.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from rq.command import send_command
+
+from . import queues, recoverer, verbs
+from .enqueueing import PayloadError, enqueue
+from .historian import call_of
+from .models import AuditEntry, JobRun, Pause
+from .monitor.pages import may
+from .registry import TASKS, UnknownTaskError
+
+ROLES = {
+    "retry": "operate", "cancel": "operate", "hold": "operate", "release": "operate", "snooze": "operate",
+    "pause": "operate", "resume": "operate",
+    "edit": "edit", "move": "edit", "delete": "edit", "run": "edit",
+    "drain": "admin", "recover": "admin", "quiet": "admin", "wake": "admin", "stop": "admin", "kill": "admin",
+}  # fmt: skip
+GRACE = 5.0  # seconds that a cancelled job gets to end by itself
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of an act: how many jobs or things it changed (0 = nothing), in words, and the id of a new job."""
+
+    count: int
+    text: str
+    job_id: str = ""
+
+
+def allow(by: Any, verb: str) -> None:
+    """Raise PermissionDenied where a user's role does not reach so far; None is the machine, which may."""
+    if by is not None and not may(by, ROLES[verb]):
+        raise PermissionDenied(_("Your role does not allow this."))
+
+
+def recorded(by: Any, verb: str, target: str, reason: str, act: Callable[[], Done], **detail: Any) -> Done:
+    """Write the line of audit, act, and note on the line how much was changed; raises what `act` raises."""
+    allow(by, verb)
+    with transaction.atomic():
+        entry = AuditEntry.objects.record(by, verb, target, reason=reason, count=0, **detail)
+        done = act()
+        entry.count = done.count
+        if done.job_id:
+            entry.detail |= {"new_job": done.job_id}
+        entry.save(update_fields=["count", "detail"])
+    return done
+
+
+# One job
+
+
+def on_job(by: Any, verb: str, job_id: str, *, reason: str = "", **words: Any) -> Done:
+    """Do one of JOB_VERBS to a job; raises PermissionDenied, or ValidationError where `words` make no sense."""
+    detail = {name: str(value) for name, value in words.items() if name != "args"}
+    return recorded(by, verb, f"job:{job_id}", reason, lambda: JOB_VERBS[verb](by, job_id, **words), **detail)
+
+
+def retry(by: Any, job_id: str) -> Done:
+    """Put an ended job back on its queue, or where Redis has forgotten it, run its call again as a new job."""
+    if verbs.retry(job_id):
+        return Done(1, _("The job is back on its queue."))
+    job = verbs.find(job_id)
+    if job is not None and job.get_status() != "finished":
+        return Done(0, _("Nothing was done: the job waits or runs already."))
+    call = last_call(job_id)
+    if call is None:
+        return Done(0, _("Nothing was done: neither Redis nor the history knows this job."))
+    return run_again(*call, of=job_id)
+
+
+def last_call(job_id: str) -> tuple[str, list[Any], dict[str, Any], str] | None:
+    """Answer task, arguments, keyword arguments and queue of a job, by the history or by Redis; None where unknown."""
+    run = JobRun.objects.filter(job_id=job_id).newest().first()
+    if run is not None:
+        return run.task, run.args, run.kwargs, run.queue
+    job = verbs.find(job_id)
+    if job is None:
+        return None
+    task, args, kwargs = call_of({"payload": json.dumps([job.func_name, None, job.args, job.kwargs])})
+    return task, args, kwargs, job.origin
+
+
+def run_again(task: str, args: Sequence[Any], kwargs: dict[str, Any], queue: str, *, of: str = "") -> Done:
+    """Enqueue a call as a new job; raises ValidationError where it is no call of a task that we know."""
+    served = queue if queue in queues.names() else ""
+    try:
+        job_id = verbs.run_again(task, args, kwargs, of=of, queue=served)
+    except (UnknownTaskError, PayloadError) as error:
+        raise ValidationError(str(error)) from error
+    return Done(1, _("A new job was enqueued with this call; the old one stays as it is."), job_id)
+
+
+def edit(by: Any, job_id: str, *, args: str) -> Done:
+    """Run a job's task with other arguments, given as JSON: a list, or an object with `args` and `kwargs`."""
+    call = last_call(job_id)
+    if call is None:
+        raise ValidationError(_("Neither Redis nor the history knows this job, so there is nothing to edit."))
+    positional, named = parse_arguments(args)
+    return run_again(call[0], positional, named, call[3], of=job_id)
+
+
+def parse_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
+    """Read arguments written as JSON; raises ValidationError that says where they are wrong."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValidationError(_("This is not JSON: %s.") % error) from error
+    if isinstance(value, dict) and set(value) <= {"args", "kwargs"}:
+        positional, named = value.get("args", []), value.get("kwargs", {})
+    else:
+        positional, named = value, {}
+    if not isinstance(positional, list) or not isinstance(named, dict):
+        raise ValidationError(_('Write a list such as [17], or an object such as {"args": [17], "kwargs": {}}.'))
+    return positional, named
+
+
+def cancel(by: Any, job_id: str) -> Done:
+    """Remove a job that waits, ask one that runs."""
+    answer = verbs.cancel(job_id, grace=GRACE, by=by.get_username() if by else "machine")
+    if answer == "removed":
+        return Done(1, _("The job was cancelled before it started."))
+    if answer == "asked":
+        return Done(1, _("The job was asked to end; it is killed after %d seconds if it does not.") % GRACE)
+    return Done(0, _("Nothing was done: the job had ended before."))
+
+
+def hold(by: Any, job_id: str) -> Done:
+    if verbs.hold(job_id):
+        return Done(1, _("The job is held until somebody releases it."))
+    return Done(0, _("Nothing was done: only a job that waits or is planned can be held."))
+
+
+def release(by: Any, job_id: str) -> Done:
+    if verbs.release(job_id):
+        return Done(1, _("The job was released."))
+    return Done(0, _("Nothing was done: the job is not held."))
+
+
+def snooze(by: Any, job_id: str, *, until: datetime) -> Done:
+    if until <= timezone.now():
+        raise ValidationError(_("Choose a time that is still to come."))
+    if verbs.snooze(job_id, until):
+        return Done(1, _("The job waits until %s.") % f"{timezone.localtime(until):%Y-%m-%d %H:%M:%S %Z}")
+    return Done(0, _("Nothing was done: only a job that waits can be put off."))
+
+
+def move(by: Any, job_id: str, *, queue: str) -> Done:
+    try:
+        moved = verbs.move(job_id, queue)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+    if moved:
+        return Done(1, _("The job was moved to %s.") % queue)
+    return Done(0, _("Nothing was done: only a job that waits can be moved."))
+
+
+def delete(by: Any, job_id: str) -> Done:
+    if verbs.delete(job_id):
+        return Done(1, _("The job was deleted; its history stays."))
+    return Done(0, _("Nothing was done: the job runs, or Redis has forgotten it."))
+
+
+JOB_VERBS: dict[str, Callable[..., Done]] = {
+    "retry": retry, "edit": edit, "cancel": cancel, "hold": hold, "release": release, "snooze": snooze, "move": move,
+    "delete": delete,
+}  # fmt: skip
+
+
+def run(by: Any, task: str, args: Sequence[Any], kwargs: dict[str, Any] | None = None, *, reason: str = "") -> Done:
+    """Enqueue one call of a task; raises ValidationError where there is no such task or no such arguments."""
+    return recorded(by, "run", f"task:{task}", reason, lambda: run_again(task, args, kwargs or {}, ""))
+
+
+# Queues, tasks and tags
+
+
+def pause(by: Any, name: str, *, reason: str, until: datetime | None = None) -> Done:
+    """Keep workers from starting jobs of `queue:…`, `task:…` or `tag:…`; raises ValidationError for other names."""
+    kind, _separator, what = name.partition(":")
+    known = {
+        "queue": set(queues.names()), "task": set(TASKS), "tag": {tag for task in TASKS.values() for tag in task.tags}
+    }  # fmt: skip
+    if what not in known.get(kind, ()):
+        raise ValidationError(_("%s is not a queue, a task or a tag that we know.") % name)
+    if not reason:
+        raise ValidationError(_("Say why: the reason is shown to everyone who meets the effect."))
+    if until and until <= timezone.now():
+        raise ValidationError(_("Choose a time that is still to come."))
+
+    def act() -> Done:
+        Pause.objects.begin(name, by=by, reason=reason, until=until)
+        return Done(1, _("%s is paused: what runs goes on, nothing more is started.") % what)
+
+    return recorded(by, "pause", name, reason, act, until=until.isoformat() if until else "")
+
+
+def resume(by: Any, name: str, *, reason: str = "") -> Done:
+    """End a pause."""
+
+    def act() -> Done:
+        ended = Pause.objects.end(name, by=by)
+        words = _("%s goes on.") if ended else _("Nothing was done: %s was not paused.")
+        return Done(ended, words % name.partition(":")[2])
+
+    return recorded(by, "resume", name, reason, act)
+
+
+def drain(by: Any, queue: str, *, reason: str) -> Done:
+    """Have every job deleted that waits in a queue now; jobs that come later stay. Done in the background."""
+    from .tasks import drain_queue
+
+    if queue not in queues.names():
+        raise ValidationError(_("There is no queue %s.") % queue)
+    if not reason:
+        raise ValidationError(_("Say why: the reason is shown to everyone who meets the effect."))
+    allow(by, "drain")
+    closed = queues.paused()
+    through = [name for name in queues.names() if name != queue and f"queue:{name}" not in closed]
+    if not through:
+        raise ValidationError(_("All other queues are paused, so nobody could carry this out. Resume one of them."))
+    waiting = queues.size(queue)
+    with transaction.atomic():
+        # The task counts on this line what it has deleted.
+        entry = AuditEntry.objects.record(by, "drain", f"queue:{queue}", reason=reason, count=0, waiting=waiting)
+        call = (queue, timezone.now().isoformat(), entry.pk)
+        job_id = enqueue(drain_queue, [(call, {})], queue=through[0], at_front=True)[0]
+        entry.detail |= {"job": job_id}
+        entry.save(update_fields=["detail"])
+    return Done(waiting, _("The %d jobs that wait are deleted in the background.") % waiting, job_id)
+
+
+# Workers
+
+
+def on_worker(by: Any, verb: str, worker: str, *, reason: str = "", slot: int = 0) -> Done:
+    """Tell a worker to be quiet, to wake, to stop, or to kill what a slot runs (0 = all slots)."""
+    command, words = WORKER_COMMANDS[verb]
+    told = {"slot": slot} if verb == "kill" else {}
+
+    def act() -> Done:
+        send_command(queues.connection(), worker, command, **told)
+        return Done(1, _(words) % worker)
+
+    return recorded(by, verb, f"worker:{worker}", reason, act, **told)
+
+
+WORKER_COMMANDS = {
+    "quiet": ("quiet", "%s takes no more jobs; what runs goes on."),
+    "wake": ("wake", "%s takes jobs again."),
+    "stop": ("shutdown", "%s leaves when what it runs has ended, and gives back what takes too long."),
+    "kill": ("kill-horse", "%s was told to kill what it runs there; the job counts as lost and comes back."),
+}
+
+
+def recover(by: Any, *, reason: str = "") -> Done:
+    """Bring back at once the jobs whose lease is lost, which workers look for each five seconds."""
+
+    def act() -> Done:
+        found = [pair for name in queues.names() for pair in recoverer.recover(name)]
+        return Done(len(found), _("%d jobs were brought back.") % len(found))
+
+    return recorded(by, "recover", "jobs", reason, act)

@@ -1,0 +1,172 @@
+"""The workers: what each slot does, who is quiet or dead and what became of what they held; and what is stuck."""
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from rq.defaults import RQ_KEY_PREFIX
+from rq.utils import as_text
+
+from .. import acts, queues
+from ..assignment import MARK
+from ..historian import GROUP, STREAM
+from ..models import JobRun
+from ..models.job_run import Outcome
+from ..registry import TASKS
+from ..worker import LEASE
+from . import pages, sample, store
+
+GRACE = 60  # a lease's score lies so many seconds behind its end; see scripts/common.lua
+LOOK_SECONDS = 5  # a living worker looks for lost leases so often
+RENEWED_SECONDS = 5  # and renews its own so often
+EXAMINED = 100  # leases of each queue, the oldest first
+SHOWN = 20
+LATE_SECONDS = 10  # beyond its timeout a job should have been killed by then
+BEHIND_LINES = 1000
+
+
+@pages.page()
+def worker_list(request: HttpRequest) -> HttpResponse:
+    """Show every worker that was seen within an hour."""
+    context: dict[str, Any] = {"sample": pages.widget(sample.current), "losses": pages.widget(losses)}
+    if request.headers.get("HX-Request"):
+        return pages.fragment(request, "_workers", **context)
+    return pages.show(request, "workers", _("Workers"), **context)
+
+
+def losses() -> dict[str, list[JobRun]]:
+    """Answer what dead workers held and the history says was lost: the runs by worker."""
+    dead = [worker["worker"] for worker in sample.current().dead]
+    found: dict[str, list[JobRun]] = {name: [] for name in dead}
+    if dead:
+        since = timezone.now() - timedelta(hours=2)
+        lost = JobRun.objects.filter(outcome=Outcome.LOST, started_at__gte=since, worker__in=dead).newest()
+        for run in lost.only("id", "job_id", "task", "worker", "is_poison", "started_at")[:200]:
+            found[run.worker].append(run)
+    return found
+
+
+@dataclass
+class Lease:
+    """A job whose worker has not renewed its right to it lately; `remaining` seconds until it counts as lost."""
+
+    job_id: str
+    execution_id: str
+    queue: str
+    remaining: float
+    worker: str = ""
+    task: str = ""
+
+    @property
+    def is_lost(self) -> bool:
+        return self.remaining <= 0
+
+    @property
+    def renewed(self) -> float:
+        """When it was last renewed, in seconds since 1970."""
+        return time.time() + self.remaining - LEASE
+
+
+@pages.page()
+def stuck(request: HttpRequest) -> HttpResponse:
+    """Show work that does not go on, why, and when it will be brought back."""
+    context: dict[str, Any] = {
+        "sample": pages.widget(sample.current),
+        "leases": pages.widget(old_leases),
+        "late": pages.widget(late),
+        "poison": pages.widget(poison),
+        "history": pages.widget(unwritten),
+        "look_seconds": LOOK_SECONDS,
+    }
+    if request.headers.get("HX-Request"):
+        return pages.fragment(request, "_stuck", **context)
+    return pages.show(request, "stuck", _("Stuck"), **context)
+
+
+def old_leases() -> list[Lease]:
+    """Answer the leases that should have been renewed by now, the oldest first; three commands to Redis."""
+    pipeline = store.connect().pipeline(transaction=False)
+    for name in queues.names():
+        pipeline.zrange(f"{RQ_KEY_PREFIX}:wip:{name}", 0, EXAMINED - 1, withscores=True)
+    now, held = time.time(), held_by()
+    found = []
+    for name, entries in zip(queues.names(), pipeline.execute(), strict=True):
+        for entry, score in entries:
+            job_id, _separator, execution = as_text(entry).rpartition(":")
+            remaining = score - GRACE - now
+            # A healthy lease has at least LEASE - RENEWED_SECONDS left; one missed renewal is not yet a worry.
+            if execution.startswith(MARK) and remaining < LEASE - 2 * RENEWED_SECONDS:
+                worker, task = held.get(execution, ("", ""))
+                found.append(Lease(job_id, execution, name, remaining, worker, task))
+    return sorted(found, key=lambda lease: lease.remaining)
+
+
+def held_by() -> dict[str, tuple[str, str]]:
+    """Answer by execution which worker last showed it, and its task."""
+    slots = [(worker["worker"], slot) for worker in sample.current().workers for slot in worker["slots"]]
+    return {slot["execution"]: (name, slot["task"]) for name, slot in slots if slot.get("execution")}
+
+
+def late() -> list[dict[str, Any]]:
+    """Answer what runs beyond its task's timeout: the worker kills it, unless it is itself in trouble."""
+    now = time.time()
+    running = [slot for slot in sample.current().running if slot["task"] in TASKS]
+    return [
+        slot | {"over": over}
+        for slot in running
+        if TASKS[slot["task"]].timeout > 0
+        and (over := now - slot["since"] - TASKS[slot["task"]].timeout) > LATE_SECONDS
+    ]
+
+
+def poison() -> list[JobRun]:
+    """Answer the jobs that were put aside within a week because whoever ran them died each time."""
+    week = timezone.now() - timedelta(days=7)
+    lost = JobRun.objects.filter(outcome=Outcome.LOST, started_at__gte=week, is_poison=True).newest()
+    return list(lost.only("id", "job_id", "task", "queue", "cause", "started_at")[:SHOWN])
+
+
+def unwritten() -> dict[str, Any]:
+    """Answer how far the history is behind: lines in the stream, those a reader took, and the age of the oldest."""
+    seen = sample.current()
+    taken: Any = store.connect().xpending(STREAM, GROUP) if seen.unwritten else {"pending": 0}
+    age = max(0.0, seen.taken_at - seen.written_until) if seen.unwritten else 0.0
+    return {
+        "lines": seen.unwritten,
+        "taken": taken["pending"],
+        "age": age,
+        "is_behind": seen.unwritten > BEHIND_LINES or age > 60,
+    }
+
+
+def command(verb: str) -> pages.View:
+    """Answer the button that tells one worker something."""
+
+    def press(request: HttpRequest, name: str) -> HttpResponse:
+        if name not in {worker["worker"] for worker in sample.current().workers}:
+            raise ValidationError(_("There is no worker %s.") % name)
+        slot = request.POST.get("slot", "0")
+        if not slot.isdigit():
+            raise ValidationError(_("Name the slot by its number."))
+        done = acts.on_worker(request.user, verb, name, reason=pages.reason_of(request), slot=int(slot))
+        messages.success(request, done.text)
+        return pages.back(request, "monitor:workers")
+
+    press.__name__ = verb
+    return pages.action(acts.ROLES[verb])(press)
+
+
+COMMANDS = {verb: command(verb) for verb in acts.WORKER_COMMANDS}
+
+
+@pages.action("admin")
+def recover(request: HttpRequest) -> HttpResponse:
+    """Bring back what is lost already, without waiting for the next look."""
+    messages.success(request, acts.recover(request.user, reason=pages.reason_of(request)).text)
+    return pages.back(request, "monitor:stuck")
