@@ -3,7 +3,7 @@
 from django.urls import path
 
 from .. import registry
-from . import charts, job, lists, overview, queue_pages, redis_page, task_pages, workers
+from . import charts, failures, job, lists, overview, queue_pages, redis_page, task_pages, workers
 
 registry.discover()  # pages name every task, and a web server runs no check that would have imported them
 
@@ -28,5 +28,6 @@ urlpatterns = [
     path("stuck", workers.stuck, name="stuck"),
     path("stuck/recover", workers.recover, name="recover"),
     path("redis", redis_page.redis, name="redis"),
+    path("failures", failures.failures, name="failures"),
     path("chart", charts.chart, name="chart"),
 ]
