@@ -1,10 +1,14 @@
 """Redis goes away and comes back under a real worker, which lives on and tells what it could not tell before."""
 
+import json
+import os
+import signal
 import time
 
 import pytest
 from rq import Queue
 
+from amazon_pilot.jobs.models import JobRun
 from amazon_pilot.jobs.registry import JSONJob
 
 from .conftest import wait_for
@@ -77,3 +81,20 @@ def test_an_emptied_redis_gets_its_worker_back(own, start, tmp_path):
         job_id = enqueue(own, tmp_path / "lines", "after")
         wait_for(lambda: status(own, job_id) == "finished")
     assert worker.popen.poll() is None
+
+
+def test_a_slot_that_dies_while_the_bells_are_armed_is_replaced_by_one_that_lives(own, start, tmp_path):
+    worker = begin(own, start, WORKER_CONCURRENCY="1")
+    time.sleep(0.5)
+    for number in range(3):
+        with own.client() as client:
+            snapshot = json.loads(client.get("pilot:worker:w1"))
+        os.kill(snapshot["slots"][0]["pid"], signal.SIGKILL)
+        job_id = enqueue(own, tmp_path / "lines", f"after {number}")
+        wait_for(lambda job_id=job_id: status(own, job_id) == "finished", f"the job after death {number}")
+        time.sleep(1.1)  # the snapshot shows the new slot
+
+    with own.client() as client:
+        wait_for(lambda: client.xlen("pilot:runs") == 0)
+    assert not JobRun.objects.filter(cause__contains="left with code").exists()
+    assert worker.leave() == 0
