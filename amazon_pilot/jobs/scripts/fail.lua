@@ -9,7 +9,10 @@ local started_at, ended_at, started, ended, trace, line = ARGV[12], ARGV[13], AR
 local entry, key, now = id .. ':' .. execution, job_key(id), clock()
 local final = verdict == 'failed' or verdict == 'stopped'
 if final and redis.call('EXISTS', key .. ':dependents') == 1 then return 2 end
-if redis.call('ZREM', registry('wip', queue), entry) == 0 then return 0 end
+if redis.call('ZREM', registry('wip', queue), entry) == 0 then
+  if redis.call('EXISTS', key) == 0 then note(line) end -- deleted while it ran: nobody else tells the history
+  return 0
+end
 forget(entry, id, execution, worker)
 note(line)
 redis.call('HINCRBY', P .. ':worker:' .. worker, 'failed_job_count', 1)
