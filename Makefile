@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 LOCK := $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: run test check bench simulate kill-schedulers lock format
+.PHONY: run test check bench simulate kill-schedulers chaos lock format
 
 run: $(VENV)/runtime  ## The whole product on one port: make run PORT=8123
 	@exec $(PY) manage.py start $(if $(PORT),--port $(PORT))
@@ -32,6 +32,9 @@ kill-schedulers: $(VENV)/dev  ## Two schedulers, one killed a hundred times whil
 
 bench: $(VENV)/dev $(VENV)/peers/ready  ## Our worker beside other queues, then the monitor at full size
 	$(PY) -m benchmarks.queues $(ARGS)
+
+chaos: $(VENV)/dev  ## Three workers killed with -9 at random, Redis stopped, one worker frozen: nothing may be lost
+	$(PY) -m benchmarks.chaos $(ARGS)
 
 lock: $(VENV)/dev  ## Pin the newest versions that pyproject.toml allows
 	$(LOCK) --upgrade -o requirements.lock

@@ -262,7 +262,10 @@ WORKER_COMMANDS = {
     "quiet": ("quiet", "%s takes no more jobs; what runs goes on."),
     "wake": ("wake", "%s takes jobs again."),
     "stop": ("shutdown", "%s leaves when what it runs has ended, and gives back what takes too long."),
-    "kill": ("kill-horse", "%s was told to kill what it runs there; the job counts as lost and comes back."),
+    "kill": (
+        "kill-horse",
+        "%s was told to kill what it runs there; the job fails, or is tried again if it may be.",
+    ),
 }
 
 

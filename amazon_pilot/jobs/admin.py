@@ -1,5 +1,7 @@
 """The monitor's rows: what ran, what is paused, who did what; and django-rq's own pages, behind our permissions."""
 
+import csv
+import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -7,12 +9,17 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import URLPattern
 from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
+from django_rq.queues import get_queue_by_index
+from django_rq.views import each_context
+from rq.serializers import JSONSerializer
+from rq.worker import Worker
 
 from . import (
     admin_schedule,  # noqa: F401 - registers its pages
@@ -20,6 +27,7 @@ from . import (
 )
 from .models import AuditEntry, JobRun, Pause
 from .monitor.pages import may
+from .registry import JSONJob
 from .templatetags.monitor import span
 
 
@@ -145,10 +153,30 @@ def check_name(name: str) -> None:
 @admin.register(AuditEntry)
 class AuditEntryAdmin(HistoryAdmin):
     list_display = ("at", "actor", "action", "target", "count", "reason")
-    list_filter = ("action",)
+    list_filter = ("action", "at", ("actor", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("actor",)
     search_fields = ("target", "reason", "actor__username")
     date_hierarchy = "at"
+    actions = ("export",)
+
+    @admin.action(description=_("Export the selected lines as CSV"), permissions=["view"])
+    def export(self, request: HttpRequest, entries: QuerySet[AuditEntry]) -> HttpResponse:
+        """Answer the selected lines as a file that a spreadsheet opens."""
+        answer = HttpResponse(content_type="text/csv; charset=utf-8")
+        answer["Content-Disposition"] = 'attachment; filename="audit.csv"'
+        lines = csv.writer(answer)
+        lines.writerow(("at", "by", "action", "target", "count", "reason", "detail"))
+        for entry in entries.select_related("actor"):
+            by = entry.actor.get_username() if entry.actor else ""
+            cells = (entry.at.isoformat(), by, entry.action, entry.target, entry.count, entry.reason)
+            lines.writerow([plain(cell) for cell in (*cells, json.dumps(entry.detail))])
+        return answer
+
+
+def plain(cell: Any) -> str:
+    """Write a cell so that no spreadsheet takes it for a formula: a reason is what somebody typed."""
+    text = str(cell)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -169,6 +197,29 @@ def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     return check
 
 
+def worker_details(request: HttpRequest, queue_index: int, key: str) -> HttpResponse:
+    """Show one worker as django-rq does.
+
+    Its own view reads what the worker runs as pickle, whatever the settings say, so a running job in JSON breaks it;
+    and it breaks on a worker that has left a moment ago.
+    """
+    request.current_app = admin.site.name  # by which the page finds its addresses
+    queue = get_queue_by_index(queue_index)
+    worker = Worker.find_by_key(key, queue.connection, job_class=JSONJob, serializer=JSONSerializer)
+    if worker is None:
+        raise Http404
+    context = {
+        **each_context(request),
+        "queue": queue,
+        "queue_index": queue_index,
+        "worker": worker,
+        "queue_names": ", ".join(worker.queue_names()),
+        "job": worker.get_current_job(),
+        "total_working_time": worker.total_working_time,
+    }
+    return render(request, "django_rq/worker_details.html", context)
+
+
 @admin.register(Dashboard)
 class RawQueueAdmin(QueueAdmin):
     """django-rq's own pages: the raw view of Redis."""
@@ -176,6 +227,8 @@ class RawQueueAdmin(QueueAdmin):
     def get_urls(self) -> list[URLPattern]:
         patterns: list[URLPattern] = super().get_urls()
         for pattern in patterns:
+            if str(pattern.name).endswith("worker_details"):
+                pattern.callback = self.admin_site.admin_view(worker_details)
             pattern.callback = guarded(pattern.callback)
         return patterns
 

@@ -140,6 +140,9 @@ def of_the_dead(assignment: Assignment, worker: str, slot: int, cell: Cell, beca
     if because == "cancelled" or assignment.cancelled_by:
         text = "The job was cancelled, did not end when it was asked to, and was killed."
         return Failed(assignment, worker, killed_words(assignment, "stopped", text, line("stopped", message=text)))
+    if because == "lease lost":  # refused where another worker has the job, and written where it was deleted
+        text = "The job was deleted while it ran, so it was ended."
+        return Failed(assignment, worker, killed_words(assignment, "stopped", text, line("stopped", message=text)))
     text = killed_text(assignment, because)
     if not text:
         return Lost(assignment, worker, because)

@@ -213,8 +213,15 @@ class Link:
         return heard
 
     def _forget(self, connection: AbstractConnection) -> None:
-        with contextlib.suppress(KeyError, ValueError):  # never registered, or closed by the other side
-            self.selector.unregister(socket_of(connection))
+        """Take a connection out of the selector.
+
+        It is looked up by itself: a connection that broke has closed its socket and no longer knows it, and a socket
+        left in the selector would be in the way of the next one with its number.
+        """
+        for key in list((self.selector.get_map() or {}).values()):  # None in a child, which has closed it
+            if key.data is connection:
+                with contextlib.suppress(KeyError, ValueError):  # closed by the other side
+                    self.selector.unregister(key.fileobj)
 
 
 def decode(data: bytes) -> dict[str, Any]:

@@ -78,6 +78,8 @@ class Backoff:
 class Task(Generic[P]):
     """A registered function: call it to run it here and now, enqueue it to have a worker run it."""
 
+    do_not_call_in_templates = True  # a page that shows a task must not run it
+
     def __init__(
         self,
         function: Callable[P, Any],

@@ -260,3 +260,24 @@ def begin_and_sleep(path: str, seconds: float) -> None:
     with open(path, "a") as file:
         file.write("begun\n")
     time.sleep(seconds)
+
+
+@job("default", timeout=120)
+def note_start_and_end(path: str, seconds: float) -> None:
+    """Append one line when the run begins and one when it ends, each in a single write."""
+    current = get_current_job()
+    assert current is not None
+    mark = f"{current.id} {os.urandom(6).hex()} {current.worker_name} {os.getpid()}"
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(file, f"start {mark} {time.time():.4f}\n".encode())
+        time.sleep(seconds)
+        os.write(file, f"end {mark} {time.time():.4f}\n".encode())
+    finally:
+        os.close(file)
+
+
+@job("default", timeout=60)
+def sleep_and_fail(seconds: float) -> None:
+    time.sleep(seconds)
+    raise TemporaryError("after a while")

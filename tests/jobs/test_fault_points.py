@@ -4,6 +4,7 @@ A task appends a line when it has run, so that its executions are counted by som
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -151,3 +152,25 @@ def test_a_job_of_a_dead_worker_runs_again_within_thirty_seconds(start, tmp_path
 
     assert time.monotonic() - began < 30
     wait_for(lambda: JobRun.objects.filter(job_id=job_id, outcome="lost", cause="worker_lost").exists())
+
+
+def test_the_late_result_of_a_frozen_worker_is_refused(start, history, tmp_path):
+    lines = tmp_path / "lines"
+    frozen = start(name="frozen")
+    job_id = tasks.write_line.enqueue(str(lines), "x", 1)
+    wait_for(lambda: JobRun.objects.filter(job_id=job_id).exists())
+    os.kill(frozen.pid, signal.SIGSTOP)
+    wait_for(lines.exists, "the slot to end the job while its worker is frozen")
+
+    recoverer.recover("default", ahead=BEYOND_THE_LEASE)
+    start(name="survivor")
+    wait_for(lambda: finished([job_id]))
+    os.kill(frozen.pid, signal.SIGCONT)
+    time.sleep(2)  # now it tells what it had kept
+
+    [result] = JSONJob.fetch(job_id, connection=queues.connection()).results()
+    assert result.worker_name == "survivor"
+    wait_for(lambda: queues.connection().xlen(historian.STREAM) == 0)
+    runs = JobRun.objects.filter(job_id=job_id).order_by("attempt").values_list("worker", "outcome", "cause")
+    assert list(runs) == [("frozen", "lost", "worker_lost"), ("survivor", "succeeded", "")]
+    assert frozen.leave() == 0

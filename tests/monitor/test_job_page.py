@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 from django.utils import timezone
 
@@ -386,3 +386,16 @@ def test_a_lost_job_tells_of_its_loss(person, start, history, redis):  # noqa: F
 
     assert "Put back at the head of the queue" in text
     assert "worker_lost" in text
+
+
+def test_the_audit_is_exported_and_carries_no_formula(person):
+    AuditEntry.objects.record(None, "hold", "job:1", reason="=1+1")
+    client = person("view")
+    user = User.objects.get()
+    user.user_permissions.add(Permission.objects.get(codename="view_auditentry"))
+
+    chosen = {"action": "export", "_selected_action": [AuditEntry.objects.get().pk]}
+    answer = client.post(reverse("admin:jobs_auditentry_changelist"), chosen)
+
+    assert answer["Content-Type"].startswith("text/csv")
+    assert ",hold,job:1,1,'=1+1," in answer.content.decode()

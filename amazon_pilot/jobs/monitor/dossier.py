@@ -164,6 +164,8 @@ class Dossier:
     def timeline(self) -> list[Event]:
         """Everything that happened to the job, the oldest first."""
         events = [event for run in self.runs for event in attempt_events(run)]
+        # A job that was put back is not enqueued anew: several attempts name the same moment.
+        events = list({(event.at, event.text): event for event in events}.values())
         if self.fields is not None:
             events += self._from_redis()
         events += [

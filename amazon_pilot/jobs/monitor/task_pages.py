@@ -46,7 +46,8 @@ def task(request: HttpRequest, name: str) -> HttpResponse:
     if registered is None and not JobRun.objects.filter(task=name).exists():
         raise Http404
     return pages.show(
-        request, "task", name, name=name, task=registered, pause_name=f"task:{name}", pauses=pages.widget(pauses),
+        request, "task", name, name=name, task=registered, pause_name=f"task:{name}",
+        purpose=registered.__doc__ if registered else "", pauses=pages.widget(pauses),
         figures=pages.widget(lambda: figures(name, NEWEST_OF_ONE)), newest=NEWEST_OF_ONE,
         day=pages.widget(lambda: day_of_all().get(name)), audit=pages.widget(lambda: acts_on(f"task:{name}")),
         failures=pages.widget(lambda: list(failures(name))), ranges=RANGES, chart_queue="", chart_task=name,

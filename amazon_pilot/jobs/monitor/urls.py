@@ -3,7 +3,7 @@
 from django.urls import path
 
 from .. import registry
-from . import charts, failures, job, lists, overview, queue_pages, redis_page, task_pages, workers
+from . import api, charts, failures, job, lists, overview, queue_pages, redis_page, task_pages, workers
 
 registry.discover()  # pages name every task, and a web server runs no check that would have imported them
 
@@ -28,6 +28,15 @@ urlpatterns = [
     path("stuck", workers.stuck, name="stuck"),
     path("stuck/recover", workers.recover, name="recover"),
     path("redis", redis_page.redis, name="redis"),
+    path("api/queues", api.queue_list, name="api-queues"),
+    path("api/jobs", api.job_list, name="api-jobs"),
+    path("api/job/<str:job_id>", api.job, name="api-job"),
+    *(path(f"api/job/<str:job_id>/{verb}", view, name=f"api-job-{verb}") for verb, view in api.VERBS.items()),
+    path("api/workers", api.worker_list, name="api-workers"),
+    path("api/schedule", api.schedule, name="api-schedule"),
+    path("api/redis", api.redis, name="api-redis"),
+    path("api/pause", api.pause, name="api-pause"),
+    path("api/resume", api.resume, name="api-resume"),
     path("failures", failures.failures, name="failures"),
     path("chart", charts.chart, name="chart"),
 ]

@@ -10,7 +10,10 @@ local started_at, ended_at, started, ended, trace, line, data = unpack(ARGV, 12,
 local entry, key, now = id .. ':' .. execution, job_key(id), clock()
 local final = verdict == 'failed' or verdict == 'stopped'
 if final and redis.call('EXISTS', key .. ':dependents') == 1 then return 2 end
-if redis.call('ZREM', registry('wip', queue), entry) == 0 then return 0 end
+if redis.call('ZREM', registry('wip', queue), entry) == 0 then
+  if redis.call('EXISTS', key) == 0 then note(line, data) end -- deleted while it ran: nobody else tells the history
+  return 0
+end
 forget(entry, id, execution, worker)
 note(line, data)
 redis.call('HINCRBY', P .. ':worker:' .. worker, 'failed_job_count', 1)

@@ -55,7 +55,7 @@ def span_of_text(text: str) -> str:
 def ago(when: Any) -> SafeString:
     """Write a time relative to now, with the absolute one on hover: `3 min ago`, `in 2 h`."""
     if not when:
-        return format_html("–")
+        return format_html("{}", "–")
     moment = when if isinstance(when, datetime) else datetime.fromtimestamp(float(when), UTC)
     seconds = (timezone.now() - moment).total_seconds()
     amount = _rough(abs(seconds))
@@ -80,7 +80,7 @@ def _rough(seconds: float) -> str:
 def clock(when: Any) -> SafeString:
     """Write an absolute time in the viewer's zone, to the second."""
     if not when:
-        return format_html("–")
+        return format_html("{}", "–")
     moment = when if isinstance(when, datetime) else datetime.fromtimestamp(float(when), UTC)
     return format_html(
         '<time datetime="{}">{}</time>', moment.isoformat(), f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}"
@@ -90,7 +90,7 @@ def clock(when: Any) -> SafeString:
 @register.filter
 def percent(ratio: Any) -> str:
     """Write a ratio as a whole percentage; – for nothing."""
-    return "–" if ratio is None else f"{float(ratio) * 100:.0f}%"
+    return "–" if ratio in (None, "") else f"{float(ratio) * 100:.0f}%"
 
 
 @register.filter

@@ -1,0 +1,159 @@
+"""jobs: the monitor's verbs for scripts, with the same permissions and the same audit."""
+
+import json
+from argparse import ArgumentParser
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from redis.exceptions import RedisError
+
+from amazon_pilot.jobs import acts, registry
+from amazon_pilot.jobs.monitor import api, pages, store
+from amazon_pilot.jobs.monitor.dossier import collect
+
+ON_JOBS = ("retry", "delete", "cancel", "hold", "release")
+
+
+class Command(BaseCommand):
+    help = "Look at jobs and queues and steer them; exits with 1 where anything was not done."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
+        common: dict[str, dict[str, Any]] = {
+            "--json": {"action": "store_true", "help": "Answer JSON."},
+            "--user": {"default": "", "help": "Act as this user, within the user's role; else as the machine."},
+            "--reason": {"default": "", "help": "Why, for the audit."},
+        }
+
+        def verb(name: str, help: str) -> Any:
+            sub = verbs.add_parser(name, help=help)
+            for option, settings in common.items():
+                sub.add_argument(option, **settings)
+            return sub
+
+        verb("queues", "What each queue holds.")
+        listed = verb("list", "Attempts of the history, the newest first.")
+        for name in api.FILTERS:
+            listed.add_argument(f"--{name.replace('_', '-')}", default="")
+        listed.add_argument("--limit", type=int, default=api.PAGE)
+        listed.add_argument("--before", default="", help="The `next` of an earlier answer.")
+        verb("show", "All that is known of one job.").add_argument("job")
+        for name in ON_JOBS:
+            verb(name, f"{name.capitalize()} jobs.").add_argument("jobs", nargs="+", metavar="job")
+        paused = verb("pause", "Pause queue:…, task:… or tag:….")
+        paused.add_argument("name")
+        paused.add_argument("--until", default="", help="A time such as 2026-06-01T12:00:00Z.")
+        paused.add_argument("--minutes", type=int, default=0)
+        verb("resume", "End a pause.").add_argument("name")
+        run = verb("run", "Enqueue one call of a task.")
+        run.add_argument("task")
+        run.add_argument("arguments", nargs="?", default="[]", help='JSON: [17], or {"args": [17], "kwargs": {}}.')
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        registry.discover()
+        by = self.person(options["user"])
+        try:
+            getattr(self, f"do_{options['verb']}", self.do_on_jobs)(by, options)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        except PermissionDenied as error:
+            raise CommandError(str(error)) from error
+        except RedisError as error:
+            raise CommandError(f"Redis does not answer: {error}") from error
+
+    def person(self, name: str) -> Any:
+        """Answer the user in whose name this is done, None for the machine; looking needs a role as well."""
+        if not name:
+            return None
+        user = get_user_model().objects.filter(username=name).first()
+        if user is None:
+            raise CommandError(f"There is no user {name}.")
+        if not pages.may(user, "view"):
+            raise CommandError("Your role does not allow this.")
+        return user
+
+    def tell(self, options: dict[str, Any], value: Any, lines: list[str]) -> None:
+        """Write an answer: as JSON where that was asked for, else as lines."""
+        text = json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False) if options["json"] else "\n".join(lines)
+        self.stdout.write(text)
+
+    def do_queues(self, by: Any, options: dict[str, Any]) -> None:
+        seen = api.queues_now()
+        columns = ("waiting", "running", "scheduled", "deferred", "failed")
+        lines = [
+            f"{queue['name']:12}" + "  ".join(f"{name} {queue[name]}" for name in columns)
+            + ("  PAUSED" if queue["paused"] else "")
+            for queue in seen["queues"]
+        ]  # fmt: skip
+        self.tell(options, seen, lines)
+
+    def do_list(self, by: Any, options: dict[str, Any]) -> None:
+        wanted = {name: options[name] for name in api.FILTERS if options[name]}
+        if not 1 <= options["limit"] <= api.MOST:
+            raise CommandError(f"--limit has to be from 1 to {api.MOST}.")
+        page = api.runs_page(wanted, options["limit"], options["before"])
+        lines = [
+            "  ".join(
+                (f"{run['started_at']:%Y-%m-%d %H:%M:%S}", run["outcome"], run["queue"], run["job_id"], run["task"])
+            )
+            for run in page["jobs"]
+        ]
+        self.tell(options, page, lines)
+
+    def do_show(self, by: Any, options: dict[str, Any]) -> None:
+        known = collect(store.connect(), options["job"])
+        if not known.is_known:
+            raise CommandError(f"Neither Redis nor the history knows a job {options['job']}.")
+        told = api.job_of(known)
+        lines = [f"{name}: {told[name]}" for name in ("job_id", "state", "task", "queue", "args", "kwargs", "waits")]
+        for run in told["attempts"]:
+            lines.append(f"attempt {run['attempt']}: {run['outcome']} {run['exception']} {run['message']}".rstrip())
+            lines += [text.rstrip() for text in (run["traceback"], run["log"]) if text]
+        self.tell(options, told, lines)
+
+    def do_on_jobs(self, by: Any, options: dict[str, Any]) -> None:
+        """Do one verb to each job; all are tried, and one that was left alone makes the command fail at its end."""
+        answers = {job: acts.on_job(by, options["verb"], job, reason=options["reason"]) for job in options["jobs"]}
+        told = [
+            {"job": job, "count": done.count, "message": done.text, "new_job": done.job_id}
+            for job, done in answers.items()
+        ]
+        self.tell(options, told, [f"{row['job']}: {row['message']} {row['new_job']}".rstrip() for row in told])
+        if left := sum(not done.count for done in answers.values()):
+            raise CommandError(f"{left} of {len(answers)} were left alone.")
+
+    def do_pause(self, by: Any, options: dict[str, Any]) -> None:
+        until = timezone.now() + timedelta(minutes=options["minutes"]) if options["minutes"] > 0 else None
+        self.finish(options, acts.pause(by, options["name"], reason=options["reason"], until=moment(options) or until))
+
+    def do_resume(self, by: Any, options: dict[str, Any]) -> None:
+        self.finish(options, acts.resume(by, options["name"], reason=options["reason"]))
+
+    def do_run(self, by: Any, options: dict[str, Any]) -> None:
+        positional, named = acts.parse_arguments(options["arguments"])
+        self.finish(options, acts.run(by, options["task"], positional, named, reason=options["reason"]))
+
+    def finish(self, options: dict[str, Any], done: acts.Done) -> None:
+        """Tell what came of one act, and fail where nothing was changed."""
+        told = {"count": done.count, "message": done.text, "job": done.job_id}
+        self.tell(options, told, [f"{done.text} {done.job_id}".rstrip()])
+        if not done.count:
+            raise CommandError("Nothing was changed.")
+
+
+def moment(options: dict[str, Any]) -> datetime | None:
+    """Answer --until as a time; raises ValidationError where it is none."""
+    text = options["until"]
+    try:
+        when = parse_datetime(text) if text else None
+    except ValueError:
+        when = None
+    if text and when is None:
+        raise ValidationError("Write --until as 2026-06-01T12:00:00Z.")
+    return when if when is None or timezone.is_aware(when) else timezone.make_aware(when)

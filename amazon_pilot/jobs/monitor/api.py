@@ -1,0 +1,266 @@
+"""The monitor as JSON, below /admin/monitor/api/: the same permissions, verbs and audit as its pages.
+
+A script signs in as a person does (session and CSRF token). An error is {"error": {"code": …, "message": …}}: 400 makes
+no sense, 401 not signed in, 403 role, 404 unknown, 405 method, 409 nothing was changed, 503 Redis is away.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from functools import wraps
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from redis.exceptions import RedisError
+
+from .. import acts
+from ..models import JobRun, ScheduleEntry
+from . import pages, redis_page, sample, store, waiting
+from .dossier import Dossier, collect
+
+PAGE, MOST = 50, 500
+FILTERS = ("task", "queue", "outcome", "job_id")
+
+Answer = dict[str, Any]
+Endpoint = Callable[..., Answer]
+
+
+class Refusal(Exception):
+    """Why a request is not done: an HTTP status, a word for scripts, a sentence for people."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
+def endpoint(method: str, role: str = "view") -> Callable[[Endpoint], pages.View]:
+    """Make a function that answers a dict an address: one method, one role, errors as JSON."""
+
+    def wrap(function: Endpoint) -> pages.View:
+        @wraps(function)
+        def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            try:
+                check(request, method, role)
+                return JsonResponse(function(request, *args, **kwargs))
+            except Refusal as refusal:
+                return failure(refusal.status, refusal.code, refusal.message)
+            except PermissionDenied as error:
+                return failure(403, "forbidden", str(error))
+            except ValidationError as error:
+                return failure(400, "invalid", " ".join(error.messages))
+            except RedisError:
+                return failure(503, "redis_away", _("Redis does not answer."))
+
+        guarded: pages.View = never_cache(view)
+        return transaction.non_atomic_requests(guarded) if method == "GET" else guarded
+
+    return wrap
+
+
+def failure(status: int, code: str, message: str) -> JsonResponse:
+    return JsonResponse({"error": {"code": code, "message": message}}, status=status)
+
+
+def check(request: HttpRequest, method: str, role: str) -> None:
+    """Raise Refusal where a request comes from nobody, from somebody who may not, or by the wrong method."""
+    if not (request.user.is_active and request.user.is_staff):
+        raise Refusal(401, "not_signed_in", _("Sign in first."))
+    if not pages.may(request.user, role):
+        raise Refusal(403, "forbidden", _("Your role does not allow this."))
+    if request.method != method:
+        raise Refusal(405, "method", _("This address answers %s alone.") % method)
+    if method == "POST" and store.is_away():
+        raise Refusal(503, "redis_away", _("Redis does not answer, so nothing was done."))
+
+
+def body_of(request: HttpRequest) -> dict[str, Any]:
+    """Answer the body, a JSON object; raises Refusal where it is none."""
+    try:
+        body = json.loads(request.body or b"{}")
+    except ValueError as error:
+        raise Refusal(400, "invalid", _("The body is not JSON: %s.") % error) from error
+    if not isinstance(body, dict):
+        raise Refusal(400, "invalid", _("The body has to be a JSON object."))
+    return body
+
+
+def text_in(body: dict[str, Any], name: str) -> str:
+    value = body.get(name, "")
+    if not isinstance(value, str):
+        raise Refusal(400, "invalid", _("%s has to be a text.") % name)
+    return value.strip()[:1000]
+
+
+def moment_in(body: dict[str, Any], name: str) -> datetime | None:
+    """Answer a time out of the body, in UTC where it names no zone; None where there is none."""
+    text = text_in(body, name)
+    try:
+        when = parse_datetime(text) if text else None
+    except ValueError:
+        when = None
+    if text and when is None:
+        raise Refusal(400, "invalid", _("Write a time such as 2026-06-01T12:00:00Z."))
+    return when if when is None or timezone.is_aware(when) else timezone.make_aware(when)
+
+
+def done(what: acts.Done) -> Answer:
+    """Answer what came of an act; raises Refusal (409) where nothing was changed, so that a script notices."""
+    if not what.count:
+        raise Refusal(409, "nothing_done", what.text)
+    return {"count": what.count, "message": what.text} | ({"job": what.job_id} if what.job_id else {})
+
+
+# Looking
+
+
+@endpoint("GET")
+def queue_list(request: HttpRequest) -> Answer:
+    """Answer what each queue holds and what is paused."""
+    return queues_now()
+
+
+def queues_now() -> Answer:
+    """Answer the shared sample's queues."""
+    seen = sample.current()
+    names = (
+        "name", "weight", "waiting", "running", "scheduled", "deferred", "failed", "oldest", "in_per_minute",
+        "out_per_minute", "drain_seconds", "paused",
+    )  # fmt: skip
+    queues = [{name: getattr(queue, name) for name in names} for queue in seen.queues]
+    return {"taken_at": seen.taken.isoformat(), "queues": queues, "paused": seen.paused}
+
+
+@endpoint("GET")
+def job_list(request: HttpRequest) -> Answer:
+    """Answer attempts, the newest first: ?task=&queue=&outcome=&job_id=&limit=&before= (`next` of the last answer)."""
+    wanted = {name: request.GET[name] for name in FILTERS if request.GET.get(name)}
+    limit = request.GET.get("limit", str(PAGE))
+    if not limit.isdigit() or not 1 <= int(limit) <= MOST:
+        raise Refusal(400, "invalid", _("limit has to be from 1 to %d.") % MOST)
+    return runs_page(wanted, int(limit), request.GET.get("before", ""))
+
+
+def runs_page(wanted: dict[str, str], limit: int, before: str = "") -> Answer:
+    """Answer one page of the history by exact filters. The search of the job list goes in here in place of `filter`."""
+    runs = JobRun.objects.filter(**wanted).newest().defer("traceback", "log", "result", "search")
+    if before:
+        at, _separator, key = before.rpartition(",")
+        try:
+            when = parse_datetime(at)
+        except ValueError:
+            when = None
+        if when is None or timezone.is_naive(when) or not key.isdigit():
+            raise ValidationError(_("before has to be the `next` of an answer."))
+        runs = runs.older_than(when, int(key))
+    rows = list(runs[: limit + 1])
+    last = rows[limit - 1] if len(rows) > limit else None
+    following = f"{last.started_at.isoformat()},{last.pk}" if last else ""
+    return {"jobs": [run_of(run) for run in rows[:limit]], "next": following}
+
+
+def run_of(run: JobRun, *, whole: bool = False) -> Answer:
+    """Answer one attempt; `whole` adds traceback, log and result."""
+    names = [
+        "job_id", "execution_id", "task", "queue", "args", "kwargs", "attempt", "outcome", "cause", "exception",
+        "message", "enqueued_at", "started_at", "ended_at", "retry_at", "wait", "duration", "worker", "slot",
+        "progress",
+    ]  # fmt: skip
+    return {name: getattr(run, name) for name in names + (["traceback", "log", "result"] if whole else [])}
+
+
+@endpoint("GET")
+def job(request: HttpRequest, job_id: str) -> Answer:
+    """Answer everything known of one job."""
+    known = collect(store.connect(), job_id)
+    if not known.is_known:
+        if known.is_away:
+            raise Refusal(503, "redis_away", _("Redis does not answer."))
+        raise Refusal(404, "unknown", _("Neither Redis nor the history knows this job."))
+    return job_of(known)
+
+
+def job_of(known: Dossier) -> Answer:
+    """Answer a dossier as JSON; `waits` is the reason in words, '' where it does not wait."""
+    task, args, kwargs = known.call
+    why = None if known.is_away else waiting.reason(store.connect(), known, sample.current())
+    return {
+        "job_id": known.job_id,
+        "state": known.state,
+        "task": task,
+        "queue": known.queue,
+        "args": args,
+        "kwargs": kwargs,
+        "waits": " ".join(filter(None, (why.text, why.why))) if why else "",
+        "progress": known.percent,
+        "attempts": [run_of(run, whole=True) for run in known.runs],
+    }
+
+
+@endpoint("GET")
+def worker_list(request: HttpRequest) -> Answer:
+    """Answer the workers that were seen within an hour, with their slots."""
+    return {"workers": sample.current().workers}
+
+
+@endpoint("GET")
+def schedule(request: HttpRequest) -> Answer:
+    """Answer the schedule's entries with their next times."""
+    names = ("name", "task", "queue", "cron", "zone", "is_paused", "next_at")
+    entries = ScheduleEntry.objects.order_by("name")
+    return {"entries": [{name: getattr(entry, name) for name in names} for entry in entries]}
+
+
+@endpoint("GET")
+def redis(request: HttpRequest) -> Answer:
+    """Answer Redis's numbers and the warnings about its settings."""
+    info = redis_page.server()
+    risks = [{"text": risk.text, "remedy": risk.remedy, "grave": risk.is_grave} for risk in info["warnings"]]
+    return {"info": sample.current().info, "warnings": risks}
+
+
+# Acting
+
+
+def verb(name: str) -> pages.View:
+    """Answer the address of one verb: POST {"reason": …}, and until, queue or args where the verb needs them."""
+
+    def press(request: HttpRequest, job_id: str) -> Answer:
+        body = body_of(request)
+        words: dict[str, Any] = {}
+        if name == "snooze":
+            until = moment_in(body, "until")
+            if until is None:
+                raise Refusal(400, "invalid", _("until is missing."))
+            words = {"until": until}
+        elif name == "move":
+            words = {"queue": text_in(body, "queue")}
+        elif name == "edit":
+            words = {"args": json.dumps(body.get("args"))}
+        return done(acts.on_job(request.user, name, job_id, reason=text_in(body, "reason"), **words))
+
+    press.__name__ = name
+    return endpoint("POST", acts.ROLES[name])(press)
+
+
+VERBS = {name: verb(name) for name in acts.JOB_VERBS}
+
+
+@endpoint("POST", "operate")
+def pause(request: HttpRequest) -> Answer:
+    """Pause {"name": "queue:low", "reason": …, "until": …}."""
+    body = body_of(request)
+    reason, until = text_in(body, "reason"), moment_in(body, "until")
+    return done(acts.pause(request.user, text_in(body, "name"), reason=reason, until=until))
+
+
+@endpoint("POST", "operate")
+def resume(request: HttpRequest) -> Answer:
+    """End the pause {"name": "queue:low"}."""
+    body = body_of(request)
+    return done(acts.resume(request.user, text_in(body, "name"), reason=text_in(body, "reason")))

@@ -1,0 +1,100 @@
+"""Redis goes away and comes back under a real worker, which lives on and tells what it could not tell before."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from rq import Queue
+
+from amazon_pilot.jobs.models import JobRun
+from amazon_pilot.jobs.registry import JSONJob
+
+from .conftest import wait_for
+from .redis_process import OwnRedis
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+
+@pytest.fixture
+def own(tmp_path):
+    server = OwnRedis(tmp_path).start()
+    yield server
+    server.stop()
+
+
+def enqueue(own, path, text, seconds=0):
+    with own.client() as client:
+        queue = Queue("default", connection=client, job_class=JSONJob)
+        return queue.enqueue("tests.jobs.tasks.write_line", str(path), text, seconds).id
+
+
+def status(own, job_id):
+    with own.client() as client:
+        return JSONJob.fetch(job_id, connection=client).get_status().value
+
+
+def begin(own, start, **more):
+    worker = start(ready=False, REDIS_URL=own.url, **more)
+    with own.client() as client:
+        wait_for(lambda: client.exists("pilot:worker:w1"), "the worker")
+    return worker
+
+
+def test_an_idle_worker_lives_through_one_outage_after_the_other(own, start, tmp_path):
+    worker = begin(own, start)
+    for number in range(4):
+        time.sleep(0.5)  # its bells are armed on all queues
+        own.stop()
+        time.sleep(1)
+        own.start()
+        job_id = enqueue(own, tmp_path / "lines", f"after {number}")
+        wait_for(lambda job_id=job_id: status(own, job_id) == "finished", f"the job after outage {number}")
+
+    assert worker.popen.poll() is None
+    assert worker.leave() == 0
+
+
+def test_a_job_that_ends_during_an_outage_is_finished_once(own, start, tmp_path):
+    lines = tmp_path / "lines"
+    worker = begin(own, start)
+    job_id = enqueue(own, lines, "ended", 2)
+    wait_for(lambda: status(own, job_id) == "started")
+
+    own.stop()
+    wait_for(lines.exists, "the job to end while Redis is away")
+    time.sleep(1)
+    own.start()
+
+    wait_for(lambda: status(own, job_id) == "finished")
+    assert lines.read_text() == "ended\n"
+    assert worker.popen.poll() is None
+
+
+def test_an_emptied_redis_gets_its_worker_back(own, start, tmp_path):
+    worker = begin(own, start)
+    with own.client() as client:
+        client.flushall()
+        client.script_flush()
+        wait_for(lambda: client.smembers("rq:workers") == {b"rq:worker:w1"}, "the worker's record")
+        job_id = enqueue(own, tmp_path / "lines", "after")
+        wait_for(lambda: status(own, job_id) == "finished")
+    assert worker.popen.poll() is None
+
+
+def test_a_slot_that_dies_while_the_bells_are_armed_is_replaced_by_one_that_lives(own, start, tmp_path):
+    worker = begin(own, start, WORKER_CONCURRENCY="1")
+    time.sleep(0.5)
+    for number in range(3):
+        with own.client() as client:
+            snapshot = json.loads(client.get("pilot:worker:w1"))
+        os.kill(snapshot["slots"][0]["pid"], signal.SIGKILL)
+        job_id = enqueue(own, tmp_path / "lines", f"after {number}")
+        wait_for(lambda job_id=job_id: status(own, job_id) == "finished", f"the job after death {number}")
+        time.sleep(1.1)  # the snapshot shows the new slot
+
+    with own.client() as client:
+        wait_for(lambda: client.xlen("pilot:runs") == 0)
+    assert not JobRun.objects.filter(cause__contains="left with code").exists()
+    assert worker.leave() == 0

@@ -1,0 +1,256 @@
+"""The monitor's JSON, and a walk over all its addresses: who may look, what acts, and that looking changes nothing."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.apps import apps
+from django.urls import reverse
+from django.utils import timezone
+
+from amazon_pilot.jobs import queues, verbs
+from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause
+from amazon_pilot.jobs.monitor import sample, store, urls
+from tests.jobs import tasks
+from tests.staff import serve
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PAGES = [
+    "overview", "jobs", "job", "job-arguments", "queues", "queue", "tasks", "task", "workers", "stuck", "redis",
+    "chart", "api-queues", "api-jobs", "api-job", "api-workers", "api-schedule", "api-redis",
+]  # fmt: skip
+BUTTONS = [str(pattern.name) for pattern in urls.urlpatterns if pattern.name not in PAGES]
+
+
+def address(name, job_id="j0"):
+    """Answer an address of the monitor with arguments that exist."""
+    pattern = next(pattern for pattern in urls.urlpatterns if pattern.name == name)
+    known = {
+        "job_id": job_id,
+        "name": "tests.jobs.tasks.add" if name == "task" else "w1" if "worker" in name else "low",
+    }
+    return reverse(f"monitor:{name}", kwargs={word: known[word] for word in pattern.pattern.converters})
+
+
+def runs(number, **fields):
+    began = timezone.now()
+    rows = [
+        JobRun(
+            job_id=f"j{n}", execution_id="e", started_at=began - timedelta(seconds=n),
+            **({"task": "tests.jobs.tasks.add", "queue": "low", "outcome": "failed", "args": [n]} | fields),
+        )
+        for n in range(number)
+    ]  # fmt: skip
+    JobRun.objects.bulk_create(rows)
+
+
+def get(client, name, /, *args, **words):
+    answer = client.get(reverse(f"monitor:api-{name}", args=args), words)
+    return answer.status_code, answer.json()
+
+
+def post(client, name, /, *args, **body):
+    address = reverse(f"monitor:api-{name}", args=args)
+    answer = client.post(address, json.dumps(body), content_type="application/json")
+    return answer.status_code, answer.json()
+
+
+# The walk
+
+
+def test_every_address_is_walked():
+    assert len(PAGES) + len(BUTTONS) == len(urls.urlpatterns)
+    assert len(BUTTONS) > 20
+
+
+def contents(redis):
+    """Answer all that Redis holds, but for what is renewed by being looked at: the shared sample."""
+    keys = {key for key in redis.keys("*") if not key.startswith(sample.KEY.encode())}
+    return {key: redis.dump(key) for key in keys}
+
+
+def rows():
+    models = [
+        model
+        for app in ("jobs", "products", "analysis", "notifications")
+        for model in apps.get_app_config(app).get_models()
+    ]
+    return {model: sorted(map(repr, model.objects.values_list())) for model in models if model._meta.managed}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_looking_changes_nothing(person, redis, name):
+    client = person("admin")
+    serve(busy=1)
+    runs(3)
+    job_id = tasks.add.enqueue(1, 2)
+    before = contents(redis), rows()
+
+    answer = client.get(address(name, job_id))
+
+    assert answer.status_code in (200, 302)
+    assert (contents(redis), rows()) == before
+
+
+@pytest.mark.parametrize("name", BUTTONS)
+def test_a_button_does_nothing_by_get(person, redis, name):
+    client = person("admin")
+    serve()
+    job_id = tasks.add.enqueue(1, 2)
+    before = contents(redis), rows()
+
+    assert client.get(address(name, job_id)).status_code == 405
+    assert (contents(redis), rows()) == before
+
+
+@pytest.mark.parametrize("name", BUTTONS)
+def test_a_button_does_nothing_for_who_may_only_look(person, redis, name):
+    client = person("view")
+    serve()
+    job_id = tasks.add.enqueue(1, 2)
+    before = contents(redis), rows()
+
+    body = {"reason": "x", "name": "queue:low", "queue": "low", "args": [1], "until": "2099-01-01T00:00:00Z"}
+    form = body | {"typed": "low", "args": "[1]"}
+    sent = (json.dumps(body), "application/json") if name.startswith("api") else (form, None)
+    answer = client.post(address(name, job_id), sent[0], **({"content_type": sent[1]} if sent[1] else {}))
+
+    assert answer.status_code == 403
+    assert (contents(redis), rows()) == before
+
+
+@pytest.mark.parametrize("name", PAGES + BUTTONS)
+def test_a_stranger_sees_and_does_nothing(client, name):
+    look = client.get(address(name))
+    act = client.post(address(name))
+
+    assert look.status_code in (302, 401, 405)
+    assert act.status_code in (302, 401, 405)
+    assert not AuditEntry.objects.exists()
+
+
+# The JSON
+
+
+def test_queues_workers_schedule_and_redis(person):
+    serve(busy=1)
+    tasks.do_nothing.enqueue()
+    client = person("view")
+
+    status, told = get(client, "queues")
+    assert (status, [queue["name"] for queue in told["queues"]]) == (200, ["critical", "default", "low"])
+    assert told["queues"][1]["waiting"] == 1
+    assert get(client, "workers")[1]["workers"][0]["busy"] == 1
+    assert get(client, "schedule")[0] == 200
+    assert get(client, "redis")[1]["info"]["redis_version"]
+
+
+def test_the_history_is_read_page_by_page(person):
+    runs(7)
+    client = person("view")
+
+    seen, before = [], ""
+    for _ in range(3):
+        _status, told = get(client, "jobs", limit="3", before=before)
+        seen += [run["job_id"] for run in told["jobs"]]
+        before = told["next"]
+
+    assert seen == [f"j{n}" for n in range(7)]
+    assert before == ""
+
+
+def test_the_history_is_filtered(person):
+    runs(2)
+    client = person("view")
+
+    assert len(get(client, "jobs", outcome="failed", queue="low")[1]["jobs"]) == 2
+    assert get(client, "jobs", outcome="succeeded")[1]["jobs"] == []
+    assert [run["args"] for run in get(client, "jobs", job_id="j1")[1]["jobs"]] == [[1]]
+
+
+WRONG = [{"limit": "0"}, {"limit": "x"}, {"limit": "1000"}, {"before": "yesterday"}, {"before": "2026-13-01T00:00Z,1"}]
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_a_question_that_makes_no_sense_is_refused(person, words):
+    status, told = get(person("view"), "jobs", **words)
+
+    assert (status, told["error"]["code"]) == (400, "invalid")
+
+
+def test_one_job_is_told_whole(person):
+    job_id = tasks.add.enqueue(1, 2)
+    client = person("view")
+
+    status, told = get(client, "job", job_id)
+
+    assert (status, told["state"], told["args"], told["queue"]) == (200, "queued", [1, 2], "default")
+    assert told["waits"] == "No worker listens on the queue default."
+    status, told = get(client, "job", "nobody")
+    assert (status, told["error"]["code"]) == (404, "unknown")
+
+
+def test_verbs_act_and_are_written_down(person):
+    job_id = tasks.add.enqueue(1, 2)
+    client = person("edit")
+
+    assert post(client, "job-hold", job_id, reason="Wait")[0] == 200
+    assert post(client, "job-hold", job_id)[0] == 409
+    assert post(client, "job-release", job_id)[0] == 200
+    assert post(client, "job-snooze", job_id, until="2099-01-01T00:00:00Z")[0] == 200
+    assert post(client, "job-move", job_id, queue="low")[0] == 200
+    status, told = post(client, "job-edit", job_id, args=[3, 4])
+    assert status == 200
+    assert verbs.find(told["job"]).args == [3, 4]
+    assert post(client, "job-cancel", job_id)[0] == 200
+    assert post(client, "job-retry", job_id)[0] == 200
+    assert post(client, "job-delete", job_id)[0] == 200
+    first = AuditEntry.objects.order_by("at").first()
+    assert (first.actor.username, first.action, first.reason, first.count) == ("edit-er", "hold", "Wait", 1)
+    assert AuditEntry.objects.count() == 9
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"{", b'{"reason": 7}', b'{"until": "soon"}', b"{}"])
+def test_a_body_that_makes_no_sense_changes_nothing(person, body):
+    job_id = tasks.add.enqueue(1, 2)
+    address = reverse("monitor:api-job-snooze", args=[job_id])
+
+    answer = person("edit").post(address, body, content_type="application/json")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid")
+    assert not AuditEntry.objects.exists()
+
+
+def test_pause_and_resume(person):
+    client = person("operate")
+
+    assert post(client, "pause", name="queue:low")[0] == 400
+    assert post(client, "pause", name="queue:low", reason="A test")[0] == 200
+    assert Pause.objects.active().get().reason == "A test"
+    assert "queue:low" in queues.paused()
+    assert post(client, "resume", name="queue:low")[0] == 200
+    assert post(client, "resume", name="queue:low")[0] == 409
+    assert queues.paused() == {}
+
+
+def test_a_post_without_a_token_is_refused(person):
+    from django.test import Client
+
+    user = person("operate").session["_auth_user_id"]
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(AuditEntry.actor.field.related_model.objects.get(pk=user))
+
+    answer = strict.post(reverse("monitor:api-pause"), "{}", content_type="application/json")
+
+    assert answer.status_code == 403
+    assert not Pause.objects.exists()
+
+
+def test_without_redis_it_says_so(person, redis_away):
+    client = person("operate")
+
+    assert get(client, "queues")[0] == 503
+    assert post(client, "pause", name="queue:low", reason="x")[1]["error"]["code"] == "redis_away"
+    assert not Pause.objects.exists()
+    assert store.is_away()

@@ -1,0 +1,112 @@
+"""manage.py jobs: the same verbs for scripts, with an exit code that tells."""
+
+import json
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.management import CommandError, call_command
+
+from amazon_pilot.jobs import queues, verbs
+from amazon_pilot.jobs.models import AuditEntry, Pause
+from tests.jobs import tasks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def jobs(capsys, *words):
+    """Run the command and answer what it wrote, as JSON where that was asked for."""
+    capsys.readouterr()
+    call_command("jobs", *words)
+    text = capsys.readouterr().out
+    return json.loads(text) if "--json" in words else text
+
+
+def staff(name, *permissions):
+    user = User.objects.create_user(name, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    return user
+
+
+def test_queues_list_and_show(capsys):
+    job_id = tasks.add.enqueue(1, 2)
+
+    assert jobs(capsys, "queues", "--json")["queues"][1]["waiting"] == 1
+    assert "waiting 1" in jobs(capsys, "queues")
+    assert jobs(capsys, "list", "--json") == {"jobs": [], "next": ""}
+    assert jobs(capsys, "show", job_id, "--json")["args"] == [1, 2]
+    assert "state: queued" in jobs(capsys, "show", job_id)
+
+
+def test_an_unknown_job_is_an_error(capsys):
+    with pytest.raises(CommandError, match="knows a job nobody"):
+        jobs(capsys, "show", "nobody")
+
+
+def test_verbs_act_in_a_persons_name(capsys):
+    staff("mia", "view_jobrun", "operate_jobs")
+    job_id = tasks.add.enqueue(1, 2)
+
+    jobs(capsys, "hold", job_id, "--user", "mia", "--reason", "A test")
+    jobs(capsys, "release", job_id)
+
+    entries = AuditEntry.objects.order_by("at")
+    assert [(entry.actor and entry.actor.username, entry.action, entry.reason) for entry in entries] == [
+        ("mia", "hold", "A test"), (None, "release", ""),
+    ]  # fmt: skip
+    assert queues.size("default") == 1
+
+
+def test_a_role_is_not_exceeded(capsys):
+    staff("mia", "view_jobrun", "operate_jobs")
+    staff("nil")
+    job_id = tasks.add.enqueue(1, 2)
+
+    with pytest.raises(CommandError, match="does not allow"):
+        jobs(capsys, "delete", job_id, "--user", "mia")
+    with pytest.raises(CommandError, match="does not allow"):
+        jobs(capsys, "queues", "--user", "nil")
+    with pytest.raises(CommandError, match="no user zoe"):
+        jobs(capsys, "queues", "--user", "zoe")
+    assert verbs.find(job_id) is not None
+    assert not AuditEntry.objects.exists()
+
+
+def test_it_fails_where_one_of_many_was_left_alone_and_does_the_others(capsys):
+    job_id = tasks.add.enqueue(1, 2)
+
+    with pytest.raises(CommandError, match="1 of 2 were left alone"):
+        jobs(capsys, "cancel", job_id, "nobody", "--json")
+
+    told = json.loads(capsys.readouterr().out)
+    assert [row["count"] for row in told] == [1, 0]
+    assert AuditEntry.objects.count() == 2
+
+
+def test_pause_resume_and_run(capsys):
+    jobs(capsys, "pause", "queue:low", "--reason", "A test", "--minutes", "5")
+    assert Pause.objects.active().get().until is not None
+    jobs(capsys, "resume", "queue:low")
+    assert queues.paused() == {}
+    with pytest.raises(CommandError, match="Nothing was changed"):
+        jobs(capsys, "resume", "queue:low")
+
+    new = jobs(capsys, "run", "tests.jobs.tasks.add", "[5, 6]", "--json")["job"]
+    assert verbs.find(new).args == [5, 6]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("pause", "queue:low"), "Say why"),
+        (("pause", "low", "--reason", "x"), "is not a queue"),
+        (("pause", "queue:low", "--reason", "x", "--until", "soon"), "Write --until"),
+        (("run", "os.system", '["true"]'), "is not a registered task"),
+        (("run", "tests.jobs.tasks.add", "{"), "not JSON"),
+        (("list", "--limit", "0"), "--limit"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(capsys, words, said):
+    with pytest.raises(CommandError, match=said):
+        jobs(capsys, *words)
+    assert not AuditEntry.objects.exists()
+    assert not Pause.objects.exists()

@@ -1,0 +1,210 @@
+"""The pages of workers, of stuck work and of Redis: who lives, what comes back when, and which setting loses jobs."""
+
+import time
+
+import pytest
+from django.urls import reverse
+
+from amazon_pilot.jobs import queues
+from amazon_pilot.jobs.models import AuditEntry, JobRun
+from amazon_pilot.jobs.monitor import redis_page, sample, store, workers
+from tests.jobs import tasks
+from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
+from tests.staff import serve
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def look(client, name):
+    store.connect().delete(sample.KEY)
+    answer = client.get(reverse(f"monitor:{name}"))
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def tell(client, verb, worker="w1", **form):
+    store.connect().delete(sample.KEY)
+    return client.post(reverse(f"monitor:worker-{verb}", args=[worker]), {"reason": "A test"} | form, follow=True)
+
+
+def shown(name="w1"):
+    store.connect().delete(sample.KEY)
+    return next(worker for worker in sample.current().workers if worker["worker"] == name)
+
+
+def test_a_worker_shows_what_each_slot_runs(person, start):  # noqa: F811
+    job_id = tasks.tell_progress.enqueue(30)
+    start()
+    client = person("view")
+    wait_for(lambda: shown()["busy"] == 1, "the start")
+
+    text = wait_for(lambda: ("four of ten" in (text := look(client, "workers"))) and text, "progress")
+
+    assert reverse("monitor:job", args=[job_id]) in text
+    assert "1 / 3" in text
+    assert "Kill" not in text
+
+
+def test_a_quiet_worker_takes_no_jobs_until_it_is_woken(person, start):  # noqa: F811
+    start()
+    client = person("admin")
+
+    assert "takes no more jobs" in tell(client, "quiet").content.decode()
+    wait_for(lambda: shown()["state"] == "quiet", "quiet")
+    tasks.do_nothing.enqueue()
+    time.sleep(2)
+    assert queues.size("default") == 1
+
+    tell(client, "wake")
+    wait_for(lambda: queues.size("default") == 0, "the job to start")
+    wait_for(lambda: shown()["state"] == "working", "its snapshot")
+    assert sorted(AuditEntry.objects.values_list("action", "target")) == [("quiet", "worker:w1"), ("wake", "worker:w1")]
+
+
+def test_a_worker_is_stopped(person, start):  # noqa: F811
+    process = start()
+
+    tell(person("admin"), "stop", reason="Upgrade")
+
+    assert process.popen.wait(30) == 0
+    assert AuditEntry.objects.get().reason == "Upgrade"
+    assert "left" in look(person("view"), "workers")
+
+
+def test_one_slot_is_killed_and_its_job_fails(person, start):  # noqa: F811
+    tasks.sleep.enqueue(30)
+    start("--slots", "1")
+    slot = wait_for(lambda: next((slot for slot in shown()["slots"] if slot.get("job")), None), "the start")
+
+    said = tell(person("admin"), "kill", slot=str(slot["slot"]))
+    assert "was told to kill" in said.content.decode()
+
+    wait_for(lambda: JobRun.objects.filter(job_id=slot["job"], outcome="failed").exists(), "its end")
+    assert AuditEntry.objects.get().detail == {"slot": slot["slot"]}
+
+
+@pytest.mark.parametrize("verb", ["quiet", "wake", "stop", "kill"])
+def test_only_who_administers_steers_workers(person, verb):
+    serve()
+
+    assert tell(person("edit"), verb).status_code == 403
+    assert person("admin").get(reverse(f"monitor:worker-{verb}", args=["w1"])).status_code == 405
+    assert not AuditEntry.objects.exists()
+
+
+def test_a_worker_that_is_none_is_told_nothing(person):
+    assert "There is no worker w9." in tell(person("admin"), "stop", "w9").content.decode()
+    assert not AuditEntry.objects.exists()
+
+
+def test_a_dead_worker_shows_what_it_held_and_when_it_comes_back(person, start):  # noqa: F811
+    job_id = tasks.sleep.enqueue(50)
+    process = start()
+    wait_for(lambda: shown()["busy"] == 1, "the start")
+    process.kill()
+    client = person("admin")
+
+    text = wait_for(lambda: ("fell silent" in (text := look(client, "workers"))) and text, "its death to be seen")
+    assert reverse("monitor:job", args=[job_id]) in text
+
+    lease = workers.old_leases()[0]
+    assert (lease.job_id, lease.queue, lease.worker, lease.task) == (job_id, "default", "w1", "tests.jobs.tasks.sleep")
+    assert lease.remaining < 10
+    assert "data-countdown" in look(client, "stuck") or lease.is_lost
+
+    client.post(reverse("monitor:recover"), {"reason": "Too early"})  # the lease may still be renewed
+    if not lease.is_lost:
+        assert queues.size("default") == 0
+    wait_for(lambda: workers.old_leases()[0].is_lost, "the lease to be lost")
+    assert "lost: at the next look" in look(client, "stuck")
+    client.post(reverse("monitor:recover"), {"reason": "Now"})
+
+    assert queues.size("default") == 1
+    assert list(AuditEntry.objects.order_by("at").values_list("action", "reason", "count")) == [
+        ("recover", "Too early", 0), ("recover", "Now", 1),
+    ]  # fmt: skip
+
+
+def test_a_healthy_job_is_not_stuck(person, start):  # noqa: F811
+    tasks.sleep.enqueue(30)
+    start()
+    wait_for(lambda: shown()["busy"] == 1, "the start")
+    time.sleep(6)
+
+    assert "Every running job is renewed in time." in look(person("view"), "stuck")
+
+
+def test_only_who_administers_brings_back(person):
+    assert person("edit").post(reverse("monitor:recover")).status_code == 403
+
+
+# Redis
+
+
+def test_redis_tells_memory_persistence_and_slow_commands(person, redis):
+    text = look(person("view"), "redis")
+
+    for words in ("Eviction policy", "Append-only file", "Slow commands", "queue:default", "pilot:runs"):
+        assert words in text
+
+
+def test_a_setting_that_loses_jobs_is_warned_of(person, redis):
+    before = redis.config_get("maxmemory-policy")["maxmemory-policy"]
+    redis.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        assert "The eviction policy is allkeys-lru" in look(person("view"), "redis")
+    finally:
+        redis.config_set("maxmemory-policy", before)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"aof_enabled": 0}, "no append-only file"),
+        ({"role": "slave"}, "replica"),
+        ({"maxmemory": 100, "used_memory": 90}, "90 %"),
+        ({"evicted_keys": 3}, "3 keys were evicted"),
+        ({"aof_last_write_status": "err"}, "could not be written"),
+        ({"rdb_last_bgsave_status": "err"}, "last snapshot failed"),
+        ({}, ""),
+    ],
+)
+def test_each_risk_is_told_and_none_where_there_is_none(change, said):
+    good = {"maxmemory_policy": "noeviction", "role": "master", "aof_enabled": 1}
+
+    told = [risk.text for risk in redis_page.warnings(good | change)]
+
+    assert len(told) == (1 if said else 0)
+    assert said in "".join(told)
+
+
+@pytest.mark.parametrize(
+    ("command", "shown_as"),
+    [
+        (b"AUTH secret", "AUTH"),
+        (b"CONFIG SET requirepass secret", "CONFIG"),
+        (b"HSET rq:job:1 data " + b"x" * 500, "HSET rq:job:1 data " + "x" * 40 + " …"),
+        (b"PING", "PING"),
+    ],
+)
+def test_a_slow_command_shows_no_secret_and_no_payload(command, shown_as):
+    assert redis_page.shortened(command) == shown_as
+
+
+@pytest.mark.parametrize("name", ["workers", "stuck", "redis"])
+def test_a_page_costs_few_commands(person, commands, redis, name):
+    serve(busy=2)
+    client = person("admin")
+    store.connect().delete(sample.KEY)
+    commands.clear()
+
+    assert client.get(reverse(f"monitor:{name}")).status_code == 200
+    assert len(commands) <= 20, commands
+
+
+@pytest.mark.parametrize("name", ["queues", "tasks", "workers", "stuck", "redis"])
+def test_a_page_loads_without_redis(person, redis_away, name):
+    answer = person("admin").get(reverse(f"monitor:{name}"))
+
+    assert answer.status_code == 200
+    assert "Redis" in answer.content.decode()
