@@ -5,6 +5,7 @@ The moment of asking is frozen: a job that was enqueued later, or put back by th
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -191,19 +192,19 @@ def size(row: BulkAction) -> int:
     names = [name for name in queues.names() if not query.queues or name in query.queues]
     total = sum(live.count(state, queue) for state in states for queue in names)
     for state in {""} if not query.states else query.states - states:
-        total += history(row, query, state).count()
+        total += history(query, state, row.created_at).count()
     return total
 
 
-def history(row: BulkAction, query: Query, state: str) -> QuerySet[JobRun]:
-    """Answer the runs before the moment of asking that a search matches; with a state, those that ended badly."""
-    runs = JobRun.objects.filter(query.q(), started_at__lt=row.created_at)
+def history(query: Query, state: str, before: datetime) -> QuerySet[JobRun]:
+    """Answer the runs that a search matches and that started before a time; with a state, those that ended badly."""
+    runs = JobRun.objects.filter(query.q(), started_at__lt=before)
     return runs.filter(outcome__in=ENDED_BADLY) if state else runs
 
 
 def of_history(row: BulkAction, query: Query, state: str = "") -> Iterator[Batch]:
     """Walk down the history by key, the newest first; with a state, only jobs that are in it still."""
-    runs = history(row, query, state).order_by("-pk")
+    runs = history(query, state, row.created_at).order_by("-pk")
     number = BATCH if state or row.action == "retry" else BATCH_OF_HISTORY
     last: int | None = None
     while found := list(
