@@ -19,7 +19,7 @@ class BulkActionQuerySet(models.QuerySet["BulkAction"]):
         now, running = timezone.now(), BulkAction.State.RUNNING
         if self.filter(pk=pk, state=BulkAction.State.WAITING).update(state=running, started_at=now):
             return True
-        return self.filter(pk=pk, state=running).update(seen=models.F("changed"), skipped=0) == 1
+        return self.filter(pk=pk, state=running).update(seen=models.F("changed"), skipped=0, error="") == 1
 
     def add(self, pk: int, seen: int, changed: int) -> bool:
         """Add a batch to the counts; False means that the action was aborted, and no further batch may be begun."""
