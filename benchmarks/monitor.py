@@ -175,6 +175,8 @@ def addresses() -> dict[str, str]:
         "search_needles_history": asked('error:"haystack"'),
         "search_asin": asked("B000000042"),
         "search_waiting_argument": asked("state:queued arg.1:777 queue:low"),
+        "failures": reverse("monitor:failures"),
+        "bulk_preview": reverse("monitor:bulk_preview") + "?" + urlencode({"action": "retry", "q": "state:failed"}),
         "job": reverse("monitor:job", args=["failed-7"]),
         "tasks": reverse("monitor:tasks"),
         "task": reverse("monitor:task", args=["products.tasks.update_product"]),
@@ -255,8 +257,58 @@ def watched() -> Iterator[list[str]]:
 
 
 def bulk(number: int, client: Any) -> dict[str, float]:
-    """Retry many failed jobs by one bulk action, in this process, and answer how long it took and what it grew by."""
-    return {}
+    """Retry many failed jobs by one bulk action, and answer how long that took and by how many MB it grew."""
+    from uuid import uuid4
+
+    from django.contrib.auth.models import User
+
+    from amazon_pilot.jobs import bulk as bulks
+    from amazon_pilot.jobs import queues
+    from amazon_pilot.jobs.models import BulkAction
+
+    queues.connection().delete("rq:failed:default")
+    fail(number)
+    words = {"action": "retry", "token": str(uuid4()), "q": "state:failed", "reason": "A measurement"}
+    start = time.perf_counter()
+    client.post("/admin/monitor/bulk/start", words | {"number": number, "typed": number})
+    found = {"bulk_request_ms": (time.perf_counter() - start) * 1000}
+    row = BulkAction.objects.get()
+    before, start = resident(), time.perf_counter()
+    bulks.run(row.pk)
+    row.refresh_from_db()
+    found |= {"bulk_seconds": time.perf_counter() - start, "bulk_changed": row.changed}
+    found |= {"bulk_grew_mb": resident() - before, "bulk_left_failed": queues.counts("default")["failed"]}
+    found |= aborted(User.objects.get(username="bench"), number)
+    return found
+
+
+def aborted(by: Any, number: int) -> dict[str, float]:
+    """Abort a bulk action a second after it began, and answer how long it went on."""
+    import threading
+    from uuid import uuid4
+
+    from django.db import connection
+
+    from amazon_pilot.jobs import bulk as bulks
+
+    fail(number)
+    row, _is_new = bulks.start(
+        by, "retry", token=uuid4(), query="state:failed", reason="A measurement", expected=number
+    )
+    asked: list[float] = []
+
+    def stop() -> None:
+        bulks.abort(by, row)
+        asked.append(time.perf_counter())
+        connection.close()
+
+    timer = threading.Timer(1, stop)
+    timer.start()
+    bulks.run(row.pk)
+    ended = time.perf_counter()
+    timer.join()
+    row.refresh_from_db()
+    return {"bulk_abort_ms": max(0, ended - asked[0]) * 1000, "bulk_changed_before_abort": row.changed}
 
 
 def resident() -> float:
