@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from amazon_pilot.jobs import queues, verbs
-from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause
+from amazon_pilot.jobs.models import AuditEntry, BulkAction, JobRun, Pause
 from amazon_pilot.jobs.monitor import sample, store, urls
 from tests.jobs import tasks
 from tests.staff import serve
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 PAGES = [
     "overview", "jobs", "job", "job-arguments", "queues", "queue", "tasks", "task", "workers", "stuck", "redis",
-    "chart", "api-queues", "api-jobs", "api-job", "api-workers", "api-schedule", "api-redis",
+    "chart", "failures", "bulk_preview", "bulk", "bulk_part", "api-queues", "api-jobs", "api-job", "api-workers", "api-schedule", "api-redis",
 ]  # fmt: skip
 BUTTONS = [str(pattern.name) for pattern in urls.urlpatterns if pattern.name not in PAGES]
 OWN = ["save-search", "forget-search"]  # concern nobody but the user, so whoever may look may press them
@@ -29,7 +29,7 @@ def address(name, job_id="j0"):
     pattern = next(pattern for pattern in urls.urlpatterns if pattern.name == name)
     known = {
         "job_id": job_id,
-        "pk": 1,
+        "pk": getattr(BulkAction.objects.first(), "pk", 1),
         "name": "tests.jobs.tasks.add" if name == "task" else "w1" if "worker" in name else "low",
     }
     return reverse(f"monitor:{name}", kwargs={word: known[word] for word in pattern.pattern.converters})
@@ -86,6 +86,7 @@ def test_looking_changes_nothing(person, redis, name):
     client = person("admin")
     serve(busy=1)
     runs(3)
+    BulkAction.objects.create(action="retry", query="state:failed", state="done")
     job_id = tasks.add.enqueue(1, 2)
     before = contents(redis), rows()
 
