@@ -24,7 +24,7 @@ from .monitor.query import Query, QueryError, parse
 from .registry import progress
 from .scripts import script
 
-BATCH = 500
+BATCH = 500  # at most WINDOW of rearrange.lua
 # Jobs found by the history may stand anywhere in a long queue, and each is looked for from its head.
 BATCH_OF_HISTORY = 50
 MANY = 1000  # jobs beyond which an action needs the role admin, and its number typed

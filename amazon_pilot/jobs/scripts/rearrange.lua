@@ -5,17 +5,18 @@
 --   head of the queue (JSON, how many retries each task has); delete (JSON, the list of states, or '' for any).
 -- Answer: how many jobs it was done to; the others were not in a place where the verb makes sense.
 local verb, now_text, word, before, distance = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6] or '')
-local FIRST, SLACK, GONE = 7, 200, 'pilot:gone'
+local FIRST, GONE = 7, 'pilot:gone'
+local WINDOW, SLACK = 500, 200 -- the ids are some of so many jobs; and so many may have come behind them meanwhile
 local now = clock()
 local detail = (verb:sub(1, 7) == 'requeue' or verb == 'delete') and word ~= '' and cjson.decode(word) or {}
 
 -- Where the jobs stand in their queues, by index. Taking one out of the midst of a million by its id alone reads half
--- of them; so those of known places are struck out, and removed together at the end.
+-- of them; so those whose place is known are struck out there, and removed together at the end.
 local places, struck = {}, {}
 
 local function look(queue)
   local found, length = {}, call('LLEN', queue_key(queue))
-  local first = math.max(0, length - distance - (#ARGV - FIRST + 1) - SLACK)
+  local first = math.max(0, length - distance - WINDOW - SLACK)
   for n, id in ipairs(call('LRANGE', queue_key(queue), first, length - 1 - math.max(0, distance - SLACK))) do
     found[id] = first + n - 1
   end
