@@ -11,7 +11,7 @@ from redis import Redis
 
 from amazon_pilot import embedded
 
-pytest_plugins = ["tests.sandbox_fixtures", "tests.world", "tests.staff"]
+pytest_plugins = ["tests.sandbox_fixtures", "tests.world", "tests.staff", "tests.busy_day"]
 
 
 @pytest.fixture(scope="session")

@@ -108,6 +108,17 @@ def test_a_count_leads_to_the_runs_behind_it(admin_client):
     ]  # fmt: skip
 
 
+def test_a_group_is_retried_and_deleted_by_those_who_may(person):
+    write(failure("a", timedelta(minutes=1)))
+    client = person("operate")
+    text = client.get(reverse("monitor:failures")).content.decode()
+    address = reverse("monitor:bulk_preview") + "?action=retry&amp;q=cause%3Aa+state%3Afailed"
+
+    assert address in text
+    assert "action=delete" not in text
+    assert "1 is looked at." in client.get(address.replace("&amp;", "&")).content.decode()
+
+
 def test_more_groups_than_fit_are_cut_and_the_page_says_so(admin_client):
     write(*(failure(f"c{n}", timedelta(minutes=1)) for n in range(failures.MOST + 1)))
 

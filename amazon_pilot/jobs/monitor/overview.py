@@ -45,7 +45,7 @@ def pauses() -> dict[str, Pause]:
 
 def recent_failures() -> Any:
     """Answer the newest runs that failed for good or were lost."""
-    columns = ("id", "job_id", "task", "args", "queue", "exception", "message", "started_at", "outcome")
+    columns = ("id", "job_id", "task", "args", "queue", "exception", "message", "started_at", "outcome", "cause")
     bad = JobRun.objects.filter(outcome__in=("failed", "lost"), started_at__gte=timezone.now() - timedelta(days=7))
     return bad.newest().only(*columns)[:FAILURES_SHOWN]
 

@@ -189,6 +189,13 @@ def jobs_url(query: str, **words: Any) -> str:
     return reverse("monitor:jobs") + "?" + urlencode({"q": query.format(**{k: quoted(v) for k, v in words.items()})})
 
 
+@register.simple_tag
+def bulk_url(action: str, fingerprint: str) -> str:
+    """Answer the address where an action on the failed jobs of one cause is previewed."""
+    query = f"cause:{quoted(fingerprint)} state:failed"
+    return reverse("monitor:bulk_preview") + "?" + urlencode({"action": action, "q": query})
+
+
 def quoted(value: Any) -> str:
     """Quote a value for the query box where it needs it."""
     text = str(value)

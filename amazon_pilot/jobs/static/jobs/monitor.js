@@ -116,6 +116,7 @@ if (charts) {
   start();
   setInterval(() => { if (!document.hidden && seconds()) show(charts, buttons.find((button) => button.getAttribute("aria-pressed") === "true").dataset.range); }, 60000);
   new ResizeObserver(() => drawn.forEach(([box, chart]) => chart.setSize({ width: box.clientWidth, height: 200 }))).observe(charts);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", start);
   document.querySelectorAll(".theme-toggle").forEach((toggle) => toggle.addEventListener("click", () => setTimeout(start, 50)));
 }
 
