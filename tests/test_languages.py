@@ -127,6 +127,7 @@ def test_a_seller_reads_her_products_in_chinese(client, alice, tracking):
         ("admin:index", ["正在运行", "最近失败", "下次触发"]),
         ("monitor:jobs", ["可以查询什么", "失败", "尝试"]),
         ("monitor:failures", ["按原因查看失败", "新出现"]),
+        ("monitor:bulk_preview", ["请选择操作"]),
         ("monitor:queues", ["权重、份额", "清空还需"]),
         ("monitor:tasks", ["最近 24 小时的运行"]),
         ("monitor:workers", ["一小时内没有发现任何工作进程"]),
