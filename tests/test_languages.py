@@ -15,7 +15,8 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.timezone import now
 
-from amazon_pilot.jobs.models import JobRun
+from amazon_pilot.jobs import acts
+from amazon_pilot.jobs.models import BulkAction, JobRun
 from amazon_pilot.jobs.templatetags.monitor import STATE_SIGNS
 
 CATALOGUE = settings.BASE_DIR / "locale" / "zh_Hans" / "LC_MESSAGES"
@@ -93,6 +94,11 @@ def test_every_state_has_a_chinese_word():
         english = {word for word in STATE_SIGNS if not CHINESE.search(translation.gettext(word))}
 
     assert english <= {"running", "waiting", "done", "aborted", "gone", "audit"}  # shown with a label of their own
+
+
+def test_every_act_on_jobs_has_a_chinese_word():
+    with translation.override("zh-hans"):
+        assert all(CHINESE.search(translation.gettext(verb)) for verb in (*acts.ROLES, *BulkAction.Action.values))
 
 
 def read_in_chinese(client, address: str) -> str:
