@@ -15,7 +15,8 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.timezone import now
 
-from amazon_pilot.jobs.models import JobRun
+from amazon_pilot.jobs import acts
+from amazon_pilot.jobs.models import BulkAction, JobRun
 from amazon_pilot.jobs.templatetags.monitor import STATE_SIGNS
 
 CATALOGUE = settings.BASE_DIR / "locale" / "zh_Hans" / "LC_MESSAGES"
@@ -95,6 +96,11 @@ def test_every_state_has_a_chinese_word():
     assert english <= {"running", "waiting", "done", "aborted", "gone", "audit"}  # shown with a label of their own
 
 
+def test_every_act_on_jobs_has_a_chinese_word():
+    with translation.override("zh-hans"):
+        assert all(CHINESE.search(translation.gettext(verb)) for verb in (*acts.ROLES, *BulkAction.Action.values))
+
+
 def read_in_chinese(client, address: str) -> str:
     answer = client.get(address, headers={"accept-language": "zh-hans"})
     assert answer.status_code == 200
@@ -127,6 +133,7 @@ def test_a_seller_reads_her_products_in_chinese(client, alice, tracking):
         ("admin:index", ["正在运行", "最近失败", "下次触发"]),
         ("monitor:jobs", ["可以查询什么", "失败", "尝试"]),
         ("monitor:failures", ["按原因查看失败", "新出现"]),
+        ("monitor:bulk_preview", ["请选择操作"]),
         ("monitor:queues", ["权重、份额", "清空还需"]),
         ("monitor:tasks", ["最近 24 小时的运行"]),
         ("monitor:workers", ["一小时内没有发现任何工作进程"]),
