@@ -32,6 +32,7 @@ kill-schedulers: $(VENV)/dev  ## Two schedulers, one killed a hundred times whil
 
 bench: $(VENV)/dev $(VENV)/peers/ready  ## Our worker beside other queues, then the monitor at full size
 	$(PY) -m benchmarks.queues $(ARGS)
+	$(PY) -m benchmarks.monitor
 
 chaos: $(VENV)/dev  ## Three workers killed with -9 at random, Redis stopped, one worker frozen: nothing may be lost
 	$(PY) -m benchmarks.chaos $(ARGS)

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 import openai
 import pydantic
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from amazon_pilot import deadlines
 from analysis.reports import CompetitorReport, OptimizationReport, Recommendation, Suggestion
@@ -121,7 +122,7 @@ def ask(rules: str, facts: dict[str, Any], schema: type[T]) -> Answer[T]:
     try:
         return Answer(schema.model_validate_json(written), tuple(usages))
     except pydantic.ValidationError as error:
-        raise LLMError(f"The model's answer did not fit, twice: {_complaint(error)}", usages) from None
+        raise LLMError(_("The model's answer did not fit, twice: %s") % _complaint(error), usages) from None
 
 
 def clean_text(text: str, limit: int) -> str:
@@ -153,13 +154,13 @@ def _complete(messages: list[dict[str, str]], schema: type[pydantic.BaseModel], 
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     message = choice.get("message")
     if not isinstance(message, dict):
-        raise LLMError("The model's server answered without a message", usages)
+        raise LLMError(_("The model's server answered without a message"), usages)
     if message.get("refusal"):
-        raise LLMRefused(f"The model refused: {_scrub(message['refusal'])}", usages)
+        raise LLMRefused(_("The model refused: %s") % _scrub(message["refusal"]), usages)
     if choice.get("finish_reason") == "content_filter":
-        raise LLMRefused("The content filter of the model's server stopped the answer", usages)
+        raise LLMRefused(_("The content filter of the model's server stopped the answer"), usages)
     if choice.get("finish_reason") == "length":
-        raise LLMError(f"The model's answer was cut off at {MOST_OUTPUT_TOKENS} tokens", usages)
+        raise LLMError(_("The model's answer was cut off at %s tokens") % MOST_OUTPUT_TOKENS, usages)
     content = message.get("content")
     return content if isinstance(content, str) else ""
 
@@ -179,7 +180,9 @@ def _post(
             raise _refusal(error, deadline.retry_after, usages) from None
         except (openai.OpenAIError, deadlines.DeadlineError) as error:
             cause = error.__cause__ or error
-            raise LLMError(f"The model was not reached: {type(cause).__name__}: {_scrub(cause)}", usages) from None
+            raise LLMError(
+                _("The model was not reached: %s") % f"{type(cause).__name__}: {_scrub(cause)}", usages
+            ) from None
     request_id = raw.headers.get("x-request-id") or ""
     try:
         body = json.loads(raw.http_response.content)
@@ -188,12 +191,12 @@ def _post(
     if not isinstance(body, dict):
         # Somebody may have been paid for this answer, and nobody says how much.
         unknown = _usage({}, request_id)
-        raise LLMError("The model's server answered something that is not JSON", [*usages, unknown])
+        raise LLMError(_("The model's server answered something that is not JSON"), [*usages, unknown])
     return body, request_id
 
 
 def _refusal(error: openai.APIStatusError, retry_after: float | None, usages: list[Usage]) -> LLMError:
-    message = f"The model's server answered {error.status_code}: {_scrub(error.message)}"
+    message = _("The model's server answered %s") % f"{error.status_code}: {_scrub(error.message)}"
     if error.code == "insufficient_quota":
         return LLMQuota(message, usages)  # comes as 429 too, and waiting does not help
     if error.status_code == 429:

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
 
 from .addresses import resolve_public, validate_public_address
 from .models import ChannelKind, Notification
@@ -51,15 +52,15 @@ class Email:
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _text in error.recipients.values()]
             raise TransportError(
-                "The mail server refused the address.", permanent=all(code >= 500 for code in codes)
+                _("The mail server refused the address."), permanent=all(code >= 500 for code in codes)
             ) from error
         except smtplib.SMTPResponseException as error:
             raise TransportError(
-                f"The mail server answered {error.smtp_code}.", permanent=error.smtp_code >= 500
+                _("The mail server answered %s.") % error.smtp_code, permanent=error.smtp_code >= 500
             ) from error
         except (smtplib.SMTPException, OSError) as error:
             raise TransportError(
-                f"The mail server could not be reached: {type(error).__name__}.", permanent=False
+                _("The mail server could not be reached: %s.") % type(error).__name__, permanent=False
             ) from error
 
 
@@ -82,11 +83,11 @@ class Webhook:
                 answer = client.post(url, content=body, headers=headers, extensions={"sni_hostname": hostname})
         except httpx.HTTPError as error:
             raise TransportError(
-                f"The receiver could not be reached: {type(error).__name__}.", permanent=False
+                _("The receiver could not be reached: %s.") % type(error).__name__, permanent=False
             ) from error
         if not answer.is_success:
             permanent = 300 <= answer.status_code < 500 and answer.status_code not in (408, 429)
-            raise TransportError(f"The receiver answered {answer.status_code}.", permanent=permanent)
+            raise TransportError(_("The receiver answered %s.") % answer.status_code, permanent=permanent)
 
     def payload(self, notification: Notification) -> dict[str, Any]:
         """Answer what the receiver gets: words and numbers as text, times in ISO 8601 UTC."""
@@ -118,7 +119,7 @@ class Webhook:
         except ValidationError as error:
             raise TransportError(error.messages[0], permanent=True) from error
         except OSError as error:
-            raise TransportError("The receiver's name is unknown.", permanent=False) from error
+            raise TransportError(_("The receiver's name is unknown."), permanent=False) from error
         bracketed = f"[{address}]" if ":" in address else address
         netloc = f"{bracketed}:{parts.port}" if parts.port else bracketed
         return urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, "")), parts.netloc

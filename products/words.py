@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from .amazon import EXPONENTS
 
@@ -12,6 +13,24 @@ if TYPE_CHECKING:
     from .models import Change
 
 SYMBOLS = {"USD": "$", "GBP": "£", "EUR": "€", "JPY": "¥", "CAD": "CA$"}
+
+
+# Stored words that pages and sentences show through word(); this tells the catalogue of each of them.
+STORED = (
+    gettext_noop("in stock"), gettext_noop("low stock"), gettext_noop("preorder"), gettext_noop("unavailable"),
+    gettext_noop("no offer"), gettext_noop("unknown"),
+    gettext_noop("competitive"), gettext_noop("higher"), gettext_noop("lower"), gettext_noop("better"),
+    gettext_noop("worse"), gettext_noop("high"), gettext_noop("medium"), gettext_noop("low"),
+    gettext_noop("pricing"), gettext_noop("features"), gettext_noop("positioning"), gettext_noop("listing"),
+    gettext_noop("inventory"), gettext_noop("title"), gettext_noop("description"), gettext_noop("bullets"),
+    gettext_noop("images"), gettext_noop("keywords"), gettext_noop("reviews"), gettext_noop("rating"),
+)  # fmt: skip
+
+
+def word(stored: str) -> str:
+    """Write a stored word in the reader's language, without its sort key and underscores."""
+    plain = stored.split("_", 1)[-1] if stored[:1].isdigit() else stored
+    return _(plain.replace("_", " "))
 
 
 def money(amount: Decimal | None, currency: str) -> str:
@@ -35,7 +54,7 @@ def values(change: "Change") -> tuple[str, str]:
     if change.kind == "bsr_change":
         return f"#{int(change.before):,}", f"#{int(change.after):,}"
     if change.kind == "availability_change":
-        return change.before.replace("_", " "), change.after.replace("_", " ")
+        return word(change.before), word(change.after)
     if change.kind == "listing_change":
         return _("earlier text"), _("new text")
     return change.before or "–", change.after or "–"

@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from rq.command import send_command
 
 from . import queues, recoverer, verbs
@@ -259,12 +260,15 @@ def on_worker(by: Any, verb: str, worker: str, *, reason: str = "", slot: int = 
 
 
 WORKER_COMMANDS = {
-    "quiet": ("quiet", "%s takes no more jobs; what runs goes on."),
-    "wake": ("wake", "%s takes jobs again."),
-    "stop": ("shutdown", "%s leaves when what it runs has ended, and gives back what takes too long."),
+    "quiet": ("quiet", gettext_noop("%s takes no more jobs; what runs goes on.")),
+    "wake": ("wake", gettext_noop("%s takes jobs again.")),
+    "stop": (
+        "shutdown",
+        gettext_noop("%s leaves when what it runs has ended, and gives back what takes too long."),
+    ),
     "kill": (
         "kill-horse",
-        "%s was told to kill what it runs there; the job fails, or is tried again if it may be.",
+        gettext_noop("%s was told to kill what it runs there; the job fails, or is tried again if it may be."),
     ),
 }
 

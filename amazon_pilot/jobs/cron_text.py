@@ -47,18 +47,22 @@ def describe(text: str) -> str:
 
 
 def _within_a_day(minute: str, hour: str) -> str | None:
-    if (minute, hour) == ("*", "*"):
-        return _("Every minute")
-    if minute.startswith("*/") and hour == "*":
-        count = int(minute[2:])
-        return ngettext("Every minute", "Every %(count)d minutes", count) % {"count": count}
-    if minute.isdigit() and hour == "*":
-        return _("Every hour at :%(minute)02d") % {"minute": int(minute)}
-    if minute.isdigit() and hour.startswith("*/"):
-        count = int(hour[2:])
-        text = ngettext("Every hour at :%(minute)02d", "Every %(count)d hours at :%(minute)02d", count)
-        return text % {"count": count, "minute": int(minute)}
+    if hour == "*" and (minute == "*" or minute.startswith("*/")):
+        return _every_minutes(int(minute[2:] or 1))
+    if minute.isdigit() and (hour == "*" or hour.startswith("*/")):
+        return _every_hours(int(hour[2:] or 1), int(minute))
     return None
+
+
+# The singular has to be asked for through ngettext too: where a language has one form for both, gettext alone would
+# answer that form with its %(count)d unfilled.
+def _every_minutes(count: int) -> str:
+    return ngettext("Every minute", "Every %(count)d minutes", count) % {"count": count}
+
+
+def _every_hours(count: int, minute: int) -> str:
+    text = ngettext("Every hour at :%(minute)02d", "Every %(count)d hours at :%(minute)02d", count)
+    return text % {"count": count, "minute": minute}
 
 
 def preview(text: str, zone_name: str, after: datetime, count: int = 5) -> list[Preview]:

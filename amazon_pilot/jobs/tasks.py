@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 from django.db.models import F
 from django.utils.timezone import now
 
-from . import queues
-from .models import AuditEntry, Fire, Tally
+from . import bulk, queues
+from .models import AuditEntry, BulkAction, Fire, Tally
 from .monitor import sample
 from .registry import TASKS, Backoff, job, progress
 
 FIRES_KEPT = timedelta(days=90)
+BULK_ACTIONS_KEPT = timedelta(days=90)
 DRAINED_AT_ONCE = 1000  # Redis stands still for a few milliseconds meanwhile
 
 
@@ -22,6 +23,7 @@ def cleanup() -> str:
         task.enqueue()
     Tally.objects.prune()
     Fire.objects.prune(now() - FIRES_KEPT)
+    BulkAction.objects.prune(now() - BULK_ACTIONS_KEPT)
     return f"{len(others)} apps"
 
 
@@ -46,3 +48,9 @@ def drain_queue(queue: str, until: str, audit: int) -> str:
         progress(min(99, deleted * 100 / waiting), f"{deleted} deleted")
         if is_over:
             return f"{deleted} deleted, {newer} newer ones kept"
+
+
+@job("critical", timeout=6 * 3600, retry=Backoff(attempts=4, first=5, cap=60), unique=True)
+def run_bulk_action(pk: int) -> str:
+    """Carry out what an operator asked to be done to many jobs; run again, it goes on with what is left."""
+    return bulk.run(pk)

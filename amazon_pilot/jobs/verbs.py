@@ -4,6 +4,7 @@ Each answers whether it was done; False means that the job was not where the ver
 They act at once: a caller inside a transaction wraps them in `transaction.on_commit`.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -30,13 +31,7 @@ def find(job_id: str) -> JSONJob | None:
 
 def retry(job_id: str, *, at_front: bool = False) -> bool:
     """Put a failed, stopped or cancelled job back on its queue, with all its retries and no losses."""
-    job = find(job_id)
-    if job is None or not _rearrange("requeue", job_id, int(at_front)):
-        return False
-    task = TASKS.get(str(job.func_name))
-    if task and task.retry:
-        connection().hset(job.key, "retries_left", str(task.retry.attempts - 1))
-    return True
+    return _rearrange("requeue_first" if at_front else "requeue", job_id, retries())
 
 
 def run_again(
@@ -98,5 +93,23 @@ def cancel(job_id: str, *, grace: float = 5, by: str = "") -> str:
     return "asked"
 
 
+def retries() -> str:
+    """Answer as JSON how many retries each task grants a job; a task that is never retried is not named."""
+    return json.dumps({name: task.retry.attempts - 1 for name, task in TASKS.items() if task.retry})
+
+
+def rearrange(
+    verb: str, ids: Sequence[str], word: Any = "", *, before: datetime | None = None, distance: int | None = None
+) -> int:
+    """Do a verb of rearrange.lua to many jobs in one atomic step; answers to how many it was done.
+
+    Only jobs enqueued `before` are touched. With `distance`, how far from the end of their queue the jobs stand, taking
+    them out of a long queue is quick.
+    """
+    since = utcformat(before) if before else ""
+    where = "" if distance is None else distance
+    return int(script("rearrange")(connection(), verb, utcformat(datetime.now(UTC)), word, since, where, *ids))
+
+
 def _rearrange(verb: str, job_id: str, word: Any = "") -> bool:
-    return bool(script("rearrange")(connection(), verb, job_id, utcformat(datetime.now(UTC)), word))
+    return rearrange(verb, [job_id], word) == 1

@@ -57,5 +57,5 @@ def ago(at: datetime | None) -> SafeString | str:
 
 @register.filter
 def word(value: str, choices: Any = None) -> str:
-    """Write a stored word without its sort key and underscores."""
-    return value.split("_", 1)[-1].replace("_", " ") if value[:1].isdigit() else value.replace("_", " ")
+    """Write a stored word in the reader's language."""
+    return words.word(value)

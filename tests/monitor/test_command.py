@@ -32,7 +32,7 @@ def test_queues_list_and_show(capsys):
 
     assert jobs(capsys, "queues", "--json")["queues"][1]["waiting"] == 1
     assert "waiting 1" in jobs(capsys, "queues")
-    assert jobs(capsys, "list", "--json") == {"jobs": [], "next": ""}
+    assert jobs(capsys, "list", "--json") == {"jobs": [], "total": 0, "is_more_than": False, "next": "", "note": ""}
     assert jobs(capsys, "show", job_id, "--json")["args"] == [1, 2]
     assert "state: queued" in jobs(capsys, "show", job_id)
 

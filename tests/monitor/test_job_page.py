@@ -176,6 +176,27 @@ def test_long_arguments_are_cut_and_can_be_unfolded(person):
     assert json.loads(whole) == ["x" * 30_000]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": "queued"},
+        {"status": "queued", "origin": "", "data": "no call", "enqueued_at": "yesterday", "meta": "[", "timeout": "x"},
+        {"status": "deferred", "origin": "a/b", "task": "a/b", "dependency_ids": "nonsense"},
+        {"status": "started", "origin": "low", "worker_name": "nobody"},
+        {"status": "scheduled", "origin": "low"},
+        {"origin": "low"},
+    ],
+)
+def test_a_damaged_job_still_has_its_page(person, redis, fields):
+    redis.hset("rq:job:broken", mapping=fields)
+    redis.rpush(queues.key("low"), "broken")
+
+    assert "broken" in text_of(person("admin"), "broken")
+    store.connect().delete(sample.KEY)
+    answer = person("view").get(reverse("monitor:queue", args=["low"]))
+    assert answer.context["queue"]["value"].waiting == 1
+
+
 def test_the_arguments_cannot_carry_markup(person):
     text = text_of(person("edit"), tasks.do_nothing.enqueue("</textarea><script>alert(1)</script>"))
 

@@ -69,6 +69,10 @@ def history():
         ("cause:f1", ["j0"]),
         ("id:j2", ["j2"]),
         ("tag:paid", ["j1"]),
+        ("tag:apify", ["j1"]),
+        ("tag:pai", []),
+        ("NOT tag:paid", ["j0", "j2", "j60"]),
+        ("arg.asin:B0CUP", []),
         ("worker:w7", ["j2"]),
         ("attempts>1", ["j1"]),
         ("duration>=20s", ["j1"]),
@@ -269,3 +273,30 @@ def test_a_search_is_kept_for_its_user_alone(client):
     client.post(reverse("monitor:forget-search", args=[saved.pk]))
     assert SavedSearch.objects.exists()
     assert client.get(reverse("monitor:save-search")).status_code == 405
+
+
+def test_a_number_is_found_at_its_place_alone():
+    run(0, args=[17, "x"], search="17 x")
+    run(1, args=["x", 17], search="x 17")
+    run(2, args=["17"], search="17")
+    assert listed("arg.0:17") == ["j0", "j2"]
+    assert listed("arg.1:17") == ["j1"]
+
+
+def test_a_tag_is_not_found_within_another_one():
+    run(0, tags="unpaid,paid")
+    run(1, tags="unpaid")
+    run(2, tags="paid,apify")
+    assert listed("tag:paid") == ["j0", "j2"]
+    assert listed("NOT tag:paid") == ["j1"]
+
+
+def test_a_question_over_every_state_asks_redis_less_than_twenty_times_a_page(redis):
+    states = " OR ".join(f"state:{name}" for name in live.STATES)
+    redis.config_resetstat()
+    listing = lists.find(parse(states), "", 50)
+    assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] < 20
+    assert listing.following  # the rest is a click away
+    for _page in range(9):
+        listing = lists.find(parse(states), listing.following, 50) if listing.following else listing
+    assert not listing.following

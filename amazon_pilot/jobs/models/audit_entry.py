@@ -5,6 +5,18 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
+
+# An action is kept as its English verb and translated where it is shown; this tells the catalogue of each of them.
+ACTIONS = (
+    gettext_noop("retry"), gettext_noop("run"), gettext_noop("hold"), gettext_noop("release"),
+    gettext_noop("snooze"), gettext_noop("cancel"), gettext_noop("move"), gettext_noop("edit"),
+    gettext_noop("delete"), gettext_noop("pause"), gettext_noop("resume"), gettext_noop("drain"),
+    gettext_noop("quiet"), gettext_noop("wake"), gettext_noop("stop"), gettext_noop("kill"),
+    gettext_noop("recover"), gettext_noop("create"), gettext_noop("update"), gettext_noop("monitor"),
+    gettext_noop("collect"), gettext_noop("analyse"), gettext_noop("run now"), gettext_noop("leave alone"),
+    gettext_noop("resume planning"), gettext_noop("send again"),
+)  # fmt: skip
 
 
 class AuditEntryManager(models.Manager["AuditEntry"]):

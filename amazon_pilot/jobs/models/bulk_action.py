@@ -12,9 +12,40 @@ from django.utils.translation import gettext_lazy as _
 
 class BulkActionQuerySet(models.QuerySet["BulkAction"]):
     def claim(self, pk: int) -> bool:
-        """Move from waiting to running; False means that it was aborted or that another job runs it."""
-        waiting = self.filter(pk=pk, state=BulkAction.State.WAITING)
-        return waiting.update(state=BulkAction.State.RUNNING, started_at=timezone.now()) == 1
+        """Move from waiting to running, or go on with what a dead worker began; False means that it has ended.
+
+        Its task is unique, so that no two workers run one action. What was skipped will be looked at again.
+        """
+        now, running = timezone.now(), BulkAction.State.RUNNING
+        if self.filter(pk=pk, state=BulkAction.State.WAITING).update(state=running, started_at=now):
+            return True
+        return self.filter(pk=pk, state=running).update(seen=models.F("changed"), skipped=0, error="") == 1
+
+    def add(self, pk: int, seen: int, changed: int) -> bool:
+        """Add a batch to the counts; False means that the action was aborted, and no further batch may be begun."""
+        counts = {
+            "seen": models.F("seen") + seen,
+            "changed": models.F("changed") + changed,
+            "skipped": models.F("skipped") + seen - changed,
+        }
+        if self.filter(pk=pk, state=BulkAction.State.RUNNING).update(**counts):
+            return True
+        self.filter(pk=pk).update(**counts)
+        return False
+
+    def end(self, pk: int) -> None:
+        """Note when it ended; one that was not aborted is done."""
+        now = timezone.now()
+        self.filter(pk=pk, state=BulkAction.State.RUNNING).update(state=BulkAction.State.DONE, ended_at=now)
+        self.filter(pk=pk, state=BulkAction.State.ABORTED, ended_at__isnull=True).update(ended_at=now)
+
+    def fail(self, pk: int, error: str, *, is_final: bool) -> None:
+        """Note an error; where it is final the action has failed, else its task is tried again."""
+        running = self.filter(pk=pk, state=BulkAction.State.RUNNING)
+        if is_final:
+            running.update(error=error, state=BulkAction.State.FAILED, ended_at=timezone.now())
+        else:
+            running.update(error=error)
 
     def abort(self, pk: int, by: Any) -> bool:
         """Ask a bulk action to stop; it does so before its next batch. False where it has ended already."""
@@ -84,6 +115,16 @@ class BulkAction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.query or len(self.ids)}"
+
+    @property
+    def target(self) -> str:
+        """The name of this action in the audit."""
+        return f"bulk:{self.pk}"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be changed, or what was asked to stop is about to."""
+        return self.state not in (self.State.WAITING, self.State.RUNNING)
 
     @property
     def percent(self) -> int | None:

@@ -47,12 +47,6 @@ class JobRunQuerySet(models.QuerySet["JobRun"]):
             .order_by("-count")
         )
 
-    def percentiles(self, task: str, field: str = "duration", sample: int = 10_000) -> dict[int, float]:
-        """Answer the 50th, 95th and 99th percentile in seconds of a task's newest runs, at most `sample` of them."""
-        newest = self.filter(task=task, ended_at__isnull=False).newest()[:sample]
-        values = sorted(value for value in newest.values_list(field, flat=True) if value is not None)
-        return {n: values[min(len(values) - 1, len(values) * n // 100)] for n in (50, 95, 99)} if values else {}
-
     def prune(self, older_than: timedelta, *, now: datetime | None = None, batch: int = 5_000) -> int:
         """Delete the runs that started longer ago, some at a time; answers how many."""
         limit = (now or timezone.now()) - older_than

@@ -6,6 +6,7 @@ no sense, 401 not signed in, 403 role, 404 unknown, 405 method, 409 nothing was 
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from functools import wraps
 from typing import Any
@@ -21,11 +22,10 @@ from redis.exceptions import RedisError
 
 from .. import acts
 from ..models import JobRun, ScheduleEntry
-from . import pages, redis_page, sample, store, waiting
+from . import lists, pages, query, redis_page, sample, store, waiting
 from .dossier import Dossier, collect
 
 PAGE, MOST = 50, 500
-FILTERS = ("task", "queue", "outcome", "job_id")
 
 Answer = dict[str, Any]
 Endpoint = Callable[..., Answer]
@@ -138,30 +138,29 @@ def queues_now() -> Answer:
 
 @endpoint("GET")
 def job_list(request: HttpRequest) -> Answer:
-    """Answer attempts, the newest first: ?task=&queue=&outcome=&job_id=&limit=&before= (`next` of the last answer)."""
-    wanted = {name: request.GET[name] for name in FILTERS if request.GET.get(name)}
+    """Answer jobs of every state by the question of the search box: ?q=&limit=&from= (`next` of the last answer)."""
     limit = request.GET.get("limit", str(PAGE))
     if not limit.isdigit() or not 1 <= int(limit) <= MOST:
         raise Refusal(400, "invalid", _("limit has to be from 1 to %d.") % MOST)
-    return runs_page(wanted, int(limit), request.GET.get("before", ""))
+    return found(request.GET.get("q", ""), int(limit), request.GET.get("from", ""))
 
 
-def runs_page(wanted: dict[str, str], limit: int, before: str = "") -> Answer:
-    """Answer one page of the history by exact filters. The search of the job list goes in here in place of `filter`."""
-    runs = JobRun.objects.filter(**wanted).newest().defer("traceback", "log", "result", "search")
-    if before:
-        at, _separator, key = before.rpartition(",")
-        try:
-            when = parse_datetime(at)
-        except ValueError:
-            when = None
-        if when is None or timezone.is_naive(when) or not key.isdigit():
-            raise ValidationError(_("before has to be the `next` of an answer."))
-        runs = runs.older_than(when, int(key))
-    rows = list(runs[: limit + 1])
-    last = rows[limit - 1] if len(rows) > limit else None
-    following = f"{last.started_at.isoformat()},{last.pk}" if last else ""
-    return {"jobs": [run_of(run) for run in rows[:limit]], "next": following}
+def found(question: str, limit: int, cursor: str = "") -> Answer:
+    """Answer one page of what a question asks for; `note` says what may be missing from it.
+
+    Raises ValidationError where the question cannot be read.
+    """
+    try:
+        listing = lists.find(query.parse(question), cursor, limit)
+    except query.QueryError as error:
+        raise ValidationError(str(error)) from error
+    return {
+        "jobs": [asdict(row) for row in listing.rows],
+        "total": listing.total,
+        "is_more_than": listing.is_more_than,
+        "next": listing.following,
+        "note": listing.note,
+    }
 
 
 def run_of(run: JobRun, *, whole: bool = False) -> Answer:

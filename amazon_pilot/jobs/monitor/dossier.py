@@ -171,7 +171,7 @@ class Dossier:
         events += [
             Event(
                 entry.at,
-                _("%(who)s: %(action)s") % {"who": entry.actor or _("the machine"), "action": entry.action},
+                _("%(who)s: %(action)s") % {"who": entry.actor or _("the machine"), "action": _(entry.action)},
                 "audit",
                 entry.reason if entry.count else f"{entry.reason} {_('(nothing was changed)')}".strip(),
             )

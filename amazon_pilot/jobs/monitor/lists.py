@@ -29,6 +29,7 @@ from .query import Query, QueryError, parse
 SIZES = (20, 50, 100)
 MOST_LOOKED_AT = 2000  # jobs of Redis that one request reads, at most
 WINDOW = 500
+MOST_WINDOWS = 7  # with twelve counts: a page stays below twenty commands, however many places it names
 COUNTED = 10_000  # rows that are counted exactly; beyond it the page says "more than"
 SECONDS = 2  # that the database may take for one question
 COLUMNS = (
@@ -195,12 +196,12 @@ def from_redis(query: Query, cursor: str, size: int) -> Listing:
     names = [name for name in settings.QUEUE_WEIGHTS if not query.queues or name in query.queues]
     places = [(state, queue) for state in live.STATES if state in query.states for queue in names]
     place, start = position(cursor, len(places))
-    listing, looked_at = Listing(), 0
+    listing, looked_at, windows = Listing(), 0, 0
     found: list[live.LiveJob] = []
-    while place < len(places) and len(found) < size and looked_at < MOST_LOOKED_AT:
+    while place < len(places) and len(found) < size and looked_at < MOST_LOOKED_AT and windows < MOST_WINDOWS:
         state, queue = places[place]
         seen = live.window(state, queue, start, size - len(found) if query.is_plain else WINDOW)
-        looked_at += seen.seen
+        looked_at, windows = looked_at + seen.seen, windows + 1
         matching = [job for job in seen.jobs if query.matches(job)]
         if len(found) + len(matching) > size:  # the rest of the window is for the next page
             last = matching[size - len(found) - 1]

@@ -35,6 +35,7 @@ PERMISSIONS = {
 NAVIGATION = [
     ("admin:index", gettext_lazy("Overview")),
     ("monitor:jobs", gettext_lazy("Jobs")),
+    ("monitor:failures", gettext_lazy("Failures")),
     ("monitor:queues", gettext_lazy("Queues")),
     ("monitor:tasks", gettext_lazy("Tasks")),
     ("monitor:workers", gettext_lazy("Workers")),

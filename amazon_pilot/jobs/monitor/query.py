@@ -306,7 +306,7 @@ def _condition(term: Term) -> Q:
     if field == "worker":
         return Q(worker__startswith=value)
     if field == "tag":
-        return Q(tags__contains=value)
+        return _tagged(value)
     names = {"queue": "queue", "outcome": "outcome", "cause": "fingerprint", "id": "job_id"}
     return Q(**{names[field]: value}) if field in names else words(value)
 
@@ -322,11 +322,25 @@ def words(text: str) -> Q:
     return _joined([Q(search__icontains=word) for word in text.split()], Q.AND)
 
 
+def _tagged(tag: str) -> Q:
+    """Answer the runs that carry a tag as a whole: `paid` is not `unpaid`. PostgreSQL looks it up in an index."""
+    if connection.vendor == "postgresql":
+        match = "(tags <> '' AND string_to_array(tags, ',') @> ARRAY[%s])"
+        return Q(RawSQL(match, [tag], output_field=models.BooleanField()))  # noqa: S611
+    return Q(tags=tag) | Q(tags__startswith=f"{tag},") | Q(tags__endswith=f",{tag}") | Q(tags__contains=f",{tag},")
+
+
 def _argument(path: list[str], value: str) -> Q:
-    """Answer the runs with this value at a path: `arg.0` is the first argument, `arg.asin` the one called asin."""
+    """Answer the runs with this value at a path: `arg.0` is the first argument, `arg.asin` the one called asin.
+
+    A word or whole number is looked up in the search text first: no index leads to a place within JSON.
+    """
     field = "args" if path[0].isdigit() else "kwargs"
-    wanted = {value, _as_json(value)} if isinstance(_as_json(value), str | int | float | bool | None) else {value}
-    return _joined([Q(**{"__".join([field, *path]): each}) for each in wanted], Q.OR)
+    meant = _as_json(value)
+    wanted = {value, meant} if isinstance(meant, str | int | float | bool | None) else {value}
+    at_path = _joined([Q(**{"__".join([field, *path]): each}) for each in wanted], Q.OR)
+    is_indexed = type(meant) in (str, int) and re.fullmatch(r"[A-Za-z0-9]+", value)
+    return words(value) & at_path if is_indexed and connection.vendor == "postgresql" else at_path
 
 
 def _as_json(value: str) -> Any:

@@ -229,7 +229,7 @@ def _queue(
         failed=row[5],
         finished=row[6],
         canceled=row[7],
-        oldest=max(0.0, now - utcparse(since).timestamp()) if since else 0.0,
+        oldest=_age(since, now),
         next_due=float(row[9]) if row[9] else None,
         weight_ratio=weights[name] / sum(weights.values()),
         share_ratio=mine / total if total else None,
@@ -237,6 +237,14 @@ def _queue(
         in_per_minute=max(0.0, out + grown) if grown is not None else None,
         paused=f"queue:{name}" in paused,
     )
+
+
+def _age(since: str, now: float) -> float:
+    """Answer seconds since a time as rq writes it; 0 where it is none, so that one damaged job hides no queue."""
+    try:
+        return max(0.0, now - utcparse(since).timestamp()) if since else 0.0
+    except ValueError:
+        return 0.0
 
 
 def _growth(name: str, size: int, now: float, sizes: list[tuple[float, dict[str, int]]]) -> float | None:

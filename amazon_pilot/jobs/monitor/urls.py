@@ -3,7 +3,7 @@
 from django.urls import path
 
 from .. import registry
-from . import api, charts, job, lists, overview, queue_pages, redis_page, task_pages, workers
+from . import api, bulk, charts, failures, job, lists, overview, queue_pages, redis_page, task_pages, workers
 
 registry.discover()  # pages name every task, and a web server runs no check that would have imported them
 
@@ -37,5 +37,11 @@ urlpatterns = [
     path("api/redis", api.redis, name="api-redis"),
     path("api/pause", api.pause, name="api-pause"),
     path("api/resume", api.resume, name="api-resume"),
+    path("failures", failures.failures, name="failures"),
+    path("bulk", bulk.preview, name="bulk_preview"),
+    path("bulk/start", bulk.begin, name="bulk_start"),
+    path("bulk/<int:pk>", bulk.progress, name="bulk"),
+    path("bulk/<int:pk>/part", bulk.part, name="bulk_part"),
+    path("bulk/<int:pk>/abort", bulk.abort, name="bulk_abort"),
     path("chart", charts.chart, name="chart"),
 ]

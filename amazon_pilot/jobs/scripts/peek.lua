@@ -1,6 +1,7 @@
 -- Look at a window of the jobs in one place, without changing anything.
 -- Arguments: list or the name of a registry; queue, position of the first (0 = next to run, or newest in a registry that
---   is read backwards), how many, 1 to read a registry backwards.
+--   is read backwards; -1 the last of a queue), how many, 1 to read a registry backwards; and to read a registry on
+--   from behind a job, whether that is still there or not: its score and its id.
 -- Answer: {how many are there, jobs}, a job being {id, score or '', HMGET of FIELDS}; the id of a job that was deleted
 --   meanwhile comes with empty fields.
 local FIELDS = {'status', 'origin', 'data', 'enqueued_at', 'created_at', 'attempt', 'losses', 'held', 'tags', 'task',
@@ -23,6 +24,14 @@ if place == 'list' then
 else
   local key = registry(place, queue)
   total = call('ZCARD', key)
+  local score, id = ARGV[7], ARGV[8]
+  if id then
+    -- A mark right behind it, put in for a moment that nobody else sees: the job itself may be gone, or be back later.
+    local mark = id .. '\0'
+    call('ZADD', key, score, mark)
+    first = call('ZRANK', key, mark)
+    call('ZREM', key, mark)
+  end
   local found = number == 0 and {} or call(backwards and 'ZREVRANGE' or 'ZRANGE', key, first, first + number - 1, 'WITHSCORES')
   for i = 1, #found, 2 do show(found[i], found[i + 1]) end
 end

@@ -1,56 +1,123 @@
--- What an operator may do to a job that waits or has failed; a running job is left alone.
--- Arguments: verb, id, now as text, one more word by verb:
---   hold; release; snooze (seconds by Unix time); cancel; move (queue); requeue (1 for the head of the queue).
--- Answer: 1 done, 0 not in a place where the verb makes sense.
-local verb, id, now_text, word = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local key, now = job_key(ARGV[3]), clock()
-local status, queue, held = unpack(redis.call('HMGET', key, 'status', 'origin', 'held'))
-if not status or not queue then return 0 end
+-- What an operator may do to jobs that wait or have ended; a running job is left alone.
+-- Arguments: verb, now as text, one more word by verb, the time as text before which a job has to have been enqueued
+--   or '', how far from the end of their queue the jobs stand or '' for anywhere, then the ids of the jobs. The word:
+--   hold; release; snooze (seconds by Unix time); cancel; move (queue); requeue and requeue_first, to the end or the
+--   head of the queue (JSON, how many retries each task has); delete (JSON, the list of states, or '' for any).
+-- Answer: how many jobs it was done to; the others were not in a place where the verb makes sense.
+local verb, now_text, word, before, distance = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6] or '')
+local FIRST, GONE = 7, 'pilot:gone'
+local WINDOW, SLACK = 500, 200 -- the ids are some of so many jobs; and so many may have come behind them meanwhile
+local now = clock()
+local detail = (verb:sub(1, 7) == 'requeue' or verb == 'delete') and word ~= '' and cjson.decode(word) or {}
 
-local function to_queue(name, at_front)
-  redis.call('HSET', key, 'status', 'queued', 'enqueued_at', now_text)
-  redis.call('HDEL', key, 'held', 'held_due')
+-- Where the jobs stand in their queues, by index. Taking one out of the midst of a million by its id alone reads half
+-- of them; so those whose place is known are struck out there, and removed together at the end.
+local places, struck = {}, {}
+
+local function look(queue)
+  local found, length = {}, call('LLEN', queue_key(queue))
+  local first = math.max(0, length - distance - WINDOW - SLACK)
+  for n, id in ipairs(call('LRANGE', queue_key(queue), first, length - 1 - math.max(0, distance - SLACK))) do
+    found[id] = first + n - 1
+  end
+  places[queue] = found
+  return found
+end
+
+local function take_out(id, queue, status)
+  if distance and status == 'queued' then
+    local at = (places[queue] or look(queue))[id]
+    if at then
+      call('LSET', queue_key(queue), at, GONE)
+      struck[queue] = (struck[queue] or 0) + 1
+      return 'queued'
+    end
+  end
+  return pull(id, queue, status)
+end
+
+local function to_queue(key, id, name, at_front)
+  call('HSET', key, 'status', 'queued', 'enqueued_at', now_text)
+  call('HDEL', key, 'held', 'held_due')
   push(name, id, at_front)
 end
 
-local function schedule(name, due)
-  redis.call('HSET', key, 'status', 'scheduled')
-  redis.call('HDEL', key, 'held', 'held_due')
-  redis.call('SADD', P .. ':queues', queue_key(name))
-  redis.call('ZADD', registry('scheduled', name), due, id)
+local function schedule(key, id, name, due)
+  call('HSET', key, 'status', 'scheduled')
+  call('HDEL', key, 'held', 'held_due')
+  call('SADD', P .. ':queues', queue_key(name))
+  call('ZADD', registry('scheduled', name), due, id)
 end
 
-if verb == 'requeue' then
-  if redis.call('ZREM', registry('failed', queue), id) == 0 and redis.call('ZREM', registry('canceled', queue), id) == 0
-  then return 0 end
-  redis.call('PERSIST', key)
-  redis.call('HDEL', key, 'losses', 'lost_at', 'exc_info')
-  redis.call('HSET', key, 'started_at', '', 'ended_at', '')
-  to_queue(queue, word == '1')
-  return 1
+local function requeue(key, id, queue, task)
+  if call('ZREM', registry('failed', queue), id) == 0 and call('ZREM', registry('canceled', queue), id) == 0
+  then return false end
+  call('PERSIST', key)
+  call('HDEL', key, 'losses', 'lost_at', 'exc_info')
+  call('HSET', key, 'started_at', '', 'ended_at', '')
+  if detail[task] then call('HSET', key, 'retries_left', detail[task]) end
+  to_queue(key, id, queue, verb == 'requeue_first')
+  return true
 end
-if verb == 'release' and not held then return 0 end
-if verb == 'hold' and status == 'deferred' then return 0 end
-local place, score = pull(id, queue, status)
-if not place then return 0 end
-if verb == 'hold' then
-  redis.call('HSET', key, 'status', 'deferred', 'held', 'job', 'held_due', score or '')
-  redis.call('ZADD', registry('deferred', queue), precise(now), id)
-elseif verb == 'release' then
-  local due = tonumber(redis.call('HGET', key, 'held_due') or '')
-  if due and due > now then schedule(queue, due) else to_queue(queue, true) end
-elseif verb == 'snooze' then
-  schedule(queue, word)
-elseif verb == 'cancel' then
-  redis.call('HSET', key, 'status', 'canceled', 'ended_at', now_text)
-  redis.call('ZADD', registry('canceled', queue), precise(now), id)
-elseif verb == 'move' then
-  redis.call('HSET', key, 'origin', word)
-  if place == 'queued' then
-    push(word, id, false)
-  else
-    redis.call('SADD', P .. ':queues', queue_key(word))
-    redis.call('ZADD', registry(place, word), score, id)
+
+local function delete(key, id, queue, status)
+  local state, is_there = status == 'stopped' and 'failed' or status, false
+  if word ~= '' then
+    local is_meant = false
+    for _, each in ipairs(detail) do is_meant = is_meant or each == state end
+    if not is_meant then return false end
   end
+  if state == 'failed' or state == 'canceled' or state == 'finished' then
+    is_there = call('ZREM', registry(state, queue), id) == 1
+  else
+    is_there = take_out(id, queue, status) ~= nil
+  end
+  if is_there then
+    call('UNLINK', key, key .. ':dependents', key .. ':dependencies', P .. ':results:' .. id, P .. ':executions:' .. id)
+  end
+  return is_there
 end
-return 1
+
+local function act(id)
+  local key = job_key(id)
+  local status, queue, held, enqueued_at, task = unpack(call('HMGET', key, 'status', 'origin', 'held', 'enqueued_at',
+    'task'))
+  if not status or not queue then return false end
+  -- Both times are UTC and of one format, so that they compare as text.
+  if before ~= '' and enqueued_at and enqueued_at >= before then return false end
+  if verb:sub(1, 7) == 'requeue' then return requeue(key, id, queue, task or '') end
+  if verb == 'delete' then return delete(key, id, queue, status) end
+  if verb == 'release' and not held then return false end
+  if verb == 'hold' and status == 'deferred' then return false end
+  if verb == 'move' and before ~= '' and queue == word then return false end -- one of many is there already
+  local place, score = take_out(id, queue, status)
+  if not place then return false end
+  if verb == 'hold' then
+    call('HSET', key, 'status', 'deferred', 'held', 'job', 'held_due', score or '')
+    call('ZADD', registry('deferred', queue), precise(now), id)
+  elseif verb == 'release' then
+    local due = tonumber(call('HGET', key, 'held_due') or '')
+    if due and due > now then schedule(key, id, queue, due) else to_queue(key, id, queue, true) end
+  elseif verb == 'snooze' then
+    schedule(key, id, queue, word)
+  elseif verb == 'cancel' then
+    call('HSET', key, 'status', 'canceled', 'ended_at', now_text)
+    call('ZADD', registry('canceled', queue), precise(now), id)
+  elseif verb == 'move' then
+    call('HSET', key, 'origin', word)
+    if place == 'queued' then
+      push(word, id, false)
+    else
+      call('SADD', P .. ':queues', queue_key(word))
+      call('ZADD', registry(place, word), score, id)
+    end
+  end
+  return true
+end
+
+local done = 0
+for i = FIRST, #ARGV do
+  if act(ARGV[i]) then done = done + 1 end
+end
+for queue, number in pairs(struck) do call('LREM', queue_key(queue), -number, GONE) end
+return done

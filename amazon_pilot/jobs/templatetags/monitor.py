@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from ..monitor import overview, pages
 
@@ -24,6 +24,14 @@ STATE_SIGNS = {
     "idle": "○", "busy": "▶", "quiet": "‖", "dead": "✕", "gone": "■", "done": "✓", "waiting": "•", "aborted": "■",
     "audit": "✎",
 }  # fmt: skip
+
+# The states are translated where they are shown, as variables; this tells the catalogue of each of them.
+STATE_WORDS = (
+    gettext_noop("queued"), gettext_noop("started"), gettext_noop("scheduled"), gettext_noop("retry"),
+    gettext_noop("deferred"), gettext_noop("held"), gettext_noop("failed"), gettext_noop("canceled"),
+    gettext_noop("finished"), gettext_noop("succeeded"), gettext_noop("retrying"), gettext_noop("stopped"),
+    gettext_noop("lost"), gettext_noop("idle"), gettext_noop("busy"), gettext_noop("quiet"), gettext_noop("dead"),
+)  # fmt: skip
 
 
 @register.filter
@@ -179,6 +187,13 @@ def serving(seen: Any, queue: str) -> int:
 def jobs_url(query: str, **words: Any) -> str:
     """Answer the address of the job list for a search; `words` stand in for {names} in it."""
     return reverse("monitor:jobs") + "?" + urlencode({"q": query.format(**{k: quoted(v) for k, v in words.items()})})
+
+
+@register.simple_tag
+def bulk_url(action: str, fingerprint: str) -> str:
+    """Answer the address where an action on the failed jobs of one cause is previewed."""
+    query = f"cause:{quoted(fingerprint)} state:failed"
+    return reverse("monitor:bulk_preview") + "?" + urlencode({"action": action, "q": query})
 
 
 def quoted(value: Any) -> str:

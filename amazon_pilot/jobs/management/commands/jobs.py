@@ -38,11 +38,10 @@ class Command(BaseCommand):
             return sub
 
         verb("queues", "What each queue holds.")
-        listed = verb("list", "Attempts of the history, the newest first.")
-        for name in api.FILTERS:
-            listed.add_argument(f"--{name.replace('_', '-')}", default="")
+        listed = verb("list", "Jobs of every state, by a question such as 'state:failed task:update_product'.")
+        listed.add_argument("question", nargs="?", default="")
         listed.add_argument("--limit", type=int, default=api.PAGE)
-        listed.add_argument("--before", default="", help="The `next` of an earlier answer.")
+        listed.add_argument("--from", dest="cursor", default="", help="The `next` of an earlier answer.")
         verb("show", "All that is known of one job.").add_argument("job")
         for name in ON_JOBS:
             verb(name, f"{name.capitalize()} jobs.").add_argument("jobs", nargs="+", metavar="job")
@@ -94,17 +93,16 @@ class Command(BaseCommand):
         self.tell(options, seen, lines)
 
     def do_list(self, by: Any, options: dict[str, Any]) -> None:
-        wanted = {name: options[name] for name in api.FILTERS if options[name]}
         if not 1 <= options["limit"] <= api.MOST:
             raise CommandError(f"--limit has to be from 1 to {api.MOST}.")
-        page = api.runs_page(wanted, options["limit"], options["before"])
+        page = api.found(options["question"], options["limit"], options["cursor"])
         lines = [
             "  ".join(
-                (f"{run['started_at']:%Y-%m-%d %H:%M:%S}", run["outcome"], run["queue"], run["job_id"], run["task"])
+                (f"{row['when']:%F %T}" if row["when"] else "", row["state"], row["queue"], row["job_id"], row["task"])
             )
-            for run in page["jobs"]
+            for row in page["jobs"]
         ]
-        self.tell(options, page, lines)
+        self.tell(options, page, [*lines, page["note"]] if page["note"] else lines)
 
     def do_show(self, by: Any, options: dict[str, Any]) -> None:
         known = collect(store.connect(), options["job"])

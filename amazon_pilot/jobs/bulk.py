@@ -1,0 +1,265 @@
+"""One verb for every job that a search matches: which jobs those are, batch by batch, and what is done to each batch.
+
+The moment of asking is frozen: a job that was enqueued later, or put back by the action itself, is not touched again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from rq import get_current_job
+
+from . import queues, verbs
+from .enqueueing import enqueue
+from .models import AuditEntry, BulkAction, JobRun
+from .monitor import live
+from .monitor.pages import may
+from .monitor.query import Query, QueryError, parse
+from .registry import progress
+from .scripts import script
+
+BATCH = 500  # at most WINDOW of rearrange.lua
+# Jobs found by the history may stand anywhere in a long queue, and each is looked for from its head.
+BATCH_OF_HISTORY = 50
+MANY = 1000  # jobs beyond which an action needs the role admin, and its number typed
+MOST_CHOSEN = 100
+ENDED_BADLY = ("failed", "stopped", "lost")
+
+# The live states that each action is for, and the role that it needs. The first states are looked through where the
+# search names none; without them the history says which jobs are meant, and the script whether they can be.
+STATES: dict[str, tuple[str, ...]] = {
+    "retry": ("failed", "canceled"),
+    "delete": ("failed", "canceled", "queued", "scheduled", "retry", "deferred", "held"),
+    "hold": ("queued", "scheduled", "retry"),
+    "release": ("held",),
+    "move": ("queued", "scheduled", "deferred", "retry", "held"),
+    "cancel": ("queued", "scheduled", "deferred", "retry", "held"),
+}
+SEARCHED = {
+    "retry": (), "delete": (), "hold": ("queued", "scheduled"), "release": ("held",),
+    "move": ("queued", "scheduled", "deferred"), "cancel": ("queued", "scheduled", "deferred"),
+}  # fmt: skip
+ROLES = {
+    "retry": "operate", "hold": "operate", "release": "operate", "cancel": "operate", "move": "edit", "delete": "edit"
+}  # fmt: skip
+
+
+@dataclass
+class Batch:
+    """Some jobs to act on; `seen` were looked at for them, `distance` is how far from their queue's end they stand.
+
+    Whoever acts on it says how many it `changed`: those have left the place that is walked through.
+    """
+
+    ids: list[str]
+    seen: int
+    distance: int | None = None
+    changed: int = 0
+
+
+def meant(action: str, query: Query) -> Query:
+    """Narrow a search to the states that an action is for; raises ValidationError where none is left."""
+    states = query.states & set(STATES[action]) if query.states else frozenset(SEARCHED[action])
+    if query.states and not states:
+        allowed = ", ".join(STATES[action])
+        raise ValidationError(_("This action is for jobs that are %s; the search names others.") % allowed)
+    return replace(query, states=states)
+
+
+def start(
+    by: Any, action: str, *, token: UUID, query: str = "", ids: list[str] | None = None, to_queue: str = "",
+    reason: str = "", expected: int | None = None,
+) -> tuple[BulkAction, bool]:  # fmt: skip
+    """Have an action carried out in the background once the transaction commits; answers its row, and if it is new.
+
+    The same `token` again answers the same row, and starts nothing. `expected` is how many jobs it is about, None where
+    that is not known. Raises PermissionDenied, or ValidationError where the action makes no sense.
+    """
+    from .tasks import run_bulk_action
+
+    if action not in STATES:
+        raise ValidationError(_("There is no such action."))
+    if not may(by, ROLES[action]) or ((expected is None or expected > MANY) and not may(by, "admin")):
+        raise PermissionDenied(_("Your role does not allow this."))
+    if not reason:
+        raise ValidationError(_("Say why: the reason is kept with the action."))
+    if action == "move" and to_queue not in queues.names():
+        raise ValidationError(_("There is no queue %s.") % to_queue)
+    if ids and len(ids) > MOST_CHOSEN:
+        raise ValidationError(_("At most %d jobs can be chosen one by one.") % MOST_CHOSEN)
+    if not ids:
+        try:
+            meant(action, parse(query))
+        except QueryError as error:
+            raise ValidationError(str(error)) from error
+    words: dict[str, Any] = {"query": "" if ids else query, "ids": ids or [], "to_queue": to_queue}
+    with transaction.atomic():
+        asked = words | {"action": action, "reason": reason, "by": by, "expected": expected}
+        row, is_new = BulkAction.objects.get_or_create(token=token, defaults=asked)
+        if is_new:
+            # The task counts on this line how many jobs it has changed.
+            AuditEntry.objects.record(by, action, row.target, reason=reason, count=0, **words, expected=expected)
+            enqueue(run_bulk_action, [((row.pk,), {})], queue=_queue_that_moves(), at_front=True)
+    return row, is_new
+
+
+def _queue_that_moves() -> str:
+    """Answer the most important queue that is not paused."""
+    closed = queues.paused()
+    through = [name for name in queues.names() if f"queue:{name}" not in closed]
+    if not through:
+        raise ValidationError(_("All queues are paused, so nobody could carry this out. Resume one of them."))
+    return through[0]
+
+
+def abort(by: Any, row: BulkAction, *, reason: str = "") -> bool:
+    """Have an action stop before its next batch; what it has done stays done. False where it has ended already."""
+    if not may(by, ROLES[row.action]):
+        raise PermissionDenied(_("Your role does not allow this."))
+    with transaction.atomic():
+        is_done = BulkAction.objects.abort(row.pk, by)
+        AuditEntry.objects.record(by, "abort", row.target, reason=reason, count=int(is_done))
+    return is_done
+
+
+def run(pk: int) -> str:
+    """Carry out an action to its end or until it is aborted. Run again after a crash it goes on with what is left."""
+    if not BulkAction.objects.claim(pk):
+        BulkAction.objects.end(pk)
+        return "ended already"
+    row = BulkAction.objects.get(pk=pk)
+    try:
+        if row.expected is None:
+            row.expected = size(row)
+            row.save(update_fields=["expected"])
+        for batch in batches(row):
+            batch.changed = act(row, batch)
+            if not BulkAction.objects.add(pk, batch.seen, batch.changed):
+                break
+            row.seen += batch.seen
+            progress(row.percent or 0, f"{row.seen} looked at")
+    except Exception as error:
+        job = get_current_job()
+        BulkAction.objects.fail(pk, str(error), is_final=job is None or not job.retries_left)
+        raise
+    finally:
+        row.refresh_from_db()
+        AuditEntry.objects.filter(target=row.target, action=row.action).update(count=row.changed)
+    BulkAction.objects.end(pk)
+    row.refresh_from_db()
+    return f"{row.state}: {row.changed} of {row.seen} changed"
+
+
+def act(row: BulkAction, batch: Batch) -> int:
+    """Do a row's verb to a batch in one atomic step; answers to how many jobs it was done."""
+    if not batch.ids:
+        return 0
+    verb, word = row.action, ""
+    if verb == "retry":
+        verb, word = "requeue", verbs.retries()
+    elif verb == "move":
+        word = row.to_queue
+    return verbs.rearrange(verb, batch.ids, word, before=row.created_at, distance=batch.distance)
+
+
+def batches(row: BulkAction) -> Iterator[Batch]:
+    """Answer the jobs of an action, some at a time; what becomes of a batch does not make it miss a job."""
+    if row.ids:
+        yield Batch(row.ids, len(row.ids))
+        return
+    query = meant(row.action, parse(row.query))
+    if not query.states:
+        yield from of_history(row, query)
+    for state in (state for state in live.STATES if state in query.states):
+        if state == "failed" and not query.is_plain:
+            yield from of_history(row, query, state)
+            continue
+        for queue in (name for name in queues.names() if not query.queues or name in query.queues):
+            place = live.STATES[state][0]
+            yield from of_queue(row, query, queue) if place == "list" else of_registry(row, query, state, queue)
+
+
+def size(row: BulkAction) -> int:
+    """Answer how many jobs an action will look at, as far as is known now."""
+    query = meant(row.action, parse(row.query))
+    states = query.states - ({"failed"} if not query.is_plain else set())
+    names = [name for name in queues.names() if not query.queues or name in query.queues]
+    total = sum(live.count(state, queue) for state in states for queue in names)
+    for state in {""} if not query.states else query.states - states:
+        total += history(query, state, row.created_at).count()
+    return total
+
+
+def history(query: Query, state: str, before: datetime) -> QuerySet[JobRun]:
+    """Answer the runs that a search matches and that started before a time; with a state, those that ended badly."""
+    runs = JobRun.objects.filter(query.q(), started_at__lt=before)
+    return runs.filter(outcome__in=ENDED_BADLY) if state else runs
+
+
+def of_history(row: BulkAction, query: Query, state: str = "") -> Iterator[Batch]:
+    """Walk down the history by key, the newest first; with a state, only jobs that are in it still."""
+    runs = history(query, state, row.created_at).order_by("-pk")
+    number = BATCH if state or row.action == "retry" else BATCH_OF_HISTORY
+    last: int | None = None
+    while found := list(
+        (runs if last is None else runs.filter(pk__lt=last)).values_list("pk", "queue", "job_id")[:number]
+    ):
+        last = found[-1][0]
+        ids = list(dict.fromkeys(job_id for _pk, _queue, job_id in found))
+        if state:
+            by_queue: dict[str, list[str]] = {}
+            for _pk, queue, job_id in found:
+                by_queue.setdefault(queue, []).append(job_id)
+            there = live.still(state, by_queue)
+            ids = [job_id for job_id in ids if job_id in there]
+        yield Batch(ids, len(found))
+
+
+def of_registry(row: BulkAction, query: Query, state: str, queue: str) -> Iterator[Batch]:
+    """Walk up a registry by score and id, to the job that was its last at the beginning."""
+    place = live.STATES[state][0]
+    _total, last = script("peek")(queues.connection(), place, queue, 0, 1, 1)
+    behind: tuple[bytes, ...] = ()
+    end = _order(last[0]) if last else None
+    while end is not None:
+        _total, found = script("peek")(queues.connection(), place, queue, 0, BATCH, 0, *behind)
+        looked_at = [words for words in found if _order(words) <= end]
+        if not looked_at:
+            return
+        yield Batch(matching(row, query, state, queue, looked_at), len(looked_at))
+        behind = (found[-1][1], found[-1][0])
+        if len(looked_at) < len(found):
+            return
+
+
+def _order(words: Any) -> tuple[float, bytes]:
+    return float(words[1]), bytes(words[0])
+
+
+def of_queue(row: BulkAction, query: Query, queue: str) -> Iterator[Batch]:
+    """Walk a queue from its end to its head, from which workers take meanwhile."""
+    kept = 0  # jobs behind the next window, which were looked at and have stayed
+    while True:
+        _total, found = script("peek")(queues.connection(), "list", queue, -kept - BATCH, BATCH, 0)
+        if not found:
+            return
+        batch = Batch(matching(row, query, "queued", queue, found), len(found), kept)
+        yield batch
+        kept += batch.seen - batch.changed
+
+
+def matching(row: BulkAction, query: Query, state: str, queue: str, found: Any) -> list[str]:
+    """Answer the ids of those jobs of a window that a search matches, and that were there when the action was asked."""
+    jobs = [live.read(state, queue, *words) for words in found]
+    return [job.id for job in jobs if live.is_in(state, job) and _was_there(row, job) and query.matches(job)]
+
+
+def _was_there(row: BulkAction, job: live.LiveJob) -> bool:
+    times = [job.enqueued_at, job.ended_at if job.state in ("failed", "canceled") else None]
+    return all(time is None or time < row.created_at for time in times)

@@ -1,0 +1,320 @@
+"""The monitor's pages at full size: part of `make bench`, sizes by flags.
+
+Workload: job runs in PostgreSQL (SQLite where that is not installed) over three days, a tenth of them failed for three
+causes, among them twelve needles; waiting and failed jobs in Redis. Each page is asked fifty times through the whole
+Django stack, with the shared sample forgotten before every tenth request, by somebody who may do everything.
+Prints `p95_ms_<page>: …` and `redis_commands_<page>: …` (the most that one request sent) and ends with 1 where a page
+took more than 300 ms at p95 or sent more than 20 commands.
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from . import stage
+from .queues import SHARES, product
+
+LINEAR = {"KEYS", "SMEMBERS", "HGETALL", "SCAN", "SORT", "LREM", "LPOS"}  # by the size of what they read
+SMALL = {"pilot:paused", "rq:workers", "pilot:scheduler", "pilot:schedulers"}  # a handful of fields, whatever waits
+FAILED_SHARE = 10
+NEEDLES = 12
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=1_000_000)
+    parser.add_argument("--waiting", type=int, default=1_000_000)
+    parser.add_argument("--failed", type=int, default=100_000)
+    parser.add_argument("--requests", type=int, default=50)
+    parser.add_argument(
+        "--bulk", type=int, default=200_000, help="Failed jobs that one bulk action retries; 0 for none."
+    )
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="pilot-monitor-"))
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        os.environ |= {
+            "VAR_DIR": str(folder),
+            "REDIS_URL": stack.enter_context(stage.redis_server(folder)),
+            "BENCH_RECORDS": str(folder / "records"),
+            "LOG_LEVEL": "ERROR",
+        }
+        stack.enter_context(product(folder))
+        start = time.monotonic()
+        fill(options)
+        print(f"filled in {time.monotonic() - start:.0f} s", flush=True)
+        return measure(options)
+
+
+# Filling
+
+
+def fill(options: argparse.Namespace) -> None:
+    from django.db import connection
+
+    from amazon_pilot.jobs.enqueueing import enqueue
+    from amazon_pilot.jobs.models import JobRun
+
+    from .app import tasks
+
+    start = time.monotonic()
+    for place, queue in enumerate(("critical", "default", "low")):
+        number = options.waiting // 3
+        for first in range(0, number, 50_000):
+            enqueue(tasks.noop, [((place, n), {}) for n in range(first, min(number, first + 50_000))], queue=queue)
+    print(f"queues filled after {time.monotonic() - start:.0f} s", flush=True)
+    failed = fail(options.failed)
+    columns = [field for field in JobRun._meta.concrete_fields if not field.primary_key]
+    if connection.vendor == "postgresql":
+        names = ", ".join(f'"{field.column}"' for field in columns)
+        with connection.cursor() as cursor:
+            with cursor.copy(f'COPY "{JobRun._meta.db_table}" ({names}) FROM STDIN') as copy:
+                for run in runs(options.runs, failed):
+                    copy.write_row([plain(getattr(run, field.attname)) for field in columns])
+            cursor.execute("VACUUM ANALYZE")
+    else:
+        JobRun.objects.bulk_create(runs(options.runs, failed), batch_size=2_000)
+    print(f"history written after {time.monotonic() - start:.0f} s", flush=True)
+    tally()
+
+
+def plain(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def fail(number: int) -> list[str]:
+    """Put jobs among the failed of `default`, as fail.lua leaves them; answers their ids."""
+    from amazon_pilot.jobs import queues
+    from amazon_pilot.jobs.enqueueing import fields, payloads
+
+    from .app import tasks
+
+    data = payloads(tasks.noop, [((1, 1), {})])[0]
+    words = fields(tasks.noop, "default", data)
+    ids = [f"failed-{n}" for n in range(number)]
+    now = time.time()
+    for first in range(0, number, 2_000):
+        with queues.connection().pipeline(transaction=False) as pipeline:
+            for n in range(first, min(number, first + 2_000)):
+                pipeline.execute_command("HSET", f"rq:job:{ids[n]}", "status", "failed", "attempt", 1, *words)
+                pipeline.zadd("rq:failed:default", {ids[n]: now + 2_592_000 + n / 1000})
+            pipeline.execute()
+    return ids
+
+
+def runs(number: int, failed: list[str]) -> Iterator[Any]:
+    """Yield unsaved runs, the oldest first; every tenth has failed."""
+    from django.utils import timezone
+
+    from amazon_pilot.jobs.models import JobRun
+
+    draw = random.Random(1)
+    names = [f"products.tasks.{name}" for name in ("update_product", "batch_update_products", "collect_scrape_run")]
+    names += ["analysis.tasks.competitor_analysis", "notifications.tasks.send_notification"]
+    causes = [("TimeoutError", "The answer took too long"), ("ApifyBusy", "No room"), ("ValueError", "No such price")]
+    first, span = timezone.now() - timedelta(days=3), timedelta(days=3) / number
+    rare = set(draw.sample(range(number // FAILED_SHARE), NEEDLES))
+    for n in range(number):
+        started: datetime = first + span * n
+        asin = f"B0{draw.randrange(10_000):08}"
+        run = JobRun(
+            job_id=f"run-{n}", execution_id="e", task=draw.choice(names), queue=draw.choice(list(SHARES)),
+            args=[asin, n], started_at=started, enqueued_at=started, ended_at=started + timedelta(seconds=1), wait=0.1,
+            duration=1.0, outcome="succeeded", worker=f"w{n % 7}", slot=n % 10, search=f"{asin} {n}",
+        )  # fmt: skip
+        if n % FAILED_SHARE == 0:
+            place = n // FAILED_SHARE
+            kind, text = causes[place % 3]
+            text += " in the haystack" if place in rare else ""
+            run.job_id = failed[-1 - place] if place < len(failed) else run.job_id
+            run.outcome, run.exception, run.message, run.fingerprint = "failed", kind, text, f"{kind:.8}"
+            run.traceback, run.queue = f"Traceback …\n{kind}: {text}", "default"
+            run.search += f" {text} {kind}"
+        yield run
+
+
+def tally() -> None:
+    """Count the history for the charts, as the minutely task does."""
+    from django.utils import timezone
+
+    from amazon_pilot.jobs.models import Tally
+
+    Tally.objects.fold(timezone.now())
+
+
+# Measuring
+
+
+def addresses() -> dict[str, str]:
+    from django.urls import reverse
+    from django.utils.http import urlencode
+
+    def asked(question: str) -> str:
+        return reverse("monitor:jobs") + "?" + urlencode({"q": question})
+
+    return {
+        "overview": reverse("admin:index"),
+        "overview_part": reverse("monitor:overview"),
+        "queues": reverse("monitor:queues"),
+        "queue": reverse("monitor:queue", args=["default"]),
+        "jobs": asked(""),
+        "jobs_waiting": asked("state:queued"),
+        "jobs_failed": asked("state:failed"),
+        "search_needles": asked('state:failed error:"haystack"'),
+        "search_needles_history": asked('error:"haystack"'),
+        "search_asin": asked("B000000042"),
+        "search_waiting_argument": asked("state:queued arg.1:777 queue:low"),
+        "failures": reverse("monitor:failures"),
+        "bulk_preview": reverse("monitor:bulk_preview") + "?" + urlencode({"action": "retry", "q": "state:failed"}),
+        "job": reverse("monitor:job", args=["failed-7"]),
+        "tasks": reverse("monitor:tasks"),
+        "task": reverse("monitor:task", args=["products.tasks.update_product"]),
+        "workers": reverse("monitor:workers"),
+        "stuck": reverse("monitor:stuck"),
+        "redis": reverse("monitor:redis"),
+    }
+
+
+def measure(options: argparse.Namespace) -> int:
+    from django.contrib.auth.models import User
+    from django.test import Client
+
+    from amazon_pilot.jobs import queues
+
+    client = Client(SERVER_NAME="127.0.0.1", headers={"accept-language": "en"})
+    client.force_login(User.objects.create_superuser("bench", password="x"))
+    found: dict[str, float] = {}
+    pages = addresses()
+    for name, address in pages.items():
+        times, commands, text = [], [0], ""
+        for n in range(options.requests):
+            if n % 10 == 0:
+                queues.connection().delete("pilot:sample", "pilot:sample:lock")
+            with watched() as seen:
+                start = time.perf_counter()
+                answer = client.get(address)
+                times.append((time.perf_counter() - start) * 1000)
+            assert answer.status_code == 200, f"{name} answers {answer.status_code}"
+            text = answer.content.decode()
+            commands.append(len(seen))
+            if wrong := [each for each in seen if is_linear(*each.split()[:2])]:
+                found[f"linear_{name}"] = len(wrong)
+                print(f"{name} sends {wrong[0][:80]}")
+        if name.startswith("search_needles"):
+            found[f"found_{name}"] = text.count(" in the haystack</span>")
+        found[f"p95_ms_{name}"] = sorted(times)[len(times) * 95 // 100]
+        found[f"redis_commands_{name}"] = max(commands)
+    if options.bulk:
+        found |= bulk(options.bulk, client)
+    print()
+    for name, value in found.items():
+        print(f"{name}: {value:.0f}")
+    slow = [name for name in pages if found[f"p95_ms_{name}"] > 300 or found[f"redis_commands_{name}"] > 20]
+    if slow:
+        print(f"over the limits: {', '.join(slow)}")
+    return int(bool(slow))
+
+
+def is_linear(command: str, key: str = "") -> bool:
+    """Tell whether a command takes longer the more jobs there are."""
+    return command in LINEAR and key not in SMALL and not key.startswith("rq:job:")
+
+
+@contextmanager
+def watched() -> Iterator[list[str]]:
+    """Collect the commands that this process sends to Redis meanwhile; a pipeline counts as its commands."""
+    from redis.connection import AbstractConnection
+
+    seen: list[str] = []
+    send_command, pack_commands = AbstractConnection.send_command, AbstractConnection.pack_commands
+
+    def one(connection: Any, *words: Any, **options: Any) -> Any:
+        seen.append(" ".join(map(str, words[:2])))
+        return send_command(connection, *words, **options)
+
+    def many(connection: Any, commands: Any) -> Any:
+        commands = list(commands)
+        seen.extend(" ".join(map(str, words[:2])) for words in commands)
+        return pack_commands(connection, commands)
+
+    AbstractConnection.send_command, AbstractConnection.pack_commands = one, many  # type: ignore[method-assign]
+    try:
+        yield seen
+    finally:
+        AbstractConnection.send_command = send_command  # type: ignore[method-assign]
+        AbstractConnection.pack_commands = pack_commands  # type: ignore[method-assign]
+
+
+def bulk(number: int, client: Any) -> dict[str, float]:
+    """Retry many failed jobs by one bulk action, and answer how long that took and by how many MB it grew."""
+    from uuid import uuid4
+
+    from django.contrib.auth.models import User
+
+    from amazon_pilot.jobs import bulk as bulks
+    from amazon_pilot.jobs import queues
+    from amazon_pilot.jobs.models import BulkAction
+
+    queues.connection().delete("rq:failed:default")
+    fail(number)
+    words = {"action": "retry", "token": str(uuid4()), "q": "state:failed", "reason": "A measurement"}
+    start = time.perf_counter()
+    client.post("/admin/monitor/bulk/start", words | {"number": number, "typed": number})
+    found = {"bulk_request_ms": (time.perf_counter() - start) * 1000}
+    row = BulkAction.objects.get()
+    before, start = resident(), time.perf_counter()
+    bulks.run(row.pk)
+    row.refresh_from_db()
+    found |= {"bulk_seconds": time.perf_counter() - start, "bulk_changed": row.changed}
+    found |= {"bulk_grew_mb": resident() - before, "bulk_left_failed": queues.counts("default")["failed"]}
+    found |= aborted(User.objects.get(username="bench"), number)
+    return found
+
+
+def aborted(by: Any, number: int) -> dict[str, float]:
+    """Abort a bulk action a second after it began, and answer how long it went on."""
+    import threading
+    from uuid import uuid4
+
+    from django.db import connection
+
+    from amazon_pilot.jobs import bulk as bulks
+
+    fail(number)
+    row, _is_new = bulks.start(
+        by, "retry", token=uuid4(), query="state:failed", reason="A measurement", expected=number
+    )
+    asked: list[float] = []
+
+    def stop() -> None:
+        bulks.abort(by, row)
+        asked.append(time.perf_counter())
+        connection.close()
+
+    timer = threading.Timer(1, stop)
+    timer.start()
+    bulks.run(row.pk)
+    ended = time.perf_counter()
+    timer.join()
+    row.refresh_from_db()
+    return {"bulk_abort_ms": max(0, ended - asked[0]) * 1000, "bulk_changed_before_abort": row.changed}
+
+
+def resident() -> float:
+    """Answer the most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""A bulk action on a real worker: one whose worker is killed goes on with what is left."""
+
+import uuid
+
+import pytest
+from django.contrib.auth.models import User
+
+from amazon_pilot.jobs import bulk, queues
+from amazon_pilot.jobs.models import BulkAction, Pause
+
+from . import tasks
+from .conftest import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def row_of(action):
+    return BulkAction.objects.get(pk=action.pk)
+
+
+@pytest.fixture
+def waiting():
+    """Jobs that stay in their queue while a worker works."""
+    Pause.objects.begin("queue:default", by=None, reason="The test holds them")
+    return tasks.do_nothing.enqueue_many([(n,) for n in range(6000)])
+
+
+def ask(action, query):
+    boss = User.objects.create_superuser("boss")
+    return bulk.start(boss, action, query=query, token=uuid.uuid4(), reason="A test", expected=6000)[0]
+
+
+def test_a_killed_worker_leaves_an_action_that_the_next_one_ends(start, waiting):
+    first = start(name="w1")
+    action = ask("hold", "state:queued queue:default")
+    wait_for(lambda: row_of(action).changed, "the first batch")
+    first.kill()
+    cut_short = row_of(action)
+
+    start(name="w2")
+    wait_for(lambda: row_of(action).ended_at, "the second worker to end it")
+
+    done = row_of(action)
+    assert cut_short.state == "running"
+    assert 0 < cut_short.changed < len(waiting)
+    assert (done.state, done.seen) == ("done", done.changed)
+    assert queues.counts("default") | {"started": 0} == {
+        "queued": 0, "started": 0, "scheduled": 0, "deferred": len(waiting), "finished": 0, "failed": 0, "canceled": 0
+    }  # fmt: skip

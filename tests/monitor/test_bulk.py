@@ -1,0 +1,323 @@
+"""Bulk actions: everything that a search matches, in the background, once, and until somebody says stop."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import F
+from django.utils import timezone
+
+from amazon_pilot.jobs import bulk, queues, verbs
+from amazon_pilot.jobs.enqueueing import fields, payloads, send
+from amazon_pilot.jobs.models import AuditEntry, BulkAction, JobRun
+from amazon_pilot.jobs.monitor import live
+from amazon_pilot.jobs.registry import JSONJob
+from tests.jobs import tasks
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _connection_of_this_test():
+    yield
+    queues._connections.clear()
+
+
+@pytest.fixture
+def boss():
+    return User.objects.create_superuser("boss")
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    monkeypatch.setattr(bulk, "BATCH", 3)
+
+
+def enqueue(number, task=tasks.do_nothing, queue="default"):
+    """Put jobs with the arguments 0, 1, 2, … on a queue at once."""
+    jobs = []
+    for n, data in enumerate(payloads(task, [((n,), {}) for n in range(number)])):
+        jobs.append((f"{task.__name__}-{queue}-{n}", "", fields(task, queue, data)))
+    return send(queue, jobs)
+
+
+def bury(ids, queue="default", score=None, registry="failed"):
+    """Put waiting jobs among the failed, as a worker does with one that has no retry left."""
+    connection = queues.connection()
+    for n, job_id in enumerate(ids):
+        connection.lrem(queues.key(queue), 1, job_id)
+        connection.hset(f"rq:job:{job_id}", mapping={"status": registry, "retries_left": 0})
+        connection.zadd(f"rq:{registry}:{queue}", {job_id: score if score is not None else 1e10 + n})
+
+
+def failures(ids, cause, queue="default"):
+    moment = timezone.now()
+    JobRun.objects.bulk_create(
+        JobRun(job_id=job_id, execution_id="e", task="t", queue=queue, outcome="failed", fingerprint=cause,
+               started_at=moment, ended_at=moment)
+        for job_id in ids
+    )  # fmt: skip
+
+
+def asked(boss, action, query="", **words):
+    words = {"reason": "A test", "token": uuid.uuid4(), "expected": 1} | words
+    return bulk.start(boss, action, query=query, **words)[0]
+
+
+def carried_out(boss, action, query="", **words):
+    row = asked(boss, action, query, **words)
+    bulk.run(row.pk)
+    row.refresh_from_db()
+    return row
+
+
+def counted(state, queue="default"):
+    return live.count(state, queue)
+
+
+def numbers(row):
+    return row.state, row.seen, row.changed, row.skipped
+
+
+@pytest.mark.parametrize("score", [None, 5e9])
+def test_all_failed_jobs_are_retried_though_they_leave_while_one_walks(boss, small_batches, score):
+    ids = enqueue(10, tasks.fail)
+    bury(ids, score=score)
+
+    row = carried_out(boss, "retry", "state:failed")
+
+    assert numbers(row) == ("done", 10, 10, 0)
+    assert (counted("failed"), counted("queued")) == (0, 10)
+    assert JSONJob.fetch(ids[0], connection=queues.connection()).retries_left == 2
+    assert AuditEntry.objects.get(target=row.target).count == 10
+
+
+def test_retrying_a_group_touches_only_its_jobs(boss, small_batches):
+    ids = enqueue(10)
+    bury(ids)
+    failures(ids[:4], "a")
+    failures(ids[4:], "b")
+
+    row = carried_out(boss, "retry", "cause:a state:failed")
+
+    assert numbers(row) == ("done", 4, 4, 0)
+    assert set(queues.connection().lrange(queues.key("default"), 0, -1)) == {job_id.encode() for job_id in ids[:4]}
+
+
+def test_a_job_that_failed_once_but_waits_again_is_not_deleted_with_its_group(boss):
+    ids = enqueue(4)
+    bury(ids[:2])
+    failures(ids, "a")
+
+    assert carried_out(boss, "delete", "cause:a state:failed").changed == 2
+    assert counted("queued") == 2
+
+
+def test_a_job_that_fails_again_meanwhile_is_not_retried_for_ever(boss, small_batches, monkeypatch):
+    ids = enqueue(5)
+    bury(ids)
+    act = bulk.act
+
+    def act_and_fail_again(row, batch):
+        changed = act(row, batch)
+        bury(batch.ids, score=2e10)
+        return changed
+
+    monkeypatch.setattr(bulk, "act", act_and_fail_again)
+
+    assert carried_out(boss, "retry", "state:failed").changed == 5
+
+
+def test_deleting_takes_the_hash_and_leaves_what_runs(boss):
+    ids = enqueue(3)
+    queues.connection().lrem(queues.key("default"), 1, ids[0])
+    queues.connection().hset(f"rq:job:{ids[0]}", "status", "started")
+
+    row = carried_out(boss, "delete", ids=ids)
+
+    assert numbers(row) == ("done", 3, 2, 1)
+    assert [verbs.find(job_id) is None for job_id in ids] == [False, True, True]
+    assert counted("queued") == 0
+
+
+@pytest.mark.parametrize("number", [7, 2000])
+def test_a_whole_queue_is_held_and_released_in_its_order(boss, number):
+    ids = enqueue(number)
+    others = enqueue(2, queue="low")
+
+    assert numbers(carried_out(boss, "hold", "state:queued queue:default")) == ("done", number, number, 0)
+    assert (counted("queued"), counted("held")) == (0, number)
+    assert counted("queued", "low") == len(others)
+    assert carried_out(boss, "release", "state:held").changed == number
+    assert {each.decode() for each in queues.connection().lrange(queues.key("default"), 0, -1)} == set(ids)
+
+
+def test_only_what_matches_leaves_the_queue_and_the_rest_keeps_its_order(boss):
+    ids = enqueue(1500)
+    row = carried_out(boss, "hold", "state:queued (arg.0:3 OR arg.0:700 OR arg.0:1499)")
+
+    assert numbers(row) == ("done", 1500, 3, 1497)
+    left = [job_id for n, job_id in enumerate(ids) if n not in (3, 700, 1499)]
+    assert [each.decode() for each in queues.connection().lrange(queues.key("default"), 0, -1)] == left
+
+
+def test_jobs_that_come_while_one_walks_are_left_alone(boss, monkeypatch):
+    enqueue(1200)
+    act, late = bulk.act, []
+
+    def act_while_more_come(row, batch):
+        if not late:
+            late.extend(enqueue(100, tasks.fail))
+        return act(row, batch)
+
+    monkeypatch.setattr(bulk, "act", act_while_more_come)
+
+    assert carried_out(boss, "cancel", "state:queued").changed == 1200
+    assert [each.decode() for each in queues.connection().lrange(queues.key("default"), 0, -1)] == late
+
+
+def test_planned_and_waiting_jobs_move_to_another_queue(boss):
+    enqueue(3)
+    connection = queues.connection()
+    planned = enqueue(2, tasks.fail)
+    for job_id in planned:
+        connection.lrem(queues.key("default"), 1, job_id)
+        connection.hset(f"rq:job:{job_id}", "status", "scheduled")
+        connection.zadd("rq:scheduled:default", {job_id: 9e9})
+
+    row = carried_out(boss, "move", "queue:default", to_queue="low")
+
+    assert numbers(row) == ("done", 5, 5, 0)
+    assert (counted("queued", "low"), counted("scheduled", "low")) == (3, 2)
+
+
+def test_an_abort_stops_before_the_next_batch(boss, small_batches, monkeypatch):
+    bury(enqueue(10))
+    row = asked(boss, "retry", "state:failed")
+    act = bulk.act
+
+    def act_and_abort(row, batch):
+        assert bulk.abort(boss, row)
+        return act(row, batch)
+
+    monkeypatch.setattr(bulk, "act", act_and_abort)
+    bulk.run(row.pk)
+
+    row.refresh_from_db()
+    assert numbers(row) == ("aborted", 3, 3, 0)
+    assert row.ended_at
+    assert row.aborted_by == boss
+    assert counted("failed") == 7
+    assert AuditEntry.objects.get(action="abort").target == row.target
+
+
+def test_an_aborted_action_does_not_begin(boss):
+    bury(enqueue(2))
+    row = asked(boss, "retry", "state:failed")
+    bulk.abort(boss, row)
+
+    assert bulk.run(row.pk) == "ended already"
+    assert counted("failed") == 2
+
+
+def test_after_a_crash_it_goes_on_with_what_is_left(boss, small_batches, monkeypatch):
+    bury(enqueue(10))
+    row = asked(boss, "retry", "state:failed")
+    act, calls = bulk.act, []
+
+    def die_in_the_third_batch(row, batch):
+        calls.append(batch)
+        if len(calls) == 3:
+            raise SystemExit
+        return act(row, batch)
+
+    monkeypatch.setattr(bulk, "act", die_in_the_third_batch)
+    with pytest.raises(SystemExit):
+        bulk.run(row.pk)
+    monkeypatch.setattr(bulk, "act", act)
+    bulk.run(row.pk)
+
+    row.refresh_from_db()
+    assert numbers(row) == ("done", 10, 10, 0)
+    assert (counted("failed"), counted("queued")) == (0, 10)
+
+
+def test_a_second_click_starts_nothing(boss, django_capture_on_commit_callbacks):
+    bury(enqueue(2))
+    token = uuid.uuid4()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        first, was_new = bulk.start(boss, "retry", query="state:failed", token=token, reason="x", expected=2)
+        second, is_new = bulk.start(boss, "retry", query="state:failed", token=token, reason="x", expected=2)
+
+    assert (first, was_new, is_new) == (second, True, False)
+    assert AuditEntry.objects.count() == 1
+    assert counted("queued", "critical") == 1
+    assert live.window("queued", "critical", 0, 1).jobs[0].args == [first.pk]
+
+
+def test_a_job_without_a_hash_is_left_alone(boss):
+    ids = enqueue(2)
+    bury(ids)
+    failures(ids, "a")
+    queues.connection().delete(f"rq:job:{ids[0]}")
+
+    assert numbers(carried_out(boss, "retry", "cause:a")) == ("done", 2, 1, 1)
+
+
+def test_an_error_is_noted_and_the_action_fails(boss, monkeypatch):
+    bury(enqueue(1))
+    row = asked(boss, "retry", "state:failed")
+    monkeypatch.setattr(verbs, "retries", lambda: "no JSON")
+
+    with pytest.raises(Exception, match="Expected value"):
+        bulk.run(row.pk)
+
+    row.refresh_from_db()
+    assert row.state == "failed"
+    assert "Expected value" in row.error
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"action": "retry", "query": "state:queued"}, "for jobs that are failed, canceled"),
+        ({"action": "retry", "query": "state:nowhere"}, "no state nowhere"),
+        ({"action": "move", "query": "state:queued", "to_queue": "nowhere"}, "no queue nowhere"),
+        ({"action": "retry", "query": "state:failed", "reason": ""}, "Say why"),
+        ({"action": "burn", "query": "state:failed"}, "no such action"),
+        ({"action": "retry", "ids": ["x"] * 101}, "At most 100"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(boss, words, message):
+    with pytest.raises(ValidationError, match=message):
+        asked(boss, **words)
+    assert not BulkAction.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "expected", "is_allowed"),
+    [
+        ("view", "retry", 1, False), ("operate", "retry", 1000, True), ("operate", "retry", 1001, False),
+        ("operate", "retry", None, False), ("operate", "delete", 1, False), ("edit", "delete", 1, True),
+        ("edit", "delete", 5000, False), ("admin", "delete", 5000, True),
+    ],
+)  # fmt: skip
+def test_the_role_decides_what_and_how_many(person, role, action, expected, is_allowed):
+    person(role)
+    user = User.objects.get(username=f"{role}-er")
+    if is_allowed:
+        assert asked(user, action, "state:failed", expected=expected).by == user
+    else:
+        with pytest.raises(PermissionDenied):
+            asked(user, action, "state:failed", expected=expected)
+
+
+def test_ended_actions_are_pruned(boss):
+    row = carried_out(boss, "retry", "state:failed")
+    BulkAction.objects.update(created_at=F("created_at") - timedelta(days=100))
+
+    assert BulkAction.objects.prune(timezone.now() - timedelta(days=90)) == 1
+    assert not BulkAction.objects.filter(pk=row.pk).exists()
