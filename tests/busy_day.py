@@ -113,7 +113,7 @@ class BusyDay:
         failed_run(self.failed, 1, hours=0.3, outcome="retrying", retry_at=timezone.now())
         failed_run(self.failed, 2, hours=0.2)
         failed_run("forgotten", 1, hours=5)
-        run("poisoned", 3, hours=3, outcome="lost", cause="slot_killed", is_poison=True, fingerprint="f")
+        run("poisoned", 3, hours=3, outcome="lost", cause="slot_killed", is_poison=True)
         for number in range(40):
             run(f"run{number}", hours=number / 60, duration=0.1 * number, result={"sum": number})
         Tally.objects.fold(timezone.now())

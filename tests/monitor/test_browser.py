@@ -2,12 +2,20 @@
 
 import os
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Permission, User
+from django.utils import timezone
 
+from amazon_pilot.jobs import queues, verbs
+from amazon_pilot.jobs.models import AuditEntry, Pause, ScheduleEntry
+from tests.busy_day import as_failed
+from tests.jobs import tasks
+from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
+from tests.jobs.schedule_world import make_entry, queued
 from tests.staff import ROLES
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -66,8 +74,12 @@ def visit(chromium, live_server, client):
 
 def violations(page, **options) -> list[str]:
     """Answer what axe finds against a page, one line for each thing."""
+    page.add_style_tag(content="* { transition: none !important }")  # else axe sees a colour on its way
     found = axe.run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
-    return [f"{each['id']}: {each['help']}: {each['nodes'][0]['target']}" for each in found]
+    return [
+        f"{each['id']}: {each['help']}: {each['nodes'][0]['target']} {each['nodes'][0]['failureSummary']}"
+        for each in found
+    ]
 
 
 def too_small(page) -> list[str]:
@@ -96,9 +108,10 @@ def test_no_page_is_closed_to_anybody(visit, busy_day):
         answer = page.goto(address)
         if answer.status >= 400 and name != "job unknown":
             faults.append((name, answer.status))
-        page.add_style_tag(content="* { transition: none !important }")  # else axe sees a colour on its way
-        faults += [(name, "light", fault) for fault in violations(page)]
         picture(page, f"{name} light")
+        page.evaluate("() => document.querySelectorAll('#content details').forEach((each) => { each.open = true; })")
+        picture(page, f"{name} opened")
+        faults += [(name, "light", fault) for fault in violations(page)]
         page.emulate_media(color_scheme="dark")
         faults += [(name, "dark", fault) for fault in violations(page, runOnly=["color-contrast"])]
         picture(page, f"{name} dark")
@@ -111,3 +124,197 @@ def test_no_page_is_closed_to_anybody(visit, busy_day):
         page.emulate_media(color_scheme="light")
         picture(page, f"{name} phone light")
     assert not faults, "\n".join(map(str, faults))
+
+
+# What each role presses
+
+
+def job_page(job_id: str) -> str:
+    return f"/admin/monitor/job/{job_id}"
+
+
+def status(job_id: str) -> str:
+    return queues.connection().hget(f"rq:job:{job_id}", "status").decode()
+
+
+def act(page, verb: str, reason: str = "") -> None:
+    """Open a button's sheet, give a reason, press it, and wait for the message that tells what came of it."""
+    page.click(f"summary:has-text('{verb}')")
+    sheet = page.locator(f"details[open]:has(> summary:has-text('{verb}'))")
+    if reason:
+        sheet.get_by_label("Reason").fill(reason)
+    sheet.locator("button.act").click()
+    page.wait_for_selector(".messagelist li")
+
+
+def audited() -> list[tuple[str, str, str, int]]:
+    """Answer who did what to what for which reason, and how many it changed; the oldest first."""
+    lines = AuditEntry.objects.order_by("pk").values_list("actor__username", "action", "reason", "count")
+    return list(lines)
+
+
+def tab_to(page, text: str) -> None:
+    """Press Tab until what has the focus is called so."""
+    for _press in range(80):
+        page.keyboard.press("Tab")
+        name = page.evaluate(
+            "() => { const e = document.activeElement; return (e.labels?.[0] ?? e).textContent.trim(); }"
+        )
+        if name.startswith(text):
+            return
+    raise AssertionError(f"no Tab leads to {text!r}")
+
+
+def test_who_may_view_finds_no_button_and_a_forged_one_is_refused(visit, busy_day):
+    page, before = visit("view"), audited()
+    names = ("overview", "queues", "queue", "tasks", "task", "workers", "stuck", "job waiting", "job failed", "pauses")
+    for name in names:
+        page.goto(busy_day.pages()[name])
+        assert page.locator("#content form[method=post]:not(#changelist-form)").count() == 0, name
+    page.goto("/admin/jobs/scheduleentry/")
+    assert page.locator("select[name=action]").count() == 0
+
+    forged = [
+        f"job/{busy_day.failed}/retry",
+        f"job/{busy_day.waiting}/delete",
+        "pause",
+        "resume",
+        "queue/default/drain",
+    ]
+    forged += ["worker/w1/stop", "stuck/recover"]
+    for address in forged:
+        code = page.evaluate(
+            """async (address) => (await fetch(address, {method: "POST", headers: {
+                "X-CSRFToken": document.querySelector("[name=csrfmiddlewaretoken]").value}})).status""",
+            f"/admin/monitor/{address}",
+        )
+        assert code == 403, address
+    assert status(busy_day.failed) == "failed"
+    assert status(busy_day.waiting) == "queued"
+    assert audited() == before
+
+
+def test_an_operator_retries_with_the_keyboard_alone(visit, transactional_db):
+    job_id = as_failed(tasks.add.enqueue(1, 2))
+    page = visit("operate", seconds=1)
+    page.goto(job_page(job_id))
+
+    tab_to(page, "Retry now")
+    page.keyboard.press("Enter")
+    tab_to(page, "Reason")
+    page.keyboard.type("Apify is back")
+    tab_to(page, "Retry now")
+    page.keyboard.press("Enter")
+
+    page.wait_for_selector("text=The job is back on its queue.")
+    assert status(job_id) == "queued"
+    assert audited() == [("operate-er", "retry", "Apify is back", 1)]
+    assert page.locator("summary:has-text('Delete')").count() == 0
+
+
+def test_an_operator_holds_and_releases_while_the_page_refreshes_itself(visit, transactional_db):
+    """The job moves to a later time while the form is open: the form stays, and acts on what is."""
+    job_id = tasks.add.enqueue(1, 2)
+    page = visit("operate", seconds=1)
+    page.goto(job_page(job_id))
+
+    page.click("summary:has-text('Hold')")
+    page.get_by_label("Reason").locator("visible=true").fill("Wait for the fix")
+    verbs.snooze(job_id, timezone.now() + timedelta(days=1))
+    page.wait_for_timeout(1500)  # a refresh would be due, and must not take the open form away
+    page.locator("details[open] button.act").click()
+    page.wait_for_selector("text=The job is held until somebody releases it.")
+    assert status(job_id) == "deferred"
+    act(page, "Release")
+    page.wait_for_selector("text=The job was released.")
+    assert status(job_id) == "scheduled"
+    assert [line[1] for line in audited()] == ["hold", "release"]
+
+
+def test_an_operator_pauses_and_resumes_a_queue(visit, transactional_db):
+    page = visit("operate", seconds=1)
+    page.goto("/admin/monitor/queue/low")
+
+    act(page, "Pause", "Apify is down")
+    assert "queue:low" in queues.paused()
+    pause = Pause.objects.active().get()
+    assert (pause.by.username, pause.reason) == ("operate-er", "Apify is down")
+    page.goto("/admin/")
+    page.wait_for_selector(".card.paused:has-text('Apify is down')")
+    page.goto("/admin/monitor/queues")
+    page.locator("tr:has-text('low') button:has-text('Resume')").click()
+    page.wait_for_selector("text=low goes on.")
+    assert "queue:low" not in queues.paused()
+    assert [line[1:] for line in audited()] == [("pause", "Apify is down", 1), ("resume", "", 1)]
+
+
+def test_an_editor_edits_retries_and_deletes(visit, transactional_db):
+    job_id = as_failed(tasks.add.enqueue(1, 2))
+    page = visit("edit")
+    page.goto(job_page(job_id))
+
+    page.click("summary:has-text('Edit arguments')")
+    page.get_by_label("Arguments, as JSON").fill("[3,")
+    page.click("text=Run with these arguments")
+    page.wait_for_selector("#edit-error:has-text('This is not JSON')")
+    assert page.get_by_label("Arguments, as JSON").input_value() == "[3,"
+    assert violations(page) == []
+    page.get_by_label("Arguments, as JSON").fill("[3, 4]")
+    page.click("text=Run with these arguments")
+    page.wait_for_selector("text=A new job was enqueued")
+    new = page.url.rpartition("/")[2]
+    assert verbs.find(new).args == [3, 4]
+    assert verbs.find(job_id).args == [1, 2]
+
+    page.click(f"a:has-text('{job_id}')")  # its copy leads to it
+    act(page, "Delete", "Not needed")
+    page.wait_for_selector("text=The job was deleted")
+    assert verbs.find(job_id) is None
+    assert [line[1:] for line in audited()] == [("edit", "", 1), ("delete", "Not needed", 1)]
+
+
+def test_an_administrator_drains_a_queue_and_stops_a_worker(visit, start, redis):  # noqa: F811
+    page = visit("admin", seconds=1)
+    Pause.objects.begin("queue:low", by=None, reason="Filling up")
+    for number in range(20):
+        verbs.move(tasks.add.enqueue(number, 1), "low")
+    worker = start()
+
+    page.goto("/admin/monitor/queue/low")
+    page.click("summary:has-text('Delete all that waits')")
+    page.get_by_label("Type “low” to confirm").fill("low")
+    page.locator("#drain-reason").fill("A wrong upload")
+    page.click("text=Drain the queue")
+    page.wait_for_selector("text=The 20 jobs that wait are deleted in the background.")
+    wait_for(lambda: not queued(redis, "low"), "the drain")
+    wait_for(lambda: audited() == [("admin-er", "drain", "A wrong upload", 20)], "the line of audit")
+
+    page.goto("/admin/monitor/workers")
+    act(page, "Stop", "A new version")
+    assert worker.popen.wait(40) == 0
+    page.wait_for_selector(".state.gone:has-text('left')")  # the page learns it by itself
+    assert audited()[1] == ("admin-er", "stop", "A new version", 1)
+
+
+def test_an_operator_pauses_a_schedule_entry_and_runs_it_now(visit, transactional_db, redis):
+    make_entry("stock", cron="30 2 * * *")
+    page = visit("operate")
+
+    def choose(action: str) -> None:
+        page.goto("/admin/jobs/scheduleentry/")
+        page.check("tr:has-text('stock') input.action-select")
+        page.select_option("select[name=action]", action)
+        page.click("button[name=index]")
+
+    choose("pause")
+    page.wait_for_selector("#id_reason")
+    assert violations(page) == []
+    page.fill("#id_reason", "Stocktaking")
+    page.click("[name=apply]")
+    page.wait_for_selector("text=Paused by operate-er: Stocktaking")
+    assert ScheduleEntry.objects.get().is_paused
+    choose("run_now")
+    page.wait_for_selector("text=Entries run now: 1.")
+    assert len(queued(redis)) == 1
+    assert {line[0] for line in audited()} == {"operate-er"}
+    assert page.locator(".addlink").count() == 0  # who operates does not write entries

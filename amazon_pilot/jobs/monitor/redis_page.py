@@ -8,7 +8,6 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from redis.exceptions import ResponseError
 from rq.defaults import RQ_KEY_PREFIX
-from rq.utils import as_text
 
 from .. import queues
 from ..historian import STREAM
@@ -104,7 +103,8 @@ def slow_commands() -> list[dict[str, Any]]:
 
 def shortened(command: Any) -> str:
     """Answer a command's name and the first of its words, each cut; after AUTH, HELLO and CONFIG nothing."""
-    words = as_text(command).split(" ")
+    text = command.decode(errors="replace") if isinstance(command, bytes) else str(command)  # a payload is no text
+    words = text.split(" ")
     if words[0].upper() in ("AUTH", "HELLO", "CONFIG", "ACL", "MIGRATE"):
         return words[0]
     shown = " ".join(word[:WORD_LENGTH] for word in words[:WORDS_SHOWN])

@@ -80,7 +80,7 @@ function draw(box, title, data, series) {
 
 function table(panel, data) {
   const words = panel.dataset, target = panel.querySelector("[data-chart-table]");
-  const row = (cells, tag) => { const tr = document.createElement("tr"); cells.forEach((text, n) => { const cell = document.createElement(n && tag === "td" ? "td" : "th"); cell.scope = tag === "th" ? "col" : "row"; cell.textContent = text; tr.append(cell); }); return tr; };
+  const row = (cells, tag) => { const tr = document.createElement("tr"); cells.forEach((text, n) => { const cell = document.createElement(n && tag === "td" ? "td" : "th"); if (cell.tagName === "TH") cell.scope = tag === "th" ? "col" : "row"; cell.textContent = text; tr.append(cell); }); return tr; };
   target.querySelector("thead").replaceChildren(row([words.time, words.succeeded, words.failed, words.other, words.wait, words.longest], "th"));
   target.querySelector("tbody").replaceChildren(...data.at.map((at, n) => row([new Date(at * 1000).toLocaleString(), data.succeeded[n], data.failed[n], data.other[n], data.wait[n] ?? "–", data.longest_wait[n] ?? "–"], "td")));
 }
