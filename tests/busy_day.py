@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from amazon_pilot.jobs import presence, queues, verbs
-from amazon_pilot.jobs.models import AuditEntry, Fire, JobRun, Pause, Tally
+from amazon_pilot.jobs.models import AuditEntry, BulkAction, Fire, JobRun, Pause, Tally
 from tests.jobs import tasks
 from tests.jobs.schedule_world import Clock, make_entry, make_scheduler
 
@@ -86,6 +86,11 @@ class BusyDay:
         self.entry = make_entry("stock", cron="30 2 * * *", zone="America/New_York", args=["daily"])
         make_entry("prices", cron="*/5 * * * *")
         make_scheduler(queues.connection(), Clock(timezone.now())).tick()
+        words = {"action": "retry", "query": "state:failed", "by": boss, "reason": "Apify is back"}
+        self.bulk = BulkAction.objects.create(
+            state="running", expected=1200, seen=500, changed=480, skipped=20, **words
+        )
+        self.bulk_done = BulkAction.objects.create(state="done", expected=3, seen=3, changed=3, **words)
         past = timezone.now() - timedelta(hours=5)
         Fire.objects.create(
             entry=self.entry, planned_at=past, decided_at=past, enqueued_at=past, job_id="forgotten", outcome="enqueued"
@@ -141,6 +146,12 @@ class BusyDay:
             **{f"job {state}": address for state, address in jobs.items()},
             "job forgotten": f"{monitor}/job/forgotten",
             "job unknown": f"{monitor}/job/nobody",
+            "failures": f"{monitor}/failures",
+            "bulk": f"{monitor}/bulk?q=state%3Afailed",
+            "bulk retry": f"{monitor}/bulk?action=retry&q=state%3Afailed",
+            "bulk move chosen": f"{monitor}/bulk?action=move&id={self.waiting}&id={self.held}",
+            "bulk running": f"{monitor}/bulk/{self.bulk.pk}",
+            "bulk done": f"{monitor}/bulk/{self.bulk_done.pk}",
             "queues": f"{monitor}/queues",
             "queue": f"{monitor}/queue/default",
             "queue paused": f"{monitor}/queue/low",

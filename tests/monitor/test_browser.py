@@ -4,6 +4,7 @@ import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -11,7 +12,7 @@ from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
 from amazon_pilot.jobs import queues, verbs
-from amazon_pilot.jobs.models import AuditEntry, Pause, ScheduleEntry
+from amazon_pilot.jobs.models import AuditEntry, BulkAction, Pause, ScheduleEntry
 from tests.busy_day import as_failed
 from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
@@ -134,7 +135,8 @@ def job_page(job_id: str) -> str:
 
 
 def status(job_id: str) -> str:
-    return queues.connection().hget(f"rq:job:{job_id}", "status").decode()
+    found: Any = queues.connection().hget(f"rq:job:{job_id}", "status")
+    return found.decode()
 
 
 def act(page, verb: str, reason: str = "") -> None:
@@ -167,7 +169,19 @@ def tab_to(page, text: str) -> None:
 
 def test_who_may_view_finds_no_button_and_a_forged_one_is_refused(visit, busy_day):
     page, before = visit("view"), audited()
-    names = ("overview", "queues", "queue", "tasks", "task", "workers", "stuck", "job waiting", "job failed", "pauses")
+    names = (
+        "overview",
+        "queues",
+        "queue",
+        "tasks",
+        "task",
+        "workers",
+        "stuck",
+        "job waiting",
+        "job failed",
+        "pauses",
+        "failures",
+    )
     for name in names:
         page.goto(busy_day.pages()[name])
         assert page.locator("#content form[method=post]:not(#changelist-form)").count() == 0, name
@@ -181,7 +195,7 @@ def test_who_may_view_finds_no_button_and_a_forged_one_is_refused(visit, busy_da
         "resume",
         "queue/default/drain",
     ]
-    forged += ["worker/w1/stop", "stuck/recover"]
+    forged += ["worker/w1/stop", "stuck/recover", "bulk/start", f"bulk/{busy_day.bulk.pk}/abort"]
     for address in forged:
         code = page.evaluate(
             """async (address) => (await fetch(address, {method: "POST", headers: {
@@ -318,3 +332,49 @@ def test_an_operator_pauses_a_schedule_entry_and_runs_it_now(visit, transactiona
     assert len(queued(redis)) == 1
     assert {line[0] for line in audited()} == {"operate-er"}
     assert page.locator(".addlink").count() == 0  # who operates does not write entries
+
+
+def test_an_operator_retries_the_rows_that_were_chosen(visit, start):  # noqa: F811
+    jobs = [as_failed(tasks.add.enqueue(number, 1)) for number in range(3)]
+    page = visit("operate", seconds=1)
+    page.goto("/admin/monitor/jobs?q=state%3Afailed")
+
+    assert page.get_by_role("button", name="Act on the chosen").is_disabled()
+    for job_id in jobs[:2]:
+        page.check(f"input[value='{job_id}']")
+    page.click("button:has-text('Act on the chosen (2)')")
+    page.click("nav[aria-label='What to do'] >> text=Retry")
+    page.get_by_label("Reason").fill("Apify is back")
+    page.click("button:has-text('Retry (2)')")
+    page.wait_for_url("**/bulk/*")
+    start()
+
+    page.wait_for_selector(".state:has-text('Done')")  # the page learns it by itself
+    wait_for(lambda: [status(job_id) for job_id in jobs] == ["finished", "finished", "failed"], "the two jobs")
+    assert BulkAction.objects.get().changed == 2
+    assert [line[:3] for line in audited()] == [("operate-er", "retry", "Apify is back")]
+
+
+def test_an_administrator_types_the_number_of_very_many_and_stops_the_action(visit, transactional_db, redis):
+    jobs = tasks.add.enqueue_many([(number, 1) for number in range(1001)])
+    for job_id in jobs:
+        as_failed(job_id)
+    page = visit("admin", seconds=1)
+    page.goto("/admin/monitor/jobs?q=state%3Afailed")
+
+    page.click("text=Act on all that match")
+    page.click("nav[aria-label='What to do'] >> text=Delete")
+    page.get_by_label("Reason").fill("A wrong upload")
+    page.get_by_label("Type 1001 to confirm").fill("1000")
+    page.locator("form.sheet button.act").click()
+    page.wait_for_selector("text=type the number of jobs to confirm")
+    assert not BulkAction.objects.exists()
+    page.get_by_label("Reason").fill("A wrong upload")
+    page.get_by_label("Type 1001 to confirm").fill("1,001")
+    page.locator("form.sheet button.act").click()
+
+    page.wait_for_url("**/bulk/*")
+    page.click("button:has-text('Stop')")
+    page.wait_for_selector(".state:has-text('Aborted')")
+    assert BulkAction.objects.get().aborted_by.username == "admin-er"
+    assert redis.zcard("rq:failed:default") == 1001
