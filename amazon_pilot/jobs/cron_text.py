@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim.explain import Expression
 from django.utils.dates import WEEKDAYS
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from amazon_pilot.jobs import cron
 
@@ -22,18 +22,18 @@ class Preview:
 
 
 def describe(text: str) -> str:
-    """Answer a cron line in words; lines beyond the usual shapes are spelt out in English.
+    """Answer a cron line in words; lines beyond the usual shapes are spelt out in English, or else stay as they are.
 
     Raises CronError for a line that cannot be read.
     """
     line = cron.parse(text).line
     minute, hour, day, month, weekday = line.split()
     if month != "*":
-        return Expression(["0", *line.upper().split()]).explain()
+        return _spelt_out(line)
     if (day, weekday) == ("*", "*") and (words := _within_a_day(minute, hour)):
         return words
     if not (minute.isdigit() and hour.isdigit()):
-        return Expression(["0", *line.upper().split()]).explain()
+        return _spelt_out(line)
     time = f"{int(hour):02}:{int(minute):02}"
     if (day, weekday) == ("*", "*"):
         return _("Daily at %(time)s") % {"time": time}
@@ -43,6 +43,12 @@ def describe(text: str) -> str:
         return _("Monday to Friday at %(time)s") % {"time": time}
     if day.isdigit() and weekday == "*":
         return _("On day %(day)s of each month at %(time)s") % {"day": day, "time": time}
+    return _spelt_out(line)
+
+
+def _spelt_out(line: str) -> str:
+    if not (get_language() or "en").startswith("en"):
+        return line  # the library knows English alone
     return Expression(["0", *line.upper().split()]).explain()
 
 

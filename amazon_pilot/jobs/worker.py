@@ -450,6 +450,7 @@ class Worker:
             if not self.crew.tell(place, assignment.message):
                 place.hands.remove(assignment)
                 self.outcomes.append(endings.GivenBack(assignment, self.name))
+                self.pace = Pace()  # its mailbox is full, so nothing is taken ahead for a while
             faults.point("after hand out")
 
     def count(self, ended: list[endings.Ending]) -> None:
@@ -579,7 +580,7 @@ class Worker:
             self.leave_when_done()
         if self.leaving_since is None:
             return
-        if not self.held() and not self.chores:
+        if not self.held() and not self.chores and self.packet is None:
             self.exit_code = self.exit_when_empty
         elif self.exit_when_empty == ALL_ENDED and not self.burst:
             if time.monotonic() - self.leaving_since > settings.WORKER_GRACE_SECONDS:

@@ -28,6 +28,21 @@ def test_lines_are_said_in_words(text, words):
         assert cron_text.describe(text) == words
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("* * * * *", "每 1 分钟"),
+        ("*/15 * * * *", "每 15 分钟"),
+        ("@hourly", "每 1 小时，于 :00"),
+        ("30 8 * * 1", "每逢星期一 08:30"),
+        ("0 0 1 1 *", "0 0 1 1 *"),
+    ],
+)
+def test_lines_are_said_in_chinese_or_stay_as_they_are(text, words):
+    with translation.override("zh-hans"):
+        assert cron_text.describe(text) == words
+
+
 def notes(text: str, after: str, zone: str = "America/New_York", count: int = 1) -> list[str]:
     with translation.override("en"):
         return [each.note for each in cron_text.preview(text, zone, at(after, zone), count)]
