@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from amazon_pilot.jobs import presence, queues, verbs
 from amazon_pilot.jobs.models import AuditEntry, BulkAction, Fire, JobRun, Pause, Tally
+from amazon_pilot.jobs.monitor.workers import GRACE
+from amazon_pilot.jobs.worker import LEASE
 from tests.jobs import tasks
 from tests.jobs.schedule_world import Clock, make_entry, make_scheduler
 
@@ -98,8 +100,8 @@ class BusyDay:
 
     def _workers(self) -> None:
         now = time.time()
-        busy = as_running(self.running, "pilot-live", "w1", now + 1, 60)
-        lost = as_running(self.orphan, "pilot-gone", "w0", now - 90, -60)
+        busy = as_running(self.running, "pilot-live", "w1", now - 12, LEASE + GRACE)
+        lost = as_running(self.orphan, "pilot-gone", "w0", now - 90, GRACE - 60)
         self._show("w1", now, [{"slot": 1} | busy, {"slot": 2}, {"slot": 3}])
         self._show("w0", now - 90, [{"slot": 1} | lost, {"slot": 2}, {"slot": 3}])
         queues.connection().set(presence.log_key("pilot-live"), LOG)
@@ -128,7 +130,7 @@ class BusyDay:
         key, now = presence.snapshot_key("w1"), time.time()
         raw: Any = queues.connection().get(key)
         queues.connection().set(key, json.dumps(json.loads(raw) | {"seen": now}))
-        queues.connection().zadd("rq:wip:default", {f"{self.running}:pilot-live": now + 60})
+        queues.connection().zadd("rq:wip:default", {f"{self.running}:pilot-live": now + LEASE + GRACE})
 
     def pages(self) -> dict[str, str]:
         """Answer the address of every page of the monitor, by a name for it."""

@@ -21,11 +21,11 @@ from django_rq.views import each_context
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
 
-from . import verbs
+from . import queues, verbs
 from .admin_schedule import label_halves  # the import also registers the schedule's pages
 from .models import AuditEntry, JobRun, Pause
 from .monitor.pages import may
-from .registry import JSONJob
+from .registry import TASKS, JSONJob
 from .templatetags.monitor import span
 
 
@@ -44,10 +44,33 @@ class HistoryAdmin(admin.ModelAdmin):
         return False
 
 
+class KnownNameFilter(admin.SimpleListFilter):
+    """Offers the names that the code knows: to ask the history for those in use would scan it."""
+
+    def queryset(self, request: HttpRequest, runs: QuerySet[JobRun]) -> QuerySet[JobRun]:
+        return runs.filter(**{str(self.parameter_name): self.value()}) if self.value() else runs
+
+
+class QueueFilter(KnownNameFilter):
+    title = _("queue")
+    parameter_name = "queue"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in queues.names()]
+
+
+class TaskFilter(KnownNameFilter):
+    title = _("task")
+    parameter_name = "task"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in sorted(TASKS)]
+
+
 @admin.register(JobRun)
 class JobRunAdmin(HistoryAdmin):
     list_display = ("began", "name", "args", "outcome", "queue", "attempt", "waited", "ran", "exception")
-    list_filter = ("outcome", "queue", "task")
+    list_filter = ("outcome", QueueFilter, TaskFilter)
     search_fields = ("job_id", "message", "search")
     actions = ("retry", "cancel")
     ordering = ("-started_at", "-id")
@@ -154,6 +177,7 @@ def check_name(name: str) -> None:
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(HistoryAdmin):
+    fields = readonly_fields = ("at", "actor", "action", "target", "count", "reason", "detail")
     list_display = ("at", "actor", "action", "target", "count", "reason")
     list_filter = ("action", "at", ("actor", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("actor",)

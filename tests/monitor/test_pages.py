@@ -2,10 +2,12 @@
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.timezone import now
 
-from amazon_pilot.jobs.models import JobRun, Pause
+from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause
 
 pytestmark = pytest.mark.django_db
 
@@ -88,3 +90,23 @@ def test_a_pause_of_no_known_kind_is_refused(admin_client):
     answer = admin_client.post(reverse("admin:jobs_pause_add"), {"name": "low", "reason": "A test"})
 
     assert "Write queue:low" in answer.content.decode()
+
+
+def test_the_filters_of_the_runs_ask_the_code_and_not_the_history(admin_client, run):
+    address = reverse("admin:jobs_jobrun_changelist")
+
+    assert len(admin_client.get(address, {"queue": "low"}).context["cl"].result_list) == 1
+    assert len(admin_client.get(address, {"queue": "critical"}).context["cl"].result_list) == 0
+    with CaptureQueriesContext(connection) as queries:
+        text = admin_client.get(address).content.decode()
+    assert "?queue=critical" in text
+    assert "?task=products.tasks.update_product" in text
+    assert not [query for query in queries if "DISTINCT" in query["sql"]]
+
+
+def test_a_line_of_the_audit_says_when(admin_client):
+    line = AuditEntry.objects.record(None, "pause", "queue:low", reason="A test", count=1)
+
+    answer = admin_client.get(reverse("admin:jobs_auditentry_change", args=[line.pk]))
+
+    assert "field-at" in answer.content.decode()
