@@ -14,7 +14,7 @@ import httpx
 import pytest
 from django.contrib.auth.models import User
 
-from analysis.models import Report
+from analysis.models import Comparison, Report
 from notifications.models import Notification
 from products.models import Change, Product, Snapshot
 
@@ -105,7 +105,7 @@ def test_the_whole_path_from_the_schedule_to_the_alert(running):
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', browser.get("/login/").text)[1]
         form = {"username": "admin", "password": "a-password-for-tests", "csrfmiddlewaretoken": token}
         assert "Latest changes" in browser.post("/login/", data=form).text
-        assert "What to do" in browser.get("/comparisons/1/").text
+        assert "What to do" in browser.get(f"/comparisons/{Comparison.objects.get().pk}/").text
         assert "Evidence" in browser.get("/products/amazon.com/B0LAMP0001/suggestions/").text
         assert "Acknowledge" in browser.get("/notifications/").text
         assert len(browser.get("/products/amazon.com/B0LAMP0001/history.json").json()["price"]) > 28

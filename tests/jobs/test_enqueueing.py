@@ -134,7 +134,8 @@ def test_a_delayed_job_is_brought_forward_when_its_time_has_come():
 
 def test_a_process_keeps_one_connection():
     assert queues.connection() is queues.connection()
+    before = len(queues.connection().client_list())
     for n in range(20):
         tasks.do_nothing.enqueue(n)
 
-    assert len(queues.connection().client_list()) <= 3
+    assert len(queues.connection().client_list()) <= before

@@ -76,6 +76,11 @@ def test_jobs_behind_a_long_one_go_to_other_slots(start, tmp_path, history):
     assert set(wait_for(lambda: _ended(3000), "the history").values_list("attempt", flat=True)) == {1}
 
 
+def all_of(runs, number):
+    """Answer the runs once so many have not been lost."""
+    return runs if sum(run.outcome != "lost" for run in runs) >= number else None
+
+
 def _ended(number):
     runs = JobRun.objects.filter(task__endswith="write_line", ended_at__isnull=False)
     return runs if runs.count() >= number else None
@@ -108,7 +113,8 @@ def test_a_slot_killed_in_a_flood_costs_the_job_in_its_hands_alone(start, tmp_pa
 
     wait_for(lambda: len(set(lines(path))) == 6000, "every job")
     worker.leave()
-    runs = history()
+    # A historian that did not get everything written in its five seconds leaves the rest to the next one.
+    runs = wait_for(lambda: all_of(history(), 6000), "the history")
     lost = [run for run in runs if run.outcome == "lost"]
     assert len(lost) <= 3
     assert len(runs) == 6000 + len(lost)
@@ -125,4 +131,5 @@ def test_a_worker_that_leaves_in_a_flood_gives_back_what_has_not_begun(start, tm
     done = len(lines(path))
     assert done + queues.size("default") == 20_000
     assert redis.zcard("rq:wip:default") == 0
-    assert {run.outcome for run in history()} == {"succeeded"}
+    runs = wait_for(lambda: all_of(history(), done), "the history")
+    assert {run.outcome for run in runs} == {"succeeded"}
