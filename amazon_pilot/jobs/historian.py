@@ -167,8 +167,8 @@ def read(entry: Line) -> Iterator[JobRun]:
         try:
             # PostgreSQL stores no NUL character, neither in text nor in JSON.
             event = record.event_of(text.replace(b"\\u0000", b""))
-            data = words.get(b"d%d" % n, b"")
-            event["payload"] = Assignment("", "", "", False, [None, data]).payload.decode(errors="replace")
+            payload = Assignment("", "", "", False, [None, words.get(b"d%d" % n, b"")]).payload
+            event["payload"] = payload.replace(b"\0", b"").decode(errors="replace")
             yield run_of(event)
         except (ValueError, KeyError, TypeError):
             logger.exception("A line of history cannot be read: %r", text)

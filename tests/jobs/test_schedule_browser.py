@@ -27,6 +27,7 @@ def page(live_server, admin_user, monkeypatch):
         page.fill("#id_username", "admin")
         page.fill("#id_password", "password")
         page.click("[type=submit]")
+        page.wait_for_url("**/admin/jobs/scheduleentry/")
         yield page
         browser.close()
 
