@@ -135,9 +135,9 @@ def test_a_child_that_a_job_started_dies_with_it(start, tmp_path, grace):
 
 
 def test_a_child_that_a_job_started_dies_at_its_timeout(start, tmp_path):
-    start()
     job_id = tasks.start_a_child.enqueue(str(tmp_path / "pid"))
     queues.connection().hset(f"rq:job:{job_id}", "timeout", 1)
+    start()
     child = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
 
     assert ended(job_id).outcome == "failed"
