@@ -35,7 +35,7 @@ BATCH = 100  # entries; one holds up to 20 lines
 ABANDONED_MS = 30_000  # lines that another historian took so long ago and never wrote
 HOUSEKEEPING_SECONDS = 60
 NICENESS = 19
-REST, BACKLOG = 8, 10_000  # see Historian.write_in_step
+PERIOD, REST, BACKLOG = 1.0, 8, 10_000  # see Historian.write_in_step
 
 Line = tuple[bytes, dict[bytes, bytes]]
 KEY = ("job_id", "execution_id")
@@ -51,35 +51,45 @@ class Historian:
         self.name = name
         self.queues = list(queues)
         self.next_housekeeping = 0.0
+        self.is_leaving = False
 
     def live(self) -> None:
         """Write until told to leave, and through every outage."""
         os.nice(NICENESS)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        leaving: list[int] = []
-        signal.signal(signal.SIGTERM, lambda number, frame: leaving.append(number))
-        while not leaving:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # kept until `rest` asks for it
+        while not self.is_leaving:
             try:
                 close_old_connections()
                 self.join()
-                while not leaving:
+                while not self.is_leaving:
                     self.write_in_step()
                     self.keep_house()
             except (RedisError, DatabaseError, OSError) as error:
                 logger.warning("The history waits: %s", error)
-                time.sleep(1)
+                self.rest(1)
         self.leave()
 
     def write_in_step(self) -> None:
-        """Write one batch, and rest after it while jobs end faster than they are written.
+        """Write one batch, and rest after it.
 
-        So a flood of short jobs has the processors to itself; its history is written when the flood ebbs, or when
-        BACKLOG lines wait.
+        What ends within a PERIOD is written together: a transaction for each job would cost more than the job, and the
+        next one would wait for a processor. While jobs end faster than they are written the rest is longer, so that a
+        flood of short jobs has the processors to itself; its history is written when the flood ebbs, or when BACKLOG
+        entries wait.
         """
         began, waiting = time.monotonic(), lag()
         written = self.write_some(block_ms=500)
-        if written == BATCH and waiting - written < lag() < BACKLOG:
-            time.sleep(REST * (time.monotonic() - began))
+        if 0 < written < BATCH:
+            self.rest(PERIOD)
+        elif written and waiting - written < lag() < BACKLOG:
+            self.rest(REST * (time.monotonic() - began))
+        else:
+            self.rest(0)
+
+    def rest(self, seconds: float) -> None:
+        """Sleep, or not at all where it is time to leave."""
+        self.is_leaving = signal.sigtimedwait({signal.SIGTERM}, seconds) is not None
 
     def leave(self) -> None:
         """Write what has already come, then go; what fails now is taken over by another historian."""

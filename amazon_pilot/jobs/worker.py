@@ -169,9 +169,7 @@ class Worker:
             return 0
         if not self.link.is_up:
             return min(MOMENT, max(0, self.link.next_try - now))
-        ends = [self.next_second]
-        if any(place.hands for place in self.crew):
-            ends.append(self.next_moment)
+        ends = [self.next_moment if any(place.hands for place in self.crew) else max(self.next_moment, self.next_second)]
         if self.bell_rest_until > now:
             ends.append(self.bell_rest_until)
         return max(0, min(ends) - now)
@@ -445,7 +443,7 @@ class Worker:
 
     def distribute(self, came: list[tuple[Place, Assignment]]) -> None:
         """Tell the slots of their jobs; one that cannot be told gives its job back."""
-        for place, assignment in came:
+        for place, assignment in sorted(came, key=lambda pair: pair[0].number):
             faults.point("before hand out")
             if not self.crew.tell(place, assignment.message):
                 place.hands.remove(assignment)

@@ -61,7 +61,7 @@ local function next_job(order)
   end
 end
 
-local taken = {}
+local ends, taken = precise(now + LEASE + GRACE), {}
 for n = 5 + count, #ARGV do
   local queue, id, job = next_job(ARGV[n])
   if not queue then break end
@@ -69,7 +69,7 @@ for n = 5 + count, #ARGV do
   local attempt = (tonumber(job[11] or '') or 0) + 1
   call('HSET', job_key(id), 'status', 'started', 'worker_name', worker, 'attempt', attempt)
   call('PERSIST', job_key(id))
-  call('ZADD', registry('wip', queue), precise(now + LEASE + GRACE), id .. ':' .. execution)
+  call('ZADD', registry('wip', queue), ends, id .. ':' .. execution)
   taken[queue] = (taken[queue] or 0) + 1
   local rare = 0
   for i = FIRST_RARE, #FIELDS do
