@@ -62,7 +62,6 @@ class Link:
         self.posted: Sequence[Command] = []
         self.pause = FIRST_PAUSE
         self.next_try = 0.0
-        self.came_back_at = float("-inf")
 
     @property
     def is_up(self) -> bool:
@@ -86,7 +85,6 @@ class Link:
             self.go_down(error)
             return False
         self.pause = FIRST_PAUSE
-        self.came_back_at = time.monotonic()
         return True
 
     def go_down(self, reason: BaseException | str) -> None:

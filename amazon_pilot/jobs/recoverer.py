@@ -19,18 +19,26 @@ POISON = (
 )
 
 
-def command(queue: str, *, ahead: float = 0) -> tuple[Any, ...]:
+def command(queue: str) -> tuple[Any, ...]:
     """Answer the command that brings back at most AT_ONCE lost jobs of one queue.
 
-    `ahead` counts leases as lost that would be so many seconds from now.
+    After an outage of Redis, which shows in that nobody has sent this for a while, nothing is brought back for one
+    lease: the living renew first.
     """
-    return script("recover").command(queue, MARK, encode_trace(POISON), AT_ONCE, ahead)
+    return script("recover").command(*_words(queue, ahead=0, is_patient=True))
 
 
 def recover(queue: str, *, ahead: float = 0) -> list[tuple[str, str]]:
-    """Bring back the lost jobs of one queue now; answers each job's id and where it is: queued, poison or gone."""
-    words = script("recover")(queues.connection(), queue, MARK, encode_trace(POISON), AT_ONCE, ahead)
-    return verdicts(words)
+    """Bring back the lost jobs of one queue now, because somebody asks for it.
+
+    Answers each job's id and where it is: queued, poison or gone. `ahead` counts leases as lost that would be so many
+    seconds from now.
+    """
+    return verdicts(script("recover")(queues.connection(), *_words(queue, ahead=ahead, is_patient=False)))
+
+
+def _words(queue: str, *, ahead: float, is_patient: bool) -> tuple[Any, ...]:
+    return queue, MARK, encode_trace(POISON), AT_ONCE, ahead, int(is_patient)
 
 
 def verdicts(words: list[bytes]) -> list[tuple[str, str]]:

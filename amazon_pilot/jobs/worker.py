@@ -169,7 +169,9 @@ class Worker:
             return 0
         if not self.link.is_up:
             return min(MOMENT, max(0, self.link.next_try - now))
-        ends = [self.next_moment if any(place.hands for place in self.crew) else max(self.next_moment, self.next_second)]
+        ends = [self.next_moment]
+        if not any(place.hands for place in self.crew):
+            ends = [max(self.next_moment, self.next_second)]  # a second begins with the first moment in it
         if self.bell_rest_until > now:
             ends.append(self.bell_rest_until)
         return max(0, min(ends) - now)
@@ -534,10 +536,7 @@ class Worker:
         readers += [ignore] * len(snapshot)
 
     def each_beat(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
-        """Renew the leases, show that the worker lives, and bring back what others have lost.
-
-        After a reconnect nothing is brought back for one lease, so that the living renew first.
-        """
+        """Renew the leases, show that the worker lives, and bring back what others have lost."""
         held = self.held()
         words = [word for each in held for word in (*each.place, int(each.is_recorded))]
         commands.append(script("renew").command(self.name, utcformat(datetime.now(UTC)), *words))
@@ -545,10 +544,9 @@ class Worker:
         beat = self.presence.beat("busy" if held else "idle")
         commands += beat
         readers += [ignore] * len(beat)
-        if time.monotonic() - self.link.came_back_at > LEASE:
-            for name in self.names:
-                commands.append(recoverer.command(name))
-                readers.append(partial(self.mourn, name))
+        for name in self.names:
+            commands.append(recoverer.command(name))
+            readers.append(partial(self.mourn, name))
 
     def give_up(self, gone: list[Assignment]) -> None:
         """Kill the slots whose jobs were given to somebody else."""

@@ -8,9 +8,12 @@ import time
 import pytest
 from rq import Queue
 
+from amazon_pilot.jobs import recoverer
 from amazon_pilot.jobs.models import JobRun
 from amazon_pilot.jobs.registry import JSONJob
+from amazon_pilot.jobs.scripts import script
 
+from . import tasks
 from .conftest import wait_for
 from .redis_process import OwnRedis
 
@@ -98,3 +101,23 @@ def test_a_slot_that_dies_while_the_bells_are_armed_is_replaced_by_one_that_live
         wait_for(lambda: client.xlen("pilot:runs") == 0)
     assert not JobRun.objects.filter(cause__contains="left with code").exists()
     assert worker.leave() == 0
+
+
+@pytest.mark.parametrize(("seconds_ago", "verdict"), [(4, "queued"), (11, "started"), (None, "started")])
+def test_the_living_renew_first_where_nobody_looked_for_a_while(redis, seconds_ago, verdict):
+    job_id = tasks.add.enqueue(1, 2)
+    script("take")(redis, "a-dead-worker", "pilot-mark-1-", 1, "default", "a")
+    execution = redis.zrange("rq:wip:default", 0, -1)[0]
+    redis.zadd("rq:wip:default", {execution: time.time()})  # its lease ended a minute ago
+    if seconds_ago is not None:
+        redis.set("pilot:looked", time.time() - seconds_ago)
+
+    redis.script_load(script("recover").source)
+    for _ in range(2):  # the second worker that looks waits as the first one did
+        redis.execute_command(*recoverer.command("default"))
+
+    assert JSONJob.fetch(job_id, connection=redis).get_status().value == verdict
+    if verdict == "started":
+        assert 18 <= redis.ttl("pilot:renew_first") <= 20
+        recoverer.recover("default")  # an operator need not wait
+        assert JSONJob.fetch(job_id, connection=redis).get_status().value == "queued"

@@ -1,10 +1,17 @@
 -- Bring back the jobs of workers that have not renewed their leases for LEASE seconds. Only our own entries are looked
 -- at: a stock worker's healthy entry may score lower than our limit.
 -- Arguments: queue, the mark of our execution ids, the poison's traceback (base64 of zlib), how many at most,
---   how many seconds from now a lease must still have (0, or more in tests that will not wait).
+--   how many seconds from now a lease must still have (0, or more in tests that will not wait), patient (1 or 0).
 -- Answer: pairs of entry and verdict (queued, poison, gone).
-local queue, mark, most = ARGV[2], ':' .. ARGV[3], tonumber(ARGV[5])
+local queue, mark, most, patient = ARGV[2], ':' .. ARGV[3], tonumber(ARGV[5]), ARGV[7] == '1'
 local now, answers = clock(), {}
+if patient then
+  -- Where nobody has looked for a while, Redis was away and nobody could renew either: for one lease the living come first.
+  local last = tonumber(call('GET', 'pilot:looked') or '') or 0
+  call('SET', 'pilot:looked', precise(now))
+  if now - last > SILENCE then call('SET', 'pilot:renew_first', 1, 'EX', LEASE) end
+  if call('EXISTS', 'pilot:renew_first') == 1 then return answers end
+end
 local limit = precise(now + GRACE + tonumber(ARGV[6]))
 for _, entry in ipairs(redis.call('ZRANGEBYSCORE', registry('wip', queue), '-inf', limit, 'LIMIT', 0, most)) do
   if entry:find(mark, 1, true) then
