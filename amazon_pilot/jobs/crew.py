@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -197,23 +197,28 @@ class Crew:
                     return place
         return None
 
-    def tell(self, place: Place, message: tuple[Any, ...]) -> bool:
-        """Give a slot something to do; False where it does not get it: it is dead, or has its hands too full."""
+    def tell(self, place: Place, messages: Sequence[tuple[Any, ...]]) -> int:
+        """Give a slot things to do, the last of those in its hands; answers how many it gets.
+
+        A dead slot gets none, and what is too large for a letter only one that has nothing else to do.
+        """
         if place.mailbox is None or place.wire is None or place.killed_because:
-            return False
+            return 0
+        told = 0
         try:
-            if not place.mailbox.put(message):
-                if len(place.hands) > 1:
-                    return False
-                place.has_parcel = True
-                place.mailbox.put(LETTER_FOLLOWS)
-                place.wire.send(message)
-        except BlockingIOError:
-            return False
+            for message in messages:
+                if not place.mailbox.put(message):
+                    if len(place.hands) > 1:
+                        break
+                    place.has_parcel = True
+                    place.mailbox.put(LETTER_FOLLOWS)
+                    place.mailbox.post()
+                    place.wire.send(message)
+                told += 1
+            place.mailbox.post()
         except OSError:
             place.kill("does not read")
-            return False
-        return True
+        return told
 
     def overdue(self) -> Iterator[tuple[Place, str]]:
         """Answer the slots that must be killed, and why."""

@@ -1,49 +1,64 @@
 """The two lines between a worker and one of its slots: a mailbox for what it shall do, a wire for what became of it."""
 
 import marshal
+import mmap
 import socket
 import struct
 from typing import Any
 
 LENGTH = struct.Struct("=I")
 CHUNK = 256 * 1024
-LETTER_LIMIT = 64 * 1024
+LETTER_LIMIT = 16 * 1024
+LETTERS = 64  # more than a slot is ever given at once
 SEND_SECONDS = 5
 
 
 class Mailbox:
     """What a slot shall do, one letter after the other; a letter that the slot has not opened can be taken back.
 
-    Each letter is one packet of a local socket, and whoever reads it has it alone. The worker keeps the slot's end open
-    beside the slot: so it learns, without asking and also after the slot's death, which letters were never opened.
+    The letters lie in memory that both see, each with a ticket: one byte, its place, in a local socket. Whoever reads a
+    ticket has the letter alone. So many letters are posted in one system call, and the worker, which keeps the slot's
+    end open beside the slot, learns without asking, and also after the slot's death, which letters were never opened.
     """
 
     def __init__(self) -> None:
-        self.inlet, self.outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.page = bytearray(LETTER_LIMIT)
+        self.inlet, self.outlet = socket.socketpair()
+        self.places = mmap.mmap(-1, LETTERS * LETTER_LIMIT)
+        self.following = 0
+        self.tickets = bytearray()
 
     def put(self, message: tuple[Any, ...]) -> bool:
-        """Post one message; False where it is too large for a letter. Raises OSError where the slot's end is closed,
-        and BlockingIOError where the box is full."""
+        """Lay one letter down, to be posted with the others; False where it is too large."""
         data = marshal.dumps(message)
         if len(data) > LETTER_LIMIT:
             return False
-        self.inlet.send(data, socket.MSG_DONTWAIT)
+        start = self.following * LETTER_LIMIT
+        self.places[start : start + len(data)] = data
+        self.tickets.append(self.following)
+        self.following = (self.following + 1) % LETTERS
         return True
+
+    def post(self) -> None:
+        """Let the slot have what was put."""
+        if self.tickets:
+            self.inlet.send(self.tickets)
+            self.tickets.clear()
 
     def next(self) -> tuple[Any, ...] | None:
         """Wait for a letter and open it; None once the worker has closed the inlet and the box is empty."""
-        size = self.outlet.recv_into(self.page)
-        return self._read(size) if size else None
+        if not (ticket := self.outlet.recv(1)):
+            return None
+        start = ticket[0] * LETTER_LIMIT
+        message: tuple[Any, ...] = marshal.loads(memoryview(self.places)[start:])  # noqa: S302 - our own fork wrote it
+        return message
 
     def take_back(self) -> int:
         """Take out all letters that were not opened; answers how many."""
-        letters = 0
         try:
-            while self.outlet.recv_into(self.page, 0, socket.MSG_DONTWAIT):
-                letters += 1
+            letters = len(self.outlet.recv(LETTERS, socket.MSG_DONTWAIT))
         except BlockingIOError:
-            pass  # the box is empty
+            return 0  # the box is empty
+        self.following = (self.following - letters) % LETTERS  # so a place is not used again before its letter is read
         return letters
 
     def close_inlet(self) -> None:
@@ -53,10 +68,7 @@ class Mailbox:
     def close(self) -> None:
         self.inlet.close()
         self.outlet.close()
-
-    def _read(self, size: int) -> tuple[Any, ...]:
-        message: tuple[Any, ...] = marshal.loads(memoryview(self.page)[:size])  # noqa: S302 - our own fork wrote it
-        return message
+        self.places.close()
 
 
 class Wire:

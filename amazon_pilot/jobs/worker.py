@@ -444,14 +444,18 @@ class Worker:
         return came
 
     def distribute(self, came: list[tuple[Place, Assignment]]) -> None:
-        """Tell the slots of their jobs; one that cannot be told gives its job back."""
-        for place, assignment in sorted(came, key=lambda pair: pair[0].number):
+        """Tell each slot of its jobs; what it cannot be told is given back."""
+        mail: dict[Place, list[Assignment]] = {}
+        for place, assignment in came:
+            mail.setdefault(place, []).append(assignment)
+        for place, assignments in mail.items():
             faults.point("before hand out")
-            if not self.crew.tell(place, assignment.message):
+            told = self.crew.tell(place, [assignment.message for assignment in assignments])
+            faults.point("after hand out")
+            for assignment in assignments[told:]:
                 place.hands.remove(assignment)
                 self.outcomes.append(endings.GivenBack(assignment, self.name))
-                self.pace = Pace()  # its mailbox is full, so nothing is taken ahead for a while
-            faults.point("after hand out")
+                self.pace = Pace()  # not all went into its mailbox, so nothing is taken ahead for a while
 
     def count(self, ended: list[endings.Ending]) -> None:
         for ending in ended:
@@ -463,7 +467,7 @@ class Worker:
             if not self.chores:
                 return
             message, assignment = self.chores.popleft()
-            if self.crew.tell(place, message):
+            if self.crew.tell(place, [message]):
                 place.hands.append(assignment)
             else:
                 self.chores.appendleft((message, assignment))

@@ -30,9 +30,14 @@ def test_a_letter_is_read_by_one_side_alone():
     mailbox = Mailbox()
     for n in range(3):
         assert mailbox.put(("job", n))
+    mailbox.post()
 
     assert mailbox.next() == ("job", 0)
     assert mailbox.take_back() == 2
+    assert mailbox.take_back() == 0
+    mailbox.put(("job", 3))
+    mailbox.post()
+    assert mailbox.next() == ("job", 3)
     mailbox.close_inlet()
     assert mailbox.next() is None
 
