@@ -1,9 +1,9 @@
-"""Taskiq's list broker with two processes of five tasks."""
+"""Taskiq's list broker with two processes of five tasks, and results in Redis."""
 
 import asyncio
 import time
 
-from taskiq_redis import ListQueueBroker
+from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend
 
 from ..stage import leave_record
 from . import REDIS_URL
@@ -11,7 +11,8 @@ from . import REDIS_URL
 WORKER = ["-m", "taskiq", "worker", "benchmarks.peers.taskiq_list:broker", "--workers", "2"]
 WORKER += ["--max-async-tasks", "5", "--log-level", "WARNING"]
 
-broker = ListQueueBroker(REDIS_URL)
+results: RedisAsyncResultBackend[None] = RedisAsyncResultBackend(REDIS_URL, result_ex_time=3600)
+broker = ListQueueBroker(REDIS_URL).with_result_backend(results)
 
 
 @broker.task
