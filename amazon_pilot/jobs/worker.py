@@ -566,6 +566,8 @@ class Worker:
         """Have the exception handlers told about each job that was brought back."""
         for job_id, verdict in recoverer.verdicts(words):
             logger.warning("Job %s was lost by its worker and is %s now.", job_id, verdict)
+            if verdict == "gone":
+                continue  # deleted meanwhile: there is nothing to tell of
             self.chores.append((("lost", queue.encode(), job_id.encode(), b"worker_lost", verdict.encode()), None))
 
     def forward_limited(self, reply: Any) -> None:

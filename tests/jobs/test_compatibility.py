@@ -21,60 +21,19 @@ from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.group import Group
 from rq.job import Dependency, JobStatus
 from rq.rate_limit import RateLimit
-from rq.registry import (
-    CanceledJobRegistry,
-    DeferredJobRegistry,
-    FailedJobRegistry,
-    FinishedJobRegistry,
-    ScheduledJobRegistry,
-    StartedJobRegistry,
-)
+from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.serializers import JSONSerializer
 from rq.suspension import resume, suspend
 
-from amazon_pilot.jobs import forwarder, queues
+from amazon_pilot.jobs import forwarder
 from amazon_pilot.jobs.registry import JSONJob
 
 from . import tasks
 from .conftest import ROOT, ended, wait_for
+from .stock import REGISTRIES, TASKS, fetch, registries, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
-
-TASKS = "tests.jobs.tasks"
-REGISTRIES = {
-    "started": StartedJobRegistry,
-    "finished": FinishedJobRegistry,
-    "failed": FailedJobRegistry,
-    "scheduled": ScheduledJobRegistry,
-    "deferred": DeferredJobRegistry,
-    "canceled": CanceledJobRegistry,
-}
-
-
-@pytest.fixture
-def queue(redis):
-    """rq's own queue, as a program that knows nothing of us would use it, with JSON."""
-    return Queue("default", connection=redis, job_class=JSONJob, serializer=JSONSerializer)
-
-
-def fetch(job_id):
-    return JSONJob.fetch(job_id, connection=queues.connection())
-
-
-def until(job_id, *words):
-    """Wait until rq shows a job in one of these states and answer it."""
-    return wait_for(lambda: (job := fetch(job_id)).get_status().value in words and job, f"{job_id} to be {words}")
-
-
-def registries(job_id, queue="default"):
-    """Answer the registries that hold a job, by rq's own classes and without their clean-up."""
-    return [
-        name
-        for name, kind in REGISTRIES.items()
-        if job_id in kind(queue, connection=queues.connection(), job_class=JSONJob).get_job_ids(cleanup=False)
-    ]
-
 
 # What a job shows
 

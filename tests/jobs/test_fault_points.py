@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from rq import Callback, Queue
 
 from amazon_pilot.jobs import faults, historian, queues, recoverer
@@ -22,6 +24,7 @@ from .conftest import ROOT, wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
+TASKS = "tests.jobs.tasks"
 JOBS = 3
 BEYOND_THE_LEASE = 30
 
@@ -108,6 +111,33 @@ def test_a_job_that_rq_ends_is_not_lost_either(start, history, tmp_path, redis, 
     assert not any(waiting_or_running())
 
 
+@pytest.mark.parametrize("ends", ["success", "failure", "dependents"])
+def test_a_kill_after_rq_has_ended_a_job_costs_neither_its_history_nor_a_second_run(
+    start, history, tmp_path, redis, ends
+):
+    lines, died = tmp_path / "lines", tmp_path / "died"
+    queue = Queue("default", connection=redis, job_class=JSONJob)
+    if ends == "failure":
+        job = queue.enqueue(f"{TASKS}.write_and_fail", str(lines), on_failure=Callback(tasks.note_failure))
+    elif ends == "success":
+        job = queue.enqueue(f"{TASKS}.write_line", str(lines), "x", on_success=Callback(tasks.note_success))
+    else:  # dependents alone: the worker finds them when it commits, and has a slot end the job
+        job = queue.enqueue(f"{TASKS}.write_line", str(lines), "x")
+    children = [queue.enqueue(f"{TASKS}.do_nothing", depends_on=job)] if ends == "dependents" else []
+
+    start(ready=False, PILOT_FAULT=f"slot after settling@{died}")
+    wait_for(died.exists, "the death")
+    for child in children:
+        wait_for(lambda child=child: finished([child.id]), "the dependent")
+    time.sleep(1)  # in which the worker buries the slot
+
+    assert not any(waiting_or_running())
+    assert lines.read_text().split() == ["x"]
+    wait_for(lambda: queues.connection().xlen(historian.STREAM) == 0)
+    outcome = "failed" if ends == "failure" else "succeeded"
+    assert list(JobRun.objects.filter(job_id=job.id).values_list("outcome", "attempt")) == [(outcome, 1)]
+
+
 @pytest.mark.parametrize(("point", "arrives"), [("before enqueue", False), ("after enqueue", True)])
 def test_a_producer_dies_beside_its_enqueue(env, point, arrives):
     program = (
@@ -130,8 +160,8 @@ def test_every_point_in_the_code_is_killed_at_here():
         ["grep", "-rhoE", r"faults\.point\(.*\)", "amazon_pilot"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     named = {word for word in words.split('"') if " " in word and not word.startswith((")", " "))}
-    tested = {kill.point for kill in KILLS} | {"slot before settling", "before enqueue", "after enqueue"}
-    assert named - {" if ended else "} == tested
+    elsewhere = {"slot before settling", "slot after settling", "before enqueue", "after enqueue"}
+    assert named - {" if ended else "} == {kill.point for kill in KILLS} | elsewhere
 
 
 def test_a_point_kills_only_once_where_it_has_a_memory(monkeypatch, tmp_path):
@@ -174,3 +204,23 @@ def test_the_late_result_of_a_frozen_worker_is_refused(start, history, tmp_path)
     runs = JobRun.objects.filter(job_id=job_id).order_by("attempt").values_list("worker", "outcome", "cause")
     assert list(runs) == [("frozen", "lost", "worker_lost"), ("survivor", "succeeded", "")]
     assert frozen.leave() == 0
+
+
+def test_a_run_whose_job_was_deleted_and_whose_worker_then_died_does_not_stay_open(start, tmp_path):
+    victim = start()
+    deleted = tasks.begin_and_sleep.enqueue(str(tmp_path / "deleted"), 60)
+    kept = tasks.begin_and_sleep.enqueue(str(tmp_path / "kept"), 60)
+    wait_for(lambda: JobRun.objects.filter(outcome="started").count() == 2, "both rows")
+    JSONJob.fetch(deleted, connection=queues.connection()).delete()
+    victim.kill()
+    JobRun.objects.update(started_at=timezone.now() - timedelta(minutes=3))
+    keeper = historian.Historian("keeper", queues.names())
+
+    assert keeper.close_unheard() == 0  # its end may still be on its way
+    assert keeper.close_unheard() == 1
+
+    run = JobRun.objects.get(job_id=deleted)
+    assert (run.outcome, run.cause, run.message) == ("lost", "unheard", historian.UNHEARD)
+    assert run in JobRun.objects.ended_badly()
+    assert JobRun.objects.get(job_id=kept).outcome == "started"  # the recoverer will find it
+    assert keeper.close_unheard() == 0
