@@ -26,6 +26,7 @@ Chore = tuple[tuple[Any, ...], Assignment | None]
 Reader = Callable[[Any], list[Chore]]
 
 HAS_DEPENDENTS = 2
+KILLED = ("timeout", "memory", "killed on request")  # a failure that is the job's own
 # What the task would have raised had it listened: a policy may call it permanent.
 STANDS_FOR: dict[str, type[BaseException]] = {"timeout": JobTimeoutException, "memory": MemoryError}
 
@@ -97,18 +98,6 @@ class Settled(Ending):
 
 
 @dataclass(slots=True)
-class Refused(Ending):
-    """The run had no right to end its job through rq's code any more."""
-
-    line: str
-
-    counts_as = "refused"
-
-    def command(self) -> Command:
-        return script("tell").command(*self.assignment.place, self.line, self.assignment.data)
-
-
-@dataclass(slots=True)
 class Lost(Ending):
     """The slot died, and not by our hand."""
 
@@ -143,10 +132,10 @@ class GivenBack(Ending):
 def from_message(message: tuple[Any, ...], assignment: Assignment | None, worker: str) -> Ending | None:
     """Answer the ending that a slot tells of, or None where nothing is to be written."""
     kind, *words = message
-    if assignment is None or kind == "idle":
+    if assignment is None or kind in ("refused", "idle"):
         return None
-    if kind in ("settled", "refused"):
-        return (Settled if kind == "settled" else Refused)(assignment, worker, words[0])
+    if kind == "settled":
+        return Settled(assignment, worker, words[0])
     return Succeeded(assignment, worker, tuple(words)) if kind == "done" else Failed(assignment, worker, tuple(words))
 
 
@@ -221,6 +210,12 @@ def killed_words(
         verdict, wait, at_front, record.failure_ttl(assignment), left - 1 if left else "", "",
         *record.dates(started, now), started, now, record.encode_trace(text), line,
     )  # fmt: skip
+
+
+def killed_message(ending: Failed, because: str) -> tuple[Any, ...]:
+    """Answer the message that has a slot tell the exception handlers of a job whose slot we killed."""
+    words = (ending.assignment.queue, ending.assignment.job_id, because, ending.words[0])
+    return ("killed", *(word.encode() for word in words))
 
 
 def finish_message(

@@ -18,6 +18,8 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, transaction
 from redis.exceptions import RedisError, ResponseError
 from rq.defaults import RQ_KEY_PREFIX
+from rq.group import Group
+from rq.rate_limit import RateLimitRegistry
 from rq.registry import DeferredJobRegistry, FailedJobRegistry, FinishedJobRegistry, ReadyJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import utcparse
@@ -142,6 +144,9 @@ class Historian:
         for queue in self.queues:
             for registry in (FinishedJobRegistry, FailedJobRegistry, DeferredJobRegistry, ReadyJobRegistry):
                 registry(queue, connection=connection(), job_class=JSONJob, serializer=JSONSerializer).cleanup()
+        for limit in RateLimitRegistry.all(connection()):
+            limit.cleanup()  # a permit whose job has ended, where a kill fell before its release
+        Group.clean_registries(connection())
         self.close_unheard()
         self.forget_dead_readers()
 

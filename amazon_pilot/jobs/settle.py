@@ -19,6 +19,7 @@ from rq import Queue, Worker
 from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
 from rq.job import Job, JobStatus, Retry
+from rq.rate_limit import RateLimitRegistry
 from rq.serializers import JSONSerializer
 
 from . import record
@@ -99,6 +100,13 @@ def claim(assignment: Assignment, worker: str) -> Place | None:
     return job, queue, execution  # type: ignore[return-value]
 
 
+def refuse(assignment: Assignment, worker: str, line: str) -> None:
+    """End a run that must not decide: tell the history, and free its permits, which rq leaves to the run itself."""
+    if script("tell")(connection(), worker, *assignment.place, line, assignment.data):
+        for limit in RateLimitRegistry.all(connection()):
+            limit.release_stale_and_enqueue(assignment.job_id)
+
+
 def succeed(place: Place, closer: Closer, value: Any, started: float) -> None:
     """Have rq end a job that returned `value`."""
     job, queue, execution = place
@@ -136,7 +144,8 @@ def finish_later(message: tuple[Any, ...], worker: str) -> tuple[Any, ...]:
     assignment, (kind, started, value, trace, line) = Assignment.from_reply(list(message[1:6])), message[6:11]
     place = claim(assignment, worker)
     if place is None:
-        return ("refused", line)
+        refuse(assignment, worker, line)
+        return ("refused",)
     closer = Closer(worker, assignment.data, lambda outcome, error: line)
     if kind == "stopped":
         stop(place, closer, started)
@@ -159,10 +168,13 @@ def finish_later(message: tuple[Any, ...], worker: str) -> tuple[Any, ...]:
 
 
 def after_loss(message: tuple[Any, ...], worker: str) -> None:
-    """Tell the exception handlers that a job was lost, and after its last loss do what rq does after a failure."""
-    _, queue_name, job_id, cause, verdict = message
+    """Tell the exception handlers of a run that could not end, lost or killed by us.
+
+    After a job's last loss do what rq does after a failure as well.
+    """
+    kind, queue_name, job_id, cause, verdict = message
     job = JSONJob.fetch(job_id.decode(), connection=connection())
-    error = LostError(f"{cause.decode()}: the job was lost and is {verdict.decode()} now")
+    error = LostError(f"{cause.decode()}: the job was {kind} and is {verdict.decode()} now")
     closer = Closer(worker)
     closer.handle_exception(job, LostError, error, None)
     if verdict == b"poison":

@@ -296,7 +296,9 @@ class Slot:
 
         place = settle.claim(assignment, self.worker)
         if place is None:
-            return ("refused", tell("stopped" if is_cancelled else "failed" if error else "succeeded", error))
+            outcome = "stopped" if is_cancelled else "failed" if error else "succeeded"
+            settle.refuse(assignment, self.worker, tell(outcome, error))
+            return ("refused",)
         _, queue, execution = place
         faults.point("slot before settling")
         closer = settle.Closer(self.worker, assignment.data, tell)

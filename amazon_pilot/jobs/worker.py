@@ -344,6 +344,8 @@ class Worker:
             self.chores.extend(ending.chores(endings.HAS_DEPENDENTS))  # callbacks and the like are rq's own
         else:
             self.outcomes.append(ending)
+        if isinstance(ending, endings.Failed) and because in endings.KILLED:
+            self.chores.append((endings.killed_message(ending, because), None))
 
     def bury_historian(self) -> None:
         if self.historian_pid and os.waitpid(self.historian_pid, os.WNOHANG)[0]:

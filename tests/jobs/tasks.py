@@ -213,6 +213,10 @@ def note_success(job: Any, connection: Any, result: Any) -> None:
     connection.set("note", f"success {result}")
 
 
+def count_success(job: Any, connection: Any, result: Any) -> None:
+    connection.incr("successes")
+
+
 def note_failure(job: Any, connection: Any, kind: Any, value: Any, trace: Any) -> None:
     connection.set("note", f"failure {kind.__name__}")
 
@@ -224,6 +228,11 @@ def note_stopped(job: Any, connection: Any) -> None:
 def handle_exception(job: Any, kind: Any, value: Any, trace: Any) -> None:
     """One of RQ_EXCEPTION_HANDLERS in these tests."""
     job.connection.rpush("handled", f"{kind.__name__}: {value}")
+    if wait := job.meta.get("handler"):  # rq lets a handler decide on the retry
+        job.meta["handled"] = kind.__name__
+        job.retry_intervals = [wait]
+        if wait < 0:
+            job.retries_left = 0
 
 
 @job("default", timeout=1, retry=Backoff(attempts=3, first=100, cap=1000))
@@ -289,10 +298,10 @@ def note_start_and_end(path: str, seconds: float) -> None:
 
 
 @job("default", timeout=60)
-def write_and_fail(path: str) -> None:
+def write_and_fail(path: str, text: str = "x") -> None:
     """Append a line, and fail."""
     with open(path, "a") as file:
-        file.write("x\n")
+        file.write(text + "\n")
     raise TemporaryError("written")
 
 

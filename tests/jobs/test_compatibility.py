@@ -22,7 +22,7 @@ from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.group import Group
 from rq.job import Dependency, JobStatus
 from rq.rate_limit import RateLimit
-from rq.registry import FailedJobRegistry, StartedJobRegistry
+from rq.registry import CanceledJobRegistry, FailedJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.serializers import JSONSerializer
 from rq.suspension import resume, suspend
@@ -179,6 +179,57 @@ def test_a_job_deleted_while_it_runs_does_not_come_back(start, queue, redis, tas
     assert registries(job.id) == []
 
 
+def in_every_place(queue):
+    """Answer one job of each state that rests, by its state; a worker has run those that have ended."""
+    finished, failed = tasks.add.enqueue(1, 1), tasks.fail_once_for_all.enqueue()
+    SimpleWorker([queue], connection=queue.connection, job_class=JSONJob, serializer=JSONSerializer).work(burst=True)
+    canceled, parent = queue.enqueue(f"{TASKS}.do_nothing"), queue.enqueue_in(timedelta(hours=1), f"{TASKS}.sleep", 1)
+    canceled.cancel()
+    jobs = {"finished": fetch(finished), "failed": fetch(failed), "canceled": canceled, "scheduled": parent}
+    jobs["deferred"] = queue.enqueue(f"{TASKS}.do_nothing", depends_on=parent)
+    jobs["queued"] = queue.enqueue(f"{TASKS}.do_nothing")
+    assert {state: fetch(job.id).get_status().value for state, job in jobs.items()} == {state: state for state in jobs}
+    return jobs
+
+
+def test_rq_deletes_a_job_in_every_place(start, queue, redis):
+    jobs = in_every_place(queue)
+
+    for job in jobs.values():
+        fetch(job.id).delete()
+
+    start()
+    until(tasks.add.enqueue(1, 1), "finished")
+    for job in jobs.values():
+        assert not redis.exists(job.key)
+        assert registries(job.id) == []
+    assert redis.llen("rq:queue:default") == 0
+
+
+def test_rq_cancels_what_waits_and_requeues_what_has_ended(start, queue):
+    jobs = in_every_place(queue)
+    for state in ("queued", "scheduled", "deferred"):
+        fetch(jobs[state].id).cancel()
+        assert registries(jobs[state].id) == ["canceled"]
+    fetch(jobs["failed"].id).requeue()
+    CanceledJobRegistry("default", connection=queue.connection, job_class=JSONJob).requeue(jobs["queued"].id)
+    start()
+
+    assert ended(jobs["failed"].id).outcome == "failed"  # in rq's own worker it has left no row
+    until(jobs["queued"].id, "finished")
+    assert [registries(jobs[state].id) for state in ("scheduled", "deferred", "canceled")] == [["canceled"]] * 3
+
+
+def test_a_retry_at_the_front_comes_before_what_waits(start, queue, tmp_path):
+    retry = Retry(max=1, enqueue_at_front=True)
+    for path, again in (("first", {"retry": retry}), ("second", {})):
+        queue.enqueue(f"{TASKS}.write_and_fail", str(tmp_path / "lines"), path, **again)
+    start(WORKER_CONCURRENCY="1")
+
+    wait_for(lambda: len((tmp_path / "lines").read_text().split()) == 3 if (tmp_path / "lines").exists() else False)
+    assert (tmp_path / "lines").read_text().split() == ["first", "first", "second"]
+
+
 def test_the_head_of_the_queue_is_run_first(start, queue):
     first, second = tasks.do_nothing.enqueue(1), queue.enqueue(f"{TASKS}.do_nothing", 2, at_front=True)
     third = tasks.do_nothing.enqueue(3, at_front=True)
@@ -235,6 +286,7 @@ def test_a_stock_retry_waits_as_rq_would_and_is_forwarded(start, queue):
 
     until(job.id, "scheduled")
     assert registries(job.id) == ["scheduled"]
+    assert queue.scheduled_job_registry.get_scheduled_time(job) <= datetime.now(UTC) + timedelta(seconds=2)
     until(job.id, "failed")
     assert [ended(job.id, attempt=number).outcome for number in (1, 2, 3)] == ["retrying", "retrying", "failed"]
 
@@ -374,6 +426,42 @@ def test_exception_handlers_hear_of_failures_deaths_and_losses(start, redis):
     heard = [line.decode() for line in redis.lrange("handled", 1, -1)]
     assert all(line.startswith("LostError: slot_killed: signal 9 (SIGKILL): the job was lost") for line in heard)
     assert heard[-1].endswith("is poison now")
+
+
+@pytest.mark.parametrize("rare", [False, True])
+def test_an_exception_handler_decides_on_the_retry_and_its_meta_is_kept(start, queue, redis, rare):
+    start()
+    callback = {"on_failure": Callback(f"{TASKS}.note_failure")} if rare else {}
+    job = queue.enqueue(f"{TASKS}.fail_once_for_all", retry=Retry(max=2), meta={"handler": 50}, **callback)
+    given_up = queue.enqueue(f"{TASKS}.fail_once_for_all", retry=Retry(max=2), meta={"handler": -1}, **callback)
+
+    until(job.id, "scheduled")
+    assert redis.zscore("rq:scheduled:default", job.id) == pytest.approx(time.time() + 50, abs=5)
+    assert fetch(job.id).meta["handled"] == "TemporaryError"
+    if until(given_up.id, "failed") and not rare:  # rq's own code leaves the meta of a last failure as it was
+        assert fetch(given_up.id).meta["handled"] == "TemporaryError"
+    run = ended(job.id)
+    assert (run.outcome, run.exception) == ("retrying", "tests.jobs.tasks.TemporaryError")
+    assert (run.retry_at - run.ended_at).total_seconds() == pytest.approx(50, abs=2)
+
+
+@pytest.mark.parametrize("rare", [False, True])
+def test_exception_handlers_hear_of_a_job_whose_slot_was_killed(start, queue, redis, rare):
+    start()
+    callback = {"on_failure": Callback(f"{TASKS}.note_failure")} if rare else {}
+    queue.enqueue(f"{TASKS}.swallow_every_exception", job_timeout=1, **callback)
+
+    wait_for(lambda: redis.lrange("handled", 0, -1), "the handler")
+    assert redis.lrange("handled", 0, -1) == [b"LostError: timeout: the job was killed and is failed now"]
+
+
+def test_a_killed_worker_leaves_rqs_lists(start, redis):
+    process = start()
+    process.kill()
+
+    assert 0 < redis.ttl("rq:worker:w1") <= 90
+    redis.delete("rq:worker:w1")  # as its expiry does
+    assert Worker.all(connection=redis, serializer=JSONSerializer, job_class=JSONJob) == []
 
 
 # Beside stock workers and producers

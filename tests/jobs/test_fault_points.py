@@ -184,13 +184,17 @@ def test_a_job_of_a_dead_worker_runs_again_within_thirty_seconds(start, tmp_path
     wait_for(lambda: JobRun.objects.filter(job_id=job_id, outcome="lost", cause="worker_lost").exists())
 
 
-def test_the_late_result_of_a_frozen_worker_is_refused(start, history, tmp_path):
+@pytest.mark.parametrize("rare", [False, True])
+def test_the_late_result_of_a_frozen_worker_is_refused(start, history, tmp_path, redis, queue, rare):
     lines = tmp_path / "lines"
     frozen = start(name="frozen")
-    job_id = tasks.write_line.enqueue(str(lines), "x", 1)
+    # A rare job is ended by its slot, which goes on while its worker is frozen: it has to ask before it decides.
+    callback = {"on_success": Callback(tasks.count_success)} if rare else {}
+    job_id = queue.enqueue(f"{TASKS}.write_line", str(lines), "x", 3, **callback).id
     wait_for(lambda: JobRun.objects.filter(job_id=job_id).exists())
     os.kill(frozen.pid, signal.SIGSTOP)
-    wait_for(lines.exists, "the slot to end the job while its worker is frozen")
+    if not rare:
+        wait_for(lines.exists, "the slot to end the job while its worker is frozen")
 
     recoverer.recover("default", ahead=BEYOND_THE_LEASE)
     start(name="survivor")
@@ -198,12 +202,46 @@ def test_the_late_result_of_a_frozen_worker_is_refused(start, history, tmp_path)
     os.kill(frozen.pid, signal.SIGCONT)
     time.sleep(2)  # now it tells what it had kept
 
+    assert lines.read_text().split() == ["x", "x"]
     [result] = JSONJob.fetch(job_id, connection=queues.connection()).results()
     assert result.worker_name == "survivor"
+    assert int(redis.get("successes") or 0) == int(rare)
     wait_for(lambda: queues.connection().xlen(historian.STREAM) == 0)
     runs = JobRun.objects.filter(job_id=job_id).order_by("attempt").values_list("worker", "outcome", "cause")
     assert list(runs) == [("frozen", "lost", "worker_lost"), ("survivor", "succeeded", "")]
     assert frozen.leave() == 0
+
+
+def test_a_job_that_was_taken_in_a_lost_answer_goes_back_when_its_worker_connects_again(start, redis):
+    start()
+    seen = tasks.sleep.enqueue(1)
+    [execution] = wait_for(lambda: redis.zrange(f"rq:executions:{seen}", 0, -1), "the mark of this worker")
+    mark = execution.decode().rsplit("-", 2)[0]
+    stray = tasks.add.enqueue_in(timedelta(hours=1), 1, 2)
+    with redis.pipeline() as taken:  # what take.lua leaves
+        taken.zrem("rq:scheduled:default", stray)
+        taken.hset(f"rq:job:{stray}", mapping={"status": "started", "worker_name": "w1", "attempt": 1})
+        taken.zadd("rq:wip:default", {f"{stray}:{mark}-9999-0": time.time() + 80})
+        taken.execute()
+
+    for client in redis.client_list():
+        if client["id"] != str(redis.client_id()):
+            redis.client_kill_filter(_id=client["id"])
+
+    wait_for(lambda: finished([stray, seen]), "the stray job and the one that ran on")
+    ended = JobRun.objects.filter(job_id__in=[stray, seen], outcome="succeeded", attempt=1)
+    wait_for(lambda: ended.count() == 2, "both rows")
+
+
+def test_a_job_killed_inside_rqs_retry_is_not_lost(redis):
+    """rq writes the status `scheduled` a moment before its transaction puts the job among the scheduled."""
+    job_id = tasks.add.enqueue_in(timedelta(hours=1), 1, 2)
+    redis.zrem("rq:scheduled:default", job_id)
+    redis.zadd("rq:wip:default", {f"{job_id}:pilot-dead-1-0": time.time() - 1})
+
+    assert recoverer.recover("default") == [(job_id, "queued")]
+    assert JSONJob.fetch(job_id, connection=redis).get_status() == "queued"
+    assert redis.lrange("rq:queue:default", 0, -1) == [job_id.encode()]
 
 
 def test_a_run_whose_job_was_deleted_and_whose_worker_then_died_does_not_stay_open(start, tmp_path):
