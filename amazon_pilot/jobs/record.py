@@ -16,6 +16,7 @@ from django.conf import settings
 from .assignment import Assignment
 from .cell import Cell
 
+STREAM = "pilot:runs"
 TRACEBACK_LIMIT = 32 * 1024
 # What every line tells, in this order, before the object that holds the rest: each job pays for its line.
 ALWAYS = ("outcome", "id", "execution", "queue", "task", "attempt", "enqueued_at", "worker", "slot", "started")
@@ -39,6 +40,11 @@ def line(assignment: Assignment, worker: str, slot: int, outcome: str, started: 
             assignment.text("enqueued_at"), worker, slot, started, words,
         ]
     )  # fmt: skip
+
+
+def command(line: str, data: bytes) -> tuple[Any, ...]:
+    """Answer the command that puts one line and its payload on the stream, as common.lua's `note` does."""
+    return ("XADD", STREAM, "MAXLEN", "~", 1_000_000, "*", "e0", line, "d0", data)
 
 
 def event_of(text: bytes) -> dict[str, Any]:

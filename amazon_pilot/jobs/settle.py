@@ -8,47 +8,91 @@ import json
 import sys
 import zlib
 from base64 import b64decode
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from django_rq.queues import DjangoRQ
 from django_rq.workers import get_exception_handlers
-from rq import Worker
+from redis.client import Pipeline
+from rq import Queue, Worker
+from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
-from rq.job import JobStatus
+from rq.job import Job, JobStatus, Retry
+from rq.rate_limit import RateLimitRegistry
 from rq.serializers import JSONSerializer
 
+from . import record
 from .assignment import Assignment
 from .queues import connection
 from .registry import JSONJob
 from .scripts import script
 
-OUTCOMES = {JobStatus.FINISHED: "succeeded", JobStatus.FAILED: "failed", JobStatus.STOPPED: "stopped"}
+Place = tuple[JSONJob, DjangoRQ, Execution]
+Teller = Callable[[str, BaseException | None], str]
 
 
-def rq_worker(name: str) -> Worker:
-    """Answer one of rq's workers that shares our worker's name and never takes a job."""
-    return Worker(
-        [],
-        name=name,
-        connection=connection(),
-        job_class=JSONJob,
-        queue_class=DjangoRQ,
-        serializer=JSONSerializer,
-        exception_handlers=get_exception_handlers() or None,
-        prepare_for_work=False,
-    )
+class Closer(Worker):
+    """rq's worker as it ends one job, under our worker's name; it never takes one.
+
+    It adds the line of history to the very transaction with which rq ends the run, so that no kill falls between the
+    two. `tell` answers that line for an outcome and the error that led to it.
+    """
+
+    def __init__(self, worker: str, data: bytes = b"", tell: Teller | None = None) -> None:
+        super().__init__(
+            [],
+            name=worker,
+            connection=connection(),
+            job_class=JSONJob,
+            queue_class=DjangoRQ,
+            serializer=JSONSerializer,
+            exception_handlers=get_exception_handlers() or None,
+            prepare_for_work=False,
+        )
+        self.data = data
+        self.tell = tell
+        self.outcome = ""
+        self.error: BaseException | None = None
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        self.error = exc_info[1]  # the task's own, or that of a callback
+        super().handle_exception(job, *exc_info)
+
+    def handle_job_success(self, job: Job, *args: Any, **kwargs: Any) -> None:
+        self.outcome = "succeeded"
+        super().handle_job_success(job, *args, **kwargs)
+
+    def handle_job_failure(self, job: Job, *args: Any, **kwargs: Any) -> None:
+        is_stopped = self._stopped_job_id == job.id
+        self.outcome = "stopped" if is_stopped else "retrying" if job.should_retry else "failed"
+        super().handle_job_failure(job, *args, **kwargs)
+
+    def handle_job_retry(self, job: Job, queue: Queue, retry: Retry, *args: Any, **kwargs: Any) -> None:
+        self.outcome = "failed" if (job.number_of_retries or 0) >= retry.max else "retrying"
+        super().handle_job_retry(job, queue, retry, *args, **kwargs)
+
+    def cleanup_execution(self, job: Job, pipeline: Pipeline, execution: Execution | None = None) -> None:
+        """Take the run out of the started registry, as rq does in its transaction, and tell the history there."""
+        super().cleanup_execution(job, pipeline, execution)
+        if self.tell is not None:
+            pipeline.execute_command(*record.command(self.tell(self.outcome, self.error), self.data))
 
 
-def may_decide(assignment: Assignment, worker: str) -> bool:
-    """Renew the lease; False means that this run was given up and must not write anything."""
+def claim(assignment: Assignment, worker: str) -> Place | None:
+    """Renew the lease and answer rq's view of a taken job.
+
+    None means that this run must not decide any more: the job was given to others, or rq deleted or cancelled it.
+    """
     now = datetime.now(UTC).isoformat()
-    return not script("renew")(connection(), worker, now, *assignment.place, 0)
-
-
-def place(assignment: Assignment) -> tuple[JSONJob, DjangoRQ, Execution]:
-    """Answer rq's view of a taken job, read from Redis; raises NoSuchJobError where it was deleted."""
-    job = JSONJob.fetch(assignment.job_id, connection=connection())
+    if script("renew")(connection(), worker, now, *assignment.place, 0):
+        return None
+    try:
+        job = JSONJob.fetch(assignment.job_id, connection=connection())
+    except NoSuchJobError:
+        return None
+    if job.get_status(refresh=False) == JobStatus.CANCELED:
+        return None
     queue = DjangoRQ(
         assignment.queue, connection=connection(), job_class=JSONJob, serializer=JSONSerializer, commit_mode="auto"
     )
@@ -56,32 +100,37 @@ def place(assignment: Assignment) -> tuple[JSONJob, DjangoRQ, Execution]:
     return job, queue, execution  # type: ignore[return-value]
 
 
-def succeed(assignment: Assignment, worker: str, job: JSONJob, value: Any, started: float) -> str:
-    """Have rq end a job that returned `value`; answers the outcome in our words."""
-    _, queue, execution = place(assignment)
-    rq = rq_worker(worker)
-    mark_times(job, execution, worker, started)
+def refuse(assignment: Assignment, worker: str, line: str) -> None:
+    """End a run that must not decide: tell the history, and free its permits, which rq leaves to the run itself."""
+    if script("tell")(connection(), worker, *assignment.place, line, assignment.data):
+        for limit in RateLimitRegistry.all(connection()):
+            limit.release_stale_and_enqueue(assignment.job_id)
+
+
+def succeed(place: Place, closer: Closer, value: Any, started: float) -> None:
+    """Have rq end a job that returned `value`."""
+    job, queue, execution = place
+    mark_times(job, execution, closer.name, started)
     try:
-        rq._finalize_success(job, queue, execution, value)
+        closer._finalize_success(job, queue, execution, value)
     except Exception:  # a failing callback fails the job, as in rq's perform_job
-        rq._finalize_failure(job, queue, execution, sys.exc_info())
-    return outcome_of(job)
+        closer._finalize_failure(job, queue, execution, sys.exc_info())
 
 
-def fail(
-    assignment: Assignment, worker: str, job: JSONJob, error: BaseException, started: float, is_stopped: bool
-) -> str:
-    """Have rq end or retry a job that raised `error`; answers the outcome in our words."""
-    _, queue, execution = place(assignment)
-    rq = rq_worker(worker)
-    mark_times(job, execution, worker, started)
-    if is_stopped:
-        rq._stopped_job_id = job.id
-        job.ended_at = datetime.now(UTC)
-        rq._handle_stopped_job(job, queue, execution)
-        return "stopped"
-    rq._finalize_failure(job, queue, execution, (type(error), error, error.__traceback__))
-    return outcome_of(job)
+def fail(place: Place, closer: Closer, error: BaseException, started: float) -> None:
+    """Have rq end or retry a job that raised `error`."""
+    job, queue, execution = place
+    mark_times(job, execution, closer.name, started)
+    closer._finalize_failure(job, queue, execution, (type(error), error, error.__traceback__))
+
+
+def stop(place: Place, closer: Closer, started: float) -> None:
+    """Have rq end a job that was cancelled while it ran."""
+    job, queue, execution = place
+    mark_times(job, execution, closer.name, started)
+    job.ended_at = datetime.now(UTC)
+    closer._stopped_job_id = job.id
+    closer._handle_stopped_job(job, queue, execution)
 
 
 def mark_times(job: JSONJob, execution: Execution, worker: str, started: float) -> None:
@@ -90,50 +139,49 @@ def mark_times(job: JSONJob, execution: Execution, worker: str, started: float) 
     job.worker_name = execution.worker_name = worker
 
 
-def outcome_of(job: JSONJob) -> str:
-    """Answer our word for the state that rq has put the job in; a job that rq deleted had succeeded."""
-    if not JSONJob.exists(job.id, connection()):
-        return "succeeded"
-    return OUTCOMES.get(job.get_status(refresh=True), "retrying")
-
-
 def finish_later(message: tuple[Any, ...], worker: str) -> tuple[Any, ...]:
-    """End a job that another slot ran, and that needs rq's code; answers the line that history gets, if we may."""
+    """End a job that another slot ran, and that needs rq's code; answers what became of it."""
     assignment, (kind, started, value, trace, line) = Assignment.from_reply(list(message[1:6])), message[6:11]
-    if not may_decide(assignment, worker):
+    place = claim(assignment, worker)
+    if place is None:
+        refuse(assignment, worker, line)
         return ("refused",)
-    job, queue, execution = place(assignment)
-    rq = rq_worker(worker)
+    closer = Closer(worker, assignment.data, lambda outcome, error: line)
+    if kind == "stopped":
+        stop(place, closer, started)
+        return ("settled", closer.outcome)
+    job, queue, execution = place
     mark_times(job, execution, worker, started)
     job.ended_at = datetime.now(UTC)
     if kind == "done":
         job._result = json.loads(b64decode(value)) if value else None
         job._status = JobStatus.FINISHED
-        rq.handle_job_success(
+        closer.handle_job_success(
             job=job, queue=queue, started_job_registry=queue.started_job_registry, execution=execution
         )
-    elif kind == "stopped":
-        rq._stopped_job_id = job.id
-        rq._handle_stopped_job(job, queue, execution)
     else:
         if kind == "failed":
             job.retries_left = 0
         text = zlib.decompress(b64decode(trace)).decode()
-        rq.handle_job_failure(job=job, queue=queue, exc_string=text, execution=execution)
-    return ("settled", line)
+        closer.handle_job_failure(job=job, queue=queue, exc_string=text, execution=execution)
+    return ("settled", closer.outcome)
 
 
 def after_loss(message: tuple[Any, ...], worker: str) -> None:
-    """Tell the exception handlers that a job was lost, and after its last loss rq's callbacks and dependents too."""
-    _, queue_name, job_id, cause, verdict = message
+    """Tell the exception handlers of a run that could not end, lost or killed by us.
+
+    After a job's last loss do what rq does after a failure as well.
+    """
+    kind, queue_name, job_id, cause, verdict = message
     job = JSONJob.fetch(job_id.decode(), connection=connection())
-    error = LostError(f"{cause.decode()}: the job was lost and is {verdict.decode()} now")
-    rq = rq_worker(worker)
-    rq.handle_exception(job, LostError, error, None)
+    error = LostError(f"{cause.decode()}: the job was {kind} and is {verdict.decode()} now")
+    closer = Closer(worker)
+    closer.handle_exception(job, LostError, error, None)
     if verdict == b"poison":
         queue = DjangoRQ(queue_name.decode(), connection=connection(), job_class=JSONJob, serializer=JSONSerializer)
-        rq._enqueue_dependents_safely(queue, job)
-        rq._release_slot_safely(job)
+        job.send_webhooks(JobStatus.FAILED, exc_string=str(error))
+        closer._enqueue_dependents_safely(queue, job)
+        closer._release_slot_safely(job)
 
 
 class LostError(Exception):

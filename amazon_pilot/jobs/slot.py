@@ -150,7 +150,9 @@ class Slot:
             if message[0] == "job":
                 return self.run_job(Assignment.from_reply(list(message[1:])))
             if message[0] == "finish":
-                return settle.finish_later(message, self.worker)
+                answer = settle.finish_later(message, self.worker)
+                faults.point("slot after settling")
+                return answer
             if message[0] == "forward":
                 forwarder.forward_limited(message[1].decode())
             else:
@@ -276,23 +278,39 @@ class Slot:
         self, assignment: Assignment, job: JSONJob, value: Any, error: BaseException | None, started: float
     ) -> tuple[Any, ...]:
         """End the job through rq's own code, here and now; the worker only hears of it."""
-        if not settle.may_decide(assignment, self.worker):
+        is_cancelled = isinstance(error, JobCancelled)
+
+        def tell(outcome: str, cause: BaseException | None) -> str:
+            cause = error if is_cancelled else cause
+            details = record.failure(cause, assignment.task) if cause else {}
+            if is_cancelled:
+                details["cause"] = "cancelled: asked"
+            if outcome == "succeeded":
+                details["result"] = record.encode_value(value)[0]
+            if outcome == "retrying" and cause:
+                details["retry_in"] = job.get_retry_interval()
+            return record.line(
+                assignment, self.worker, self.number, outcome, started, ended=time.time(), **details,
+                **record.traces(self.cell),
+            )  # fmt: skip
+
+        place = settle.claim(assignment, self.worker)
+        if place is None:
+            outcome = "stopped" if is_cancelled else "failed" if error else "succeeded"
+            settle.refuse(assignment, self.worker, tell(outcome, error))
             return ("refused",)
+        _, queue, execution = place
         faults.point("slot before settling")
-        details: dict[str, Any] = {}
+        closer = settle.Closer(self.worker, assignment.data, tell)
         if error is None:
-            outcome = settle.succeed(assignment, self.worker, job, value, started)
-            details["result"] = record.encode_value(None if isinstance(value, ReturnedRetry) else value)[0]
+            settle.succeed((job, queue, execution), closer, value, started)
+        elif is_cancelled:
+            settle.stop((job, queue, execution), closer, started)
         else:
-            if not isinstance(error, JobCancelled):
-                apply_policy(job, error)
-            outcome = settle.fail(assignment, self.worker, job, error, started, isinstance(error, JobCancelled))
-            details = record.failure(error, assignment.task)
-        line = record.line(
-            assignment, self.worker, self.number, outcome, started, ended=time.time(), **details,
-            **record.traces(self.cell),
-        )  # fmt: skip
-        return ("settled", line)
+            apply_policy(job, error)
+            settle.fail((job, queue, execution), closer, error, started)
+        faults.point("slot after settling")
+        return ("settled", closer.outcome)
 
 
 def apply_policy(job: JSONJob, error: BaseException) -> None:

@@ -344,6 +344,8 @@ class Worker:
             self.chores.extend(ending.chores(endings.HAS_DEPENDENTS))  # callbacks and the like are rq's own
         else:
             self.outcomes.append(ending)
+        if isinstance(ending, endings.Failed) and because in endings.KILLED:
+            self.chores.append((endings.killed_message(ending, because), None))
 
     def bury_historian(self) -> None:
         if self.historian_pid and os.waitpid(self.historian_pid, os.WNOHANG)[0]:
@@ -566,6 +568,8 @@ class Worker:
         """Have the exception handlers told about each job that was brought back."""
         for job_id, verdict in recoverer.verdicts(words):
             logger.warning("Job %s was lost by its worker and is %s now.", job_id, verdict)
+            if verdict == "gone":
+                continue  # deleted meanwhile: there is nothing to tell of
             self.chores.append((("lost", queue.encode(), job_id.encode(), b"worker_lost", verdict.encode()), None))
 
     def forward_limited(self, reply: Any) -> None:

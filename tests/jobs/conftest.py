@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from django.conf import settings
 from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
 
 from amazon_pilot.jobs import queues
 from amazon_pilot.jobs.historian import Historian
 from amazon_pilot.jobs.models import JobRun
+from amazon_pilot.jobs.registry import JSONJob
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 40  # seconds: the machine may be busy
@@ -83,6 +86,12 @@ def start(env: dict[str, str], redis: Redis) -> Iterator[Callable[..., Process]]
         if process.popen.poll() is None:
             process.popen.kill()
         process.popen.communicate(timeout=PATIENCE)
+
+
+@pytest.fixture
+def queue(redis: Redis) -> Queue:
+    """rq's own queue, as a program that knows nothing of us would use it, with JSON."""
+    return Queue("default", connection=redis, job_class=JSONJob, serializer=JSONSerializer)
 
 
 @pytest.fixture

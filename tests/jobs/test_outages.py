@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from rq import Queue
+from rq import Callback, Queue
 
 from amazon_pilot.jobs import recoverer
 from amazon_pilot.jobs.models import JobRun
@@ -73,6 +73,27 @@ def test_a_job_that_ends_during_an_outage_is_finished_once(own, start, tmp_path)
     wait_for(lambda: status(own, job_id) == "finished")
     assert lines.read_text() == "ended\n"
     assert worker.popen.poll() is None
+
+
+def test_a_job_that_rq_ends_waits_for_redis_with_its_callback(own, start):
+    """rq logs a failure that it cannot store and goes on; here its lease would run out, and it would run again."""
+    worker = begin(own, start)
+    with own.client() as client:
+        queue = Queue("default", connection=client, job_class=JSONJob)
+        job_id = queue.enqueue("tests.jobs.tasks.sleep_and_fail", 2, on_failure=Callback(tasks.note_failure)).id
+    wait_for(lambda: status(own, job_id) == "started")
+
+    own.stop()
+    time.sleep(4)
+    own.start()
+
+    wait_for(lambda: status(own, job_id) == "failed", "the failure")
+    with own.client() as client:
+        assert client.get("note") == b"failure TemporaryError"
+        assert client.zcard("rq:wip:default") == 0
+        wait_for(lambda: client.xlen("pilot:runs") == 0)
+    assert JobRun.objects.get(job_id=job_id, outcome="failed").message == "after a while"
+    assert worker.leave() == 0
 
 
 def test_an_emptied_redis_gets_its_worker_back(own, start, tmp_path):

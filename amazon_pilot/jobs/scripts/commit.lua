@@ -8,14 +8,15 @@ local answers, finished, seconds, lines = {}, 0, 0, {}
 
 local function finish(queue, id, execution, recorded, ttl, started_at, ended_at, started, ended, value, line, data)
   local entry, key = id .. ':' .. execution, job_key(id)
-  local found = call('EXISTS', key, key .. ':dependents')
-  if found == 2 then return 2 end
+  local status = call('HGET', key, 'status')
+  local is_wanted = status and status ~= 'canceled' -- rq cancels and deletes jobs that run
+  if is_wanted and call('EXISTS', key .. ':dependents') == 1 then return 2 end
   if call('ZREM', registry('wip', queue), entry) == 0 then
-    if call('EXISTS', key) == 0 then note(line, data) end -- deleted while it ran: nobody else tells the history
+    tell_if_abandoned(status, execution, line, data)
     return 0
   end
   if recorded == '1' then forget(entry, id, execution, worker) end
-  if found == 1 then
+  if is_wanted then
     call('HSET', key, 'status', 'finished', 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at)
     if ttl >= 0 then call('EXPIRE', key, ttl) end
     if value == '' then

@@ -26,6 +26,12 @@ local function note(...)
   call('XADD', RUNS, 'MAXLEN', '~', 1000000, '*', unpack(fields))
 end
 
+-- Tell the history of a run that has lost its right to decide, where nobody else does: its job was deleted, or rq
+-- cancelled it. One that was lost has had its line. `status` is that of the job's hash, or false.
+local function tell_if_abandoned(status, execution, line, data)
+  if (not status or status == 'canceled') and call('EXISTS', 'pilot:lost:' .. execution) == 0 then note(line, data) end
+end
+
 -- The execution records that rq's tools read, written for jobs that run longer than a moment.
 local function forget(entry, id, execution, worker)
   redis.call('DEL', P .. ':execution:' .. entry)
@@ -71,6 +77,7 @@ local function lose(queue, entry, cause, poison_text, now)
   if now - first > WINDOW then first, losses = now, 1 end
   local verdict = losses < LOSSES and 'queued' or 'poison'
   redis.call('HSET', key, 'losses', losses, 'lost_at', precise(first))
+  redis.call('SET', 'pilot:lost:' .. execution, 1, 'EX', 86400)
   if verdict == 'queued' then
     redis.call('HSET', key, 'status', 'queued')
     push(queue, id, true)

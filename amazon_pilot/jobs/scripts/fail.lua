@@ -9,16 +9,18 @@ local wait, at_front, ttl, retries_left, meta = tonumber(ARGV[7]), ARGV[8] == '1
 local started_at, ended_at, started, ended, trace, line, data = unpack(ARGV, 12, 18)
 local entry, key, now = id .. ':' .. execution, job_key(id), clock()
 local final = verdict == 'failed' or verdict == 'stopped'
-if final and redis.call('EXISTS', key .. ':dependents') == 1 then return 2 end
+local status = call('HGET', key, 'status')
+local is_wanted = status and status ~= 'canceled' -- rq cancels and deletes jobs that run
+if final and is_wanted and redis.call('EXISTS', key .. ':dependents') == 1 then return 2 end
 if redis.call('ZREM', registry('wip', queue), entry) == 0 then
-  if redis.call('EXISTS', key) == 0 then note(line, data) end -- deleted while it ran: nobody else tells the history
+  tell_if_abandoned(status, execution, line, data)
   return 0
 end
 forget(entry, id, execution, worker)
 note(line, data)
 redis.call('HINCRBY', P .. ':worker:' .. worker, 'failed_job_count', 1)
 redis.call('HINCRBYFLOAT', P .. ':worker:' .. worker, 'total_working_time', precise(ended - started))
-if redis.call('EXISTS', key) == 0 then return 1 end
+if not is_wanted then return 1 end
 redis.call('HSET', key, 'status', verdict, 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at)
 if retries_left ~= '' then redis.call('HSET', key, 'retries_left', retries_left) end
 if meta ~= '' then redis.call('HSET', key, 'meta', meta) end

@@ -15,6 +15,8 @@ for i = 2, #ARGV, 6 do
       push(queue, id, true)
       back = back + 1
     end
+  elseif line ~= '' then
+    tell_if_abandoned(call('HGET', key, 'status'), execution, line, data)
   end
 end
 return back

@@ -1,13 +1,18 @@
 -- Write the execution records that rq's tools read, for jobs that have run longer than a moment.
 -- Arguments: worker; then per job: queue, id, execution id, started as text, started in seconds, the historian's line,
 --   the payload.
--- Answer: how many were written; a job whose lease was lost is passed over.
+-- Answer: how many were written; a job whose lease was lost, or that is gone, is passed over.
 local worker, written = ARGV[2], 0
 for i = 3, #ARGV, 7 do
   local queue, id, execution, started_at, started, line, data = unpack(ARGV, i, i + 6)
   local entry, key = id .. ':' .. execution, job_key(id)
   local score = redis.call('ZSCORE', registry('wip', queue), entry)
-  if score and redis.call('EXISTS', key) == 1 then
+  local status = call('HGET', key, 'status')
+  if score and (not status or status == 'canceled') then
+    -- rq ends the lease of a job that it cancels or deletes by its execution records, which did not stand yet. Without
+    -- a lease the next renewal has the slot killed.
+    call('ZREM', registry('wip', queue), entry)
+  elseif score then
     redis.call('HSET', key, 'started_at', started_at, 'last_heartbeat', started_at)
     redis.call('HSET', P .. ':execution:' .. entry, 'id', execution, 'job_id', id, 'created_at', started,
       'last_heartbeat', started, 'worker_name', worker)
