@@ -16,6 +16,7 @@ from rq.version import VERSION
 
 from . import queues
 from .crew import Crew
+from .exchange import Exchange
 
 Command = tuple[Any, ...]
 
@@ -46,8 +47,6 @@ class Presence:
         self.weights = list(weights)
         self.key = f"{RQ_KEY_PREFIX}:worker:{worker}"
         self.born_at = datetime.now(UTC)
-        self.takes = dict.fromkeys(names, 0)
-        self.ended = {"succeeded": 0, "failed": 0, "lost": 0}
 
     def birth(self) -> list[Command]:
         """Forget a worker of the same name and appear in rq's lists."""
@@ -81,8 +80,11 @@ class Presence:
             ("DEL", f"{self.key}:executions"),
         ]
 
-    def snapshot(self, crew: Crew, state: str) -> list[Command]:
-        """Write what each slot does now, and the end of its job's log; `state` is working, quiet, leaving or gone."""
+    def snapshot(self, crew: Crew, exchange: Exchange, state: str) -> list[Command]:
+        """Write what each slot does now, the end of its job's log, and what the worker has done since its start.
+
+        `state` is working, quiet, leaving or gone.
+        """
         picture = {
             "worker": self.worker,
             "state": state,
@@ -91,8 +93,8 @@ class Presence:
             "born": self.born_at.timestamp(),
             "seen": time.time(),
             "queues": dict(zip(self.names, self.weights, strict=True)),
-            "takes": self.takes,
-            "ended": self.ended,
+            "takes": exchange.takes,
+            "ended": exchange.ended,
             "slots": [self._slot(place) for place in crew],
         }
         words = json.dumps(picture)

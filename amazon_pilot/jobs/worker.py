@@ -2,19 +2,17 @@
 
 It runs no task, asks no database and waits for nothing but its selector, so it always knows what its slots do. At each
 moment a job that it has taken is in rq's started registry and in exactly one of: a slot's hands (`Place.assignment`),
-the list of outcomes that Redis has not heard of yet (`Worker.outcomes`), or the chores that a free slot will do.
+the outcomes that Redis has not heard of yet, or the chores that a free slot will do (both in `Worker.exchange`).
 """
 
 import logging
 import os
-import random
 import selectors
 import signal
 import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
@@ -25,12 +23,12 @@ from django.conf import settings
 from redis.connection import AbstractConnection
 from rq.utils import utcformat
 
-from . import endings, faults, forwarder, queues, record, recoverer, registry
-from .assignment import MARK, Assignment
+from . import endings, forwarder, record, recoverer, registry
+from .assignment import Assignment
 from .crew import Crew, Place, death_cause, fork
+from .exchange import Exchange
 from .historian import Historian
 from .link import AwayError, Command, Link
-from .pace import Pace
 from .presence import Presence
 from .scripts import script
 
@@ -44,45 +42,25 @@ HISTORIAN_SECONDS = 5  # for the last rows; the history itself is safe in Redis
 ALL_ENDED, GAVE_BACK_LATE, GAVE_BACK_AT_ONCE = 0, 3, 4  # exit codes
 
 
-@dataclass
-class Packet:
-    """What is under way to Redis: the outcomes in it, who reads the replies, and the places that asked for a job."""
-
-    ended: list[endings.Ending]
-    readers: list[endings.Reader]
-    free: list[Place]
-
-
 class Worker:
     """The supervising process. `burst` makes it leave when nothing waits any more."""
 
     def __init__(self, names: Sequence[str], *, name: str = "", size: int | None = None, burst: bool = False) -> None:
         self.names = list(names)
-        self.weights = [settings.QUEUE_WEIGHTS.get(queue, 1) for queue in self.names]
         self.name = name or f"{socket.gethostname().partition('.')[0]}-{os.getpid()}-{uuid4().hex[:6]}"
-        self.mark = f"{MARK}-{uuid4().hex[:12]}-"
-        self.batch = 0
         self.burst = burst
-        self.draw = random.Random()
-        self.pace = Pace()
         self.selector = selectors.DefaultSelector()
         self.link = Link(self.name, self.names, self.selector)
         self.crew = Crew(self.name, size or settings.WORKER_CONCURRENCY, self.drop_inherited)
-        self.presence = Presence(self.name, self.names, self.weights)
+        self.exchange = Exchange(self.name, self.names, self.link, self.crew)
+        self.presence = Presence(self.name, self.names, self.exchange.weights)
         self.historian_pid = 0
-        self.outcomes: deque[endings.Ending] = deque()
-        self.packet: Packet | None = None
-        self.chores: deque[tuple[tuple[Any, ...], Assignment | None]] = deque()
         self.signals: deque[int] = deque()
         self.a_child_died = False
         self.wakeup, self.wakeup_in = socket.socketpair()
-        self.resting: set[str] = set()
-        self.is_hungry = True  # the last take left something behind, or something may have come since
-        self.is_flooded = False  # the last take brought as many jobs as it asked for
-        self.has_rung = False
-        self.bell_rest_until = 0.0
         self.leaving_since: float | None = None
         self.is_quiet = False
+        self.exit_when_empty = ALL_ENDED
         self.exit_code: int | None = None
         self.next_moment = self.next_second = self.next_beat = 0.0
 
@@ -102,8 +80,8 @@ class Worker:
         self.heed_signals()
         self.bury_the_dead()
         self.keep_in_touch()
-        self.exchange()
-        self.do_chores()
+        self.exchange.turn(self.may_take)
+        self.exchange.do_chores()
         self.tick()
         self.consider_leaving()
 
@@ -145,7 +123,7 @@ class Worker:
 
     def wait(self) -> list[Place]:
         """Sleep until a slot, a bell, a message, a signal or the clock has something to say; answers those slots."""
-        self.arm_bells()
+        self.exchange.arm_bells(self.may_take)
         spoke: list[Place] = []
         for key, _ in self.selector.select(self.patience()):
             said_by = key.data
@@ -157,29 +135,22 @@ class Worker:
                 self.heed_messages()
             elif isinstance(said_by, AbstractConnection):
                 self.link.hear_bell(said_by)
-                self.is_hungry = self.has_rung = True
+                self.exchange.heed_bell()
         return spoke
 
     def patience(self) -> float:
         """Answer how long the worker may sleep."""
         now = time.monotonic()
-        if self.packet is not None or (
-            self.link.is_up and (self.outcomes or (self.wants_jobs and self.is_hungry) or self.can_do_chores)
-        ):
+        if self.exchange.is_due(self.may_take):
             return 0
         if not self.link.is_up:
             return min(MOMENT, max(0, self.link.next_try - now))
         ends = [self.next_moment]
         if not any(place.hands for place in self.crew):
             ends = [max(self.next_moment, self.next_second)]  # a second begins with the first moment in it
-        if self.bell_rest_until > now:
-            ends.append(self.bell_rest_until)
+        if self.exchange.bell_rest_until > now:
+            ends.append(self.exchange.bell_rest_until)
         return max(0, min(ends) - now)
-
-    def arm_bells(self) -> None:
-        """Have Redis wake us for the next job, if one could start."""
-        if self.link.is_up and self.wants_jobs and not self.is_hungry and time.monotonic() >= self.bell_rest_until:
-            self.link.arm_bells(self.resting)
 
     def drain_wakeup(self) -> None:
         try:
@@ -191,19 +162,6 @@ class Worker:
     @property
     def may_take(self) -> bool:
         return self.leaving_since is None and not self.is_quiet
-
-    @property
-    def wants_jobs(self) -> bool:
-        return self.may_take and bool(self.crew.idle())
-
-    @property
-    def depth(self) -> int:
-        """How many jobs may lie behind the one that a slot runs: none unless they are short and more are waiting."""
-        return self.pace.depth if self.is_flooded else 0
-
-    @property
-    def can_do_chores(self) -> bool:
-        return bool(self.chores) and bool(self.crew.idle())
 
     # Signals and messages
 
@@ -221,7 +179,7 @@ class Worker:
     def leave(self) -> None:
         """Take no more jobs, and go when those that run have ended."""
         logger.info("Worker %s takes no more jobs and leaves when those that run have ended.", self.name)
-        self.settle()
+        self.exchange.settle()
         self.leaving_since = time.monotonic()
         self.link.silence_bells()
         self.recall_all()
@@ -234,15 +192,13 @@ class Worker:
             if place.assignment is not None:
                 place.kill("leaving")
 
-    exit_when_empty = ALL_ENDED
-
     def heed_messages(self) -> None:
         """Do what rq's commands and the monitor ask of this worker."""
         for message in self.link.read_messages():
             command = message.get("command", "look")
             job_id, execution_id = str(message.get("job_id", "")), str(message.get("execution_id", ""))
             if command == "look":
-                self.is_hungry = True
+                self.exchange.is_hungry = True
                 self.recall_all()  # a pause may have begun: what has not started goes back, and is looked at again
             elif command in ("stop-job", "stop-execution"):
                 self.cancel(job_id, execution_id, float(message.get("grace", 1)), str(message.get("by") or "rq"))
@@ -257,10 +213,10 @@ class Worker:
         """Take no more jobs, or take them again; unlike a pause this is for one worker, and it ends with it."""
         logger.info("Worker %s takes %s.", self.name, "no more jobs" if is_quiet else "jobs again")
         self.is_quiet = is_quiet
-        self.is_hungry = True
+        self.exchange.is_hungry = True
         if is_quiet:
             self.link.silence_bells()
-            self.settle()
+            self.exchange.settle()
             self.recall_all()
 
     def cancel(self, job_id: str, execution_id: str, grace: float, by: str) -> None:
@@ -296,8 +252,8 @@ class Worker:
         assignment = place.done()
         ending = endings.from_message(message, assignment, self.name)
         if ending is not None:
-            self.outcomes.append(ending)
-            self.pace.note(ending)
+            self.exchange.outcomes.append(ending)
+            self.exchange.pace.note(ending)
         if assignment is not None and assignment.was_interrupted:
             place.kill("interrupted")  # with all that its task had started and did not come back to end
         else:
@@ -309,9 +265,9 @@ class Worker:
             return
         for assignment in place.take_back():
             if assignment.job_id == cancelled:
-                self.outcomes.append(endings.cancelled_unstarted(assignment, self.name, place.number))
+                self.exchange.outcomes.append(endings.cancelled_unstarted(assignment, self.name, place.number))
             else:
-                self.outcomes.append(endings.GivenBack(assignment, self.name))
+                self.exchange.outcomes.append(endings.GivenBack(assignment, self.name))
 
     def recall_all(self) -> None:
         for place in self.crew:
@@ -330,7 +286,7 @@ class Worker:
             unopened = place.take_back()
             if place.assignment is not None:
                 self.settle_for_the_dead(place, status)
-            self.outcomes.extend(endings.GivenBack(assignment, self.name) for assignment in unopened)
+            self.exchange.outcomes.extend(endings.GivenBack(assignment, self.name) for assignment in unopened)
             self.crew.bury(place)
         self.bury_historian()
         self.hire()
@@ -341,11 +297,11 @@ class Worker:
         logger.warning("Slot %s died under job %s: %s.", place.number, place.assignment.job_id, because)
         ending = endings.of_the_dead(place.assignment, self.name, place.number, place.cell, because)
         if isinstance(ending, endings.Failed) and ending.assignment.is_rare:
-            self.chores.extend(ending.chores(endings.HAS_DEPENDENTS))  # callbacks and the like are rq's own
+            self.exchange.chores.extend(ending.chores(endings.HAS_DEPENDENTS))  # callbacks and the like are rq's own
         else:
-            self.outcomes.append(ending)
+            self.exchange.outcomes.append(ending)
         if isinstance(ending, endings.Failed) and because in endings.KILLED:
-            self.chores.append((endings.killed_message(ending, because), None))
+            self.exchange.ask_slot(*endings.killed_message(ending, because))
 
     def bury_historian(self) -> None:
         if self.historian_pid and os.waitpid(self.historian_pid, os.WNOHANG)[0]:
@@ -358,121 +314,17 @@ class Worker:
         if not self.link.come_up():
             return
         known = [held.entry for held in self.held()]
-        arguments = (self.mark, len(self.names), *self.names, *known)
+        arguments = (self.exchange.mark, len(self.names), *self.names, *known)
         try:
             self.link.ask([*self.presence.birth(), script("strays").command(*arguments)])
         except AwayError:
             return  # the link has noted it and tries again
-        self.is_hungry = True
+        self.exchange.is_hungry = True
         self.next_beat = 0
 
     def held(self) -> list[Assignment]:
         """Answer every job that is ours at this moment."""
-        chores = [assignment for _, assignment in self.chores if assignment is not None]
-        ended = [*self.outcomes, *(self.packet.ended if self.packet else ())]
-        return [*self.crew.assignments(), *(ending.assignment for ending in ended), *chores]
-
-    def exchange(self) -> None:
-        """One packet both ways: what ended goes in, what waits comes out, and is handed to the slots.
-
-        In a flood of short jobs the next packet is under way while the last one's jobs are handed out.
-        """
-        came = self.collect()
-        self.post()
-        self.distribute(came)
-        if not self.depth:
-            self.settle()
-
-    def settle(self) -> None:
-        """Have no packet under way any more."""
-        self.distribute(self.collect())
-
-    def post(self) -> None:
-        """Send what has ended, and ask for jobs."""
-        if not self.link.is_up:
-            return
-        ended = list(self.outcomes)
-        free = self.crew.with_room(self.depth) if self.may_take and (self.is_hungry or ended) else []
-        if not ended and not free:
-            return
-        commands, readers = endings.commit(ended, self.name)
-        if free:
-            commands.append(self.take_command(len(free)))
-        faults.point("before commit" if ended else "before take")
-        try:
-            self.link.post(commands)
-        except AwayError:
-            return  # the outcomes are kept and sent again: committing twice changes nothing
-        self.packet = Packet(ended, readers, free)
-        self.outcomes.clear()
-
-    def collect(self) -> list[tuple[Place, Assignment]]:
-        """Read the answer to the packet under way; answers the jobs that it brought, each with its place."""
-        packet, self.packet = self.packet, None
-        if packet is None:
-            return []
-        try:
-            replies = self.link.collect()
-        except AwayError:
-            self.outcomes.extendleft(reversed(packet.ended))
-            return []
-        faults.point("after commit" if packet.ended else "after take")
-        came = self.received(packet.free, replies.pop()) if packet.free else []
-        for reader, reply in zip(packet.readers, replies, strict=True):
-            self.chores.extend(reader(reply))
-        self.count(packet.ended)
-        return came
-
-    def take_command(self, number: int) -> Command:
-        """Answer the TAKE of `number` jobs, each with an order of its own."""
-        self.batch += 1
-        letters = "abcdefghijklmnopqrstuvwxyz"
-        orders = ["".join(letters[n] for n in queues.draw_order(self.weights, self.draw)) for _ in range(number)]
-        mark = f"{self.mark}{self.batch}-"
-        return script("take").command(self.name, mark, len(self.names), *self.names, *orders)
-
-    def received(self, free: list[Place], reply: Any) -> list[tuple[Place, Assignment]]:
-        """Read the answer to a TAKE: from now on the jobs are in the hands of the slots that asked for them."""
-        jobs, resting = reply
-        self.is_hungry = self.is_flooded = len(jobs) == len(free)
-        self.resting = {name.decode() for name in resting}
-        if not jobs and self.has_rung:
-            self.bell_rest_until = time.monotonic() + 0.02  # it rang for a job that is not ours to take
-        self.has_rung = False
-        came = [(place, Assignment.from_reply(fields)) for place, fields in zip(free, jobs, strict=False)]
-        for place, assignment in came:
-            self.presence.takes[assignment.queue] += 1
-            place.hands.append(assignment)
-        return came
-
-    def distribute(self, came: list[tuple[Place, Assignment]]) -> None:
-        """Tell each slot of its jobs; what it cannot be told is given back."""
-        mail: dict[Place, list[Assignment]] = {}
-        for place, assignment in came:
-            mail.setdefault(place, []).append(assignment)
-        for place, assignments in mail.items():
-            faults.point("before hand out")
-            told = self.crew.tell(place, [assignment.message for assignment in assignments])
-            faults.point("after hand out")
-            for assignment in assignments[told:]:
-                place.hands.remove(assignment)
-                self.outcomes.append(endings.GivenBack(assignment, self.name))
-                self.pace = Pace()  # not all went into its mailbox, so nothing is taken ahead for a while
-
-    def count(self, ended: list[endings.Ending]) -> None:
-        for ending in ended:
-            self.presence.ended[ending.counts_as] = self.presence.ended.get(ending.counts_as, 0) + 1
-
-    def do_chores(self) -> None:
-        """Have free slots do through rq's code what scripts cannot: dependents, callbacks, handlers."""
-        for place in self.crew.idle():
-            if not self.chores:
-                return
-            message, assignment = self.chores.popleft()
-            if self.crew.tell(place, [message]):
-                place.hands.append(assignment)
-            else:
-                self.chores.appendleft((message, assignment))
+        return [*self.crew.assignments(), *self.exchange.held()]
 
     # The clock
 
@@ -501,7 +353,7 @@ class Worker:
             self.each_beat(commands, readers)
         if not commands:
             return
-        self.settle()
+        self.exchange.settle()
         try:
             replies = self.link.ask(commands)
         except AwayError:
@@ -532,12 +384,12 @@ class Worker:
 
     def each_second(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
         """Forward due jobs, look at the queues even if no bell rings, and show what the slots do."""
-        self.is_hungry = True
+        self.exchange.is_hungry = True
         for name in self.names:
             commands.append(forwarder.command(name))
             readers.append(self.forward_limited)
         state = "leaving" if self.leaving_since is not None else "quiet" if self.is_quiet else "working"
-        snapshot = self.presence.snapshot(self.crew, state)
+        snapshot = self.presence.snapshot(self.crew, self.exchange, state)
         commands += snapshot
         readers += [ignore] * len(snapshot)
 
@@ -570,11 +422,11 @@ class Worker:
             logger.warning("Job %s was lost by its worker and is %s now.", job_id, verdict)
             if verdict == "gone":
                 continue  # deleted meanwhile: there is nothing to tell of
-            self.chores.append((("lost", queue.encode(), job_id.encode(), b"worker_lost", verdict.encode()), None))
+            self.exchange.ask_slot("lost", queue.encode(), job_id.encode(), b"worker_lost", verdict.encode())
 
     def forward_limited(self, reply: Any) -> None:
         for job_id in reply[1]:
-            self.chores.append((("forward", job_id), None))
+            self.exchange.ask_slot("forward", job_id)
 
     # Leaving
 
@@ -584,7 +436,7 @@ class Worker:
             self.leave_when_done()
         if self.leaving_since is None:
             return
-        if not self.held() and not self.chores and self.packet is None:
+        if not self.held() and not self.exchange.chores and self.exchange.packet is None:
             self.exit_code = self.exit_when_empty
         elif self.exit_when_empty == ALL_ENDED and not self.burst:
             if time.monotonic() - self.leaving_since > settings.WORKER_GRACE_SECONDS:
@@ -593,7 +445,7 @@ class Worker:
             self.exit_code = self.exit_when_empty or GAVE_BACK_LATE  # the recoverers of others will find the rest
 
     def leave_when_done(self) -> None:
-        if self.link.is_up and not self.is_hungry and not self.held() and not self.chores:
+        if self.link.is_up and not self.exchange.is_hungry and not self.held() and not self.exchange.chores:
             self.leave()
 
     def stop(self) -> None:
@@ -601,7 +453,7 @@ class Worker:
         signal.alarm(0)
         try:
             if self.link.is_up:
-                self.link.ask([*self.presence.snapshot(self.crew, "gone"), *self.presence.death()])
+                self.link.ask([*self.presence.snapshot(self.crew, self.exchange, "gone"), *self.presence.death()])
         except AwayError:
             logger.warning("Worker %s left without saying so: Redis is away.", self.name)
         self.link.close()
