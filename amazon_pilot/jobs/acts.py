@@ -26,11 +26,16 @@ from .registry import TASKS, UnknownTaskError
 
 ROLES = {
     "retry": "operate", "cancel": "operate", "hold": "operate", "release": "operate", "snooze": "operate",
-    "pause": "operate", "resume": "operate",
+    "run now": "operate", "pause": "operate", "resume": "operate",
     "edit": "edit", "move": "edit", "delete": "edit", "run": "edit",
     "drain": "admin", "recover": "admin", "quiet": "admin", "wake": "admin", "stop": "admin", "kill": "admin",
 }  # fmt: skip
 GRACE = 5.0  # seconds that a cancelled job gets to end by itself
+
+
+def slug(verb: str) -> str:
+    """Write a verb as addresses and the command line do."""
+    return verb.replace(" ", "-")
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,16 @@ def snooze(by: Any, job_id: str, *, until: datetime) -> Done:
     return Done(0, _("Nothing was done: only a job that waits can be put off."))
 
 
+def run_now(by: Any, job_id: str) -> Done:
+    """Have a planned job, a retry or a snoozed job not wait for its time."""
+    if verbs.run_now(job_id):
+        return Done(1, _("The job does not wait for its time any longer: it is the next of its queue."))
+    state = verbs.state(job_id)
+    if not state:
+        return Done(0, _("Nothing was done: Redis does not know this job."))
+    return Done(0, _("Nothing was done: the job does not wait for a time; it is %s.") % _(state))
+
+
 def move(by: Any, job_id: str, *, queue: str) -> Done:
     try:
         moved = verbs.move(job_id, queue)
@@ -176,8 +191,8 @@ def delete(by: Any, job_id: str) -> Done:
 
 
 JOB_VERBS: dict[str, Callable[..., Done]] = {
-    "retry": retry, "edit": edit, "cancel": cancel, "hold": hold, "release": release, "snooze": snooze, "move": move,
-    "delete": delete,
+    "retry": retry, "edit": edit, "cancel": cancel, "hold": hold, "release": release, "snooze": snooze,
+    "run now": run_now, "move": move, "delete": delete,
 }  # fmt: skip
 
 

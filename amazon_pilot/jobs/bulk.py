@@ -38,15 +38,18 @@ STATES: dict[str, tuple[str, ...]] = {
     "delete": ("failed", "canceled", "queued", "scheduled", "retry", "deferred", "held"),
     "hold": ("queued", "scheduled", "retry"),
     "release": ("held",),
+    "run now": ("scheduled", "retry"),
     "move": ("queued", "scheduled", "deferred", "retry", "held"),
     "cancel": ("queued", "scheduled", "deferred", "retry", "held"),
 }
 SEARCHED = {
     "retry": (), "delete": (), "hold": ("queued", "scheduled"), "release": ("held",),
-    "move": ("queued", "scheduled", "deferred"), "cancel": ("queued", "scheduled", "deferred"),
+    "run now": ("scheduled",), "move": ("queued", "scheduled", "deferred"),
+    "cancel": ("queued", "scheduled", "deferred"),
 }  # fmt: skip
 ROLES = {
-    "retry": "operate", "hold": "operate", "release": "operate", "cancel": "operate", "move": "edit", "delete": "edit"
+    "retry": "operate", "hold": "operate", "release": "operate", "run now": "operate", "cancel": "operate",
+    "move": "edit", "delete": "edit",
 }  # fmt: skip
 
 
@@ -165,6 +168,8 @@ def act(row: BulkAction, batch: Batch) -> int:
         verb, word = "requeue", verbs.retries()
     elif verb == "move":
         word = row.to_queue
+    elif verb == "run now":
+        verb = "run"
     return verbs.rearrange(verb, batch.ids, word, before=row.created_at, distance=batch.distance)
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from django.conf import settings
 from rq.command import send_command
+from rq.defaults import RQ_KEY_PREFIX
 from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
-from rq.utils import utcformat
+from rq.utils import as_text, utcformat
 
 from .enqueueing import enqueue
 from .queues import connection
@@ -27,6 +28,13 @@ def find(job_id: str) -> JSONJob | None:
         return JSONJob.fetch(job_id, connection=connection())  # type: ignore[return-value]
     except NoSuchJobError:
         return None
+
+
+def state(job_id: str) -> str:
+    """Answer where a job is, in the words of the query box; '' where Redis has forgotten it."""
+    found: Any = connection().hmget(f"{RQ_KEY_PREFIX}:job:{job_id}", "status", "held")
+    status, held = (as_text(word) if word else "" for word in found)
+    return "held" if status == "deferred" and held else status
 
 
 def retry(job_id: str, *, at_front: bool = False) -> bool:
@@ -45,6 +53,11 @@ def run_again(
         raise UnknownTaskError(f"{task} is not a registered task, so it was not run.")
     meta = {"copy_of": of} if of else None
     return enqueue(TASKS[task], [(list(args), kwargs or {})], queue=queue, meta=meta)[0]
+
+
+def run_now(job_id: str) -> bool:
+    """Put a job that waits for a time at the head of its queue; its attempts and its retries stay as they are."""
+    return _rearrange("run_first", job_id)
 
 
 def delete(job_id: str) -> bool:

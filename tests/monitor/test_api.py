@@ -203,6 +203,9 @@ def test_verbs_act_and_are_written_down(person):
     assert post(client, "job-hold", job_id)[0] == 409
     assert post(client, "job-release", job_id)[0] == 200
     assert post(client, "job-snooze", job_id, until="2099-01-01T00:00:00Z")[0] == 200
+    assert post(client, "job-run-now", job_id)[0] == 200
+    status, told = post(client, "job-run-now", job_id)
+    assert (status, told["error"]["message"][-13:]) == (409, "it is queued.")
     assert post(client, "job-move", job_id, queue="low")[0] == 200
     status, told = post(client, "job-edit", job_id, args=[3, 4])
     assert status == 200
@@ -212,7 +215,7 @@ def test_verbs_act_and_are_written_down(person):
     assert post(client, "job-delete", job_id)[0] == 200
     first = AuditEntry.objects.order_by("at").first()
     assert (first.actor.username, first.action, first.reason, first.count) == ("edit-er", "hold", "Wait", 1)
-    assert AuditEntry.objects.count() == 9
+    assert AuditEntry.objects.count() == 11
 
 
 @pytest.mark.parametrize("body", [b"[1]", b"{", b'{"reason": 7}', b'{"until": "soon"}', b"{}"])

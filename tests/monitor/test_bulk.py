@@ -180,17 +180,41 @@ def test_jobs_that_come_while_one_walks_are_left_alone(boss, monkeypatch):
 
 def test_planned_and_waiting_jobs_move_to_another_queue(boss):
     enqueue(3)
-    connection = queues.connection()
-    planned = enqueue(2, tasks.fail)
-    for job_id in planned:
-        connection.lrem(queues.key("default"), 1, job_id)
-        connection.hset(f"rq:job:{job_id}", "status", "scheduled")
-        connection.zadd("rq:scheduled:default", {job_id: 9e9})
+    plan(enqueue(2, tasks.fail))
 
     row = carried_out(boss, "move", "queue:default", to_queue="low")
 
     assert numbers(row) == ("done", 5, 5, 0)
     assert (counted("queued", "low"), counted("scheduled", "low")) == (3, 2)
+
+
+def plan(ids, queue="default"):
+    """Have waiting jobs wait for a time."""
+    connection = queues.connection()
+    for n, job_id in enumerate(ids):
+        connection.lrem(queues.key(queue), 1, job_id)
+        connection.hset(f"rq:job:{job_id}", "status", "scheduled")
+        connection.zadd(f"rq:scheduled:{queue}", {job_id: 9e9 + n})
+
+
+def test_planned_jobs_are_run_now_in_the_order_of_their_times(boss, small_batches):
+    waiting, planned = enqueue(2), enqueue(7, tasks.fail)
+    plan(planned)
+
+    row = carried_out(boss, "run now", "task:fail")
+
+    assert numbers(row) == ("done", 7, 7, 0)
+    assert [each.decode() for each in queues.connection().lrange(queues.key("default"), 0, -1)] == waiting + planned
+    assert AuditEntry.objects.get(target=row.target).action == "run now"
+
+
+def test_of_the_planned_jobs_the_retries_alone_are_run_now(boss):
+    planned = enqueue(4)
+    plan(planned)
+    queues.connection().hset(f"rq:job:{planned[2]}", "attempt", 1)
+
+    assert carried_out(boss, "run now", "state:retry").changed == 1
+    assert [verbs.state(job_id) for job_id in planned] == ["scheduled", "scheduled", "queued", "scheduled"]
 
 
 def test_an_abort_stops_before_the_next_batch(boss, small_batches, monkeypatch):

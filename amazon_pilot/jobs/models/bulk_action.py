@@ -72,6 +72,7 @@ class BulkAction(models.Model):
         DELETE = "delete", _("Delete")
         HOLD = "hold", _("Hold")
         RELEASE = "release", _("Release")
+        RUN_NOW = "run now", _("Run now")
         MOVE = "move", _("Move")
         CANCEL = "cancel", _("Cancel")
 

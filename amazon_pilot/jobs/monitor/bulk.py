@@ -28,6 +28,9 @@ EFFECTS = {
     "delete": gettext_lazy("Redis forgets each job and it will not run; its history stays. This cannot be undone."),
     "hold": gettext_lazy("Each waiting or planned job does not start until somebody releases it."),
     "release": gettext_lazy("Each held job goes to the head of its queue, or back to its planned time."),
+    "run now": gettext_lazy(
+        "Each planned job and each retry goes to the end of its queue instead of waiting for its time."
+    ),
     "move": gettext_lazy("Each waiting, planned or held job goes to the end of another queue."),
     "cancel": gettext_lazy("Each waiting, planned or held job is taken out of its queue; it can be retried later."),
 }

@@ -2,10 +2,16 @@
 
 from django.urls import path
 
-from .. import registry
-from . import api, bulk, charts, failures, job, lists, overview, queue_pages, redis_page, task_pages, workers
+from .. import acts, registry
+from . import api, bulk, charts, failures, job, lists, overview, pages, queue_pages, redis_page, task_pages, workers
 
 registry.discover()  # pages name every task, and a web server runs no check that would have imported them
+
+
+def slugs(views: dict[str, pages.View]) -> list[tuple[str, pages.View]]:
+    """Answer the views of some verbs, each verb written as an address."""
+    return [(acts.slug(verb), view) for verb, view in views.items()]
+
 
 app_name = "monitor"
 urlpatterns = [
@@ -15,7 +21,7 @@ urlpatterns = [
     path("jobs/searches/<int:pk>/forget", lists.forget_search, name="forget-search"),
     path("job/<str:job_id>", job.job, name="job"),
     path("job/<str:job_id>/arguments", job.arguments, name="job-arguments"),
-    *(path(f"job/<str:job_id>/{verb}", view, name=f"job-{verb}") for verb, view in job.BUTTONS.items()),
+    *(path(f"job/<str:job_id>/{verb}", view, name=f"job-{verb}") for verb, view in slugs(job.BUTTONS)),
     path("queues", queue_pages.queue_list, name="queues"),
     path("queue/<str:name>", queue_pages.queue, name="queue"),
     path("queue/<str:name>/drain", queue_pages.drain, name="drain"),
@@ -31,7 +37,7 @@ urlpatterns = [
     path("api/queues", api.queue_list, name="api-queues"),
     path("api/jobs", api.job_list, name="api-jobs"),
     path("api/job/<str:job_id>", api.job, name="api-job"),
-    *(path(f"api/job/<str:job_id>/{verb}", view, name=f"api-job-{verb}") for verb, view in api.VERBS.items()),
+    *(path(f"api/job/<str:job_id>/{verb}", view, name=f"api-job-{verb}") for verb, view in slugs(api.VERBS)),
     path("api/workers", api.worker_list, name="api-workers"),
     path("api/schedule", api.schedule, name="api-schedule"),
     path("api/redis", api.redis, name="api-redis"),

@@ -17,7 +17,19 @@ from amazon_pilot.jobs import acts, registry
 from amazon_pilot.jobs.monitor import api, pages, store
 from amazon_pilot.jobs.monitor.dossier import collect
 
-ON_JOBS = ("retry", "delete", "cancel", "hold", "release")
+ON_JOBS = {acts.slug(verb): verb for verb in acts.JOB_VERBS if verb != "edit"}
+
+HELP = {
+    "retry": "Put ended jobs back on their queues.",
+    "cancel": "Take waiting jobs out of their queues, and ask running ones to end.",
+    "hold": "Keep jobs from starting until they are released.",
+    "release": "Let held jobs go on.",
+    "snooze": "Have jobs wait until a time.",
+    "run-now": "Have planned jobs and retries not wait for their time.",
+    "move": "Move waiting jobs to another queue.",
+    "delete": "Forget jobs that do not run; their history stays.",
+}
+ARGUMENTS = 'JSON: [17], or {"args": [17], "kwargs": {}}.'
 
 
 class Command(BaseCommand):
@@ -43,16 +55,22 @@ class Command(BaseCommand):
         listed.add_argument("--limit", type=int, default=api.PAGE)
         listed.add_argument("--from", dest="cursor", default="", help="The `next` of an earlier answer.")
         verb("show", "All that is known of one job.").add_argument("job")
-        for name in ON_JOBS:
-            verb(name, f"{name.capitalize()} jobs.").add_argument("jobs", nargs="+", metavar="job")
+        on_jobs = {name: verb(name, HELP[name]) for name in ON_JOBS}
+        for sub in on_jobs.values():
+            sub.add_argument("jobs", nargs="+", metavar="job")
+        on_jobs["move"].add_argument("--to", required=True, dest="queue", help="The queue to which they go.")
+        edit = verb("edit", "Run a job's task with other arguments, as a new job.")
+        edit.add_argument("job")
+        edit.add_argument("arguments", help=ARGUMENTS)
         paused = verb("pause", "Pause queue:…, task:… or tag:….")
         paused.add_argument("name")
-        paused.add_argument("--until", default="", help="A time such as 2026-06-01T12:00:00Z.")
-        paused.add_argument("--minutes", type=int, default=0)
+        for sub in (paused, on_jobs["snooze"]):
+            sub.add_argument("--until", default="", help="A time such as 2026-06-01T12:00:00Z.")
+            sub.add_argument("--minutes", type=int, default=0)
         verb("resume", "End a pause.").add_argument("name")
         run = verb("run", "Enqueue one call of a task.")
         run.add_argument("task")
-        run.add_argument("arguments", nargs="?", default="[]", help='JSON: [17], or {"args": [17], "kwargs": {}}.')
+        run.add_argument("arguments", nargs="?", default="[]", help=ARGUMENTS)
 
     def handle(self, *args: Any, **options: Any) -> None:
         registry.discover()
@@ -117,7 +135,15 @@ class Command(BaseCommand):
 
     def do_on_jobs(self, by: Any, options: dict[str, Any]) -> None:
         """Do one verb to each job; all are tried, and one that was left alone makes the command fail at its end."""
-        answers = {job: acts.on_job(by, options["verb"], job, reason=options["reason"]) for job in options["jobs"]}
+        verb, reason = ON_JOBS[options["verb"]], options["reason"]
+        words: dict[str, Any] = {}
+        if verb == "snooze":
+            words = {"until": moment(options)}
+            if words["until"] is None:
+                raise CommandError("Say how long: --until or --minutes.")
+        elif verb == "move":
+            words = {"queue": options["queue"]}
+        answers = {job: acts.on_job(by, verb, job, reason=reason, **words) for job in options["jobs"]}
         told = [
             {"job": job, "count": done.count, "message": done.text, "new_job": done.job_id}
             for job, done in answers.items()
@@ -126,9 +152,12 @@ class Command(BaseCommand):
         if left := sum(not done.count for done in answers.values()):
             raise CommandError(f"{left} of {len(answers)} were left alone.")
 
+    def do_edit(self, by: Any, options: dict[str, Any]) -> None:
+        words = {"reason": options["reason"], "args": options["arguments"]}
+        self.finish(options, acts.on_job(by, "edit", options["job"], **words))
+
     def do_pause(self, by: Any, options: dict[str, Any]) -> None:
-        until = timezone.now() + timedelta(minutes=options["minutes"]) if options["minutes"] > 0 else None
-        self.finish(options, acts.pause(by, options["name"], reason=options["reason"], until=moment(options) or until))
+        self.finish(options, acts.pause(by, options["name"], reason=options["reason"], until=moment(options)))
 
     def do_resume(self, by: Any, options: dict[str, Any]) -> None:
         self.finish(options, acts.resume(by, options["name"], reason=options["reason"]))
@@ -146,8 +175,10 @@ class Command(BaseCommand):
 
 
 def moment(options: dict[str, Any]) -> datetime | None:
-    """Answer --until as a time; raises ValidationError where it is none."""
+    """Answer --until or --minutes as a time, None where neither is given; raises ValidationError where it is none."""
     text = options["until"]
+    if options["minutes"] > 0 and not text:
+        return timezone.now() + timedelta(minutes=options["minutes"])
     try:
         when = parse_datetime(text) if text else None
     except ValueError:
