@@ -112,16 +112,18 @@ def retries() -> str:
 
 
 def rearrange(
-    verb: str, ids: Sequence[str], word: Any = "", *, before: datetime | None = None, distance: int | None = None
-) -> int:
+    verb: str, ids: Sequence[str], word: Any = "", *, before: datetime | None = None, distance: int | None = None,
+    tally: tuple[str, str] = ("", ""),
+) -> int:  # fmt: skip
     """Do a verb of rearrange.lua to many jobs in one atomic step; answers to how many it was done.
 
     Only jobs enqueued `before` are touched. With `distance`, how far from the end of their queue the jobs stand, taking
-    them out of a long queue is quick.
+    them out of a long queue is quick. The same step adds the answer to `tally`, a hash and a field of it.
     """
     since = utcformat(before) if before else ""
     where = "" if distance is None else distance
-    return int(script("rearrange")(connection(), verb, utcformat(datetime.now(UTC)), word, since, where, *ids))
+    now = utcformat(datetime.now(UTC))
+    return int(script("rearrange")(connection(), verb, now, word, since, where, *tally, *ids))
 
 
 def _rearrange(verb: str, job_id: str, word: Any = "") -> bool:

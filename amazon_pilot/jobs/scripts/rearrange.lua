@@ -1,12 +1,14 @@
 -- What an operator may do to jobs that wait or have ended; a running job is left alone.
 -- Arguments: verb, now as text, one more word by verb, the time as text before which a job has to have been enqueued
---   or '', how far from the end of their queue the jobs stand or '' for anywhere, then the ids of the jobs. The word:
+--   or '', how far from the end of their queue the jobs stand or '' for anywhere, the hash and the field in which to
+--   count the jobs it was done to or '' and '', then the ids of the jobs. The word:
 --   hold; release; snooze (seconds by Unix time); cancel; move (queue); run and run_first, what waits for a time to the
 --   end or the head of its queue; requeue and requeue_first, likewise what has ended (JSON, how many retries each task
 --   has); delete (JSON, the list of states, or '' for any).
 -- Answer: how many jobs it was done to; the others were not in a place where the verb makes sense.
 local verb, now_text, word, before, distance = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6] or '')
-local FIRST, GONE = 7, 'pilot:gone'
+local tally, field = ARGV[7], ARGV[8]
+local FIRST, GONE, WEEK = 9, 'pilot:gone', 604800
 local WINDOW, SLACK = 500, 200 -- the ids are some of so many jobs; and so many may have come behind them meanwhile
 local now = clock()
 local detail = (verb:sub(1, 7) == 'requeue' or verb == 'delete') and word ~= '' and cjson.decode(word) or {}
@@ -132,4 +134,8 @@ for i = FIRST, #ARGV do
   if act(ARGV[i]) then done = done + 1 end
 end
 for queue, number in pairs(struck) do call('LREM', queue_key(queue), -number, GONE) end
+if tally ~= '' then
+  call('HINCRBY', tally, field, done)
+  call('EXPIRE', tally, WEEK)
+end
 return done
