@@ -19,10 +19,10 @@ from rq import get_current_job
 from rq.utils import as_text
 
 from . import queues, verbs
+from .acts import reaches
 from .enqueueing import enqueue
 from .models import AuditEntry, BulkAction, JobRun
 from .monitor import live
-from .monitor.pages import may
 from .monitor.query import Query, QueryError, parse
 from .registry import progress
 from .scripts import script
@@ -105,7 +105,8 @@ def start(
 
     if action not in STATES:
         raise ValidationError(_("There is no such action."))
-    if not may(by, ROLES[action]) or ((expected is None or expected > MANY) and not may(by, "admin")):
+    is_large = expected is None or expected > MANY
+    if not reaches(by, ROLES[action]) or (is_large and not reaches(by, "admin")):
         raise PermissionDenied(_("Your role does not allow this."))
     if not reason:
         raise ValidationError(_("Say why: the reason is kept with the action."))
@@ -141,7 +142,7 @@ def _queue_that_moves() -> str:
 
 def abort(by: Any, row: BulkAction, *, reason: str = "") -> bool:
     """Have an action stop before its next batch; what it has done stays done. False where it has ended already."""
-    if not may(by, ROLES[row.action]):
+    if not reaches(by, ROLES[row.action]):
         raise PermissionDenied(_("Your role does not allow this."))
     with transaction.atomic():
         is_done = BulkAction.objects.abort(row.pk, by)

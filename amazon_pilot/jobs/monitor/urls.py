@@ -3,7 +3,21 @@
 from django.urls import path
 
 from .. import acts, registry
-from . import api, bulk, charts, failures, job, lists, overview, pages, queue_pages, redis_page, task_pages, workers
+from . import (
+    api,
+    api_bulk,
+    bulk,
+    charts,
+    failures,
+    job,
+    lists,
+    overview,
+    pages,
+    queue_pages,
+    redis_page,
+    task_pages,
+    workers,
+)
 
 registry.discover()  # pages name every task, and a web server runs no check that would have imported them
 
@@ -43,6 +57,14 @@ urlpatterns = [
     path("api/redis", api.redis, name="api-redis"),
     path("api/pause", api.pause, name="api-pause"),
     path("api/resume", api.resume, name="api-resume"),
+    path("api/queue/<str:name>/drain", api.drain, name="api-drain"),
+    *(path(f"api/worker/<str:worker>/{verb}", view, name=f"api-worker-{verb}") for verb, view in api.COMMANDS.items()),
+    path("api/recover", api.recover, name="api-recover"),
+    path("api/bulk", api_bulk.latest, name="api-bulk-list"),
+    path("api/bulk/preview", api_bulk.preview, name="api-bulk-preview"),
+    path("api/bulk/start", api_bulk.start, name="api-bulk-start"),
+    path("api/bulk/<int:pk>", api_bulk.one, name="api-bulk"),
+    path("api/bulk/<int:pk>/abort", api_bulk.abort, name="api-bulk-abort"),
     path("failures", failures.failures, name="failures"),
     path("bulk", bulk.preview, name="bulk_preview"),
     path("bulk/start", bulk.begin, name="bulk_start"),
