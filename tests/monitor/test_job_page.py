@@ -233,6 +233,29 @@ def test_a_running_job_shows_its_progress_and_the_end_of_its_log(person, start):
     assert "w1</a>, " in text
 
 
+def test_a_page_goes_on_asking_until_the_end_is_written_in_the_history(person):
+    job_id = as_failed(tasks.do_nothing.enqueue())
+    client = person("view")
+    run = attempt(job_id, outcome="started", ended_at=None)
+
+    assert "data-live" in text_of(client, job_id)
+    JobRun.objects.filter(pk=run.pk).update(outcome="failed", ended_at=timezone.now())
+    assert "data-live" not in text_of(client, job_id)
+    part = client.get(reverse("monitor:job", args=[job_id]), headers={"HX-Request": "true"}).content.decode()
+    assert "data-settled" in part
+
+
+@pytest.mark.parametrize(("left", "words"), [("1", "1 retry left"), ("2", "2 retries left"), ("0", ""), ("x", "")])
+def test_it_says_how_many_retries_are_left(person, redis, left, words):
+    job_id = tasks.fail.enqueue()
+    redis.hset(f"rq:job:{job_id}", "retries_left", left)
+
+    text = text_of(person("view"), job_id)
+
+    assert (words or "Attempts") in text
+    assert ("left" in text.split("Arguments</h2>")[0]) is bool(words)
+
+
 def test_it_costs_few_commands_and_queries(person, commands, django_assert_max_num_queries):
     serve(busy=1)
     tasks.do_nothing.enqueue_many([(n,) for n in range(1500)])
