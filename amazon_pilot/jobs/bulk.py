@@ -257,8 +257,8 @@ def of_history(row: BulkAction, query: Query, state: str = "") -> Iterator[Batch
         (runs if last is None else runs.filter(pk__lt=last)).values_list("pk", "queue", "job_id")[:number]
     ):
         ids = list(dict.fromkeys(job_id for _pk, _queue, job_id in found))
-        if last is not None:  # a job with several runs was met at the newest of them
-            met = set(runs.filter(pk__gte=last, job_id__in=ids).order_by().values_list("job_id", flat=True))
+        if last is not None:
+            met = met_before(runs, ids, last)
             ids = [job_id for job_id in ids if job_id not in met]
         last = found[-1][0]
         if state and ids:
@@ -268,6 +268,17 @@ def of_history(row: BulkAction, query: Query, state: str = "") -> Iterator[Batch
             there = live.still(state, by_queue)
             ids = [job_id for job_id in ids if job_id in there]
         yield Batch(ids, len(found), Walk.SEEN if state else Walk.AGAIN)
+
+
+def met_before(runs: QuerySet[JobRun], ids: list[str], last: int) -> set[str]:
+    """Answer the jobs with another run among those that were walked through, down to the key `last`.
+
+    Few jobs have one. They are looked for by id alone first: asked all at once, the database may choose to read
+    everything that was walked through, and again for each batch.
+    """
+    others = JobRun.objects.filter(job_id__in=ids).order_by().values_list("job_id", "pk")
+    several = {job_id for job_id, pk in others if pk >= last}
+    return set(runs.filter(pk__gte=last, job_id__in=several).values_list("job_id", flat=True)) if several else several
 
 
 def of_registry(row: BulkAction, query: Query, state: str, queue: str) -> Iterator[Batch]:
