@@ -13,6 +13,8 @@ from django_htmx.middleware import HtmxDetails
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from .jobs.monitor.api_errors import failure, is_api
+
 logger = logging.getLogger(__name__)
 
 
@@ -34,6 +36,8 @@ class PlainErrors(MiddlewareMixin):
         """Answer 503 with a sentence, or after a POST go back to the page with it; None for other errors."""
         if isinstance(error, RedisConnectionError | RedisTimeoutError):
             logger.error("Redis is away: %s", type(error).__name__)
+            if is_api(request):
+                return failure(503, "redis_away", _("Redis went away in the middle of this; look before trying again."))
             if request.method == "POST":
                 text = _("Saved. The queue is away just now; the work begins by itself once it is back.")
                 messages.warning(request, text)
@@ -41,6 +45,8 @@ class PlainErrors(MiddlewareMixin):
             return self.say(request, _("The queue (Redis) is away just now. Nothing is lost; please try again soon."))
         if isinstance(error, OperationalError):
             logger.error("The database refused: %s", error)
+            if is_api(request):
+                return failure(503, "database_away", _("The database could not be written, so nothing was changed."))
             reason = _("The database could not be written: %s. Nothing was changed.") % error
             if "full" in str(error):
                 reason = _("The disk is full, so nothing was changed. Free some space, then try again.")

@@ -146,6 +146,7 @@ MIDDLEWARE = [
     "amazon_pilot.http.PlainErrors",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
+CSRF_FAILURE_VIEW = "amazon_pilot.jobs.monitor.api_errors.csrf_failure"  # scripts read JSON
 ROOT_URLCONF = "amazon_pilot.urls"
 WSGI_APPLICATION = "amazon_pilot.wsgi.application"
 TEMPLATES = [

@@ -6,6 +6,11 @@ from django.urls import include, path
 
 from .metrics import metrics
 
+handler400 = "amazon_pilot.jobs.monitor.api_errors.bad_request"
+handler403 = "amazon_pilot.jobs.monitor.api_errors.permission_denied"
+handler404 = "amazon_pilot.jobs.monitor.api_errors.page_not_found"
+handler500 = "amazon_pilot.jobs.monitor.api_errors.server_error"
+
 urlpatterns = [
     path("", include("products.urls")),
     path("", include("analysis.urls")),

@@ -90,7 +90,7 @@ class BusyDay:
         make_scheduler(queues.connection(), Clock(timezone.now())).tick()
         words = {"action": "retry", "query": "state:failed", "by": boss, "reason": "Apify is back"}
         self.bulk = BulkAction.objects.create(
-            state="running", expected=1200, seen=500, changed=480, skipped=20, **words
+            state="running", expected=1200, seen=500, matched=490, changed=480, **words
         )
         self.bulk_done = BulkAction.objects.create(state="done", expected=3, seen=3, changed=3, **words)
         past = timezone.now() - timedelta(hours=5)

@@ -14,23 +14,29 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_noop, ngettext
 from rq.command import send_command
 
 from . import queues, recoverer, verbs
 from .enqueueing import PayloadError, enqueue
 from .historian import call_of
 from .models import AuditEntry, JobRun, Pause
+from .monitor import sample
 from .monitor.pages import may
 from .registry import TASKS, UnknownTaskError
 
 ROLES = {
     "retry": "operate", "cancel": "operate", "hold": "operate", "release": "operate", "snooze": "operate",
-    "pause": "operate", "resume": "operate",
+    "run now": "operate", "pause": "operate", "resume": "operate",
     "edit": "edit", "move": "edit", "delete": "edit", "run": "edit",
     "drain": "admin", "recover": "admin", "quiet": "admin", "wake": "admin", "stop": "admin", "kill": "admin",
 }  # fmt: skip
 GRACE = 5.0  # seconds that a cancelled job gets to end by itself
+
+
+def slug(verb: str) -> str:
+    """Write a verb as addresses and the command line do."""
+    return verb.replace(" ", "-")
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,14 @@ class Done:
     job_id: str = ""
 
 
+def reaches(by: Any, role: str) -> bool:
+    """Tell whether somebody may act in a role; None is the machine, which may."""
+    return by is None or may(by, role)
+
+
 def allow(by: Any, verb: str) -> None:
-    """Raise PermissionDenied where a user's role does not reach so far; None is the machine, which may."""
-    if by is not None and not may(by, ROLES[verb]):
+    """Raise PermissionDenied where a user's role does not reach so far."""
+    if not reaches(by, ROLES[verb]):
         raise PermissionDenied(_("Your role does not allow this."))
 
 
@@ -159,6 +170,16 @@ def snooze(by: Any, job_id: str, *, until: datetime) -> Done:
     return Done(0, _("Nothing was done: only a job that waits can be put off."))
 
 
+def run_now(by: Any, job_id: str) -> Done:
+    """Have a planned job, a retry or a snoozed job not wait for its time."""
+    if verbs.run_now(job_id):
+        return Done(1, _("The job does not wait for its time any longer: it is the next of its queue."))
+    state = verbs.state(job_id)
+    if not state:
+        return Done(0, _("Nothing was done: Redis does not know this job."))
+    return Done(0, _("Nothing was done: the job does not wait for a time; it is %s.") % _(state))
+
+
 def move(by: Any, job_id: str, *, queue: str) -> Done:
     try:
         moved = verbs.move(job_id, queue)
@@ -176,8 +197,8 @@ def delete(by: Any, job_id: str) -> Done:
 
 
 JOB_VERBS: dict[str, Callable[..., Done]] = {
-    "retry": retry, "edit": edit, "cancel": cancel, "hold": hold, "release": release, "snooze": snooze, "move": move,
-    "delete": delete,
+    "retry": retry, "edit": edit, "cancel": cancel, "hold": hold, "release": release, "snooze": snooze,
+    "run now": run_now, "move": move, "delete": delete,
 }  # fmt: skip
 
 
@@ -241,18 +262,33 @@ def drain(by: Any, queue: str, *, reason: str) -> Done:
         job_id = enqueue(drain_queue, [(call, {})], queue=through[0], at_front=True)[0]
         entry.detail |= {"job": job_id}
         entry.save(update_fields=["detail"])
-    return Done(waiting, _("The %d jobs that wait are deleted in the background.") % waiting, job_id)
+    words = ngettext(
+        "The %d job that waits is deleted in the background.", "The %d jobs that wait are deleted in the background.",
+        waiting,
+    )  # fmt: skip
+    return Done(waiting, words % waiting, job_id)
 
 
 # Workers
 
 
 def on_worker(by: Any, verb: str, worker: str, *, reason: str = "", slot: int = 0) -> Done:
-    """Tell a worker to be quiet, to wake, to stop, or to kill what a slot runs (0 = all slots)."""
+    """Tell a worker to be quiet, to wake, to stop, or to kill what a slot runs (0 = all slots).
+
+    Raises ValidationError where there is no such worker, or it has no such slot.
+    """
+    allow(by, verb)
     command, words = WORKER_COMMANDS[verb]
     told = {"slot": slot} if verb == "kill" else {}
+    seen = next((each for each in sample.current().workers if each["worker"] == worker), None)
+    if seen is None:
+        raise ValidationError(_("There is no worker %s.") % worker)
+    if slot and slot not in {each["slot"] for each in seen["slots"]}:
+        raise ValidationError(_("The worker %(worker)s has no slot %(slot)d.") % {"worker": worker, "slot": slot})
 
     def act() -> Done:
+        if not seen["is_alive"]:
+            return Done(0, _("Nothing was done: %s does not live any more.") % worker)
         send_command(queues.connection(), worker, command, **told)
         return Done(1, _(words) % worker)
 
@@ -278,6 +314,7 @@ def recover(by: Any, *, reason: str = "") -> Done:
 
     def act() -> Done:
         found = [pair for name in queues.names() for pair in recoverer.recover(name)]
-        return Done(len(found), _("%d jobs were brought back.") % len(found))
+        words = ngettext("%d job was brought back.", "%d jobs were brought back.", len(found))
+        return Done(len(found), words % len(found))
 
     return recorded(by, "recover", "jobs", reason, act)

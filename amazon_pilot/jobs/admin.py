@@ -14,6 +14,7 @@ from django.shortcuts import render
 from django.urls import URLPattern
 from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
 from django_rq.queues import get_queue_by_index
@@ -115,7 +116,11 @@ class JobRunAdmin(HistoryAdmin):
         jobs = sorted(set(runs.values_list("job_id", flat=True)))
         done = sum(verb(job) for job in jobs)
         AuditEntry.objects.record(request.user, name, "jobs", count=done, jobs=jobs[:100])
-        text = _("Done for %(done)d of %(all)d jobs; the others were not where this makes sense.")
+        text = ngettext(
+            "Done for %(done)d of %(all)d job; one that is left was not where this makes sense.",
+            "Done for %(done)d of %(all)d jobs; the others were not where this makes sense.",
+            len(jobs),
+        )
         self.message_user(request, text % {"done": done, "all": len(jobs)}, messages.SUCCESS)
 
 
@@ -129,6 +134,13 @@ class PauseAdmin(admin.ModelAdmin):
     search_fields = ("name", "reason")
     fields = ("name", "reason", "until")
     actions = ("resume",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Ask for what a pause needs, and show of one that there is also who began and who ended it, and when."""
+        return ("name", "reason", "by", "since", "until", "ended_at", "ended_by") if obj else self.fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("by", "since", "ended_at", "ended_by") if obj else ()
 
     def save_model(self, request: HttpRequest, obj: Pause, form: Any, change: bool) -> None:
         """Pause through the verb, which also tells the workers."""

@@ -3,9 +3,11 @@
 The moment of asking is frozen: a job that was enqueued later, or put back by the action itself, is not touched again.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -14,12 +16,13 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from rq import get_current_job
+from rq.utils import as_text
 
 from . import queues, verbs
+from .acts import reaches
 from .enqueueing import enqueue
 from .models import AuditEntry, BulkAction, JobRun
 from .monitor import live
-from .monitor.pages import may
 from .monitor.query import Query, QueryError, parse
 from .registry import progress
 from .scripts import script
@@ -38,34 +41,51 @@ STATES: dict[str, tuple[str, ...]] = {
     "delete": ("failed", "canceled", "queued", "scheduled", "retry", "deferred", "held"),
     "hold": ("queued", "scheduled", "retry"),
     "release": ("held",),
+    "run now": ("scheduled", "retry"),
     "move": ("queued", "scheduled", "deferred", "retry", "held"),
     "cancel": ("queued", "scheduled", "deferred", "retry", "held"),
 }
 SEARCHED = {
     "retry": (), "delete": (), "hold": ("queued", "scheduled"), "release": ("held",),
-    "move": ("queued", "scheduled", "deferred"), "cancel": ("queued", "scheduled", "deferred"),
+    "run now": ("scheduled",), "move": ("queued", "scheduled", "deferred"),
+    "cancel": ("queued", "scheduled", "deferred"),
 }  # fmt: skip
+PARTS = {"retry": "scheduled", "held": "deferred"}
 ROLES = {
-    "retry": "operate", "hold": "operate", "release": "operate", "cancel": "operate", "move": "edit", "delete": "edit"
+    "retry": "operate", "hold": "operate", "release": "operate", "run now": "operate", "cancel": "operate",
+    "move": "edit", "delete": "edit",
 }  # fmt: skip
+
+
+class Walk(StrEnum):
+    """What becomes of a changed job for somebody who looks through everything again: a worker after one that died."""
+
+    LEFT = "left"  # it has left the place that is walked through
+    SEEN = "seen"  # its run is looked at again, and does not match any more
+    AGAIN = "again"  # its run is looked at again, and matches
 
 
 @dataclass
 class Batch:
-    """Some jobs to act on; `seen` were looked at for them, `distance` is how far from their queue's end they stand.
+    """Some jobs that match; `seen` were looked at for them, `distance` is how far from their queue's end they stand.
 
-    Whoever acts on it says how many it `changed`: those have left the place that is walked through.
+    Whoever acts on it says how many it `changed`.
     """
 
     ids: list[str]
     seen: int
+    walk: Walk
     distance: int | None = None
     changed: int = 0
 
 
 def meant(action: str, query: Query) -> Query:
-    """Narrow a search to the states that an action is for; raises ValidationError where none is left."""
+    """Narrow a search to the states that an action is for; raises ValidationError where none is left.
+
+    A state that is part of another one is left out beside that: its jobs would be looked at twice.
+    """
     states = query.states & set(STATES[action]) if query.states else frozenset(SEARCHED[action])
+    states -= {part for part, whole in PARTS.items() if whole in states}
     if query.states and not states:
         allowed = ", ".join(STATES[action])
         raise ValidationError(_("This action is for jobs that are %s; the search names others.") % allowed)
@@ -85,7 +105,8 @@ def start(
 
     if action not in STATES:
         raise ValidationError(_("There is no such action."))
-    if not may(by, ROLES[action]) or ((expected is None or expected > MANY) and not may(by, "admin")):
+    is_large = expected is None or expected > MANY
+    if not reaches(by, ROLES[action]) or (is_large and not reaches(by, "admin")):
         raise PermissionDenied(_("Your role does not allow this."))
     if not reason:
         raise ValidationError(_("Say why: the reason is kept with the action."))
@@ -98,7 +119,8 @@ def start(
             meant(action, parse(query))
         except QueryError as error:
             raise ValidationError(str(error)) from error
-    words: dict[str, Any] = {"query": "" if ids else query, "ids": ids or [], "to_queue": to_queue}
+    words: dict[str, Any] = {"query": "" if ids else query, "ids": ids or []}
+    words["to_queue"] = to_queue if action == "move" else ""
     with transaction.atomic():
         asked = words | {"action": action, "reason": reason, "by": by, "expected": expected}
         row, is_new = BulkAction.objects.get_or_create(token=token, defaults=asked)
@@ -120,7 +142,7 @@ def _queue_that_moves() -> str:
 
 def abort(by: Any, row: BulkAction, *, reason: str = "") -> bool:
     """Have an action stop before its next batch; what it has done stays done. False where it has ended already."""
-    if not may(by, ROLES[row.action]):
+    if not reaches(by, ROLES[row.action]):
         raise PermissionDenied(_("Your role does not allow this."))
     with transaction.atomic():
         is_done = BulkAction.objects.abort(row.pk, by)
@@ -130,7 +152,7 @@ def abort(by: Any, row: BulkAction, *, reason: str = "") -> bool:
 
 def run(pk: int) -> str:
     """Carry out an action to its end or until it is aborted. Run again after a crash it goes on with what is left."""
-    if not BulkAction.objects.claim(pk):
+    if not BulkAction.objects.claim(pk, **counts_so_far(pk)):
         BulkAction.objects.end(pk)
         return "ended already"
     row = BulkAction.objects.get(pk=pk)
@@ -140,7 +162,7 @@ def run(pk: int) -> str:
             row.save(update_fields=["expected"])
         for batch in batches(row):
             batch.changed = act(row, batch)
-            if not BulkAction.objects.add(pk, batch.seen, batch.changed):
+            if not BulkAction.objects.add(pk, seen=batch.seen, matched=len(batch.ids), changed=batch.changed):
                 break
             row.seen += batch.seen
             progress(row.percent or 0, f"{row.seen} looked at")
@@ -152,8 +174,25 @@ def run(pk: int) -> str:
         row.refresh_from_db()
         AuditEntry.objects.filter(target=row.target, action=row.action).update(count=row.changed)
     BulkAction.objects.end(pk)
+    queues.connection().delete(tally(pk))
     row.refresh_from_db()
-    return f"{row.state}: {row.changed} of {row.seen} changed"
+    return f"{row.state}: {row.changed} of {row.matched} changed, {row.seen} looked at"
+
+
+def tally(pk: int) -> str:
+    """Answer the key under which Redis counts what an action has changed, in the step that changes it.
+
+    The row is written a moment later: of a worker that is killed in between Redis alone knows what it did.
+    """
+    return f"pilot:bulk:{pk}"
+
+
+def counts_so_far(pk: int) -> dict[str, int]:
+    """Answer the counts with which to begin: what an earlier worker changed and nobody will meet again."""
+    found: Any = queues.connection().hgetall(tally(pk))
+    done = {Walk(as_text(walk)): int(number) for walk, number in found.items()}
+    left, seen = done.get(Walk.LEFT, 0), done.get(Walk.SEEN, 0)
+    return {"seen": left, "matched": left + seen, "changed": sum(done.values())}
 
 
 def act(row: BulkAction, batch: Batch) -> int:
@@ -165,13 +204,16 @@ def act(row: BulkAction, batch: Batch) -> int:
         verb, word = "requeue", verbs.retries()
     elif verb == "move":
         word = row.to_queue
-    return verbs.rearrange(verb, batch.ids, word, before=row.created_at, distance=batch.distance)
+    elif verb == "run now":
+        verb = "run"
+    count_in = (tally(row.pk), batch.walk)
+    return verbs.rearrange(verb, batch.ids, word, before=row.created_at, distance=batch.distance, tally=count_in)
 
 
 def batches(row: BulkAction) -> Iterator[Batch]:
     """Answer the jobs of an action, some at a time; what becomes of a batch does not make it miss a job."""
     if row.ids:
-        yield Batch(row.ids, len(row.ids))
+        yield Batch(row.ids, len(row.ids), Walk.AGAIN)
         return
     query = meant(row.action, parse(row.query))
     if not query.states:
@@ -180,17 +222,21 @@ def batches(row: BulkAction) -> Iterator[Batch]:
         if state == "failed" and not query.is_plain:
             yield from of_history(row, query, state)
             continue
-        for queue in (name for name in queues.names() if not query.queues or name in query.queues):
+        for queue in places(row, query):
             place = live.STATES[state][0]
             yield from of_queue(row, query, queue) if place == "list" else of_registry(row, query, state, queue)
+
+
+def places(row: BulkAction, query: Query) -> list[str]:
+    """Answer the queues to look through; who moves jobs to one of them does not look there for those that came."""
+    return [name for name in queues.names() if (not query.queues or name in query.queues) and name != row.to_queue]
 
 
 def size(row: BulkAction) -> int:
     """Answer how many jobs an action will look at, as far as is known now."""
     query = meant(row.action, parse(row.query))
     states = query.states - ({"failed"} if not query.is_plain else set())
-    names = [name for name in queues.names() if not query.queues or name in query.queues]
-    total = sum(live.count(state, queue) for state in states for queue in names)
+    total = sum(live.count(state, queue) for state in states for queue in places(row, query))
     for state in {""} if not query.states else query.states - states:
         total += history(query, state, row.created_at).count()
     return total
@@ -210,15 +256,29 @@ def of_history(row: BulkAction, query: Query, state: str = "") -> Iterator[Batch
     while found := list(
         (runs if last is None else runs.filter(pk__lt=last)).values_list("pk", "queue", "job_id")[:number]
     ):
-        last = found[-1][0]
         ids = list(dict.fromkeys(job_id for _pk, _queue, job_id in found))
-        if state:
+        if last is not None:
+            met = met_before(runs, ids, last)
+            ids = [job_id for job_id in ids if job_id not in met]
+        last = found[-1][0]
+        if state and ids:
             by_queue: dict[str, list[str]] = {}
             for _pk, queue, job_id in found:
                 by_queue.setdefault(queue, []).append(job_id)
             there = live.still(state, by_queue)
             ids = [job_id for job_id in ids if job_id in there]
-        yield Batch(ids, len(found))
+        yield Batch(ids, len(found), Walk.SEEN if state else Walk.AGAIN)
+
+
+def met_before(runs: QuerySet[JobRun], ids: list[str], last: int) -> set[str]:
+    """Answer the jobs with another run among those that were walked through, down to the key `last`.
+
+    Few jobs have one. They are looked for by id alone first: asked all at once, the database may choose to read
+    everything that was walked through, and again for each batch.
+    """
+    others = JobRun.objects.filter(job_id__in=ids).order_by().values_list("job_id", "pk")
+    several = {job_id for job_id, pk in others if pk >= last}
+    return set(runs.filter(pk__gte=last, job_id__in=several).values_list("job_id", flat=True)) if several else several
 
 
 def of_registry(row: BulkAction, query: Query, state: str, queue: str) -> Iterator[Batch]:
@@ -232,7 +292,7 @@ def of_registry(row: BulkAction, query: Query, state: str, queue: str) -> Iterat
         looked_at = [words for words in found if _order(words) <= end]
         if not looked_at:
             return
-        yield Batch(matching(row, query, state, queue, looked_at), len(looked_at))
+        yield Batch(*matching(row, query, state, queue, looked_at), Walk.LEFT)
         behind = (found[-1][1], found[-1][0])
         if len(looked_at) < len(found):
             return
@@ -245,19 +305,23 @@ def _order(words: Any) -> tuple[float, bytes]:
 def of_queue(row: BulkAction, query: Query, queue: str) -> Iterator[Batch]:
     """Walk a queue from its end to its head, from which workers take meanwhile."""
     kept = 0  # jobs behind the next window, which were looked at and have stayed
+    met: deque[bytes] = deque(maxlen=4 * BATCH)  # those that come behind them push some of these into the next window
     while True:
-        _total, found = script("peek")(queues.connection(), "list", queue, -kept - BATCH, BATCH, 0)
-        if not found:
-            return
-        batch = Batch(matching(row, query, "queued", queue, found), len(found), kept)
+        total, found = script("peek")(queues.connection(), "list", queue, -kept - BATCH, BATCH, 0)
+        known = set(met)
+        new = [words for words in found if words[0] not in known]
+        batch = Batch(*matching(row, query, "queued", queue, new), Walk.LEFT, kept)
         yield batch
-        kept += batch.seen - batch.changed
+        if total <= kept + BATCH:  # the head was reached; in a busy queue somebody always comes behind
+            return
+        kept += len(found) - batch.changed
+        met.extend(words[0] for words in new)
 
 
-def matching(row: BulkAction, query: Query, state: str, queue: str, found: Any) -> list[str]:
-    """Answer the ids of those jobs of a window that a search matches, and that were there when the action was asked."""
-    jobs = [live.read(state, queue, *words) for words in found]
-    return [job.id for job in jobs if live.is_in(state, job) and _was_there(row, job) and query.matches(job)]
+def matching(row: BulkAction, query: Query, state: str, queue: str, found: Any) -> tuple[list[str], int]:
+    """Answer the ids of those jobs of a window that a search matches, of how many that were there when it was asked."""
+    jobs = [job for job in (live.read(state, queue, *words) for words in found) if _was_there(row, job)]
+    return [job.id for job in jobs if live.is_in(state, job) and query.matches(job)], len(jobs)
 
 
 def _was_there(row: BulkAction, job: live.LiveJob) -> bool:

@@ -11,9 +11,10 @@ from typing import Any
 
 from django.conf import settings
 from rq.command import send_command
+from rq.defaults import RQ_KEY_PREFIX
 from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
-from rq.utils import utcformat
+from rq.utils import as_text, utcformat
 
 from .enqueueing import enqueue
 from .queues import connection
@@ -27,6 +28,13 @@ def find(job_id: str) -> JSONJob | None:
         return JSONJob.fetch(job_id, connection=connection())  # type: ignore[return-value]
     except NoSuchJobError:
         return None
+
+
+def state(job_id: str) -> str:
+    """Answer where a job is, in the words of the query box; '' where Redis has forgotten it."""
+    found: Any = connection().hmget(f"{RQ_KEY_PREFIX}:job:{job_id}", "status", "held")
+    status, held = (as_text(word) if word else "" for word in found)
+    return "held" if status == "deferred" and held else status
 
 
 def retry(job_id: str, *, at_front: bool = False) -> bool:
@@ -45,6 +53,11 @@ def run_again(
         raise UnknownTaskError(f"{task} is not a registered task, so it was not run.")
     meta = {"copy_of": of} if of else None
     return enqueue(TASKS[task], [(list(args), kwargs or {})], queue=queue, meta=meta)[0]
+
+
+def run_now(job_id: str) -> bool:
+    """Put a job that waits for a time at the head of its queue; its attempts and its retries stay as they are."""
+    return _rearrange("run_first", job_id)
 
 
 def delete(job_id: str) -> bool:
@@ -99,16 +112,18 @@ def retries() -> str:
 
 
 def rearrange(
-    verb: str, ids: Sequence[str], word: Any = "", *, before: datetime | None = None, distance: int | None = None
-) -> int:
+    verb: str, ids: Sequence[str], word: Any = "", *, before: datetime | None = None, distance: int | None = None,
+    tally: tuple[str, str] = ("", ""),
+) -> int:  # fmt: skip
     """Do a verb of rearrange.lua to many jobs in one atomic step; answers to how many it was done.
 
     Only jobs enqueued `before` are touched. With `distance`, how far from the end of their queue the jobs stand, taking
-    them out of a long queue is quick.
+    them out of a long queue is quick. The same step adds the answer to `tally`, a hash and a field of it.
     """
     since = utcformat(before) if before else ""
     where = "" if distance is None else distance
-    return int(script("rearrange")(connection(), verb, utcformat(datetime.now(UTC)), word, since, where, *ids))
+    now = utcformat(datetime.now(UTC))
+    return int(script("rearrange")(connection(), verb, now, word, since, where, *tally, *ids))
 
 
 def _rearrange(verb: str, job_id: str, word: Any = "") -> bool:

@@ -43,7 +43,7 @@ def test_a_killed_worker_leaves_an_action_that_the_next_one_ends(start, waiting)
     done = row_of(action)
     assert cut_short.state == "running"
     assert 0 < cut_short.changed < len(waiting)
-    assert (done.state, done.seen) == ("done", done.changed)
+    assert (done.state, done.seen, done.matched, done.changed) == ("done", *[len(waiting)] * 3)
     assert queues.counts("default") | {"started": 0} == {
         "queued": 0, "started": 0, "scheduled": 0, "deferred": len(waiting), "finished": 0, "failed": 0, "canceled": 0
     }  # fmt: skip

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django_rq.queues import get_queue
+from rq.rate_limit import RateLimit
 
-from amazon_pilot.jobs import queues, verbs
+from amazon_pilot.jobs import forwarder, queues, verbs
 from amazon_pilot.jobs.registry import JSONJob, UnknownTaskError
 
 from . import tasks
@@ -59,6 +61,67 @@ def test_a_snoozed_job_waits_until_its_new_time():
 
     assert places(job_id) == ["scheduled default"]
     assert queues.connection().zscore("rq:scheduled:default", job_id) == pytest.approx(until.timestamp(), abs=1)
+
+
+def test_a_planned_job_that_is_run_now_is_the_next_of_its_queue():
+    first, job_id = tasks.do_nothing.enqueue(1), tasks.do_nothing.enqueue_in(timedelta(hours=2), 2)
+
+    assert verbs.run_now(job_id)
+
+    assert places(job_id) == ["queue default"]
+    assert status(job_id) == "queued"
+    waiting = queues.connection().lrange(queues.key("default"), 0, -1)
+    assert [each.decode() for each in waiting] == [job_id, first]
+    assert not verbs.run_now(job_id)
+
+
+def test_a_retry_that_is_run_now_keeps_its_attempts_and_retries():
+    job_id = tasks.fail.enqueue()
+    verbs.snooze(job_id, datetime.now(UTC) + timedelta(hours=3))
+    queues.connection().hset(f"rq:job:{job_id}", mapping={"attempt": 2, "retries_left": 1})
+
+    assert verbs.run_now(job_id)
+
+    assert queues.connection().hmget(f"rq:job:{job_id}", "attempt", "retries_left") == [b"2", b"1"]
+
+
+def test_a_unique_job_that_is_run_now_stays_the_only_one():
+    job_id = tasks.once_at_a_time.enqueue_in(timedelta(hours=1), "a")
+    verbs.run_now(job_id)
+
+    assert tasks.once_at_a_time.enqueue("a") == job_id
+    assert queues.size("default") == 1
+
+
+def test_a_planned_job_with_a_rate_limit_is_due_at_once_and_asks_for_its_permit():
+    queue = get_queue("default", commit_mode="auto")
+    limit = RateLimit(key="apify", concurrency=1)
+    held = queue.enqueue("tests.jobs.tasks.add", 1, 1, rate_limit=limit)
+    planned = queue.enqueue_in(timedelta(hours=1), "tests.jobs.tasks.add", 2, 2, rate_limit=limit)
+
+    assert verbs.run_now(planned.id)
+    assert places(planned.id) == ["scheduled default"]
+    assert forwarder.forward("default") == 1
+
+    assert status(held.id) == "queued"
+    assert status(planned.id) == "rate_limited"
+
+
+@pytest.mark.parametrize("where", ["queue", "held", "canceled", "running", "forgotten"])
+def test_a_job_that_waits_for_no_time_is_not_run_now(where):
+    job_id = tasks.do_nothing.enqueue()
+    if where == "held":
+        verbs.hold(job_id)
+    elif where == "canceled":
+        verbs.cancel(job_id)
+    elif where == "running":
+        queues.connection().hset(f"rq:job:{job_id}", "status", "started")
+    elif where == "forgotten":
+        verbs.delete(job_id)
+    before = places(job_id)
+
+    assert not verbs.run_now(job_id)
+    assert places(job_id) == before
 
 
 @pytest.mark.parametrize("where", ["queue", "scheduled", "held"])

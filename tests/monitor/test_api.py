@@ -1,6 +1,7 @@
 """The monitor's JSON, and a walk over all its addresses: who may look, what acts, and that looking changes nothing."""
 
 import json
+import time
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from django.utils import timezone
 from amazon_pilot.jobs import queues, verbs
 from amazon_pilot.jobs.models import AuditEntry, BulkAction, JobRun, Pause
 from amazon_pilot.jobs.monitor import sample, store, urls
+from amazon_pilot.jobs.tasks import drain_queue
 from tests.jobs import tasks
 from tests.staff import serve
 
@@ -20,6 +22,7 @@ PAGES = [
     "overview", "jobs", "job", "job-arguments", "queues", "queue", "tasks", "task", "workers", "stuck", "redis",
     "chart", "failures", "bulk_preview", "bulk", "bulk_part",
     "api-queues", "api-jobs", "api-job", "api-workers", "api-schedule", "api-redis",
+    "api-bulk-list", "api-bulk-preview", "api-bulk",
 ]  # fmt: skip
 BUTTONS = [str(pattern.name) for pattern in urls.urlpatterns if pattern.name not in PAGES]
 OWN = ["save-search", "forget-search"]  # concern nobody but the user, so whoever may look may press them
@@ -31,6 +34,7 @@ def address(name, job_id="j0"):
     known = {
         "job_id": job_id,
         "pk": getattr(BulkAction.objects.first(), "pk", 1),
+        "worker": "w1",
         "name": "tests.jobs.tasks.add" if name == "task" else "w1" if "worker" in name else "low",
     }
     return reverse(f"monitor:{name}", kwargs={word: known[word] for word in pattern.pattern.converters})
@@ -91,7 +95,7 @@ def test_looking_changes_nothing(person, redis, name):
     job_id = tasks.add.enqueue(1, 2)
     before = contents(redis), rows()
 
-    answer = client.get(address(name, job_id))
+    answer = client.get(address(name, job_id), {"action": "hold"} if "preview" in name else {})
 
     assert answer.status_code in (200, 302)
     assert (contents(redis), rows()) == before
@@ -203,6 +207,9 @@ def test_verbs_act_and_are_written_down(person):
     assert post(client, "job-hold", job_id)[0] == 409
     assert post(client, "job-release", job_id)[0] == 200
     assert post(client, "job-snooze", job_id, until="2099-01-01T00:00:00Z")[0] == 200
+    assert post(client, "job-run-now", job_id)[0] == 200
+    status, told = post(client, "job-run-now", job_id)
+    assert (status, told["error"]["message"][-13:]) == (409, "it is queued.")
     assert post(client, "job-move", job_id, queue="low")[0] == 200
     status, told = post(client, "job-edit", job_id, args=[3, 4])
     assert status == 200
@@ -212,7 +219,7 @@ def test_verbs_act_and_are_written_down(person):
     assert post(client, "job-delete", job_id)[0] == 200
     first = AuditEntry.objects.order_by("at").first()
     assert (first.actor.username, first.action, first.reason, first.count) == ("edit-er", "hold", "Wait", 1)
-    assert AuditEntry.objects.count() == 9
+    assert AuditEntry.objects.count() == 11
 
 
 @pytest.mark.parametrize("body", [b"[1]", b"{", b'{"reason": 7}', b'{"until": "soon"}', b"{}"])
@@ -238,17 +245,88 @@ def test_pause_and_resume(person):
     assert queues.paused() == {}
 
 
-def test_a_post_without_a_token_is_refused(person):
-    from django.test import Client
+def test_a_queue_is_drained_once_its_name_is_confirmed(person):
+    tasks.do_nothing.enqueue_many([(n,) for n in range(3)])
+    client = person("admin")
 
-    user = person("operate").session["_auth_user_id"]
-    strict = Client(enforce_csrf_checks=True)
-    strict.force_login(AuditEntry.actor.field.related_model.objects.get(pk=user))
+    for confirm in ("", "low"):
+        status, told = post(client, "drain", "default", reason="Wrong import", confirm=confirm)
+        assert (status, told["error"]["code"]) == (400, "confirm")
+    assert post(client, "drain", "default", confirm="default")[0] == 400  # no reason
+    assert post(client, "drain", "nowhere", confirm="nowhere", reason="x")[0] == 400
+    status, told = post(client, "drain", "default", confirm="default", reason="Wrong import")
 
-    answer = strict.post(reverse("monitor:api-pause"), "{}", content_type="application/json")
+    assert (status, told["count"]) == (200, 3)
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.target, entry.reason) == ("drain", "queue:default", "Wrong import")
+    assert drain_queue(*verbs.find(told["job"]).args) == "3 deleted, 0 newer ones kept"
+    assert queues.size("default") == 0
+
+
+def told_workers(redis, act):
+    """Answer what workers were told while something was done."""
+    with redis.pubsub() as line:
+        line.psubscribe("rq:pubsub:*")
+        while line.get_message(timeout=1)["type"] != "psubscribe":
+            pass
+        act()
+        message = line.get_message(timeout=1)
+    return json.loads(message["data"]) if message else None
+
+
+@pytest.mark.parametrize(
+    ("verb", "body", "command"),
+    [
+        ("quiet", {}, {"command": "quiet"}), ("wake", {}, {"command": "wake"}), ("stop", {}, {"command": "shutdown"}),
+        ("kill", {"slot": 2}, {"command": "kill-horse", "slot": 2}),
+        ("kill", {"slot": 0}, {"command": "kill-horse", "slot": 0}),
+    ],
+)  # fmt: skip
+def test_a_worker_is_told_what_to_do(person, redis, verb, body, command):
+    serve()
+    client = person("admin")
+
+    said = told_workers(redis, lambda: post(client, f"worker-{verb}", "w1", reason="A test", **body))
+
+    assert {name: said[name] for name in command} == command
+    assert AuditEntry.objects.values_list("action", "target", "count").get() == (verb, "worker:w1", 1)
+
+
+@pytest.mark.parametrize(
+    ("worker", "verb", "body", "status"),
+    [
+        ("nobody", "quiet", {}, 400), ("w1", "kill", {}, 400), ("w1", "kill", {"slot": "1"}, 400),
+        ("w1", "kill", {"slot": 7}, 400), ("w1", "kill", {"slot": -1}, 400), ("gone", "stop", {}, 409),
+    ],
+)  # fmt: skip
+def test_a_worker_or_slot_that_there_is_not_is_told_nothing(person, redis, worker, verb, body, status):
+    serve()
+    picture = json.loads(redis.get("pilot:worker:w1")) | {"worker": "gone", "seen": time.time() - 60}
+    redis.set("pilot:worker:gone", json.dumps(picture))
+    redis.zadd("pilot:workers", {"gone": time.time() - 60})
+    client = person("admin")
+    answers = []
+
+    said = told_workers(redis, lambda: answers.append(post(client, f"worker-{verb}", worker, **body)))
+
+    assert (answers[0][0], said) == (status, None)
+
+
+def test_lost_jobs_are_brought_back_and_none_is_no_error(person):
+    status, told = post(person("admin"), "recover", reason="After the outage")
+
+    assert (status, told["count"], told["message"]) == (200, 0, "0 jobs were brought back.")
+    assert AuditEntry.objects.values_list("action", "reason", "count").get() == ("recover", "After the outage", 0)
+
+
+@pytest.mark.parametrize("name", ["drain", "worker-stop", "worker-kill", "worker-quiet", "worker-wake", "recover"])
+def test_an_editor_steers_no_worker_and_drains_nothing(person, name):
+    serve()
+
+    answer = person("edit").post(address(f"api-{name}"), {"confirm": "low", "slot": 1}, content_type="application/json")
 
     assert answer.status_code == 403
-    assert not Pause.objects.exists()
+    assert not AuditEntry.objects.exists()
 
 
 def test_without_redis_it_says_so(person, redis_away):

@@ -245,6 +245,37 @@ def test_an_operator_holds_and_releases_while_the_page_refreshes_itself(visit, t
     assert [line[1] for line in audited()] == ["hold", "release"]
 
 
+def test_an_operator_has_a_planned_job_run_now(visit, transactional_db):
+    job_id = tasks.add.enqueue_in(timedelta(hours=2), 1, 2)
+    page = visit("operate")
+    page.goto(job_page(job_id))
+
+    act(page, "Run now", "No need to wait")
+
+    page.wait_for_selector("text=it is the next of its queue")
+    assert status(job_id) == "queued"
+    assert audited() == [("operate-er", "run now", "No need to wait", 1)]
+    assert page.locator("summary:has-text('Run now')").count() == 0
+
+
+def test_a_page_stops_asking_when_its_job_has_ended(visit, transactional_db):
+    job_id = tasks.add.enqueue(1, 2)
+    page, asked = visit("view", seconds=1), []
+    page.goto(job_page(job_id))
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(1500)
+    assert any(job_id in url for url in asked)
+
+    verbs.cancel(job_id)
+    page.wait_for_selector("[data-settled]", state="attached")
+    page.wait_for_selector("form.refresh", state="hidden")
+    asked.clear()
+    page.wait_for_timeout(2500)
+
+    assert not [url for url in asked if job_id in url]
+    assert "Cancelled before it started" in page.inner_text("#live")
+
+
 def test_an_operator_pauses_and_resumes_a_queue(visit, transactional_db):
     page = visit("operate", seconds=1)
     page.goto("/admin/monitor/queue/low")

@@ -35,11 +35,11 @@ def small_batches(monkeypatch):
     monkeypatch.setattr(bulk, "BATCH", 3)
 
 
-def enqueue(number, task=tasks.do_nothing, queue="default"):
+def enqueue(number, task=tasks.do_nothing, queue="default", name=""):
     """Put jobs with the arguments 0, 1, 2, … on a queue at once."""
     jobs = []
     for n, data in enumerate(payloads(task, [((n,), {}) for n in range(number)])):
-        jobs.append((f"{task.__name__}-{queue}-{n}", "", fields(task, queue, data)))
+        jobs.append((f"{name or task.__name__}-{queue}-{n}", "", fields(task, queue, data)))
     return send(queue, jobs)
 
 
@@ -55,7 +55,7 @@ def bury(ids, queue="default", score=None, registry="failed"):
 def failures(ids, cause, queue="default"):
     moment = timezone.now()
     JobRun.objects.bulk_create(
-        JobRun(job_id=job_id, execution_id="e", task="t", queue=queue, outcome="failed", fingerprint=cause,
+        JobRun(job_id=job_id, execution_id=uuid.uuid4().hex, task="t", queue=queue, outcome="failed", fingerprint=cause,
                started_at=moment, ended_at=moment)
         for job_id in ids
     )  # fmt: skip
@@ -78,7 +78,7 @@ def counted(state, queue="default"):
 
 
 def numbers(row):
-    return row.state, row.seen, row.changed, row.skipped
+    return row.state, row.seen, row.changed, row.left_alone
 
 
 @pytest.mark.parametrize("score", [None, 5e9])
@@ -158,7 +158,7 @@ def test_only_what_matches_leaves_the_queue_and_the_rest_keeps_its_order(boss):
     ids = enqueue(1500)
     row = carried_out(boss, "hold", "state:queued (arg.0:3 OR arg.0:700 OR arg.0:1499)")
 
-    assert numbers(row) == ("done", 1500, 3, 1497)
+    assert (row.seen, row.matched, row.changed, row.left_alone) == (1500, 3, 3, 0)
     left = [job_id for n, job_id in enumerate(ids) if n not in (3, 700, 1499)]
     assert [each.decode() for each in queues.connection().lrange(queues.key("default"), 0, -1)] == left
 
@@ -174,23 +174,63 @@ def test_jobs_that_come_while_one_walks_are_left_alone(boss, monkeypatch):
 
     monkeypatch.setattr(bulk, "act", act_while_more_come)
 
-    assert carried_out(boss, "cancel", "state:queued").changed == 1200
+    assert numbers(carried_out(boss, "cancel", "state:queued")) == ("done", 1200, 1200, 0)
     assert [each.decode() for each in queues.connection().lrange(queues.key("default"), 0, -1)] == late
+
+
+def test_jobs_that_come_while_one_walks_have_none_looked_at_twice(boss, monkeypatch):
+    enqueue(1200)
+    act, late = bulk.act, []
+
+    def act_while_more_come(row, batch):
+        late.extend(enqueue(100, name=f"late-{len(late)}"))
+        return act(row, batch)
+
+    monkeypatch.setattr(bulk, "act", act_while_more_come)
+    row = carried_out(boss, "cancel", "state:queued arg.0:1100")
+
+    assert (row.seen, row.matched, row.changed) == (1200, 1, 1)
+    assert counted("queued") == 1199 + len(late)
+    assert len(late) >= 300
 
 
 def test_planned_and_waiting_jobs_move_to_another_queue(boss):
     enqueue(3)
-    connection = queues.connection()
-    planned = enqueue(2, tasks.fail)
-    for job_id in planned:
-        connection.lrem(queues.key("default"), 1, job_id)
-        connection.hset(f"rq:job:{job_id}", "status", "scheduled")
-        connection.zadd("rq:scheduled:default", {job_id: 9e9})
+    plan(enqueue(2, tasks.fail))
 
     row = carried_out(boss, "move", "queue:default", to_queue="low")
 
     assert numbers(row) == ("done", 5, 5, 0)
     assert (counted("queued", "low"), counted("scheduled", "low")) == (3, 2)
+
+
+def plan(ids, queue="default"):
+    """Have waiting jobs wait for a time."""
+    connection = queues.connection()
+    for n, job_id in enumerate(ids):
+        connection.lrem(queues.key(queue), 1, job_id)
+        connection.hset(f"rq:job:{job_id}", "status", "scheduled")
+        connection.zadd(f"rq:scheduled:{queue}", {job_id: 9e9 + n})
+
+
+def test_planned_jobs_are_run_now_in_the_order_of_their_times(boss, small_batches):
+    waiting, planned = enqueue(2), enqueue(7, tasks.fail)
+    plan(planned)
+
+    row = carried_out(boss, "run now", "task:fail")
+
+    assert numbers(row) == ("done", 7, 7, 0)
+    assert [each.decode() for each in queues.connection().lrange(queues.key("default"), 0, -1)] == waiting + planned
+    assert AuditEntry.objects.get(target=row.target).action == "run now"
+
+
+def test_of_the_planned_jobs_the_retries_alone_are_run_now(boss):
+    planned = enqueue(4)
+    plan(planned)
+    queues.connection().hset(f"rq:job:{planned[2]}", "attempt", 1)
+
+    assert carried_out(boss, "run now", "state:retry").changed == 1
+    assert [verbs.state(job_id) for job_id in planned] == ["scheduled", "scheduled", "queued", "scheduled"]
 
 
 def test_an_abort_stops_before_the_next_batch(boss, small_batches, monkeypatch):
@@ -222,14 +262,32 @@ def test_an_aborted_action_does_not_begin(boss):
     assert counted("failed") == 2
 
 
-def test_after_a_crash_it_goes_on_with_what_is_left(boss, small_batches, monkeypatch):
-    bury(enqueue(10))
-    row = asked(boss, "retry", "state:failed")
+@pytest.mark.parametrize("is_acted", [False, True])
+@pytest.mark.parametrize(
+    ("action", "query", "seen", "matched", "changed"),
+    [
+        ("retry", "state:failed", 12, 12, 12),  # from a registry
+        ("retry", "cause:a state:failed", 12, 11, 11),  # by the history, those that are failed still
+        ("retry", "cause:a", 12, 11, 11),  # by the history
+        ("hold", "state:queued task:nothing", 9, 9, 9),  # from a queue
+        ("hold", "state:queued (arg.0:1 OR arg.0:8)", 9, 2, 2),
+    ],
+)
+def test_after_a_crash_it_goes_on_and_counts_each_job_once(
+    boss, small_batches, monkeypatch, action, query, seen, matched, changed, is_acted
+):  # fmt: skip
+    ids = enqueue(12, tasks.fail)
+    bury(ids)
+    enqueue(9)
+    failures([*ids[:3], ids[0], *ids[3:-1]], "a")  # one has two runs, of two batches
+    row = asked(boss, action, query)
     act, calls = bulk.act, []
 
     def die_in_the_third_batch(row, batch):
         calls.append(batch)
         if len(calls) == 3:
+            if is_acted:  # and nobody could write down how many
+                act(row, batch)
             raise SystemExit
         return act(row, batch)
 
@@ -240,8 +298,39 @@ def test_after_a_crash_it_goes_on_with_what_is_left(boss, small_batches, monkeyp
     bulk.run(row.pk)
 
     row.refresh_from_db()
-    assert numbers(row) == ("done", 10, 10, 0)
-    assert (counted("failed"), counted("queued")) == (0, 10)
+    assert (row.state, row.seen, row.matched, row.changed) == ("done", seen, matched, changed)
+    assert AuditEntry.objects.get(target=row.target).count == changed
+    assert counted("held" if action == "hold" else "queued") == changed + (9 if action == "retry" else 0)
+    assert not queues.connection().exists(bulk.tally(row.pk))
+
+
+def test_a_job_with_several_runs_is_counted_once(boss, small_batches):
+    ids = enqueue(5)
+    bury(ids)
+    for _ in range(3):
+        failures(ids, "a")
+
+    row = carried_out(boss, "retry", "cause:a state:failed")
+
+    assert (row.seen, row.matched, row.changed, row.left_alone) == (15, 5, 5, 0)
+
+
+def test_states_that_are_part_of_each_other_are_looked_through_once(boss):
+    plan(enqueue(4))
+
+    row = carried_out(boss, "cancel", "state:scheduled OR state:retry")
+
+    assert numbers(row) == ("done", 4, 4, 0)
+
+
+def test_jobs_that_are_there_already_are_not_moved_nor_met_on_their_arrival(boss):
+    enqueue(3)
+    enqueue(2, queue="low")
+
+    row = carried_out(boss, "move", "state:queued", to_queue="low")
+
+    assert numbers(row) == ("done", 3, 3, 0)
+    assert counted("queued", "low") == 5
 
 
 def test_a_second_click_starts_nothing(boss, django_capture_on_commit_callbacks):

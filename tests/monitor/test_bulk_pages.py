@@ -7,8 +7,8 @@ from django.urls import reverse
 
 from amazon_pilot.jobs import bulk, queues
 from amazon_pilot.jobs.models import AuditEntry, BulkAction
-from amazon_pilot.jobs.monitor import bulk as bulk_pages
 from amazon_pilot.jobs.monitor import lists
+from amazon_pilot.jobs.monitor.preview import look
 
 from .test_bulk import bury, enqueue, failures
 
@@ -197,8 +197,8 @@ def test_more_than_is_counted_is_large(monkeypatch):
     bury(ids)
     failures(ids, "a")
 
-    assert bulk_pages.look("retry", "cause:a state:failed", []).number is None
-    assert bulk_pages.look("retry", "cause:a", []).is_large
+    assert look("retry", "cause:a state:failed", []).number is None
+    assert look("retry", "cause:a", []).is_large
 
 
 def test_the_preview_says_that_redis_is_away(admin_client, redis_away):

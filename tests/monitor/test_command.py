@@ -82,6 +82,23 @@ def test_it_fails_where_one_of_many_was_left_alone_and_does_the_others(capsys):
     assert AuditEntry.objects.count() == 2
 
 
+def test_a_job_is_put_off_run_now_moved_and_edited(capsys):
+    job_id = tasks.add.enqueue(1, 2)
+
+    jobs(capsys, "snooze", job_id, "--minutes", "90")
+    assert verbs.state(job_id) == "scheduled"
+    jobs(capsys, "run-now", job_id, "--reason", "No need to wait")
+    assert verbs.state(job_id) == "queued"
+    with pytest.raises(CommandError, match="1 of 1 were left alone"):
+        jobs(capsys, "run-now", job_id)
+    jobs(capsys, "move", job_id, "--to", "low")
+    assert queues.size("low") == 1
+    new = jobs(capsys, "edit", job_id, "[5, 6]", "--json")["job"]
+    assert verbs.find(new).args == [5, 6]
+    told = AuditEntry.objects.order_by("at").values_list("action", "count")
+    assert list(told) == [("snooze", 1), ("run now", 1), ("run now", 0), ("move", 1), ("edit", 1)]
+
+
 def test_pause_resume_and_run(capsys):
     jobs(capsys, "pause", "queue:low", "--reason", "A test", "--minutes", "5")
     assert Pause.objects.active().get().until is not None
@@ -100,6 +117,8 @@ def test_pause_resume_and_run(capsys):
         (("pause", "queue:low"), "Say why"),
         (("pause", "low", "--reason", "x"), "is not a queue"),
         (("pause", "queue:low", "--reason", "x", "--until", "soon"), "Write --until"),
+        (("snooze", "j1"), "Say how long"),
+        (("move", "j1", "--to", "nowhere"), "is not one of critical, default, low"),
         (("run", "os.system", '["true"]'), "is not a registered task"),
         (("run", "tests.jobs.tasks.add", "{"), "not JSON"),
         (("list", "--limit", "0"), "--limit"),

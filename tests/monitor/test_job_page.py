@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 from django.utils import timezone
 
-from amazon_pilot.jobs import queues, recoverer, verbs
+from amazon_pilot.jobs import acts, queues, recoverer, verbs
 from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause
 from amazon_pilot.jobs.monitor import sample, store
 from tests.jobs import tasks
@@ -233,6 +233,29 @@ def test_a_running_job_shows_its_progress_and_the_end_of_its_log(person, start):
     assert "w1</a>, " in text
 
 
+def test_a_page_goes_on_asking_until_the_end_is_written_in_the_history(person):
+    job_id = as_failed(tasks.do_nothing.enqueue())
+    client = person("view")
+    run = attempt(job_id, outcome="started", ended_at=None)
+
+    assert "data-live" in text_of(client, job_id)
+    JobRun.objects.filter(pk=run.pk).update(outcome="failed", ended_at=timezone.now())
+    assert "data-live" not in text_of(client, job_id)
+    part = client.get(reverse("monitor:job", args=[job_id]), headers={"HX-Request": "true"}).content.decode()
+    assert "data-settled" in part
+
+
+@pytest.mark.parametrize(("left", "words"), [("1", "1 retry left"), ("2", "2 retries left"), ("0", ""), ("x", "")])
+def test_it_says_how_many_retries_are_left(person, redis, left, words):
+    job_id = tasks.fail.enqueue()
+    redis.hset(f"rq:job:{job_id}", "retries_left", left)
+
+    text = text_of(person("view"), job_id)
+
+    assert (words or "Attempts") in text
+    assert ("left" in text.split("Arguments</h2>")[0]) is bool(words)
+
+
 def test_it_costs_few_commands_and_queries(person, commands, django_assert_max_num_queries):
     serve(busy=1)
     tasks.do_nothing.enqueue_many([(n,) for n in range(1500)])
@@ -249,8 +272,10 @@ def test_it_costs_few_commands_and_queries(person, commands, django_assert_max_n
 
 # Buttons
 
+VERBS = [acts.slug(verb) for verb in acts.JOB_VERBS]
 
-@pytest.mark.parametrize("verb", ["retry", "cancel", "hold", "release", "snooze", "move", "delete", "edit"])
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_who_may_only_look_changes_nothing(person, verb):
     job_id = tasks.do_nothing.enqueue()
     client = person("view")
@@ -269,7 +294,7 @@ def test_who_may_only_operate_does_not_edit(person, verb):
     assert status(job_id) == "queued"
 
 
-@pytest.mark.parametrize("verb", ["retry", "cancel", "hold", "release", "snooze", "move", "delete", "edit"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_looking_at_a_button_is_refused(person, verb):
     assert person("admin").get(reverse(f"monitor:job-{verb}", args=["x"])).status_code == 405
 
@@ -303,6 +328,33 @@ def test_retrying_what_waits_changes_nothing_and_says_so(person):
     job_id = tasks.do_nothing.enqueue()
 
     assert "waits or runs already" in press(person("operate"), "retry", job_id).content.decode()
+    assert AuditEntry.objects.get().count == 0
+
+
+def test_a_planned_job_is_run_now(person):
+    job_id = tasks.do_nothing.enqueue_in(timedelta(hours=2))
+    client = person("operate")
+    assert "<summary>Run now</summary>" in text_of(client, job_id)
+
+    text = press(client, "run-now", job_id, reason="No need to wait").content.decode()
+
+    assert "it is the next of its queue" in text
+    assert "<summary>Run now</summary>" not in text
+    assert status(job_id) == "queued"
+    assert AuditEntry.objects.values_list("action", "reason", "count").get() == ("run now", "No need to wait", 1)
+
+
+@pytest.mark.parametrize(("where", "word"), [("queue", "queued"), ("held", "held"), ("failed", "failed")])
+def test_a_job_that_waits_for_no_time_says_so(person, where, word):
+    job_id = tasks.do_nothing.enqueue()
+    if where == "held":
+        verbs.hold(job_id)
+    elif where == "failed":
+        as_failed(job_id)
+
+    text = press(person("operate"), "run-now", job_id).content.decode()
+
+    assert f"the job does not wait for a time; it is {word}." in text
     assert AuditEntry.objects.get().count == 0
 
 

@@ -104,6 +104,10 @@ def test_a_question_to_the_history(history, text, ids):
         ("queue>low", "write a colon"),
         ("task:", "wants a value"),
         ("NOT state:failed", "state: cannot stand within NOT"),
+        ("state:queued task:a OR task:b", "write state:queued (task:a OR task:b) (position 1)"),
+        ("state:queued  task:a arg:1  OR task:b OR c", "write state:queued (task:a arg:1  OR task:b OR c)"),
+        ("state:queued task:a OR state:failed", "state: cannot stand within NOT"),
+        ("task:a state:queued OR task:b", "state: cannot stand within NOT"),
         ("x" * 501, "longer than 500"),
     ],
 )
@@ -111,6 +115,14 @@ def test_a_wrong_question_is_answered_with_its_reason_and_place(text, part):
     with pytest.raises(QueryError, match="position") as caught:
         parse(text)
     assert part in str(caught.value)
+
+
+def test_the_question_that_is_hinted_at_can_be_asked():
+    with pytest.raises(QueryError) as caught:
+        parse("state:queued task:a OR task:b")
+    hint = str(caught.value).partition("write ")[2].partition(" (position")[0]
+
+    assert parse(hint).states == {"queued"}
 
 
 def test_pages_of_the_history_leave_nothing_out_and_repeat_nothing():
@@ -234,7 +246,7 @@ def test_the_page_shows_the_question_and_its_answer(client, history):
 
     assert 'value="queue:low"' in text
     assert "The kettle timed out" in text
-    assert "1 matches." in text
+    assert "1 job matches." in text
 
 
 def test_a_wrong_question_is_shown_beside_the_box_and_kept(client):

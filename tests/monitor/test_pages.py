@@ -1,5 +1,7 @@
 """The monitor's pages: who sees them, and where their links lead."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection
@@ -110,3 +112,24 @@ def test_a_line_of_the_audit_says_when(admin_client):
     answer = admin_client.get(reverse("admin:jobs_auditentry_change", args=[line.pk]))
 
     assert "field-at" in answer.content.decode()
+
+
+def test_the_page_of_a_pause_says_who_began_and_who_ended_it(admin_client, django_user_model):
+    mia = django_user_model.objects.create_user("mia")
+    pause = Pause.objects.begin("queue:low", by=mia, reason="A test")
+    Pause.objects.end("queue:low", by=django_user_model.objects.create_user("noah"))
+
+    text = admin_client.get(reverse("admin:jobs_pause_change", args=[pause.pk])).content.decode()
+
+    for word in ("mia", "noah", "Since", "Ended at", "A test"):
+        assert word in text
+    assert "mia" not in admin_client.get(reverse("admin:jobs_pause_add")).content.decode()
+
+
+def test_the_filters_of_the_audit_have_titles_that_read_well(admin_client):
+    AuditEntry.objects.record(User.objects.get(), "hold", "job:1")
+
+    text = admin_client.get(reverse("admin:jobs_auditentry_changelist")).content.decode()
+
+    titles = re.findall(r"<summary>\s*By (.*?)\s*</summary>", text)
+    assert titles == ["action", "time", "person"]

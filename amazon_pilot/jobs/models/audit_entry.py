@@ -31,9 +31,9 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
 class AuditEntry(models.Model):
     """One act of one person, or of the machine itself when `actor` is empty."""
 
-    at = models.DateTimeField(_("at"), auto_now_add=True)
+    at = models.DateTimeField(_("time"), auto_now_add=True)
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("by")
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("person")
     )
     action = models.CharField(_("action"), max_length=40, help_text=_("A verb, such as pause or retry."))
     target = models.CharField(_("target"), max_length=200, help_text=_("What was acted on, such as queue low."))

@@ -11,26 +11,23 @@ from django.utils.translation import gettext_lazy as _
 
 
 class BulkActionQuerySet(models.QuerySet["BulkAction"]):
-    def claim(self, pk: int) -> bool:
+    def claim(self, pk: int, **counts: int) -> bool:
         """Move from waiting to running, or go on with what a dead worker began; False means that it has ended.
 
-        Its task is unique, so that no two workers run one action. What was skipped will be looked at again.
+        Its task is unique, so that no two workers run one action. Who goes on looks through everything that is left
+        from the beginning, so `counts` are set to what will not be met again.
         """
         now, running = timezone.now(), BulkAction.State.RUNNING
         if self.filter(pk=pk, state=BulkAction.State.WAITING).update(state=running, started_at=now):
             return True
-        return self.filter(pk=pk, state=running).update(seen=models.F("changed"), skipped=0, error="") == 1
+        return self.filter(pk=pk, state=running).update(error="", **counts) == 1
 
-    def add(self, pk: int, seen: int, changed: int) -> bool:
+    def add(self, pk: int, **counts: int) -> bool:
         """Add a batch to the counts; False means that the action was aborted, and no further batch may be begun."""
-        counts = {
-            "seen": models.F("seen") + seen,
-            "changed": models.F("changed") + changed,
-            "skipped": models.F("skipped") + seen - changed,
-        }
-        if self.filter(pk=pk, state=BulkAction.State.RUNNING).update(**counts):
+        more = {name: models.F(name) + number for name, number in counts.items()}
+        if self.filter(pk=pk, state=BulkAction.State.RUNNING).update(**more):
             return True
-        self.filter(pk=pk).update(**counts)
+        self.filter(pk=pk).update(**more)
         return False
 
     def end(self, pk: int) -> None:
@@ -72,6 +69,7 @@ class BulkAction(models.Model):
         DELETE = "delete", _("Delete")
         HOLD = "hold", _("Hold")
         RELEASE = "release", _("Release")
+        RUN_NOW = "run now", _("Run now")
         MOVE = "move", _("Move")
         CANCEL = "cancel", _("Cancel")
 
@@ -93,8 +91,8 @@ class BulkAction(models.Model):
     state = models.CharField(_("state"), max_length=8, choices=State, default=State.WAITING)
     expected = models.PositiveIntegerField(_("expected"), null=True, help_text=_("As previewed; empty if unknown."))
     seen = models.PositiveIntegerField(_("looked at"), default=0)
+    matched = models.PositiveIntegerField(_("matched"), default=0)
     changed = models.PositiveIntegerField(_("changed"), default=0)
-    skipped = models.PositiveIntegerField(_("left alone"), default=0)
     error = models.TextField(_("error"), blank=True)
     created_at = models.DateTimeField(_("asked for"), auto_now_add=True)
     started_at = models.DateTimeField(_("started"), null=True)
@@ -120,6 +118,11 @@ class BulkAction(models.Model):
     def target(self) -> str:
         """The name of this action in the audit."""
         return f"bulk:{self.pk}"
+
+    @property
+    def left_alone(self) -> int:
+        """How many matched, and were in no place where the action makes sense by the time it came to them."""
+        return max(0, self.matched - self.changed)
 
     @property
     def is_over(self) -> bool:

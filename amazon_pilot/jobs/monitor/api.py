@@ -1,18 +1,20 @@
 """The monitor as JSON, below /admin/monitor/api/: the same permissions, verbs and audit as its pages.
 
 A script signs in as a person does (session and CSRF token). An error is {"error": {"code": …, "message": …}}: 400 makes
-no sense, 401 not signed in, 403 role, 404 unknown, 405 method, 409 nothing was changed, 503 Redis is away.
+no sense, 401 not signed in, 403 role or CSRF token, 404 unknown, 405 method, 409 nothing was changed, 500 a fault of
+ours, 503 Redis or the database is away. What is refused before it gets here is answered by api_errors.py.
 """
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from functools import wraps
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
+from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
+from django.db import OperationalError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -23,7 +25,10 @@ from redis.exceptions import RedisError
 from .. import acts
 from ..models import JobRun, ScheduleEntry
 from . import lists, pages, query, redis_page, sample, store, waiting
+from .api_errors import failure
 from .dossier import Dossier, collect
+
+logger = logging.getLogger(__name__)
 
 PAGE, MOST = 50, 500
 
@@ -54,8 +59,12 @@ def endpoint(method: str, role: str = "view") -> Callable[[Endpoint], pages.View
                 return failure(403, "forbidden", str(error))
             except ValidationError as error:
                 return failure(400, "invalid", " ".join(error.messages))
+            except SuspiciousOperation:
+                return failure(400, "invalid", _("The request cannot be read."))
             except RedisError:
                 return failure(503, "redis_away", _("Redis does not answer."))
+            except Exception as error:
+                return broken(error)
 
         guarded: pages.View = never_cache(view)
         return transaction.non_atomic_requests(guarded) if method == "GET" else guarded
@@ -63,8 +72,14 @@ def endpoint(method: str, role: str = "view") -> Callable[[Endpoint], pages.View
     return wrap
 
 
-def failure(status: int, code: str, message: str) -> JsonResponse:
-    return JsonResponse({"error": {"code": code, "message": message}}, status=status)
+def broken(error: Exception) -> HttpResponse:
+    """Answer an error that nobody expected, and leave nothing half done in the database."""
+    logger.error("The monitor's JSON could not answer", exc_info=error)
+    if transaction.get_connection().in_atomic_block:
+        transaction.set_rollback(True)
+    if isinstance(error, OperationalError):
+        return failure(503, "database_away", _("The database does not answer, so nothing was done."))
+    return failure(500, "error", _("Something went wrong here; the web server's log says what."))
 
 
 def check(request: HttpRequest, method: str, role: str) -> None:
@@ -161,6 +176,12 @@ def found(question: str, limit: int, cursor: str = "") -> Answer:
         "next": listing.following,
         "note": listing.note,
     }
+
+
+def lines_of(rows: list[Answer]) -> list[str]:
+    """Answer jobs as lines for a terminal."""
+    names = ("state", "queue", "job_id", "task")
+    return ["  ".join([f"{row['when']:%F %T}" if row["when"] else "", *(row[name] for name in names)]) for row in rows]
 
 
 def run_of(run: JobRun, *, whole: bool = False) -> Answer:
@@ -263,3 +284,37 @@ def resume(request: HttpRequest) -> Answer:
     """End the pause {"name": "queue:low"}."""
     body = body_of(request)
     return done(acts.resume(request.user, text_in(body, "name"), reason=text_in(body, "reason")))
+
+
+@endpoint("POST", "admin")
+def drain(request: HttpRequest, name: str) -> Answer:
+    """Have everything deleted that waits in a queue now: {"confirm": the queue's name, "reason": …}."""
+    body = body_of(request)
+    if text_in(body, "confirm") != name:
+        raise Refusal(400, "confirm", _("Nothing was done: send the queue's name, %s, as confirm.") % name)
+    what = acts.drain(request.user, name, reason=text_in(body, "reason"))
+    return {"count": what.count, "message": what.text, "job": what.job_id}
+
+
+def command(name: str) -> pages.View:
+    """Answer the address of one command to a worker: POST {"reason": …}, and the slot (0 = all) for kill."""
+
+    def tell(request: HttpRequest, worker: str) -> Answer:
+        body = body_of(request)
+        slot = body.get("slot") if name == "kill" else 0
+        if type(slot) is not int or slot < 0:
+            raise Refusal(400, "invalid", _("Name the slot by its number."))
+        return done(acts.on_worker(request.user, name, worker, reason=text_in(body, "reason"), slot=slot))
+
+    tell.__name__ = name
+    return endpoint("POST", acts.ROLES[name])(tell)
+
+
+COMMANDS = {name: command(name) for name in acts.WORKER_COMMANDS}
+
+
+@endpoint("POST", "admin")
+def recover(request: HttpRequest) -> Answer:
+    """Bring back at once what is lost, {"reason": …}; that nothing was is no error."""
+    what = acts.recover(request.user, reason=text_in(body_of(request), "reason"))
+    return {"count": what.count, "message": what.text}

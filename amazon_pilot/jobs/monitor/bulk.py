@@ -1,7 +1,6 @@
 """Bulk actions as pages: look at what would be done before it is asked for, and watch it while it is done."""
 
 import uuid
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.contrib import messages
@@ -12,52 +11,15 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from redis.exceptions import RedisError
 
 from .. import bulk, queues
 from ..models import BulkAction
-from . import lists, pages, sample
-from .query import Query, QueryError, parse
+from . import pages
+from .preview import EFFECTS, ask, look
+from .query import QueryError
 
-ROWS_SHOWN = 8
 LATEST_SHOWN = 5
-MOST_PLACES = 6  # queues and states that one preview looks into: two commands for each of them
-EFFECTS = {
-    "retry": gettext_lazy("Each failed or cancelled job goes back to its queue, with all its retries."),
-    "delete": gettext_lazy("Redis forgets each job and it will not run; its history stays. This cannot be undone."),
-    "hold": gettext_lazy("Each waiting or planned job does not start until somebody releases it."),
-    "release": gettext_lazy("Each held job goes to the head of its queue, or back to its planned time."),
-    "move": gettext_lazy("Each waiting, planned or held job goes to the end of another queue."),
-    "cancel": gettext_lazy("Each waiting, planned or held job is taken out of its queue; it can be retried later."),
-}
-COLUMNS = {
-    "scheduled": "scheduled", "retry": "scheduled", "deferred": "deferred", "held": "deferred", "failed": "failed",
-    "canceled": "canceled", "queued": "waiting",
-}  # fmt: skip  # of the sample, by state
-
-
-@dataclass
-class Preview:
-    """What an action would be done to: some of the jobs, and how many in all.
-
-    `number` is None beyond what is counted. Unless it is exact, so many are looked at, and those that fit are changed.
-    """
-
-    rows: list[lists.Row] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-    number: int | None = None
-    is_exact: bool = False
-
-    @property
-    def is_large(self) -> bool:
-        """Whether the number has to be typed, by somebody with the role admin."""
-        return self.number is None or self.number > bulk.MANY
-
-    @property
-    def typed(self) -> int:
-        """The number to type."""
-        return lists.COUNTED if self.number is None else self.number
 
 
 @pages.page("operate")
@@ -69,7 +31,9 @@ def preview(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"q": text, "ids": ids, "chosen": chosen, "effect": EFFECTS.get(chosen, "")}
     same = urlencode({"id": ids} if ids else {"q": text}, doseq=True)
     allowed = [verb for verb in EFFECTS if pages.may(request.user, bulk.ROLES[verb])]
-    context["actions"] = [(verb, BulkAction.Action(verb).label, f"?action={verb}&{same}") for verb in allowed]
+    context["actions"] = [
+        (verb, BulkAction.Action(verb).label, f"?{urlencode({'action': verb})}&{same}") for verb in allowed
+    ]
     context["label"] = BulkAction.Action(chosen).label if chosen else ""
     context |= {"token": uuid.uuid4(), "queues": queues.names(), "back_to": request.get_full_path(), "many": bulk.MANY}
     context["latest"] = BulkAction.objects.select_related("by")[:LATEST_SHOWN]
@@ -88,41 +52,6 @@ def problem(error: Exception) -> str:
     return " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
 
 
-def look(action: str, text: str, ids: list[str]) -> Preview:
-    """Answer what an action is about; raises QueryError, ValidationError, or RedisError where Redis is away."""
-    if len(ids) > bulk.MOST_CHOSEN:
-        raise ValidationError(_("At most %d jobs can be chosen one by one.") % bulk.MOST_CHOSEN)
-    if ids:
-        return Preview(ids=ids, number=len(ids))
-    query = bulk.meant(action, parse(text))
-    names = [name for name in queues.names() if not query.queues or name in query.queues]
-    states = [state for state in bulk.STATES[action] if state in query.states]
-    is_wide = len(states) * len(names) > MOST_PLACES
-    shown = replace(query, states=frozenset(states[:2])) if is_wide else query
-    listing = lists.find(shown, "", ROWS_SHOWN)
-    if not query.states:
-        return Preview(listing.rows, number=None if listing.is_more_than else listing.total)
-    if listing.total is not None and not is_wide:
-        return Preview(listing.rows, number=listing.total, is_exact=True)
-    return Preview(listing.rows, number=at_most(query, states, names))
-
-
-def at_most(query: Query, states: list[str], names: list[str]) -> int | None:
-    """Answer how many jobs an action looks at for a search, from the sample; None where it is too many to count."""
-    of_history = "failed" in states and not query.is_plain
-    columns = {COLUMNS[state] for state in states if state != "failed" or not of_history}
-    seen = [sample.current().queue(name) for name in names] if columns else []
-    total = sum(int(getattr(queue, column)) for queue in seen if queue for column in columns)
-    if of_history:
-        listing, counted = lists.Listing(), lists.COUNTED + 1
-        with lists.in_time(listing):
-            counted = bulk.history(query, "failed", timezone.now()).order_by()[: lists.COUNTED + 1].count()
-        if counted > lists.COUNTED:
-            return None
-        total += counted
-    return total
-
-
 @pages.action("operate")
 def begin(request: HttpRequest) -> HttpResponse:
     """Ask for the action that was previewed; a second click leads to the one that the first has begun."""
@@ -131,26 +60,19 @@ def begin(request: HttpRequest) -> HttpResponse:
         token = uuid.UUID(request.POST.get("token", ""))
     except ValueError as error:
         raise ValidationError(_("This form is broken; open the preview again.")) from error
-    if known := BulkAction.objects.filter(token=token).first():
-        return HttpResponseRedirect(reverse("monitor:bulk", args=[known.pk]))
-    if action not in EFFECTS:
-        raise ValidationError(_("There is no such action."))
-    try:
-        found = look(action, text, ids)
-    except QueryError as error:
-        raise ValidationError(str(error)) from error
-    if found.is_large and typed(request, "typed") != typed(request, "number"):
-        raise ValidationError(_("Nothing was done: type the number of jobs to confirm."))
-    row, _is_new = bulk.start(
-        request.user, action, token=token, query=text, ids=ids, to_queue=request.POST.get("to_queue", ""),
-        reason=pages.reason_of(request), expected=found.number,
+    shown, confirmed = (
+        number_of(request.POST[name]) if request.POST.get(name) else None for name in ("number", "typed")
+    )
+    row, _is_new = ask(
+        request.user, action, token=token, text=text, ids=ids, to_queue=request.POST.get("to_queue", ""),
+        reason=pages.reason_of(request), shown=shown, typed=confirmed,
     )  # fmt: skip
     return HttpResponseRedirect(reverse("monitor:bulk", args=[row.pk]))
 
 
-def typed(request: HttpRequest, name: str) -> int:
+def number_of(text: str) -> int:
     """Read a number as people write it: 12,345 or 12 345; raises ValidationError for anything else."""
-    digits = "".join(character for character in request.POST.get(name, "") if character not in " ,.'\u00a0\u202f")
+    digits = "".join(character for character in text if character not in " ,.'\u00a0\u202f")
     if not digits.isascii() or not digits.isdigit() or len(digits) > 12:
         raise ValidationError(_("Nothing was done: type the number of jobs to confirm."))
     return int(digits)

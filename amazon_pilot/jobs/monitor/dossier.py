@@ -88,6 +88,18 @@ class Dossier:
         return self.state in ENDED or self.is_forgotten
 
     @property
+    def is_settled(self) -> bool:
+        """Whether it has ended and its history says so: then a page that waits for more waits in vain."""
+        is_written = self.state == "canceled" or (self.last is not None and self.last.ended_at is not None)
+        return self.is_forgotten or (self.has_ended and is_written)
+
+    @property
+    def retries_left(self) -> int:
+        """How often it may still be tried again; 0 where Redis does not say."""
+        text = (self.fields or {}).get("retries_left", "")
+        return int(text) if text.isdigit() else 0
+
+    @property
     def call(self) -> tuple[str, list[Any], dict[str, Any]]:
         """Task, arguments and keyword arguments."""
         if self._call is None:

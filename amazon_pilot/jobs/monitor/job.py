@@ -57,7 +57,8 @@ def verbs_for(known: Dossier) -> list[str]:
     if known.is_away:
         return []
     if known.state in WAITING:
-        return ["hold", "snooze", "move", "cancel", "edit", "delete"]
+        now = ["run now"] if known.state == "scheduled" else []
+        return [*now, "hold", "snooze", "move", "cancel", "edit", "delete"]
     if known.state == "held":
         return ["release", "snooze", "move", "cancel", "edit", "delete"]
     if known.state == "started" and not known.is_forgotten:

@@ -108,7 +108,7 @@ def parse(text: str) -> Query:
     for part in parts:
         named = _alternatives(part, "state")
         if named is None:
-            _refuse_states(part)
+            _refuse_states(part, text)
             rest.append(part)
         else:
             states = states & named if states else named
@@ -127,10 +127,22 @@ def _alternatives(node: Node, field: str) -> frozenset[str] | None:
     return None
 
 
-def _refuse_states(node: Node) -> None:
+def _refuse_states(node: Node, text: str) -> None:
     for term in _terms(node):
         if term.field == "state":
+            if hint := _bracketed(node, text):
+                raise QueryError(
+                    _("OR comes last here, so state: would hold for one side alone; write %s") % hint, term.at
+                )
             raise QueryError(_("state: cannot stand within NOT or beside other words in OR; try outcome:"), term.at)
+
+
+def _bracketed(node: Node, text: str) -> str:
+    """Answer `state:a (x OR y)` for `state:a x OR y`, which people write and mean so; '' for anything else."""
+    first = re.match(r"\s*(state:\w+)\s+(?=\S)", text)
+    if first is None or not isinstance(node, Or) or any(term.field == "state" for term in list(_terms(node))[1:]):
+        return ""
+    return f"{first[1]} ({text[first.end() :].strip()})"
 
 
 def _terms(node: Node) -> Iterator[Term]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from redis.exceptions import ResponseError
 from rq.defaults import RQ_KEY_PREFIX
 
@@ -62,7 +63,14 @@ def warnings(info: dict[str, Any]) -> list[Risk]:
         text = _("The eviction policy is %s: when its memory is full, Redis deletes jobs without a word.") % policy
         found.append(Risk(text, "CONFIG SET maxmemory-policy noeviction"))
     if info.get("evicted_keys"):
-        text = _("%d keys were evicted since the start: jobs may be among them.") % info["evicted_keys"]
+        text = (
+            ngettext(
+                "%d key was evicted since the start: it may have been a job.",
+                "%d keys were evicted since the start: jobs may be among them.",
+                info["evicted_keys"],
+            )
+            % info["evicted_keys"]
+        )
         found.append(Risk(text, _("Raise maxmemory, and set the policy noeviction.")))
     if info.get("role") != "master":
         text = _("This server is a replica: what is written to it is refused or lost.")
@@ -83,7 +91,14 @@ def warnings(info: dict[str, Any]) -> list[Risk]:
         text = _("%d %% of the memory that Redis may use is used; when it is full, no job can be enqueued.")
         found.append(Risk(text % (used * 100 // limit), _("Raise maxmemory, or have workers catch up.")))
     if info.get("rejected_connections"):
-        text = _("%d connections were refused: there are more clients than maxclients.") % info["rejected_connections"]
+        text = (
+            ngettext(
+                "%d connection was refused: there are more clients than maxclients.",
+                "%d connections were refused: there are more clients than maxclients.",
+                info["rejected_connections"],
+            )
+            % info["rejected_connections"]
+        )
         found.append(Risk(text, "CONFIG SET maxclients", is_grave=False))
     return sorted(found, key=lambda warning: not warning.is_grave)
 

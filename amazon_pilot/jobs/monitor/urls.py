@@ -2,10 +2,30 @@
 
 from django.urls import path
 
-from .. import registry
-from . import api, bulk, charts, failures, job, lists, overview, queue_pages, redis_page, task_pages, workers
+from .. import acts, registry
+from . import (
+    api,
+    api_bulk,
+    bulk,
+    charts,
+    failures,
+    job,
+    lists,
+    overview,
+    pages,
+    queue_pages,
+    redis_page,
+    task_pages,
+    workers,
+)
 
 registry.discover()  # pages name every task, and a web server runs no check that would have imported them
+
+
+def slugs(views: dict[str, pages.View]) -> list[tuple[str, pages.View]]:
+    """Answer the views of some verbs, each verb written as an address."""
+    return [(acts.slug(verb), view) for verb, view in views.items()]
+
 
 app_name = "monitor"
 urlpatterns = [
@@ -15,7 +35,7 @@ urlpatterns = [
     path("jobs/searches/<int:pk>/forget", lists.forget_search, name="forget-search"),
     path("job/<str:job_id>", job.job, name="job"),
     path("job/<str:job_id>/arguments", job.arguments, name="job-arguments"),
-    *(path(f"job/<str:job_id>/{verb}", view, name=f"job-{verb}") for verb, view in job.BUTTONS.items()),
+    *(path(f"job/<str:job_id>/{verb}", view, name=f"job-{verb}") for verb, view in slugs(job.BUTTONS)),
     path("queues", queue_pages.queue_list, name="queues"),
     path("queue/<str:name>", queue_pages.queue, name="queue"),
     path("queue/<str:name>/drain", queue_pages.drain, name="drain"),
@@ -31,12 +51,20 @@ urlpatterns = [
     path("api/queues", api.queue_list, name="api-queues"),
     path("api/jobs", api.job_list, name="api-jobs"),
     path("api/job/<str:job_id>", api.job, name="api-job"),
-    *(path(f"api/job/<str:job_id>/{verb}", view, name=f"api-job-{verb}") for verb, view in api.VERBS.items()),
+    *(path(f"api/job/<str:job_id>/{verb}", view, name=f"api-job-{verb}") for verb, view in slugs(api.VERBS)),
     path("api/workers", api.worker_list, name="api-workers"),
     path("api/schedule", api.schedule, name="api-schedule"),
     path("api/redis", api.redis, name="api-redis"),
     path("api/pause", api.pause, name="api-pause"),
     path("api/resume", api.resume, name="api-resume"),
+    path("api/queue/<str:name>/drain", api.drain, name="api-drain"),
+    *(path(f"api/worker/<str:worker>/{verb}", view, name=f"api-worker-{verb}") for verb, view in api.COMMANDS.items()),
+    path("api/recover", api.recover, name="api-recover"),
+    path("api/bulk", api_bulk.latest, name="api-bulk-list"),
+    path("api/bulk/preview", api_bulk.preview, name="api-bulk-preview"),
+    path("api/bulk/start", api_bulk.start, name="api-bulk-start"),
+    path("api/bulk/<int:pk>", api_bulk.one, name="api-bulk"),
+    path("api/bulk/<int:pk>/abort", api_bulk.abort, name="api-bulk-abort"),
     path("failures", failures.failures, name="failures"),
     path("bulk", bulk.preview, name="bulk_preview"),
     path("bulk/start", bulk.begin, name="bulk_start"),

@@ -149,13 +149,11 @@ def command(verb: str) -> pages.View:
     """Answer the button that tells one worker something."""
 
     def press(request: HttpRequest, name: str) -> HttpResponse:
-        if name not in {worker["worker"] for worker in sample.current().workers}:
-            raise ValidationError(_("There is no worker %s.") % name)
-        slot = request.POST.get("slot", "0")
+        slot = request.POST.get("slot", "" if verb == "kill" else "0")
         if not slot.isdigit():
             raise ValidationError(_("Name the slot by its number."))
         done = acts.on_worker(request.user, verb, name, reason=pages.reason_of(request), slot=int(slot))
-        messages.success(request, done.text)
+        (messages.success if done.count else messages.warning)(request, done.text)
         return pages.back(request, "monitor:workers")
 
     press.__name__ = verb

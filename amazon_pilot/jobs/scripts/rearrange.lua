@@ -1,11 +1,14 @@
 -- What an operator may do to jobs that wait or have ended; a running job is left alone.
 -- Arguments: verb, now as text, one more word by verb, the time as text before which a job has to have been enqueued
---   or '', how far from the end of their queue the jobs stand or '' for anywhere, then the ids of the jobs. The word:
---   hold; release; snooze (seconds by Unix time); cancel; move (queue); requeue and requeue_first, to the end or the
---   head of the queue (JSON, how many retries each task has); delete (JSON, the list of states, or '' for any).
+--   or '', how far from the end of their queue the jobs stand or '' for anywhere, the hash and the field in which to
+--   count the jobs it was done to or '' and '', then the ids of the jobs. The word:
+--   hold; release; snooze (seconds by Unix time); cancel; move (queue); run and run_first, what waits for a time to the
+--   end or the head of its queue; requeue and requeue_first, likewise what has ended (JSON, how many retries each task
+--   has); delete (JSON, the list of states, or '' for any).
 -- Answer: how many jobs it was done to; the others were not in a place where the verb makes sense.
 local verb, now_text, word, before, distance = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6] or '')
-local FIRST, GONE = 7, 'pilot:gone'
+local tally, field = ARGV[7], ARGV[8]
+local FIRST, GONE, WEEK = 9, 'pilot:gone', 604800
 local WINDOW, SLACK = 500, 200 -- the ids are some of so many jobs; and so many may have come behind them meanwhile
 local now = clock()
 local detail = (verb:sub(1, 7) == 'requeue' or verb == 'delete') and word ~= '' and cjson.decode(word) or {}
@@ -49,6 +52,16 @@ local function schedule(key, id, name, due)
   call('ZADD', registry('scheduled', name), due, id)
 end
 
+-- One with a rate limit only becomes due: the forwarder has rq's own code ask for its permit.
+local function run(key, id, queue)
+  local limit, ttl = unpack(call('HMGET', key, 'rate_limit_key', 'ttl'))
+  if limit and limit ~= '' then return call('ZADD', registry('scheduled', queue), 'XX', 'CH', precise(now), id) == 1 end
+  if call('ZREM', registry('scheduled', queue), id) == 0 then return false end
+  if tonumber(ttl or '') then call('EXPIRE', key, ttl) end
+  to_queue(key, id, queue, verb == 'run_first')
+  return true
+end
+
 local function requeue(key, id, queue, task)
   if call('ZREM', registry('failed', queue), id) == 0 and call('ZREM', registry('canceled', queue), id) == 0
   then return false end
@@ -87,6 +100,7 @@ local function act(id)
   if before ~= '' and enqueued_at and enqueued_at >= before then return false end
   if verb:sub(1, 7) == 'requeue' then return requeue(key, id, queue, task or '') end
   if verb == 'delete' then return delete(key, id, queue, status) end
+  if verb == 'run' or verb == 'run_first' then return status == 'scheduled' and run(key, id, queue) end
   if verb == 'release' and not held then return false end
   if verb == 'hold' and status == 'deferred' then return false end
   if verb == 'move' and before ~= '' and queue == word then return false end -- one of many is there already
@@ -120,4 +134,8 @@ for i = FIRST, #ARGV do
   if act(ARGV[i]) then done = done + 1 end
 end
 for queue, number in pairs(struck) do call('LREM', queue_key(queue), -number, GONE) end
+if tally ~= '' then
+  call('HINCRBY', tally, field, done)
+  call('EXPIRE', tally, WEEK)
+end
 return done

@@ -1,6 +1,7 @@
 """jobs: the monitor's verbs for scripts, with the same permissions and the same audit."""
 
 import json
+import sys
 from argparse import ArgumentParser
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,10 +15,29 @@ from django.utils.dateparse import parse_datetime
 from redis.exceptions import RedisError
 
 from amazon_pilot.jobs import acts, registry
-from amazon_pilot.jobs.monitor import api, pages, store
+from amazon_pilot.jobs.management import bulk
+from amazon_pilot.jobs.monitor import api, pages, sample, store
 from amazon_pilot.jobs.monitor.dossier import collect
 
-ON_JOBS = ("retry", "delete", "cancel", "hold", "release")
+ON_JOBS = {acts.slug(verb): verb for verb in acts.JOB_VERBS if verb != "edit"}
+
+HELP = {
+    "retry": "Put ended jobs back on their queues.",
+    "cancel": "Take waiting jobs out of their queues, and ask running ones to end.",
+    "hold": "Keep jobs from starting until they are released.",
+    "release": "Let held jobs go on.",
+    "snooze": "Have jobs wait until a time.",
+    "run-now": "Have planned jobs and retries not wait for their time.",
+    "move": "Move waiting jobs to another queue.",
+    "delete": "Forget jobs that do not run; their history stays.",
+}
+ON_WORKERS = {
+    "quiet": "Have a worker take no more jobs.",
+    "wake": "Have a quiet worker take jobs again.",
+    "stop": "Have a worker leave when what it runs has ended.",
+    "kill": "Kill what a worker's slot runs.",
+}
+ARGUMENTS = 'JSON: [17], or {"args": [17], "kwargs": {}}.'
 
 
 class Command(BaseCommand):
@@ -43,16 +63,33 @@ class Command(BaseCommand):
         listed.add_argument("--limit", type=int, default=api.PAGE)
         listed.add_argument("--from", dest="cursor", default="", help="The `next` of an earlier answer.")
         verb("show", "All that is known of one job.").add_argument("job")
-        for name in ON_JOBS:
-            verb(name, f"{name.capitalize()} jobs.").add_argument("jobs", nargs="+", metavar="job")
+        on_jobs = {name: verb(name, HELP[name]) for name in ON_JOBS}
+        for sub in on_jobs.values():
+            sub.add_argument("jobs", nargs="+", metavar="job")
+        on_jobs["move"].add_argument("--to", required=True, dest="queue", help="The queue to which they go.")
+        edit = verb("edit", "Run a job's task with other arguments, as a new job.")
+        edit.add_argument("job")
+        edit.add_argument("arguments", help=ARGUMENTS)
         paused = verb("pause", "Pause queue:…, task:… or tag:….")
         paused.add_argument("name")
-        paused.add_argument("--until", default="", help="A time such as 2026-06-01T12:00:00Z.")
-        paused.add_argument("--minutes", type=int, default=0)
+        for sub in (paused, on_jobs["snooze"]):
+            sub.add_argument("--until", default="", help="A time such as 2026-06-01T12:00:00Z.")
+            sub.add_argument("--minutes", type=int, default=0)
         verb("resume", "End a pause.").add_argument("name")
+        bulk.add_arguments(verb("bulk", "Act on all jobs that a question asks for, in the background."))
+        drained = verb("drain", "Delete all jobs that wait in a queue now, in the background.")
+        drained.add_argument("queue")
+        told = {name: verb(name, text) for name, text in ON_WORKERS.items()}
+        for sub in told.values():
+            sub.add_argument("worker")
+        told["kill"].add_argument("--slot", type=int, required=True, help="Its number; 0 for all of the worker's.")
+        for sub in (drained, told["stop"], told["kill"]):
+            sub.add_argument("--yes", action="store_true", help="Do it without being asked again.")
+        verb("workers", "The workers that were seen within an hour.")
+        verb("recover", "Bring back at once the jobs that count as lost.")
         run = verb("run", "Enqueue one call of a task.")
         run.add_argument("task")
-        run.add_argument("arguments", nargs="?", default="[]", help='JSON: [17], or {"args": [17], "kwargs": {}}.')
+        run.add_argument("arguments", nargs="?", default="[]", help=ARGUMENTS)
 
     def handle(self, *args: Any, **options: Any) -> None:
         registry.discover()
@@ -96,12 +133,7 @@ class Command(BaseCommand):
         if not 1 <= options["limit"] <= api.MOST:
             raise CommandError(f"--limit has to be from 1 to {api.MOST}.")
         page = api.found(options["question"], options["limit"], options["cursor"])
-        lines = [
-            "  ".join(
-                (f"{row['when']:%F %T}" if row["when"] else "", row["state"], row["queue"], row["job_id"], row["task"])
-            )
-            for row in page["jobs"]
-        ]
+        lines = api.lines_of(page["jobs"])
         self.tell(options, page, [*lines, page["note"]] if page["note"] else lines)
 
     def do_show(self, by: Any, options: dict[str, Any]) -> None:
@@ -117,7 +149,15 @@ class Command(BaseCommand):
 
     def do_on_jobs(self, by: Any, options: dict[str, Any]) -> None:
         """Do one verb to each job; all are tried, and one that was left alone makes the command fail at its end."""
-        answers = {job: acts.on_job(by, options["verb"], job, reason=options["reason"]) for job in options["jobs"]}
+        verb, reason = ON_JOBS[options["verb"]], options["reason"]
+        words: dict[str, Any] = {}
+        if verb == "snooze":
+            words = {"until": moment(options)}
+            if words["until"] is None:
+                raise CommandError("Say how long: --until or --minutes.")
+        elif verb == "move":
+            words = {"queue": options["queue"]}
+        answers = {job: acts.on_job(by, verb, job, reason=reason, **words) for job in options["jobs"]}
         told = [
             {"job": job, "count": done.count, "message": done.text, "new_job": done.job_id}
             for job, done in answers.items()
@@ -126,9 +166,12 @@ class Command(BaseCommand):
         if left := sum(not done.count for done in answers.values()):
             raise CommandError(f"{left} of {len(answers)} were left alone.")
 
+    def do_edit(self, by: Any, options: dict[str, Any]) -> None:
+        words = {"reason": options["reason"], "args": options["arguments"]}
+        self.finish(options, acts.on_job(by, "edit", options["job"], **words))
+
     def do_pause(self, by: Any, options: dict[str, Any]) -> None:
-        until = timezone.now() + timedelta(minutes=options["minutes"]) if options["minutes"] > 0 else None
-        self.finish(options, acts.pause(by, options["name"], reason=options["reason"], until=moment(options) or until))
+        self.finish(options, acts.pause(by, options["name"], reason=options["reason"], until=moment(options)))
 
     def do_resume(self, by: Any, options: dict[str, Any]) -> None:
         self.finish(options, acts.resume(by, options["name"], reason=options["reason"]))
@@ -137,17 +180,58 @@ class Command(BaseCommand):
         positional, named = acts.parse_arguments(options["arguments"])
         self.finish(options, acts.run(by, options["task"], positional, named, reason=options["reason"]))
 
+    def do_bulk(self, by: Any, options: dict[str, Any]) -> None:
+        answer, lines = bulk.handle(by, options, self.stderr)
+        self.tell(options, answer, lines)
+        if options["wait"] and (problem := bulk.problem(answer)):
+            raise CommandError(problem)
+
+    def do_drain(self, by: Any, options: dict[str, Any]) -> None:
+        self.confirm(options, f"delete all that waits in {options['queue']}", options["queue"])
+        done = acts.drain(by, options["queue"], reason=options["reason"])
+        self.tell(options, told_of(done), [f"{done.text} {done.job_id}"])
+
+    def do_on_worker(self, by: Any, options: dict[str, Any]) -> None:
+        worker, slot = options["worker"], options.get("slot") or 0
+        if options["verb"] in ("stop", "kill"):
+            self.confirm(options, f"{options['verb']} {worker}", worker)
+        self.finish(options, acts.on_worker(by, options["verb"], worker, reason=options["reason"], slot=slot))
+
+    do_quiet = do_wake = do_stop = do_kill = do_on_worker
+
+    def do_workers(self, by: Any, options: dict[str, Any]) -> None:
+        workers = sample.current().workers
+        lines = [f"{row['worker']:20}{row['shown_state']:8}{row['busy']}/{len(row['slots'])} slots" for row in workers]
+        self.tell(options, {"workers": workers}, lines)
+
+    def do_recover(self, by: Any, options: dict[str, Any]) -> None:
+        """Bring back what is lost; that nothing was is no failure."""
+        done = acts.recover(by, reason=options["reason"])
+        self.tell(options, told_of(done), [done.text])
+
+    def confirm(self, options: dict[str, Any], what: str, word: str) -> None:
+        """Have a person type a word, and a script say --yes; raises CommandError where neither happens."""
+        if options["yes"] or (sys.stdin.isatty() and input(f"To {what}, type {word}: ").strip() == word):
+            return
+        raise CommandError(f"Nothing was done: this cannot be undone, so say --yes to {what}.")
+
     def finish(self, options: dict[str, Any], done: acts.Done) -> None:
         """Tell what came of one act, and fail where nothing was changed."""
-        told = {"count": done.count, "message": done.text, "job": done.job_id}
-        self.tell(options, told, [f"{done.text} {done.job_id}".rstrip()])
+        self.tell(options, told_of(done), [f"{done.text} {done.job_id}".rstrip()])
         if not done.count:
             raise CommandError("Nothing was changed.")
 
 
+def told_of(done: acts.Done) -> dict[str, Any]:
+    """Answer what came of one act as JSON."""
+    return {"count": done.count, "message": done.text, "job": done.job_id}
+
+
 def moment(options: dict[str, Any]) -> datetime | None:
-    """Answer --until as a time; raises ValidationError where it is none."""
+    """Answer --until or --minutes as a time, None where neither is given; raises ValidationError where it is none."""
     text = options["until"]
+    if options["minutes"] > 0 and not text:
+        return timezone.now() + timedelta(minutes=options["minutes"])
     try:
         when = parse_datetime(text) if text else None
     except ValueError:

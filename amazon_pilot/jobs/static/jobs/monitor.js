@@ -18,9 +18,16 @@ function isBusy() {
   return Boolean(live.querySelector("details[open] form, [data-choose]:checked, dialog[open]"));
 }
 
+// What has ended does not change any more: the page stops asking, and says no longer that it does.
+function isSettled() {
+  const settled = Boolean(live.querySelector("[data-settled]"));
+  if (settled) refresh.hidden = true;
+  return settled;
+}
+
 function tick() {
   clearTimeout(timer);
-  if (!seconds()) return;
+  if (!seconds() || isSettled()) return;
   if (!document.hidden && !inFlight && !isBusy()) document.body.dispatchEvent(new Event("tick"));
   timer = setTimeout(tick, seconds() * 1000 * Math.min(8, 2 ** failures));
 }
