@@ -125,11 +125,9 @@ def from_history(query: Query, cursor: str, size: int) -> Listing:
         rows = list(JobRun.objects.filter(pk__in=found[:size]).newest().only(*COLUMNS))
         listing.rows = [of_run(run) for run in rows]
         listing.following = cursor_of(rows[-1]) if len(found) > size else ""
-    if found is not None and len(found) <= size and not cursor:
-        listing.total = len(found)
-        return listing
+    is_whole = found is not None and len(found) <= size and not cursor
     with in_time(listing):
-        counted = number(query.arms())
+        counted = len(found or ()) if is_whole else number(query.arms())
         listing.total, listing.is_more_than = min(counted, COUNTED), counted > COUNTED
     return listing
 
