@@ -128,10 +128,14 @@ def runs(number: int, failed: list[str]) -> Iterator[Any]:
     for n in range(number):
         started: datetime = first + span * n
         asin = f"B0{draw.randrange(10_000):08}"
+        wait, duration, attempt = draw.expovariate(2), draw.expovariate(1), 2 if n % 20 == 0 else 1
+        worker = f"engine-{n % 3}-{n * 40 // number:06x}"
+        if number // 3 <= n < number // 3 + NEEDLES:  # what the rare searches look for, far from the newest rows
+            wait, duration, attempt, worker = wait + 5 * 3600, duration + 2 * 3600, 9, "odd-1-0000"
         run = JobRun(
             job_id=f"run-{n}", execution_id="e", task=draw.choice(names), queue=draw.choice(list(SHARES)),
-            args=[asin, n], started_at=started, enqueued_at=started, ended_at=started + timedelta(seconds=1), wait=0.1,
-            duration=1.0, outcome="succeeded", worker=f"w{n % 7}", slot=n % 10, search=f"{asin} {n}",
+            args=[asin, n], started_at=started, enqueued_at=started, ended_at=started + timedelta(seconds=1), wait=wait,
+            duration=duration, outcome="succeeded", worker=worker, slot=n % 10, search=f"{asin} {n}", attempt=attempt,
         )  # fmt: skip
         if n % FAILED_SHARE == 0:
             place = n // FAILED_SHARE
@@ -174,6 +178,21 @@ def addresses() -> dict[str, str]:
         "search_needles": asked('state:failed error:"haystack"'),
         "search_needles_history": asked('error:"haystack"'),
         "search_asin": asked("B000000042"),
+        "search_duration": asked("duration>2h"),
+        "search_duration_none": asked("duration>9d"),
+        "search_duration_some": asked("duration>8s"),
+        "search_attempts": asked("attempts>5"),
+        "search_attempts_none": asked("attempts<1"),
+        "search_wait": asked("wait>5h"),
+        "search_wait_none": asked("wait>9d"),
+        "search_worker": asked("worker:odd-1"),
+        "search_worker_none": asked("worker:nobody"),
+        "search_worker_old": asked("worker:engine-1-000002"),
+        "search_not": asked("-worker:engine -duration<1h"),
+        "search_and_not": asked("attempts>1 wait>3s NOT queue:low outcome:failed"),
+        "search_or": asked("duration>2h OR worker:odd-1"),
+        "search_or_none": asked("duration>9d OR wait>9d OR attempts>50"),
+        "search_or_error": asked('duration>2h OR error:"haystack"'),
         "search_waiting_argument": asked("state:queued arg.1:777 queue:low"),
         "failures": reverse("monitor:failures"),
         "bulk_preview": reverse("monitor:bulk_preview") + "?" + urlencode({"action": "retry", "q": "state:failed"}),

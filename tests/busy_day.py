@@ -11,11 +11,13 @@ from django.utils import timezone
 
 from amazon_pilot.jobs import presence, queues, verbs
 from amazon_pilot.jobs.models import AuditEntry, BulkAction, Fire, JobRun, Pause, Tally
+from amazon_pilot.jobs.monitor import readings, sample
 from amazon_pilot.jobs.monitor.workers import GRACE
 from amazon_pilot.jobs.worker import LEASE
 from tests.jobs import tasks
 from tests.jobs.schedule_world import Clock, make_entry, make_scheduler
 
+MINUTE = timedelta(minutes=1)
 TRACEBACK = """Traceback (most recent call last):
   File "/app/products/apify.py", line 118, in start_run
     raise ApifyBusy(f"Apify answered {answer.status_code} for {len(asins)} ASINs of {marketplace}")
@@ -93,6 +95,9 @@ class BusyDay:
             state="running", expected=1200, seen=500, matched=490, changed=480, **words
         )
         self.bulk_done = BulkAction.objects.create(state="done", expected=3, seen=3, changed=3, **words)
+        for minute in (2, 1, 0):
+            readings.take(queues.connection(), timezone.now().replace(second=0, microsecond=0) - MINUTE * minute)
+        queues.connection().delete(sample.KEY)
         past = timezone.now() - timedelta(hours=5)
         Fire.objects.create(
             entry=self.entry, planned_at=past, decided_at=past, enqueued_at=past, job_id="forgotten", outcome="enqueued"

@@ -17,6 +17,7 @@ def queue_gauges() -> Iterator[Metric]:
     paused = GaugeMetricFamily("pilot_queue_paused", "1 while paused.", labels=["queue"])
     weight = GaugeMetricFamily("pilot_queue_weight_ratio", "Configured share of the starts.", labels=["queue"])
     share = GaugeMetricFamily("pilot_queue_share_ratio", "Share of the starts of five minutes.", labels=["queue"])
+    memory = GaugeMetricFamily("pilot_queue_memory_bytes", "Memory of a queue and its jobs, about.", labels=["queue"])
     for queue in sample.current().queues:
         for state in STATES:
             tasks.add_metric([queue.name, state], getattr(queue, state))
@@ -25,7 +26,9 @@ def queue_gauges() -> Iterator[Metric]:
         weight.add_metric([queue.name], queue.weight_ratio)
         if queue.share_ratio is not None:
             share.add_metric([queue.name], queue.share_ratio)
-    yield from (tasks, oldest, paused, weight, share)
+        if queue.memory is not None:
+            memory.add_metric([queue.name], queue.memory)
+    yield from (tasks, oldest, paused, weight, share, memory)
 
 
 def worker_gauges() -> Iterator[Metric]:

@@ -26,11 +26,13 @@ from redis.exceptions import RedisError
 
 from amazon_pilot.jobs import fires, schedule, schedule_redis
 from amazon_pilot.jobs.models import Fire, ScheduleEntry
+from amazon_pilot.jobs.monitor import readings
 from amazon_pilot.jobs.registry import JSONJob
 
 logger = logging.getLogger(__name__)
 
 SHORTEST_WAIT = 0.02  # seconds, so that an entry which somebody else holds does not make us spin
+ENOUGH_FOR_A_READING = 0.2  # seconds without a planned fire, so that none is late for it
 AFTER_TROUBLE = 1.0  # seconds to wait when Redis or the database did not answer
 
 
@@ -49,6 +51,7 @@ class PilotScheduler(DjangoScheduler):
         self.stopping = threading.Event()
         self._leads = False
         self._synced_at: datetime | None = None
+        self._read_at: datetime | None = None
 
     def tick(self) -> list[Fire]:
         """Do one turn: lead or stand by, bring Redis into line if it is time, fire what is due; answer the fires sent.
@@ -103,10 +106,25 @@ class PilotScheduler(DjangoScheduler):
         """Do one tick and answer how many seconds to wait for the next."""
         try:
             self.tick()
-            return self.seconds_to_wait()
+            wait = self.seconds_to_wait()
+            if self._leads and wait > ENOUGH_FOR_A_READING:
+                self._read_the_queues()
+                return self.seconds_to_wait()
+            return wait
         except (RedisError, DatabaseError) as error:
             logger.warning("Trying again in %.0f s: %s", AFTER_TROUBLE, error)
             return AFTER_TROUBLE
+
+    def _read_the_queues(self) -> None:
+        """Take the minute's reading for the charts; whatever goes wrong with it, the schedule goes on."""
+        minute = self.clock().replace(second=0, microsecond=0)
+        if minute == self._read_at:
+            return
+        self._read_at = minute
+        try:
+            readings.take(self.connection, minute)
+        except Exception:
+            logger.exception("This minute's reading of the queues is missing")
 
     def seconds_to_wait(self) -> float:
         """Answer the time until the next planned fire, at most SCHEDULER_INTERVAL; who stands by waits that long."""

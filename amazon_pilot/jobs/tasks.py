@@ -6,7 +6,7 @@ from django.db.models import F
 from django.utils.timezone import now
 
 from . import bulk, queues
-from .models import AuditEntry, BulkAction, Fire, Tally
+from .models import AuditEntry, BulkAction, Fire, Reading, Tally
 from .monitor import sample
 from .registry import TASKS, Backoff, job, progress
 
@@ -22,6 +22,7 @@ def cleanup() -> str:
     for task in others:
         task.enqueue()
     Tally.objects.prune()
+    Reading.objects.prune()
     Fire.objects.prune(now() - FIRES_KEPT)
     BulkAction.objects.prune(now() - BULK_ACTIONS_KEPT)
     return f"{len(others)} apps"

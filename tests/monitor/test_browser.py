@@ -167,6 +167,35 @@ def tab_to(page, text: str) -> None:
     raise AssertionError(f"no Tab leads to {text!r}")
 
 
+def test_a_queue_is_drawn_and_told_as_a_table(visit, busy_day):
+    page = visit("view")
+    page.goto("/admin/monitor/queue/default")
+    page.wait_for_selector('[data-chart="memory"] canvas')
+    assert page.locator("[data-chart] canvas").count() == 7
+    page.get_by_role("button", name="6 hours").click()
+    page.wait_for_url("**/default?range=6h")
+    page.locator(".charts summary").click()
+    titles = page.locator("[data-chart-table] thead th").all_inner_texts()
+    assert titles[-5:] == [
+        "Running",
+        "Retries, about",
+        "Failed for good",
+        "Oldest waiting job (s)",
+        "Memory, about (MB)",
+    ]
+    waiting = page.locator("[data-chart-table] tbody tr").nth(-1).locator("td").nth(titles.index("Waiting") - 1)
+    assert float(waiting.inner_text()) == queues.size("default")
+
+
+def test_a_part_of_a_bar_leads_to_its_jobs_by_the_keyboard(visit, busy_day):
+    page = visit("view")
+    page.goto("/admin/monitor/queues")
+    page.locator("a.part.failed").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/jobs?q=state%3Afailed+queue%3Adefault")
+    assert page.locator("table.jobs tbody tr").count() == 1
+
+
 def test_who_may_view_finds_no_button_and_a_forged_one_is_refused(visit, busy_day):
     page, before = visit("view"), audited()
     names = (

@@ -1,5 +1,6 @@
 """The job list: what the box asks for is what the page shows, from the history and from Redis."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -81,6 +82,12 @@ def history():
         ("until:30m", ["j60"]),
         ("queue:low AND (error:kettle OR attempts>1)", ["j0"]),
         ("(queue:low OR attempts>1) NOT tag:paid", ["j0"]),
+        ("duration>15s OR error:kettle OR worker:w7", ["j0", "j1", "j2"]),
+        ("(attempts>2 OR error:kettle) (queue:low OR tag:paid)", ["j0", "j1"]),
+        ("NOT (task:send_notification OR (queue:default attempts>1))", ["j0", "j60"]),
+        ("NOT (NOT wait>10m OR NOT worker:w7)", ["j2"]),
+        ("-worker:w7 -duration<20s", ["j1"]),
+        ("wait<500ms OR duration:20s", ["j1"]),
     ],
 )
 def test_a_question_to_the_history(history, text, ids):
@@ -138,6 +145,47 @@ def test_pages_of_the_history_leave_nothing_out_and_repeat_nothing():
 
     assert len(seen) == 45
     assert set(seen) == {f"j{n}" for n in range(45)}
+
+
+def test_pages_of_alternatives_leave_nothing_out_and_repeat_nothing():
+    for number in range(30):
+        run(number, tags="paid" if number % 2 else "", attempt=1 + number % 3)
+    seen, cursor = [], ""
+    while True:
+        listing = lists.find(parse("tag:paid OR attempts>1 OR id:j0"), cursor, 7)
+        assert listing.total == 26
+        seen += [row.job_id for row in listing.rows]
+        if not (cursor := listing.following):
+            break
+
+    assert seen == [f"j{n}" for n in range(30) if n % 2 or n % 3 or n == 0]
+
+
+def test_more_alternatives_than_are_worth_looking_up_are_one_question(history):
+    text = " ".join(f"(attempts>{n} OR error:kettle)" for n in range(1, 6))
+
+    assert len(parse(text).arms()) == 1
+    assert listed(text) == ["j0"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "duration>2h", "attempts<1", "attempts>5 -queue:low", "wait>1h OR attempts>9 OR duration<1ms", "-worker:w7",
+        "worker:w7 -outcome:lost",
+    ],
+)  # fmt: skip
+def test_what_the_box_compares_is_answered_from_one_index(text):
+    for number in range(50):
+        run(number, outcome="failed")
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # which reads so small a table as a whole, unless it is told not to
+            cursor.execute(
+                "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off"
+            )
+    for arm in parse(text).arms():
+        plan = JobRun.objects.filter(arm).newest().values_list("pk", "started_at").explain()
+        assert re.search(r"(Index Only Scan using|USING COVERING INDEX) runs_newest_first_searched", plan), plan
 
 
 @pytest.fixture

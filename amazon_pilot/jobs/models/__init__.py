@@ -1,10 +1,11 @@
-"""Who did what (AuditEntry), what ran (JobRun, counted in Tally), waits (Pause), is planned (ScheduleEntry), was due
-(Fire), was asked of many jobs (BulkAction) and is looked for often (SavedSearch)."""
+"""Who did what (AuditEntry), what ran (JobRun, counted in Tally), lay in queues (Reading), waits (Pause), is planned
+(ScheduleEntry), was due (Fire), was asked of many jobs (BulkAction) and is looked for often (SavedSearch)."""
 
 from .audit_entry import AuditEntry
 from .bulk_action import BulkAction
 from .job_run import JobRun
 from .pause import Pause
+from .reading import Reading
 from .saved_search import SavedSearch
 from .schedule_entry import Fire, ScheduleEntry
 from .tally import Tally, TallyTotal
@@ -15,6 +16,7 @@ __all__ = [
     "Fire",
     "JobRun",
     "Pause",
+    "Reading",
     "SavedSearch",
     "ScheduleEntry",
     "Tally",

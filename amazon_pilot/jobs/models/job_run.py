@@ -109,7 +109,23 @@ class JobRun(models.Model):
             models.UniqueConstraint(fields=["job_id", "execution_id"], name="one_row_per_execution")
         ]
         indexes = [
-            models.Index(fields=["-started_at", "-id"], name="runs_newest_first"),
+            # The order of every list, and beside it all that the box compares (monitor/query.py, COVERED): a search
+            # for what is rare runs through this index alone, a tenth of the table.
+            models.Index(
+                fields=["-started_at", "-id", "duration", "wait", "attempt", "worker", "outcome", "queue"],
+                name="runs_newest_first_searched",
+                # PostgreSQL looks up the beginning of a worker's name by varchar_pattern_ops alone.
+                opclasses=[
+                    "timestamptz_ops",
+                    "int8_ops",
+                    "float8_ops",
+                    "float8_ops",
+                    "int4_ops",
+                    "varchar_pattern_ops",
+                    "varchar_ops",
+                    "varchar_ops",
+                ],
+            ),
             models.Index(fields=["outcome", "-started_at", "-id"], name="runs_of_an_outcome"),
             # Tally.objects.fold counts what ended since it last looked.
             models.Index(fields=["ended_at"], name="runs_by_their_end"),

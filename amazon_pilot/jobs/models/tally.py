@@ -1,5 +1,6 @@
 """Runs counted by minute and hour: what the charts draw and Prometheus reads, so that neither scans the history."""
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -50,8 +51,7 @@ class TallyQuerySet(models.QuerySet["Tally"]):
             self.between("minute", start, end).delete()
             Tally.objects.bulk_create([Tally(span="minute", **row) for row in rows.values()])
             self._fold_hours(start, end)
-            for key, row in rows.items():
-                TallyTotal.objects.add(*key[1:], row["count"] - old.get(key, 0))
+            TallyTotal.objects.raise_by(Counter({key: row["count"] - old.get(key, 0) for key, row in rows.items()}))
         return sum(row["count"] for row in rows.values())
 
     def _fold_hours(self, start: datetime, end: datetime) -> None:
@@ -97,12 +97,15 @@ class Tally(models.Model):
 
 
 class TallyTotalQuerySet(models.QuerySet["TallyTotal"]):
-    def add(self, queue: str, task: str, outcome: str, number: int) -> None:
-        """Raise one total; a total never falls."""
-        if number <= 0:
-            return
-        total, _created = self.get_or_create(queue=queue, task=task, outcome=outcome)
-        self.filter(pk=total.pk).update(count=models.F("count") + number)
+    def raise_by(self, grown: Counter[Key]) -> None:
+        """Raise each total by what its minutes have grown; a total never falls."""
+        sums: Counter[tuple[str, str, str]] = Counter()
+        for (_at, *key), number in grown.items():
+            sums[key[0], key[1], key[2]] += max(0, number)
+        for (queue, task, outcome), number in sums.items():
+            if number:
+                total, _created = self.get_or_create(queue=queue, task=task, outcome=outcome)
+                self.filter(pk=total.pk).update(count=models.F("count") + number)
 
 
 class TallyTotal(models.Model):

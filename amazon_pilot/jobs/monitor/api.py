@@ -145,7 +145,7 @@ def queues_now() -> Answer:
     seen = sample.current()
     names = (
         "name", "weight", "waiting", "running", "scheduled", "deferred", "failed", "oldest", "in_per_minute",
-        "out_per_minute", "drain_seconds", "paused",
+        "out_per_minute", "drain_seconds", "paused", "memory",
     )  # fmt: skip
     queues = [{name: getattr(queue, name) for name in names} for queue in seen.queues]
     return {"taken_at": seen.taken.isoformat(), "queues": queues, "paused": seen.paused}

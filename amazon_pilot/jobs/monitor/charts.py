@@ -1,4 +1,7 @@
-"""Throughput, failures and wait over an hour to 90 days, drawn from tallies; the history itself is never scanned."""
+"""What is drawn: runs and waits over an hour to 90 days, what a queue held meanwhile, and what all queues hold now.
+
+Runs come from tallies and sizes from readings; the history itself is never scanned.
+"""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -9,9 +12,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from ..models import Tally
+from ..models import Reading, Tally
 from ..models.tally import counts
 from .pages import page
+from .sample import QueueSample, Sample
 
 MOST_TAIL = timedelta(minutes=15)  # what was not yet folded is counted on the spot, so much of it at most
 GOOD, BAD = {"succeeded"}, {"failed", "lost"}
@@ -40,13 +44,12 @@ RANGES = {
 def series(name: str, *, queue: str = "", task: str = "", now: datetime | None = None) -> dict[str, Any]:
     """Answer the points of one range: times in seconds, runs per step by what became of them, average wait in seconds.
 
-    Steps without a run are 0, and their wait is None: nothing waited.
+    Steps without a run are 0; their wait is None, since nothing waited, and so is their error rate, in percent.
     """
     chosen = RANGES[name]
     now = now or timezone.now()
-    last = int(now.timestamp()) // chosen.step * chosen.step
-    first = last - int(chosen.back.total_seconds()) + chosen.step
-    start = datetime.fromtimestamp(first, tz=now.tzinfo)
+    at = _steps(chosen, now)
+    start = datetime.fromtimestamp(at[0], tz=now.tzinfo)
     totals: dict[int, list[float]] = defaultdict(lambda: [0, 0, 0, 0.0, 0.0])
     for row in [*_folded(chosen, start, now, queue, task), *_tail(now, queue, task)]:
         slot = totals[int(row["at"].timestamp()) // chosen.step * chosen.step]
@@ -54,18 +57,27 @@ def series(name: str, *, queue: str = "", task: str = "", now: datetime | None =
         slot[column] += row["count"]
         slot[3] += row["wait_sum"]
         slot[4] = max(slot[4], row["wait_max"])
-    at = list(range(first, last + 1, chosen.step))
     points = [totals.get(moment, [0, 0, 0, 0.0, 0.0]) for moment in at]
     runs = [point[0] + point[1] + point[2] for point in points]
+    spans = [min(chosen.step, max(1.0, now.timestamp() - moment)) for moment in at]  # the last step has only begun
     return {
         "at": at,
         "step": chosen.step,
         "succeeded": [point[0] for point in points],
         "failed": [point[1] for point in points],
         "other": [point[2] for point in points],
+        "per_second": [round(n / span, 3) for n, span in zip(runs, spans, strict=True)],
+        "failed_per_second": [round(point[1] / span, 3) for point, span in zip(points, spans, strict=True)],
+        "error_rate": [round(point[1] / n * 100, 1) if n else None for point, n in zip(points, runs, strict=True)],
         "wait": [round(point[3] / n, 3) if n else None for point, n in zip(points, runs, strict=True)],
         "longest_wait": [round(point[4], 3) if n else None for point, n in zip(points, runs, strict=True)],
     }
+
+
+def _steps(chosen: Range, now: datetime) -> list[int]:
+    """Answer when each step of a range begins, in seconds; the last one has only begun."""
+    last = int(now.timestamp()) // chosen.step * chosen.step
+    return list(range(last - int(chosen.back.total_seconds()) + chosen.step, last + 1, chosen.step))
 
 
 def _narrowed(queue: str, task: str) -> dict[str, str]:
@@ -85,10 +97,102 @@ def _tail(now: datetime, queue: str, task: str) -> Any:
     return [row for row in counts(start, now) if all(row[name] == value for name, value in wanted.items())]
 
 
+GAUGES = ("waiting", "running", "scheduled", "retries", "held", "failed", "canceled", "memory")
+
+
+def gauges(name: str, queue: str, *, now: datetime | None = None) -> dict[str, Any]:
+    """Answer what a queue held over one range, at the times of `series`: means, and the worst age in seconds.
+
+    None stands for a step in which nothing was read, and for what was not known; `size` is what lay in the queue in any
+    state but failed and canceled.
+    """
+    chosen = RANGES[name]
+    now = now or timezone.now()
+    at = _steps(chosen, now)
+    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    start = datetime.fromtimestamp(at[0], tz=now.tzinfo)
+    for row in Reading.objects.between(chosen.span, start, now).filter(queue=queue).values("at", "oldest", *GAUGES):
+        found[int(row["at"].timestamp()) // chosen.step * chosen.step].append(row)
+    points = [found.get(moment, []) for moment in at]
+    means = {gauge: [_mean([row[gauge] for row in rows]) for rows in points] for gauge in GAUGES}
+    held = ("waiting", "running", "scheduled", "held")
+    sizes = [[sum(row[state] for state in held) for row in rows] for rows in points]
+    oldest = [max((row["oldest"] for row in rows), default=None) for rows in points]
+    return means | {"size": [_mean(rows) for rows in sizes], "oldest": oldest}
+
+
+def _mean(values: list[int | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(sum(known) / len(known), 1) if known else None
+
+
+# What all queues hold now
+
+# The states of the bars in their order: the sample's name, the box's, and what it means.
+BARS = (
+    ("waiting", "queued", _("Waiting"), _("Ready; a free slot takes it.")),
+    ("running", "started", _("Running"), _("A worker has it in a slot.")),
+    ("scheduled", "scheduled", _("Scheduled"), _("Comes onto the queue at its time: delayed jobs and retries.")),
+    ("deferred", "deferred", _("Held"), _("Kept back by a person, a pause, or another job that has to end first.")),
+    ("failed", "failed", _("Failed"), _("Failed for good; kept until it is retried, deleted or too old.")),
+    ("canceled", "canceled", _("Canceled"), _("Taken out by a person before it ran.")),
+)
+NARROWEST = 2.0  # percent of the width: a part that is there can be seen and hit
+
+
+@dataclass(frozen=True)
+class Part:
+    """One state of one bar; `x` and `width` are percent of the chart."""
+
+    state: str
+    asked: str
+    label: Any
+    count: int
+    x: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One queue, its jobs by state."""
+
+    queue: str
+    total: int
+    parts: list[Part]
+    counts: list[tuple[Any, str, int]]  # every state: its label, its name for the box, and how many
+
+
+def bars(seen: Sample) -> list[Bar]:
+    """Answer a bar for each queue, the longest of which is as wide as the chart."""
+    longest = max((_total(queue) for queue in seen.queues), default=0)
+    return [_bar(queue, longest) for queue in seen.queues]
+
+
+def _total(queue: QueueSample) -> int:
+    return sum(getattr(queue, state) for state, *_words in BARS)
+
+
+def _bar(queue: QueueSample, longest: int) -> Bar:
+    numbers = [(state, asked, label, int(getattr(queue, state))) for state, asked, label, _meaning in BARS]
+    there = [entry for entry in numbers if entry[3]]
+    space = 100 - NARROWEST * len(there)  # beside what each part has in any case
+    parts, x = [], 0.0
+    for state, asked, label, count in there:
+        width = NARROWEST + space * count / longest
+        parts.append(Part(state, asked, label, count, round(x, 2), round(width, 2)))
+        x += width
+    return Bar(queue.name, _total(queue), parts, [(label, asked, count) for _state, asked, label, count in numbers])
+
+
 @page()
 def chart(request: HttpRequest) -> HttpResponse:
-    """Answer one range as JSON: /admin/monitor/chart?range=24h, narrowed by queue and task."""
+    """Answer one range as JSON: /admin/monitor/chart?range=24h, narrowed by queue and task.
+
+    For one queue and all its tasks also what it held, as `gauges`.
+    """
     name = request.GET.get("range", "1h")
     if name not in RANGES:
         return JsonResponse({"error": "unknown range"}, status=400)
-    return JsonResponse(series(name, queue=request.GET.get("queue", ""), task=request.GET.get("task", "")))
+    queue, task, now = request.GET.get("queue", ""), request.GET.get("task", ""), timezone.now()
+    answer = series(name, queue=queue, task=task, now=now)
+    return JsonResponse(answer | ({"gauges": gauges(name, queue, now=now)} if queue and not task else {}))

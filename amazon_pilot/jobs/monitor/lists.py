@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import OperationalError, connection, transaction
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
@@ -32,6 +33,9 @@ WINDOW = 500
 MOST_WINDOWS = 7  # with twelve counts: a page stays below twenty commands, however many places it names
 COUNTED = 10_000  # rows that are counted exactly; beyond it the page says "more than"
 SECONDS = 2  # that the database may take for one question
+# How PostgreSQL plans a question: it thinks that an index is as slow as a disk that seeks, and would rather read the
+# table; several processes for one viewer are not worth it, and compiling takes longer than the question does.
+PLANNING = "SET LOCAL random_page_cost = 1.1; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off"
 COLUMNS = (
     "id", "job_id", "task", "args", "kwargs", "queue", "outcome", "attempt", "enqueued_at", "started_at", "ended_at",
     "wait", "duration", "exception", "message", "worker", "is_poison",
@@ -115,16 +119,37 @@ def find(query: Query, cursor: str, size: int) -> Listing:
 
 def from_history(query: Query, cursor: str, size: int) -> Listing:
     """Answer runs, the newest first; the cursor is the start and the key of the last row before."""
-    listing = Listing()
-    matching = JobRun.objects.filter(query.q())
+    listing, found = Listing(), None
     with in_time(listing):
-        rows = list(after(matching, cursor).newest().only(*COLUMNS)[: size + 1])
-        listing.rows = [of_run(run) for run in rows[:size]]
-        listing.following = cursor_of(rows[size - 1]) if len(rows) > size else ""
+        found = keys(query.arms(), cursor, size + 1)
+        rows = list(JobRun.objects.filter(pk__in=found[:size]).newest().only(*COLUMNS))
+        listing.rows = [of_run(run) for run in rows]
+        listing.following = cursor_of(rows[-1]) if len(found) > size else ""
+    is_whole = found is not None and len(found) <= size and not cursor
     with in_time(listing):
-        counted = matching.order_by()[: COUNTED + 1].count()
+        counted = len(found or ()) if is_whole else number(query.arms())
         listing.total, listing.is_more_than = min(counted, COUNTED), counted > COUNTED
     return listing
+
+
+def keys(arms: list[Q], cursor: str, most: int) -> list[int]:
+    """Answer the keys of the newest runs behind a cursor for which one of `arms` is true.
+
+    Keys first, and the rows by their keys: so a search runs through an index alone, and reads the rows that it shows.
+    """
+    found: dict[int, datetime] = {}
+    for arm in arms:
+        found |= after(JobRun.objects.filter(arm), cursor).newest().values_list("pk", "started_at")[:most]
+    return sorted(found, key=lambda pk: (found[pk], pk), reverse=True)[:most]
+
+
+def number(arms: list[Q]) -> int:
+    """Answer how many runs there are for which one of `arms` is true; COUNTED + 1 where there are more than COUNTED."""
+    # In the order of the list, though a count needs none: else PostgreSQL may read the table where an index would do.
+    limited = [JobRun.objects.filter(arm).newest()[: COUNTED + 1] for arm in arms]
+    if len(limited) == 1:
+        return limited[0].count()
+    return min(COUNTED + 1, len({pk for runs in limited for pk in runs.values_list("pk", flat=True)}))
 
 
 def after(runs: Any, cursor: str) -> Any:
@@ -141,11 +166,11 @@ def cursor_of(run: JobRun) -> str:
 def failed_by_history(query: Query, cursor: str, size: int) -> Listing:
     """Answer failed jobs by what the history knows of their failure: rows first, then whether they are failed still."""
     listing = Listing()
-    runs = JobRun.objects.filter(query.q(), outcome__in=("failed", "stopped", "lost"))
+    arms = [arm & Q(outcome__in=("failed", "stopped", "lost")) for arm in query.arms()]
     seen: set[str] = set()
     with in_time(listing):
         for _turn in range(5):
-            batch = list(after(runs, cursor).newest().only(*COLUMNS)[: size * 2])
+            batch = list(JobRun.objects.filter(pk__in=keys(arms, cursor, size * 2)).newest().only(*COLUMNS))
             if not batch:
                 return listing
             by_queue: dict[str, list[str]] = {}
@@ -172,7 +197,7 @@ def in_time(listing: Listing) -> Iterator[None]:
         with transaction.atomic():
             if connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
-                    cursor.execute(f"SET LOCAL statement_timeout = {SECONDS * 1000}")
+                    cursor.execute(f"SET LOCAL statement_timeout = {SECONDS * 1000}; {PLANNING}")
             yield
     except OperationalError:
         listing.note = _(

@@ -33,6 +33,9 @@ FIELDS = {
     "task", "queue", "state", "outcome", "worker", "arg", "error", "cause", "id", "tag", "since", "until", "attempts",
     "duration", "wait",
 }  # fmt: skip
+# Fields whose columns stand in the index of the newest runs: any sentence of these alone is answered from it.
+COVERED = {"attempts", "duration", "wait", "worker", "outcome", "queue", "since", "until"}
+MOST_ARMS, MOST_COVERED_ARMS = 8, 2
 NUMBERS = {"attempts": "attempt", "duration": "duration", "wait": "wait"}
 SIGNS = {">": "gt", "<": "lt", ">=": "gte", "<=": "lte", ":": "exact"}
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -91,6 +94,17 @@ class Query:
     def q(self) -> Q:
         """Answer the question without its states as a condition over JobRun."""
         return _q(And(self.rest))
+
+    def arms(self) -> list[Q]:
+        """Answer conditions over JobRun of which one has to be true, each of which some index answers.
+
+        PostgreSQL reads the whole table where an OR joins what stands in different indexes. What stands in one is split
+        where looking twice is quicker than looking at everything once; more than eight alternatives stay together.
+        """
+        whole = And(self.rest)
+        arms = _arms(whole)
+        most = MOST_COVERED_ARMS if all(term.field in COVERED for term in _terms(whole)) else MOST_ARMS
+        return [_q(And(arm)) for arm in arms] if len(arms) <= most else [_q(whole)]
 
     def matches(self, job: LiveJob) -> bool:
         """Tell whether a job that Redis holds is one that is asked for; what only the history knows is not."""
@@ -153,6 +167,21 @@ def _terms(node: Node) -> Iterator[Term]:
     else:
         for part in node.parts:
             yield from _terms(part)
+
+
+def _arms(node: Node, is_negated: bool = False) -> list[tuple[Node, ...]]:
+    """Answer a sentence as alternatives, each of them conditions that all have to hold."""
+    if isinstance(node, Term):
+        return [(Not(node) if is_negated else node,)]
+    if isinstance(node, Not):
+        return _arms(node.part, not is_negated)
+    parts = [_arms(part, is_negated) for part in node.parts]
+    if isinstance(node, Or) != is_negated:
+        return [arm for arms in parts for arm in arms]
+    joined: list[tuple[Node, ...]] = [()]
+    for arms in parts:
+        joined = [before + arm for before in joined[: MOST_ARMS + 1] for arm in arms[: MOST_ARMS + 1]]
+    return joined
 
 
 class _Reader:

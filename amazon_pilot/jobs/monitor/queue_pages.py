@@ -16,7 +16,7 @@ from rq.utils import as_text
 from .. import acts, queues
 from ..models import AuditEntry
 from . import pages, sample, store
-from .charts import RANGES
+from .charts import BARS, RANGES, bars
 from .job import moment_of
 from .overview import pauses
 
@@ -28,6 +28,7 @@ AUDIT_SHOWN = 10
 def queue_list(request: HttpRequest) -> HttpResponse:
     """Show all queues and everything that is paused."""
     context: dict[str, Any] = {"sample": pages.widget(sample.current), "pauses": pages.widget(pauses)}
+    context |= {"bars": pages.widget(lambda: bars(sample.current())), "bar_states": BARS}
     if request.headers.get("HX-Request"):
         return pages.fragment(request, "_queues", **context)
     return pages.show(request, "queues", _("Queues"), **context)

@@ -1,6 +1,7 @@
 -- Look at everything that changes by the second, in one step. Reads only; nothing here grows with the number of jobs.
 -- Arguments: rq's key prefix, how many minutes of takes, how many workers at most, then the queues' names.
--- Answer: {seconds, microseconds, queues, takes, paused, workers, unwritten, first unwritten, report, schedulers}.
+-- Answer: {seconds, microseconds, queues, takes, paused, workers, unwritten, first unwritten, report, schedulers,
+--   the minute's reading}.
 local P, minutes, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local queues, takes = {}, {}
@@ -30,4 +31,5 @@ if redis.call('EXISTS', 'pilot:runs') == 1 then
   first = entry and entry[1] or ''
 end
 return {time[1], time[2], queues, takes, redis.call('HGETALL', 'pilot:paused'), workers, unwritten, first,
-  redis.call('HGETALL', 'pilot:scheduler'), redis.call('ZRANGE', 'pilot:schedulers', 0, -1, 'WITHSCORES')}
+  redis.call('HGETALL', 'pilot:scheduler'), redis.call('ZRANGE', 'pilot:schedulers', 0, -1, 'WITHSCORES'),
+  redis.call('GET', 'pilot:reading') or ''}

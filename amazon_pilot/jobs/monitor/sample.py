@@ -58,6 +58,8 @@ class QueueSample:
     out_per_minute: float | None
     in_per_minute: float | None
     paused: bool
+    memory: int | None = None  # bytes, about, as of Sample.weighed_at
+    retries: int | None = None  # of the scheduled, about, as of Sample.weighed_at
 
     @property
     def pause_name(self) -> str:
@@ -97,6 +99,11 @@ class Sample:
     schedulers: dict[str, float]
     info: dict[str, Any]
     sizes: list[tuple[float, dict[str, int]]] = field(default_factory=list)
+    weighed_at: float | None = None  # when the scheduler last took a reading; None where it lies long ago
+
+    @property
+    def weighed(self) -> datetime | None:
+        return datetime.fromtimestamp(self.weighed_at, UTC) if self.weighed_at else None
 
     @property
     def age(self) -> float:
@@ -174,7 +181,7 @@ def take(connection: Redis, before: Sample | None = None) -> Sample:
     """Look at Redis: one script and one INFO. `before` lends the sizes of the last minutes."""
     names = queues.names()
     answer: Any = connection.register_script(_source())([], [RQ_KEY_PREFIX, TAKES_MINUTES, MOST_WORKERS, *names])
-    seconds, micros, rows, takes, pauses, workers, unwritten, first, report, schedulers = answer
+    seconds, micros, rows, takes, pauses, workers, unwritten, first, report, schedulers, words = answer
     now = int(seconds) + int(micros) / 1e6
     sizes = [(at, size) for at, size in (before.sizes if before else []) if at > now - SIZES_SECONDS]
     if not sizes or sizes[-1][0] < now - 4:
@@ -183,9 +190,10 @@ def take(connection: Redis, before: Sample | None = None) -> Sample:
     paused = {as_text(name): float(until) for name, until in zip(pauses[::2], pauses[1::2], strict=True)}
     paused = {name: until for name, until in paused.items() if not until or until > now}
     found: Any = connection.info()
+    reading = json.loads(words) if words else {"at": None, "queues": {}}
     return Sample(
         taken_at=now,
-        queues=[_queue(row, now, started, sizes, paused) for row in rows],
+        queues=[_queue(row, now, started, sizes, paused, reading["queues"]) for row in rows],
         paused=paused,
         workers=[_worker(json.loads(words), now) for words in workers if words],
         unwritten=unwritten,
@@ -194,6 +202,7 @@ def take(connection: Redis, before: Sample | None = None) -> Sample:
         schedulers={as_text(k): now - float(v) for k, v in zip(schedulers[::2], schedulers[1::2], strict=True)},
         info={name: found[name] for name in INFO if name in found},
         sizes=sizes,
+        weighed_at=reading["at"],
     )
 
 
@@ -211,6 +220,7 @@ def _queue(
     started: dict[int, dict[str, int]],
     sizes: list[tuple[float, dict[str, int]]],
     paused: dict[str, float],
+    held: dict[str, dict[str, int] | None],
 ) -> QueueSample:
     name, since = as_text(row[0]), as_text(row[8])
     weights = settings.QUEUE_WEIGHTS
@@ -236,6 +246,7 @@ def _queue(
         out_per_minute=out,
         in_per_minute=max(0.0, out + grown) if grown is not None else None,
         paused=f"queue:{name}" in paused,
+        **(held.get(name) or {}),
     )
 
 

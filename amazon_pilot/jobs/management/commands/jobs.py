@@ -87,6 +87,8 @@ class Command(BaseCommand):
             sub.add_argument("--yes", action="store_true", help="Do it without being asked again.")
         verb("workers", "The workers that were seen within an hour.")
         verb("recover", "Bring back at once the jobs that count as lost.")
+        dashed = verb("dash", "Watch queues and jobs in this terminal.")
+        dashed.add_argument("--refresh", type=float, default=5, help="Seconds between two looks, at least 1.")
         run = verb("run", "Enqueue one call of a task.")
         run.add_argument("task")
         run.add_argument("arguments", nargs="?", default="[]", help=ARGUMENTS)
@@ -146,6 +148,18 @@ class Command(BaseCommand):
             lines.append(f"attempt {run['attempt']}: {run['outcome']} {run['exception']} {run['message']}".rstrip())
             lines += [text.rstrip() for text in (run["traceback"], run["log"]) if text]
         self.tell(options, told, lines)
+
+    def do_dash(self, by: Any, options: dict[str, Any]) -> None:
+        if options["refresh"] < 1:
+            raise CommandError("--refresh has to be at least 1.")
+        if not sys.stdout.isatty() or options["json"]:
+            raise CommandError("The dash needs a terminal; `jobs queues --json` answers the same to a script.")
+        from amazon_pilot.jobs.monitor import dash  # curses is missing on some systems, and nothing else needs it
+
+        try:
+            dash.run(options["refresh"])
+        except dash.curses.error as error:
+            raise CommandError(f"This terminal cannot show the dash: {error}") from error
 
     def do_on_jobs(self, by: Any, options: dict[str, Any]) -> None:
         """Do one verb to each job; all are tried, and one that was left alone makes the command fail at its end."""

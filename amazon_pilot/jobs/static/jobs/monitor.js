@@ -88,8 +88,26 @@ function draw(box, title, data, series) {
 function table(panel, data) {
   const words = panel.dataset, target = panel.querySelector("[data-chart-table]");
   const row = (cells, tag) => { const tr = document.createElement("tr"); cells.forEach((text, n) => { const cell = document.createElement(n && tag === "td" ? "td" : "th"); if (cell.tagName === "TH") cell.scope = tag === "th" ? "col" : "row"; cell.textContent = text; tr.append(cell); }); return tr; };
-  target.querySelector("thead").replaceChildren(row([words.time, words.succeeded, words.failed, words.other, words.wait, words.longest], "th"));
-  target.querySelector("tbody").replaceChildren(...data.at.map((at, n) => row([new Date(at * 1000).toLocaleString(), data.succeeded[n], data.failed[n], data.other[n], data.wait[n] ?? "–", data.longest_wait[n] ?? "–"], "td")));
+  const columns = [[words.succeeded, data.succeeded], [words.failed, data.failed], [words.other, data.other], [words.wait, data.wait], [words.longest, data.longest_wait]];
+  const held = data.gauges;
+  if (held) columns.push([words.perSecond, data.per_second], [words.failedPerSecond, data.failed_per_second], [words.errorRate, data.error_rate], [words.size, held.size], [words.waiting, held.waiting], [words.running, held.running], [words.retries, held.retries], [words.archived, held.failed], [words.oldest, held.oldest.map(whole)], [words.memory, held.memory.map(megabytes)]);
+  target.querySelector("thead").replaceChildren(row([words.time, ...columns.map(([title]) => title)], "th"));
+  target.querySelector("tbody").replaceChildren(...data.at.map((at, n) => row([new Date(at * 1000).toLocaleString(), ...columns.map(([, values]) => values[n] ?? "–")], "td")));
+}
+
+const megabytes = (bytes) => bytes === null ? null : Math.round(bytes / 1e4) / 100;
+const whole = (seconds) => seconds === null ? null : Math.round(seconds);
+
+// What one queue held: only its own page has room for it.
+function drawGauges(panel, words, data) {
+  const held = data.gauges, place = (name) => panel.querySelector(`[data-chart="${name}"]`);
+  draw(place("pace"), words.perSecond, [data.at, data.per_second, data.failed_per_second],
+    [line(words.perSecond, "--m-link"), line(words.failedPerSecond, "--m-chart-bad", { dash: [6, 3] })]);
+  draw(place("rate"), words.errorRate, [data.at, data.error_rate], [line(words.errorRate, "--m-chart-bad")]);
+  draw(place("sizes"), words.sizes, [data.at, held.size, held.waiting, held.running, held.retries, held.failed],
+    [line(words.size, "--body-fg"), line(words.waiting, "--m-link", { dash: [8, 3] }), line(words.running, "--m-chart-good", { dash: [6, 3] }), line(words.retries, "--m-chart-other", { dash: [2, 3] }), line(words.archived, "--m-chart-bad", { dash: [10, 3, 2, 3] })]);
+  draw(place("oldest"), words.oldest, [data.at, held.oldest], [line(words.oldest, "--m-chart-other")]);
+  draw(place("memory"), words.memory, [data.at, held.memory.map(megabytes)], [line(words.memory, "--m-chart-good")]);
 }
 
 async function show(panel, range) {
@@ -104,6 +122,7 @@ async function show(panel, range) {
     [line(words.succeeded, "--m-chart-good"), line(words.failed, "--m-chart-bad", { dash: [6, 3] }), line(words.other, "--m-chart-other", { dash: [2, 3] })]);
   draw(panel.querySelector('[data-chart="wait"]'), words.wait, [data.at, data.wait, data.longest_wait],
     [line(words.wait, "--m-link"), line(words.longest, "--m-chart-other", { dash: [2, 3] })]);
+  if (data.gauges) drawGauges(panel, words, data);
   table(panel, data);
 }
 
