@@ -11,6 +11,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils.timezone import now
 
+from amazon_pilot.jobs import bulk
 from amazon_pilot.jobs.registry import Backoff, job
 from analysis.tasks import resume_reports
 from notifications.models import Notification
@@ -163,6 +164,7 @@ def resume_unfinished() -> str:
     }
     for task, rows in found.items():
         task.enqueue_many([(run.pk,) for run in rows])
+    bulk.resume()
     resume_reports.enqueue()
     send_due_notifications.enqueue()
     return ", ".join(f"{task.__name__}: {len(rows)}" for task, rows in found.items())

@@ -150,6 +150,16 @@ def abort(by: Any, row: BulkAction, *, reason: str = "") -> bool:
     return is_done
 
 
+def resume() -> int:
+    """Enqueue actions again that have not ended and may be on their way nowhere: Redis was away or was emptied.
+
+    Answers how many; the task is unique, so one that waits or runs is joined.
+    """
+    from .tasks import run_bulk_action
+
+    return len(run_bulk_action.enqueue_many([(pk,) for pk in BulkAction.objects.forgotten()]))
+
+
 def run(pk: int) -> str:
     """Carry out an action to its end or until it is aborted. Run again after a crash it goes on with what is left."""
     if not BulkAction.objects.claim(pk, **counts_so_far(pk)):

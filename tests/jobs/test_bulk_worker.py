@@ -1,12 +1,16 @@
 """A bulk action on a real worker: one whose worker is killed goes on with what is left."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from amazon_pilot.jobs import bulk, queues
 from amazon_pilot.jobs.models import BulkAction, Pause
+from amazon_pilot.jobs.registry import JSONJob
+from products.tasks import resume_unfinished
 
 from . import tasks
 from .conftest import wait_for
@@ -28,6 +32,23 @@ def waiting():
 def ask(action, query):
     boss = User.objects.create_superuser("boss")
     return bulk.start(boss, action, query=query, token=uuid.uuid4(), reason="A test", expected=6000)[0]
+
+
+def test_an_action_that_redis_lost_is_brought_back_by_its_row(redis):
+    action = ask("hold", "state:queued queue:default")
+    redis.flushdb()
+
+    resume_unfinished()
+    assert queues.size("critical") == 0  # it may still be on its way
+    BulkAction.objects.update(created_at=timezone.now() - timedelta(minutes=2))
+    for _ in range(2):  # once is enough
+        resume_unfinished()
+
+    [job_id] = redis.lrange("rq:queue:critical", 0, -1)
+    assert JSONJob.fetch(job_id.decode(), connection=redis).args == [action.pk]
+    bulk.run(action.pk)
+    resume_unfinished()
+    assert bulk.resume() == 0
 
 
 def test_a_killed_worker_leaves_an_action_that_the_next_one_ends(start, waiting):

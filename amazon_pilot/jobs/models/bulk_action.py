@@ -1,7 +1,7 @@
 """What an operator asked to be done to many jobs at once: written before it starts, so that it can be watched."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -43,6 +43,11 @@ class BulkActionQuerySet(models.QuerySet["BulkAction"]):
             running.update(error=error, state=BulkAction.State.FAILED, ended_at=timezone.now())
         else:
             running.update(error=error)
+
+    def forgotten(self) -> list[int]:
+        """Answer the keys of actions that were asked for a minute ago or more and have not ended."""
+        before = timezone.now() - timedelta(minutes=1)
+        return list(self.filter(ended_at__isnull=True, created_at__lt=before).values_list("pk", flat=True))
 
     def abort(self, pk: int, by: Any) -> bool:
         """Ask a bulk action to stop; it does so before its next batch. False where it has ended already."""
