@@ -5,7 +5,9 @@ const style = (name) => getComputedStyle(document.documentElement).getPropertyVa
 const AMBER = "#e07b00", BLUE = "#3f8fd2", GREEN = "#2f9e5b", VIOLET = "#9a6fd0";
 
 function axis(extra) {
-  return { stroke: style("--soft"), grid: { stroke: style("--line"), width: 1 }, ticks: { stroke: style("--line") }, ...extra };
+  // Asked at every drawing: the theme may change while the page is open.
+  const soft = () => style("--soft"), line = () => style("--line");
+  return { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { stroke: line }, ...extra };
 }
 
 function steps(label, color, dash) {
@@ -39,12 +41,13 @@ function overlay(data) {
   };
 }
 
-function draw(box, data, title, series, columns, axes, scales) {
+function draw(box, data, time, title, series, columns, axes, scales) {
   const chart = new uPlot({
-    title, width: box.clientWidth, height: 260, series: [{}, ...series], axes: [axis({}), ...axes], scales,
+    title, width: box.clientWidth, height: 260, series: [{ label: time }, ...series], axes: [axis({}), ...axes], scales,
     hooks: { drawClear: [overlay(data)] }, cursor: { drag: { x: true, y: false } },
   }, [data.at, ...columns], box);
   new ResizeObserver(() => chart.setSize({ width: box.clientWidth, height: 260 })).observe(box);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.redraw());
 }
 
 // A scale with a single value would have no height.
@@ -56,13 +59,13 @@ async function show(panel) {
   const data = await answer.json();
   if (!data.at.length) { panel.textContent = panel.dataset.empty; return; }
   const words = panel.dataset, box = () => panel.appendChild(Object.assign(document.createElement("div"), { className: "chart" }));
-  draw(box(), data, `${words.price} (${data.currency})`,
+  draw(box(), data, words.time, `${words.price} (${data.currency})`,
     [steps(words.price, AMBER), steps(words.listPrice, BLUE, [6, 4])], [data.price, data.list_price],
     [axis({ size: 60 })], { y: { range: padded } });
-  draw(box(), data, `${words.rank}: ${data.category || "–"}`, [steps(words.rank, GREEN)], [data.bsr],
+  draw(box(), data, words.time, `${words.rank}: ${data.category || "–"}`, [steps(words.rank, GREEN)], [data.bsr],
     [axis({ size: 60, filter: (u, splits) => splits, values: (u, splits) => splits.map((n) => (/^[1235]/.test(n) ? `#${n}` : "")) })],
     { y: { dir: -1, distr: 3, log: 10 } });
-  draw(box(), data, `${words.rating} · ${words.reviews}`,
+  draw(box(), data, words.time, `${words.rating} · ${words.reviews}`,
     [steps(words.rating, VIOLET), { ...steps(words.reviews, BLUE, [6, 4]), scale: "n" }], [data.rating, data.reviews],
     [axis({ size: 60 }), axis({ side: 1, scale: "n", size: 60, grid: { show: false } })], { y: { range: [1, 5] }, n: { range: padded } });
   const table = document.getElementById("history-rows");
