@@ -173,10 +173,14 @@ class FireAdmin(admin.ModelAdmin):
 
     show_facets = admin.ShowFacets.NEVER  # a count beside each filter is a scan of the history for each
 
-    list_display = ("planned_at", "entry_id", "outcome", "enqueued_at", "lag", "job_id", "suppressed", "note")
+    list_display = ("planned_at", "entry_name", "outcome", "enqueued_at", "lag", "job_id", "suppressed", "note")
     list_filter = ("outcome", "planned_at")
     search_fields = ("entry__name", "job_id")
     date_hierarchy = "planned_at"
+
+    @admin.display(description=_("entry"), ordering="entry_id")
+    def entry_name(self, fire: Fire) -> str:
+        return fire.entry_id  # the entry itself may be gone
 
     @admin.display(description=_("lag, seconds"))
     def lag(self, fire: Fire) -> str:

@@ -7,13 +7,11 @@ import logging
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from types import FrameType
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -33,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 SHORTEST_WAIT = 0.02  # seconds, so that an entry which somebody else holds does not make us spin
 ENOUGH_FOR_A_READING = 0.2  # seconds without a planned fire, so that none is late for it
+STOPS = {signal.SIGTERM, signal.SIGINT}
 AFTER_TROUBLE = 1.0  # seconds to wait when Redis or the database did not answer
 
 
@@ -48,7 +47,7 @@ class PilotScheduler(DjangoScheduler):
         kwargs.setdefault("name", f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:4]}")
         super().__init__(*args, **kwargs)
         self.clock: fires.Clock = clock or partial(schedule_redis.clock, self.connection)
-        self.stopping = threading.Event()
+        self.is_stopping = False
         self._leads = False
         self._synced_at: datetime | None = None
         self._read_at: datetime | None = None
@@ -93,12 +92,12 @@ class PilotScheduler(DjangoScheduler):
         """Tick until SIGTERM or SIGINT; with `burst` once. Redis or the database away is waited out."""
         with self._signals():
             try:
-                while not self.stopping.is_set():
+                while not self.is_stopping:
                     close_old_connections()
                     wait = self._turn()
                     if burst:
                         break
-                    self.stopping.wait(wait)
+                    self.is_stopping = signal.sigtimedwait(STOPS, wait) is not None
             finally:
                 self._leave()
 
@@ -144,15 +143,12 @@ class PilotScheduler(DjangoScheduler):
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        def stop(number: int, frame: FrameType | None) -> None:
-            self.stopping.set()
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        """Keep the signals that stop us until `run` asks for them: never in the middle of a tick."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     # What follows replaces rq-scheduler's own steps, for callers that know it by these names.
 

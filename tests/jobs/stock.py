@@ -32,7 +32,8 @@ def fetch(job_id: str) -> JSONJob:
 
 def until(job_id: str, *words: str) -> JSONJob:
     """Wait until rq shows a job in one of these states and answer it."""
-    return wait_for(lambda: (job := fetch(job_id)).get_status().value in words and job, f"{job_id} to be {words}")
+    wait_for(lambda: fetch(job_id).get_status().value in words, f"{job_id} to be {words}")
+    return fetch(job_id)  # as it is now: the one whose state was asked may have been read before that
 
 
 def registries(job_id: str, queue: str = "default") -> list[str]:

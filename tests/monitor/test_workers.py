@@ -107,7 +107,7 @@ def test_a_dead_worker_shows_what_it_held_and_when_it_comes_back(person, start):
     text = wait_for(lambda: ("fell silent" in (text := look(client, "workers"))) and text, "its death to be seen")
     assert reverse("monitor:job", args=[job_id]) in text
 
-    lease = workers.old_leases()[0]
+    lease = wait_for(workers.old_leases, "its lease to be overdue")[0]
     assert (lease.job_id, lease.queue, lease.worker, lease.task) == (job_id, "default", "w1", "tests.jobs.tasks.sleep")
     assert lease.remaining < 10
     assert "data-countdown" in look(client, "stuck") or lease.is_lost

@@ -142,7 +142,7 @@ class JobRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.task} {self.outcome}"
+        return f"{self.task}: {self.get_outcome_display()}"
 
 
 def searchable(values: Iterable[Any]) -> str:
