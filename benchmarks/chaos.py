@@ -347,7 +347,7 @@ class Chaos:
                 continue
             hits.append((run, at))
             if number + 1 < len(runs):
-                found.recoveries.append(max(0.0, runs[number + 1].started - at))
+                found.recoveries.append(max(0.0, self.with_redis(at, runs[number + 1].started)))
         found.repeated += max(0, len(runs) - 1 - len(hits))
         given_away = {row.worker for row in rows if row.outcome == "lost" and row.cause == "worker_lost"}
         found.refused += sum(
@@ -367,6 +367,11 @@ class Chaos:
             if run.started < thawed and (run.ended is None or run.ended > at - UNHEARD):
                 return at
         return None
+
+    def with_redis(self, since: float, until: float) -> float:
+        """Answer how many seconds of a span Redis was there: without it nothing can be brought back."""
+        away = sum(max(0.0, min(until, end) - max(since, begin)) for begin, end in self.outages)
+        return until - since - away
 
     def unheard(self, ended: float, killed: float) -> bool:
         """Tell whether a run's end may not have reached Redis when its worker was killed."""

@@ -22,8 +22,8 @@ POISON = (
 def command(queue: str) -> tuple[Any, ...]:
     """Answer the command that brings back at most AT_ONCE lost jobs of one queue.
 
-    After an outage of Redis, which shows in that nobody has sent this for a while, nothing is brought back for one
-    lease: the living renew first.
+    After an outage of Redis, which shows in that nobody has sent this for a while, nothing is brought back for some
+    seconds: the living renew first.
     """
     return script("recover").command(*_words(queue, ahead=0, is_patient=True))
 

@@ -6,10 +6,10 @@
 local queue, mark, most, patient = ARGV[2], ':' .. ARGV[3], tonumber(ARGV[5]), ARGV[7] == '1'
 local now, answers = clock(), {}
 if patient then
-  -- Where nobody has looked for a while, Redis was away and nobody could renew either: for one lease the living come first.
+  -- Where nobody has looked for a while, Redis was away and nobody could renew either: the living come first.
   local last = tonumber(call('GET', 'pilot:looked') or '') or 0
   call('SET', 'pilot:looked', precise(now))
-  if now - last > SILENCE then call('SET', 'pilot:renew_first', 1, 'EX', LEASE) end
+  if now - last > SILENCE then call('SET', 'pilot:renew_first', 1, 'EX', RENEW_FIRST) end
   if call('EXISTS', 'pilot:renew_first') == 1 then return answers end
 end
 local limit = precise(now + GRACE + tonumber(ARGV[6]))
