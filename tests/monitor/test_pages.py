@@ -133,3 +133,15 @@ def test_the_filters_of_the_audit_have_titles_that_read_well(admin_client):
 
     titles = re.findall(r"<summary>\s*By (.*?)\s*</summary>", text)
     assert titles == ["action", "time", "person"]
+
+
+def test_the_audit_names_actions_in_the_readers_language_and_filters_by_them(admin_client):
+    AuditEntry.objects.record(None, "pause", "queue:low")
+    AuditEntry.objects.record(None, "retry", "job:1")
+
+    page = admin_client.get("/admin/jobs/auditentry/?action=pause", headers={"accept-language": "zh-hans"}).content.decode()
+
+    assert "queue:low" in page
+    assert "job:1" not in page
+    assert '<td class="field-verb">暂停</td>' in page
+    assert '?action=retry">重试</a>' in page

@@ -16,6 +16,7 @@ ACTIONS = (
     gettext_noop("recover"), gettext_noop("create"), gettext_noop("update"), gettext_noop("monitor"),
     gettext_noop("collect"), gettext_noop("analyse"), gettext_noop("run now"), gettext_noop("leave alone"),
     gettext_noop("resume planning"), gettext_noop("send again"), gettext_noop("abort"),
+    "django-rq",
 )  # fmt: skip
 
 
