@@ -3,7 +3,7 @@
 from .endings import Ending, Succeeded
 
 DEEPEST = 32
-AHEAD_SECONDS = 0.01  # how much work may lie in a mailbox behind the job that runs
+AHEAD_SECONDS = 0.02  # how much work may lie in a mailbox behind the job that runs
 
 
 class Pace:
@@ -19,5 +19,5 @@ class Pace:
 
     @property
     def depth(self) -> int:
-        """How many jobs may lie behind another; 0 where they take longer than a few milliseconds."""
+        """How many jobs may lie behind another; 0 where they take longer than AHEAD_SECONDS."""
         return min(DEEPEST, int(AHEAD_SECONDS / max(self.mean, 1e-6)))
