@@ -187,6 +187,42 @@ def test_a_queue_is_drawn_and_told_as_a_table(visit, busy_day):
     assert float(waiting.inner_text()) == queues.size("default")
 
 
+def test_the_time_shown_is_moved_by_the_keyboard_and_kept_in_the_address(visit, busy_day):
+    page = visit("view")
+    page.goto("/admin/monitor/queue/default?range=6h")
+    controls = page.get_by_role("group", name="End of the time shown")
+    back, forward, now = (controls.get_by_role("button", name=name) for name in ("Back", "Forward", "Now"))
+    field, told = controls.get_by_label("Until"), page.locator("[data-chart-when]")
+    sync_api.expect(forward).to_be_disabled()
+    sync_api.expect(told).to_have_text("Until now.")
+
+    for _time in range(2):
+        back.press("Enter")
+    page.wait_for_url("**/default?range=6h&end=*Z")
+    sync_api.expect(told).to_contain_text("it does not refresh itself")
+    address, chosen = page.url, field.input_value()
+    page.reload()
+    sync_api.expect(field).to_have_value(chosen)
+    assert page.url == address
+    sync_api.expect(now).to_have_attribute("aria-pressed", "false")
+    before = timezone.now() - timedelta(hours=12, minutes=3)
+    with page.expect_response("**/chart?*end=*") as answer:
+        page.get_by_role("button", name="1 hour").click()
+    assert before.timestamp() < answer.value.json()["at"][-1] < before.timestamp() + 180
+    page.get_by_role("button", name="6 hours").click()
+
+    forward.press("Enter")
+    forward.press("Enter")
+    page.wait_for_url("**/default?range=6h")
+    assert page.evaluate("document.activeElement.textContent") == "Now"  # what had the focus is off
+    field.fill("2019-05-01T12:00")
+    sync_api.expect(page.locator("[data-chart-note]")).to_have_text("Nothing is kept of that time any more.")
+    now.press("Enter")
+    page.wait_for_url("**/default?range=6h")
+    sync_api.expect(field).to_have_value("")
+    sync_api.expect(page.locator("[data-chart-note]")).not_to_have_text("Nothing is kept of that time any more.")
+
+
 def test_a_part_of_a_bar_leads_to_its_jobs_by_the_keyboard(visit, busy_day):
     page = visit("view")
     page.goto("/admin/monitor/queues")

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from amazon_pilot.jobs.models import Reading, Tally
 from amazon_pilot.jobs.monitor import charts, live, sample
+from amazon_pilot.jobs.monitor.window import RANGES, window
 from tests.busy_day import busy_day, failed_run, run  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,9 +30,9 @@ def test_a_minute_is_drawn_as_it_was_read():
     reading(1, queue="low", waiting=70)
     reading(60 * 24)
 
-    drawn = charts.gauges("1h", "default", now=NOW)
+    drawn = charts.gauges(window("1h", NOW), "default")
 
-    assert len(drawn["waiting"]) == len(charts.series("1h", queue="default", now=NOW)["at"]) == 60
+    assert len(drawn["waiting"]) == len(charts.series(window("1h", NOW), queue="default")["at"]) == 60
     assert drawn["waiting"][-3:] == [None, 10, 4]
     assert drawn["size"][-3:] == [None, 16, 10]
     assert drawn["oldest"][-3:] == [None, 99, 7.5]
@@ -43,7 +44,7 @@ def test_a_longer_step_is_the_mean_of_sizes_and_the_worst_of_ages():
         reading(minutes, waiting=waiting, oldest=float(waiting))
     reading(11, waiting=500)
 
-    drawn = charts.gauges("24h", "default", now=NOW)
+    drawn = charts.gauges(window("24h", NOW), "default")
     assert (drawn["waiting"][-2:], drawn["oldest"][-1]) == ([500, 21], 33)
 
 
@@ -52,7 +53,7 @@ def test_months_are_drawn_from_hours():
     reading(30 + 60 * 24 * 80, span="hour", waiting=3)
     reading(0, waiting=1000)
 
-    drawn = charts.gauges("90d", "default", now=NOW)
+    drawn = charts.gauges(window("90d", NOW), "default")
     assert [value for value in drawn["waiting"] if value is not None] == [3, 8]
 
 
@@ -64,7 +65,7 @@ def test_rates_are_those_of_the_runs():
     failed_run("now", ended_at=NOW - timedelta(seconds=10))
     Tally.objects.fold(NOW - timedelta(minutes=1))
 
-    drawn = charts.series("1h", queue="default", now=NOW)
+    drawn = charts.series(window("1h", NOW), queue="default")
     assert drawn["error_rate"][-4:] == [None, 25.0, None, 100.0]
     assert drawn["per_second"][-3] == round(8 / 60, 3)
     assert (drawn["failed_per_second"][-3], drawn["failed_per_second"][-1]) == (round(2 / 60, 3), round(1 / 30, 3))
@@ -108,16 +109,101 @@ def test_bars_are_as_long_as_their_queues_are_and_small_parts_can_be_seen():
     assert (empty.parts, empty.total) == ([], 0)
 
 
+def ago(**span):
+    return NOW - timedelta(**span)
+
+
+def test_a_window_of_the_past_holds_that_time_alone():
+    for minutes in (0, 100, 119, 120, 121, 181):
+        reading(minutes, waiting=minutes)
+        run(f"run{minutes}", ended_at=NOW.replace(second=0) - timedelta(minutes=minutes))
+    Tally.objects.fold(NOW - timedelta(minutes=1))
+
+    past = window("1h", NOW, ago(hours=2).replace(second=0))
+    drawn, held = charts.series(past, queue="default"), charts.gauges(past, "default")
+
+    assert (len(drawn["at"]), drawn["step"], drawn["is_coarse"]) == (60, 60, False)
+    assert drawn["at"][-1] == int(ago(hours=2, minutes=1).replace(second=0).timestamp())
+    assert [n for n in drawn["succeeded"] if n] == [1]
+    assert (drawn["succeeded"][-1], held["waiting"][-1]) == (1, 121)
+    assert [n for n in held["waiting"] if n is not None] == [121]
+    assert drawn["per_second"][-1] == round(1 / 60, 3)  # a step of the past is whole
+
+
+def test_a_window_that_ends_within_a_step_shows_it_whole():
+    past = window("6h", NOW, ago(hours=1))  # 12:30:30, in steps of five minutes
+    assert (past.start, past.end) == (ago(hours=7, seconds=30), ago(minutes=55, seconds=30))
+
+
+def test_the_span_is_the_one_that_is_still_kept():
+    run("old", ended_at=ago(days=3))
+    Tally.objects.fold(NOW)
+    Tally.objects.prune(now=NOW)
+    reading(3 * 24 * 60, span="hour", waiting=8)
+
+    assert window("1h", NOW, ago(hours=46)).span == "minute"
+    past = window("1h", NOW, ago(days=3))
+    drawn, held = charts.series(past, queue="default"), charts.gauges(past, "default")
+    assert (past.span, drawn["step"], drawn["is_coarse"], len(drawn["at"])) == ("hour", 3600, True, 2)
+    assert (drawn["succeeded"], held["waiting"]) == ([0, 1], [None, 8])
+    assert len(charts.series(window("24h", NOW, ago(days=300)))["at"]) == 25
+    assert not window("7d", NOW, ago(days=300)).is_coarse
+
+
+def test_what_ended_just_now_is_in_a_window_that_touches_it():
+    run("new", ended_at=ago(minutes=2))
+    recent, before = window("1h", NOW, ago(minutes=1)), window("1h", NOW, ago(minutes=3))
+    assert sum(charts.series(recent)["succeeded"]) == 1  # not tallied yet
+    assert sum(charts.series(before)["succeeded"]) == 0
+
+
+def test_an_end_is_asked_for_with_its_zone(person):
+    client, address = person("view"), reverse("monitor:chart")
+    end = timezone.now().replace(second=0, microsecond=0) - timedelta(days=1)
+
+    def times(text):
+        return client.get(address, {"end": text, "queue": "default"}).json()["at"]
+
+    there = end.astimezone(timezone.get_fixed_timezone(330))
+    assert times(end.isoformat()) == times(there.isoformat()) == times(f"{end:%Y-%m-%dT%H:%M}Z")
+    assert times(end.isoformat())[-1] == int(end.timestamp()) - 60
+    assert abs(times("2999-01-01T00:00Z")[-1] - timezone.now().timestamp()) < 70  # what is to come is now
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"range": ""},
+        {"range": "2y"},
+        {"end": "yesterday"},
+        {"end": "2026-02-30T12:00Z"},
+        {"end": "2026-03-01"},
+        {"end": "2026-03-01T12:00"},
+        {"end": "0001-01-01T00:00+23:59"},
+        {"end": "2019-01-01T00:00Z"},
+        {"end": "\0"},
+        {"queue": "a\0"},
+        {"task": "a\0"},
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(person, asked):
+    answer = person("view").get(reverse("monitor:chart"), asked)
+    assert answer.status_code == 400
+    assert answer.json()["error"].endswith(".")
+
+
 def test_charts_cost_few_queries(person, django_assert_max_num_queries):
     client = person("view")
-    for name in charts.RANGES:
-        with django_assert_max_num_queries(9):
-            answer = client.get(reverse("monitor:chart"), {"range": name, "queue": "default"})
-        assert len(answer.json()["gauges"]["size"]) == len(answer.json()["at"])
+    for name in RANGES:
+        for days in (0, 1, 30, 399):
+            end = (timezone.now() - timedelta(days=days)).isoformat()
+            with django_assert_max_num_queries(9):
+                answer = client.get(reverse("monitor:chart"), {"range": name, "end": end, "queue": "default"})
+            assert len(answer.json()["gauges"]["size"]) == len(answer.json()["at"]) <= 92
 
 
 def test_a_queue_page_names_every_chart(busy_day, person):  # noqa: F811
     text = person("view").get(reverse("monitor:queue", args=["default"])).content.decode()
     drawn = set(re.findall(r'data-chart="(\w+)"', text))
     assert drawn == {"runs", "wait", "pace", "rate", "sizes", "oldest", "memory"}
-    assert json.dumps(charts.gauges("1h", "default", now=timezone.now()))  # it has only what JSON can say
+    assert json.dumps(charts.gauges(window("1h", timezone.now()), "default"))  # it has only what JSON can say

@@ -1,13 +1,15 @@
-"""What is drawn: runs and waits over an hour to 90 days, what a queue held meanwhile, and what all queues hold now.
+"""What is drawn: runs and waits over a window of time, what a queue held meanwhile, and what all queues hold now.
 
 Runs come from tallies and sizes from readings; the history itself is never scanned.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.core.validators import ProhibitNullCharactersValidator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -16,53 +18,33 @@ from ..models import Reading, Tally
 from ..models.tally import counts
 from .pages import page
 from .sample import QueueSample, Sample
+from .window import Window, window_of
 
 MOST_TAIL = timedelta(minutes=15)  # what was not yet folded is counted on the spot, so much of it at most
 GOOD, BAD = {"succeeded"}, {"failed", "lost"}
+validate_name = ProhibitNullCharactersValidator()  # PostgreSQL refuses a query that holds one
 
 
-@dataclass(frozen=True)
-class Range:
-    """One choice of the chart: how far back, in steps of how many seconds, from tallies of which span."""
-
-    back: timedelta
-    step: int
-    span: str
-    label: Any
-
-
-RANGES = {
-    "1h": Range(timedelta(hours=1), 60, "minute", _("1 hour")),
-    "6h": Range(timedelta(hours=6), 300, "minute", _("6 hours")),
-    "24h": Range(timedelta(hours=24), 1200, "minute", _("24 hours")),
-    "7d": Range(timedelta(days=7), 3 * 3600, "hour", _("7 days")),
-    "30d": Range(timedelta(days=30), 12 * 3600, "hour", _("30 days")),
-    "90d": Range(timedelta(days=90), 86_400, "hour", _("90 days")),
-}
-
-
-def series(name: str, *, queue: str = "", task: str = "", now: datetime | None = None) -> dict[str, Any]:
-    """Answer the points of one range: times in seconds, runs per step by what became of them, average wait in seconds.
+def series(window: Window, *, queue: str = "", task: str = "") -> dict[str, Any]:
+    """Answer the points of a window: times in seconds, runs per step by what became of them, average wait in seconds.
 
     Steps without a run are 0; their wait is None, since nothing waited, and so is their error rate, in percent.
     """
-    chosen = RANGES[name]
-    now = now or timezone.now()
-    at = _steps(chosen, now)
-    start = datetime.fromtimestamp(at[0], tz=now.tzinfo)
+    at, step = list(window.steps), window.step
     totals: dict[int, list[float]] = defaultdict(lambda: [0, 0, 0, 0.0, 0.0])
-    for row in [*_folded(chosen, start, now, queue, task), *_tail(now, queue, task)]:
-        slot = totals[int(row["at"].timestamp()) // chosen.step * chosen.step]
+    for row in [*_folded(window, queue, task), *_tail(window, queue, task)]:
+        slot = totals[window.step_of(row["at"])]
         column = 0 if row["outcome"] in GOOD else 1 if row["outcome"] in BAD else 2
         slot[column] += row["count"]
         slot[3] += row["wait_sum"]
         slot[4] = max(slot[4], row["wait_max"])
     points = [totals.get(moment, [0, 0, 0, 0.0, 0.0]) for moment in at]
     runs = [point[0] + point[1] + point[2] for point in points]
-    spans = [min(chosen.step, max(1.0, now.timestamp() - moment)) for moment in at]  # the last step has only begun
+    spans = [min(step, max(1.0, window.now.timestamp() - moment)) for moment in at]  # the last may have only begun
     return {
         "at": at,
-        "step": chosen.step,
+        "step": step,
+        "is_coarse": window.is_coarse,
         "succeeded": [point[0] for point in points],
         "failed": [point[1] for point in points],
         "other": [point[2] for point in points],
@@ -74,46 +56,40 @@ def series(name: str, *, queue: str = "", task: str = "", now: datetime | None =
     }
 
 
-def _steps(chosen: Range, now: datetime) -> list[int]:
-    """Answer when each step of a range begins, in seconds; the last one has only begun."""
-    last = int(now.timestamp()) // chosen.step * chosen.step
-    return list(range(last - int(chosen.back.total_seconds()) + chosen.step, last + 1, chosen.step))
-
-
 def _narrowed(queue: str, task: str) -> dict[str, str]:
     return {name: value for name, value in (("queue", queue), ("task", task)) if value}
 
 
-def _folded(chosen: Range, start: datetime, now: datetime, queue: str, task: str) -> Any:
-    tallies = Tally.objects.between(chosen.span, start, now).filter(**_narrowed(queue, task))
+def _folded(window: Window, queue: str, task: str) -> Any:
+    tallies = Tally.objects.between(window.span, window.start, window.end).filter(**_narrowed(queue, task))
     return tallies.values("at", "outcome", "count", "wait_sum", "wait_max")
 
 
-def _tail(now: datetime, queue: str, task: str) -> Any:
-    """Count what ended after the last tallied minute."""
+def _tail(window: Window, queue: str, task: str) -> Any:
+    """Count what ended after the last tallied minute; nothing where the window ended before."""
+    earliest = window.now - MOST_TAIL
+    if window.end <= earliest:
+        return []
     known = Tally.objects.counted_until()
-    start = max(known + timedelta(minutes=1) if known else now - MOST_TAIL, now - MOST_TAIL)
+    start = max(known + timedelta(minutes=1) if known else earliest, earliest)
     wanted = _narrowed(queue, task)
-    return [row for row in counts(start, now) if all(row[name] == value for name, value in wanted.items())]
+    return [row for row in counts(start, window.end) if all(row[name] == value for name, value in wanted.items())]
 
 
 GAUGES = ("waiting", "running", "scheduled", "retries", "held", "failed", "canceled", "memory")
 
 
-def gauges(name: str, queue: str, *, now: datetime | None = None) -> dict[str, Any]:
-    """Answer what a queue held over one range, at the times of `series`: means, and the worst age in seconds.
+def gauges(window: Window, queue: str) -> dict[str, Any]:
+    """Answer what a queue held over a window, at the times of `series`: means, and the worst age in seconds.
 
     None stands for a step in which nothing was read, and for what was not known; `size` is what lay in the queue in any
     state but failed and canceled.
     """
-    chosen = RANGES[name]
-    now = now or timezone.now()
-    at = _steps(chosen, now)
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    start = datetime.fromtimestamp(at[0], tz=now.tzinfo)
-    for row in Reading.objects.between(chosen.span, start, now).filter(queue=queue).values("at", "oldest", *GAUGES):
-        found[int(row["at"].timestamp()) // chosen.step * chosen.step].append(row)
-    points = [found.get(moment, []) for moment in at]
+    readings = Reading.objects.between(window.span, window.start, window.end).filter(queue=queue)
+    for row in readings.values("at", "oldest", *GAUGES):
+        found[window.step_of(row["at"])].append(row)
+    points = [found.get(moment, []) for moment in window.steps]
     means = {gauge: [_mean([row[gauge] for row in rows]) for rows in points] for gauge in GAUGES}
     held = ("waiting", "running", "scheduled", "held")
     sizes = [[sum(row[state] for state in held) for row in rows] for rows in points]
@@ -186,13 +162,16 @@ def _bar(queue: QueueSample, longest: int) -> Bar:
 
 @page()
 def chart(request: HttpRequest) -> HttpResponse:
-    """Answer one range as JSON: /admin/monitor/chart?range=24h, narrowed by queue and task.
+    """Answer one window as JSON: /admin/monitor/chart?range=24h&end=2026-03-01T13:30Z, narrowed by queue and task.
 
-    For one queue and all its tasks also what it held, as `gauges`.
+    Without an end it ends now. For one queue and all its tasks also what it held, as `gauges`. A range, an end or a
+    name that cannot be is told in a sentence, as `error` (400).
     """
-    name = request.GET.get("range", "1h")
-    if name not in RANGES:
-        return JsonResponse({"error": "unknown range"}, status=400)
-    queue, task, now = request.GET.get("queue", ""), request.GET.get("task", ""), timezone.now()
-    answer = series(name, queue=queue, task=task, now=now)
-    return JsonResponse(answer | ({"gauges": gauges(name, queue, now=now)} if queue and not task else {}))
+    queue, task = request.GET.get("queue", ""), request.GET.get("task", "")
+    try:
+        window = window_of(request.GET.get("range", "1h"), request.GET.get("end", ""), timezone.now())
+        validate_name(queue + task)
+    except ValidationError as error:
+        return JsonResponse({"error": " ".join(error.messages)}, status=400)
+    answer = series(window, queue=queue, task=task)
+    return JsonResponse(answer | ({"gauges": gauges(window, queue)} if queue and not task else {}))

@@ -11,8 +11,8 @@ from django.utils.module_loading import import_string
 
 from ..models import JobRun, Pause, ScheduleEntry
 from . import sample
-from .charts import RANGES
 from .pages import fragment, page, widget
+from .window import RANGES
 
 FAILURES_SHOWN = 8
 RUNNING_SHOWN = 12

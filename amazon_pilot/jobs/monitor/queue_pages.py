@@ -16,9 +16,10 @@ from rq.utils import as_text
 from .. import acts, queues
 from ..models import AuditEntry
 from . import pages, sample, store
-from .charts import BARS, RANGES, bars
+from .charts import BARS, bars
 from .job import moment_of
 from .overview import pauses
+from .window import RANGES
 
 EXAMINED = 500
 AUDIT_SHOWN = 10

@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from ..models import JobRun, Tally
 from ..registry import TASKS
 from . import pages
-from .charts import RANGES
 from .overview import pauses
 from .queue_pages import acts_on
+from .window import RANGES
 
 DAY = timedelta(hours=24)
 NEWEST = 500  # runs of a task from which percentiles are told on the list; one task's own page looks at more

@@ -72,8 +72,9 @@ function axis(extra) {
   return { stroke: style("--body-quiet-color"), grid: { stroke: style("--hairline-color"), width: 1 }, ticks: { stroke: style("--hairline-color") }, ...extra };
 }
 
+// A value alone between two gaps makes no line, and where steps are few that is common: there each is a point too.
 function line(label, color, extra) {
-  return { label, stroke: style(color), width: 2, points: { show: false }, ...extra };
+  return { label, stroke: style(color), width: 2, points: { show: (chart) => chart.data[0].length <= 25 }, ...extra };
 }
 
 function draw(box, title, data, series) {
@@ -110,14 +111,19 @@ function drawGauges(panel, words, data) {
   draw(place("memory"), words.memory, [data.at, held.memory.map(megabytes)], [line(words.memory, "--m-chart-good")]);
 }
 
-async function show(panel, range) {
-  const words = panel.dataset, note = panel.querySelector("[data-chart-note]");
+let newest = 0;
+
+async function show(panel, range, end) {
+  const words = panel.dataset, note = panel.querySelector("[data-chart-note]"), mine = ++newest;
   const address = new URLSearchParams({ range, queue: words.queue, task: words.task });
+  if (end) address.set("end", stamp(end));
   const answer = await fetch(`${words.charts}?${address}`, { headers: { Accept: "application/json" } }).catch(() => null);
-  if (!answer?.ok) { note.textContent = words.error; return; }
-  const data = await answer.json();
+  const data = await answer?.json().catch(() => null);
+  if (mine !== newest) return; // something else was asked for meanwhile
+  if (!answer?.ok || !data) { note.textContent = data?.error ?? words.error; return; }
   drawn.length = 0;
-  note.textContent = data.at.some((_, n) => data.succeeded[n] + data.failed[n] + data.other[n]) ? "" : words.empty;
+  const ran = data.at.some((_, n) => data.succeeded[n] + data.failed[n] + data.other[n]);
+  note.textContent = [data.is_coarse ? words.coarse : "", ran ? "" : words.empty].join(" ").trim();
   draw(panel.querySelector('[data-chart="runs"]'), words.runs, [data.at, data.succeeded, data.failed, data.other],
     [line(words.succeeded, "--m-chart-good"), line(words.failed, "--m-chart-bad", { dash: [6, 3] }), line(words.other, "--m-chart-other", { dash: [2, 3] })]);
   draw(panel.querySelector('[data-chart="wait"]'), words.wait, [data.at, data.wait, data.longest_wait],
@@ -126,24 +132,54 @@ async function show(panel, range) {
   table(panel, data);
 }
 
+// A time as the address has it, to the minute and for every reader the same; and as its field has it, in the reader's zone.
+const stamp = (end) => `${end.toISOString().slice(0, 16)}Z`;
+const local = (end) => new Date(end - end.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+
+// What an address or a field says; null is now. What is no time, is to come or has just been is now too.
+function endOf(text) {
+  const end = new Date(text ?? "");
+  return end < Date.now() - 60000 ? end : null;
+}
+
 const charts = document.querySelector("[data-charts]");
 if (charts) {
-  const buttons = [...document.querySelectorAll("[data-range]")];
-  const choose = (range) => {
-    buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.range === range)));
-    const address = new URL(location);
-    if (range === "1h") address.searchParams.delete("range"); else address.searchParams.set("range", range);
+  const buttons = [...document.querySelectorAll("[data-range]")], asked = new URLSearchParams(location.search);
+  const [field, now, forward] = ["[data-end]", "[data-now]", '[data-shift="1"]'].map((each) => document.querySelector(each));
+  const when = document.querySelector("[data-chart-when]");
+  let range = buttons.find((button) => button.dataset.range === asked.get("range")) ?? buttons[0], end = endOf(asked.get("end")), typed = 0;
+
+  const redraw = () => show(charts, range.dataset.range, end);
+  const keep = () => {
+    const address = new URL(location), words = { range: range === buttons[0] ? "" : range.dataset.range, end: end ? stamp(end) : "" };
+    Object.entries(words).forEach(([name, word]) => { if (word) address.searchParams.set(name, word); else address.searchParams.delete(name); });
     history.replaceState(null, "", address);
-    show(charts, range);
   };
-  const first = new URLSearchParams(location.search).get("range");
-  buttons.forEach((button) => button.addEventListener("click", () => choose(button.dataset.range)));
-  const start = () => choose(buttons.some((button) => button.dataset.range === first) ? first : "1h");
-  start();
-  setInterval(() => { if (!document.hidden && seconds()) show(charts, buttons.find((button) => button.getAttribute("aria-pressed") === "true").dataset.range); }, 60000);
+  const choose = (change) => {
+    ({ range, end } = { range, end, ...change });
+    buttons.forEach((button) => button.setAttribute("aria-pressed", String(button === range)));
+    now.setAttribute("aria-pressed", String(!end));
+    if (!end && document.activeElement === forward) now.focus(); // a button that is off would drop the focus
+    forward.disabled = !end;
+    const text = end ? local(end) : "";
+    if (field.value !== text) field.value = text;
+    when.textContent = end ? charts.dataset.fixed.replace("{end}", end.toLocaleString([], { dateStyle: "medium", timeStyle: "short" })) : charts.dataset.untilNow;
+    keep();
+    redraw();
+  };
+
+  buttons.forEach((button) => button.addEventListener("click", () => choose({ range: button })));
+  document.querySelectorAll("[data-shift]").forEach((button) => button.addEventListener("click", () => {
+    choose({ end: endOf(Number(end ?? Date.now()) + button.dataset.shift * range.dataset.back * 1000) });
+  }));
+  now.addEventListener("click", () => choose({ end: null }));
+  // A year is typed digit by digit, and each is a time: it is asked for when the typing has stopped.
+  field.addEventListener("input", () => { clearTimeout(typed); typed = setTimeout(() => choose({ end: endOf(field.value) }), 700); });
+  choose({});
+  setInterval(() => { if (!end && !document.hidden && seconds()) redraw(); }, 60000);
   new ResizeObserver(() => drawn.forEach(([box, chart]) => chart.setSize({ width: box.clientWidth, height: 200 }))).observe(charts);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", start);
-  document.querySelectorAll(".theme-toggle").forEach((toggle) => toggle.addEventListener("click", () => setTimeout(start, 50)));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  document.querySelectorAll(".theme-toggle").forEach((toggle) => toggle.addEventListener("click", () => setTimeout(redraw, 50)));
 }
 
 // ---- Choosing rows: all of the page at once, a range with Shift, and how many.
