@@ -6,6 +6,7 @@ from .. import acts, registry
 from . import (
     api,
     api_bulk,
+    api_schedule,
     bulk,
     charts,
     failures,
@@ -53,7 +54,13 @@ urlpatterns = [
     path("api/job/<str:job_id>", api.job, name="api-job"),
     *(path(f"api/job/<str:job_id>/{verb}", view, name=f"api-job-{verb}") for verb, view in slugs(api.VERBS)),
     path("api/workers", api.worker_list, name="api-workers"),
-    path("api/schedule", api.schedule, name="api-schedule"),
+    path("api/schedule", api_schedule.entries, name="api-schedule"),
+    path("api/schedule/<str:entry>", api_schedule.entry, name="api-schedule-entry"),
+    path("api/schedule/<str:entry>/history", api_schedule.history, name="api-schedule-history"),
+    *(
+        path(f"api/schedule/<str:entry>/{verb}", view, name=f"api-schedule-{verb}")
+        for verb, view in slugs(api_schedule.VERBS)
+    ),
     path("api/redis", api.redis, name="api-redis"),
     path("api/pause", api.pause, name="api-pause"),
     path("api/resume", api.resume, name="api-resume"),
