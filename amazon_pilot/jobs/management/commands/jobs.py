@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_datetime
 from redis.exceptions import RedisError
 
 from amazon_pilot.jobs import acts, registry
-from amazon_pilot.jobs.management import bulk
+from amazon_pilot.jobs.management import bulk, schedule
 from amazon_pilot.jobs.monitor import api, pages, sample, store
 from amazon_pilot.jobs.monitor.dossier import collect
 
@@ -77,6 +77,7 @@ class Command(BaseCommand):
             sub.add_argument("--minutes", type=int, default=0)
         verb("resume", "End a pause.").add_argument("name")
         bulk.add_arguments(verb("bulk", "Act on all jobs that a question asks for, in the background."))
+        schedule.add_arguments(verb("schedule", "What runs when, what came of it, and its verbs."))
         drained = verb("drain", "Delete all jobs that wait in a queue now, in the background.")
         drained.add_argument("queue")
         told = {name: verb(name, text) for name, text in ON_WORKERS.items()}
@@ -199,6 +200,15 @@ class Command(BaseCommand):
         self.tell(options, answer, lines)
         if options["wait"] and (problem := bulk.problem(answer)):
             raise CommandError(problem)
+
+    def do_schedule(self, by: Any, options: dict[str, Any]) -> None:
+        if options["what"] in schedule.LOOKS:
+            self.tell(options, *schedule.look(by, options))
+            return
+        if options["what"] == "delete":
+            name = schedule.name_in(options)
+            self.confirm(options, f"delete the schedule entry {name}", name)
+        self.finish(options, schedule.act(by, options, moment(options)))
 
     def do_drain(self, by: Any, options: dict[str, Any]) -> None:
         self.confirm(options, f"delete all that waits in {options['queue']}", options["queue"])
