@@ -24,6 +24,7 @@ PAGES = [
     "chart", "failures", "bulk_preview", "bulk", "bulk_part",
     "api-queues", "api-jobs", "api-job", "api-workers", "api-schedule", "api-redis",
     "api-bulk-list", "api-bulk-preview", "api-bulk", "api-schedule-entry", "api-schedule-history",
+    "api-stats", "api-queue-history",
 ]  # fmt: skip
 BUTTONS = [str(pattern.name) for pattern in urls.urlpatterns if pattern.name not in PAGES]
 OWN = ["save-search", "forget-search"]  # concern nobody but the user, so whoever may look may press them

@@ -15,8 +15,8 @@ from django.utils.dateparse import parse_datetime
 from redis.exceptions import RedisError
 
 from amazon_pilot.jobs import acts, registry
-from amazon_pilot.jobs.management import bulk, schedule
-from amazon_pilot.jobs.monitor import api, pages, sample, store
+from amazon_pilot.jobs.management import bulk, schedule, stats
+from amazon_pilot.jobs.monitor import api, api_stats, pages, sample, store
 from amazon_pilot.jobs.monitor.dossier import collect
 
 ON_JOBS = {acts.slug(verb): verb for verb in acts.JOB_VERBS if verb != "edit"}
@@ -58,6 +58,10 @@ class Command(BaseCommand):
             return sub
 
         verb("queues", "What each queue holds.")
+        verb("stats", "All queues at a glance, with what ended today, the workers and Redis.")
+        past = verb("queue-history", "What ended on each of the last days.")
+        past.add_argument("queue", nargs="?", default="", help="All queues where none is named.")
+        past.add_argument("--days", type=int, default=api_stats.DAYS)
         listed = verb("list", "Jobs of every state, by a question such as 'state:failed task:update_product'.")
         listed.add_argument("question", nargs="?", default="")
         listed.add_argument("--limit", type=int, default=api.PAGE)
@@ -98,7 +102,7 @@ class Command(BaseCommand):
         registry.discover()
         by = self.person(options["user"])
         try:
-            getattr(self, f"do_{options['verb']}", self.do_on_jobs)(by, options)
+            getattr(self, f"do_{options['verb'].replace('-', '_')}", self.do_on_jobs)(by, options)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         except PermissionDenied as error:
@@ -131,6 +135,14 @@ class Command(BaseCommand):
             for queue in seen["queues"]
         ]  # fmt: skip
         self.tell(options, seen, lines)
+
+    def do_stats(self, by: Any, options: dict[str, Any]) -> None:
+        seen = api_stats.glance()
+        self.tell(options, seen, stats.lines_of(seen))
+
+    def do_queue_history(self, by: Any, options: dict[str, Any]) -> None:
+        past = api_stats.past(options["days"], options["queue"])
+        self.tell(options, past, stats.lines_of_days(past))
 
     def do_list(self, by: Any, options: dict[str, Any]) -> None:
         if not 1 <= options["limit"] <= api.MOST:
