@@ -10,11 +10,15 @@ from redis.connection import HiredisRespSerializer, PythonRespSerializer
 
 from amazon_pilot.jobs.monitor import store
 
+# As the migration add_roles gives them, but for what no test of ours needs.
+VIEW = ["view_jobrun", "view_scheduleentry", "view_fire"]
+OPERATE = [*VIEW, "operate_jobs", "operate_schedule"]
+EDIT = [*OPERATE, "edit_jobs", "add_scheduleentry", "change_scheduleentry"]
 ROLES = {
-    "view": ["view_jobrun"],
-    "operate": ["view_jobrun", "operate_jobs"],
-    "edit": ["view_jobrun", "operate_jobs", "edit_jobs"],
-    "admin": ["view_jobrun", "operate_jobs", "edit_jobs", "administer_jobs"],
+    "view": VIEW,
+    "operate": OPERATE,
+    "edit": EDIT,
+    "admin": [*EDIT, "administer_jobs", "delete_scheduleentry"],
 }
 
 

@@ -91,7 +91,11 @@ class ScheduleEntryAdmin(admin.ModelAdmin):
 
     @admin.display(description=_("when"), ordering="cron")
     def when(self, entry: ScheduleEntry) -> SafeString | str:
-        return entry.cron if entry.broken else format_html("{}<br><code>{}</code>", described(entry.cron), entry.cron)
+        return (
+            entry.cron
+            if entry.broken
+            else format_html("{}<br><code>{}</code>", cron_text.described(entry.cron), entry.cron)
+        )
 
     @admin.display(description=_("next fire"), ordering="next_at")
     def next_fire(self, entry: ScheduleEntry) -> str:
@@ -197,14 +201,6 @@ class FireAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Fire | None = None) -> bool:
         return False
-
-
-def described(text: str) -> str:
-    """Answer a line in words, or as it is when it cannot be read."""
-    try:
-        return cron_text.describe(text)
-    except ValueError:
-        return text
 
 
 def history_url(entry: ScheduleEntry) -> str:

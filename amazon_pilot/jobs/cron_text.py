@@ -46,6 +46,14 @@ def describe(text: str) -> str:
     return _spelt_out(line)
 
 
+def described(text: str) -> str:
+    """Answer a line in words, or as it is when it cannot be read."""
+    try:
+        return describe(text)
+    except ValueError:
+        return text
+
+
 def _spelt_out(line: str) -> str:
     if not (get_language() or "en").startswith("en"):
         return line  # the library knows English alone

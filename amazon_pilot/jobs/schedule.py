@@ -104,12 +104,14 @@ def _push() -> None:
         sync(connection, schedule_redis.clock(connection))
 
 
-def create(by: Any, **fields: Any) -> ScheduleEntry:
+def create(by: Any, reason: str = "", **fields: Any) -> ScheduleEntry:
     """Add an entry. Raises ValidationError, with the reason and the position for a wrong cron line."""
     entry = ScheduleEntry()
     with transaction.atomic():
         _change(entry, fields)
-        AuditEntry.objects.record(by, "create", _target(entry), cron=entry.cron, zone=entry.zone, task=entry.task)
+        AuditEntry.objects.record(
+            by, "create", _target(entry), reason=reason, cron=entry.cron, zone=entry.zone, task=entry.task
+        )
         later(_push)
     return entry
 

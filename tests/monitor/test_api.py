@@ -14,6 +14,7 @@ from amazon_pilot.jobs.models import AuditEntry, BulkAction, JobRun, Pause
 from amazon_pilot.jobs.monitor import sample, store, urls
 from amazon_pilot.jobs.tasks import drain_queue
 from tests.jobs import tasks
+from tests.jobs.schedule_world import make_entry
 from tests.staff import serve
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,7 +23,8 @@ PAGES = [
     "overview", "jobs", "job", "job-arguments", "queues", "queue", "tasks", "task", "workers", "stuck", "redis",
     "chart", "failures", "bulk_preview", "bulk", "bulk_part",
     "api-queues", "api-jobs", "api-job", "api-workers", "api-schedule", "api-redis",
-    "api-bulk-list", "api-bulk-preview", "api-bulk",
+    "api-bulk-list", "api-bulk-preview", "api-bulk", "api-schedule-entry", "api-schedule-history",
+    "api-stats", "api-queue-history",
 ]  # fmt: skip
 BUTTONS = [str(pattern.name) for pattern in urls.urlpatterns if pattern.name not in PAGES]
 OWN = ["save-search", "forget-search"]  # concern nobody but the user, so whoever may look may press them
@@ -35,6 +37,7 @@ def address(name, job_id="j0"):
         "job_id": job_id,
         "pk": getattr(BulkAction.objects.first(), "pk", 1),
         "worker": "w1",
+        "entry": "stock",
         "name": "tests.jobs.tasks.add" if name == "task" else "w1" if "worker" in name else "low",
     }
     return reverse(f"monitor:{name}", kwargs={word: known[word] for word in pattern.pattern.converters})
@@ -91,6 +94,7 @@ def test_looking_changes_nothing(person, redis, name):
     client = person("admin")
     serve(busy=1)
     runs(3)
+    make_entry()
     BulkAction.objects.create(action="retry", query="state:failed", state="done")
     job_id = tasks.add.enqueue(1, 2)
     before = contents(redis), rows()
@@ -105,6 +109,7 @@ def test_looking_changes_nothing(person, redis, name):
 def test_a_button_does_nothing_by_get(person, redis, name):
     client = person("admin")
     serve()
+    make_entry()
     job_id = tasks.add.enqueue(1, 2)
     before = contents(redis), rows()
 
@@ -116,6 +121,7 @@ def test_a_button_does_nothing_by_get(person, redis, name):
 def test_a_button_does_nothing_for_who_may_only_look(person, redis, name):
     client = person("view")
     serve()
+    make_entry()
     job_id = tasks.add.enqueue(1, 2)
     before = contents(redis), rows()
 

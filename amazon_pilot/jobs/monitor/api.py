@@ -23,7 +23,7 @@ from django.views.decorators.cache import never_cache
 from redis.exceptions import RedisError
 
 from .. import acts
-from ..models import JobRun, ScheduleEntry
+from ..models import JobRun
 from . import lists, pages, query, redis_page, sample, store, waiting
 from .api_errors import failure
 from .dossier import Dossier, collect
@@ -226,14 +226,6 @@ def job_of(known: Dossier) -> Answer:
 def worker_list(request: HttpRequest) -> Answer:
     """Answer the workers that were seen within an hour, with their slots."""
     return {"workers": sample.current().workers}
-
-
-@endpoint("GET")
-def schedule(request: HttpRequest) -> Answer:
-    """Answer the schedule's entries with their next times."""
-    names = ("name", "task", "queue", "cron", "zone", "is_paused", "next_at")
-    entries = ScheduleEntry.objects.order_by("name")
-    return {"entries": [{name: getattr(entry, name) for name in names} for entry in entries]}
 
 
 @endpoint("GET")

@@ -6,6 +6,8 @@ from .. import acts, registry
 from . import (
     api,
     api_bulk,
+    api_schedule,
+    api_stats,
     bulk,
     charts,
     failures,
@@ -49,14 +51,22 @@ urlpatterns = [
     path("stuck/recover", workers.recover, name="recover"),
     path("redis", redis_page.redis, name="redis"),
     path("api/queues", api.queue_list, name="api-queues"),
+    path("api/stats", api_stats.stats, name="api-stats"),
     path("api/jobs", api.job_list, name="api-jobs"),
     path("api/job/<str:job_id>", api.job, name="api-job"),
     *(path(f"api/job/<str:job_id>/{verb}", view, name=f"api-job-{verb}") for verb, view in slugs(api.VERBS)),
     path("api/workers", api.worker_list, name="api-workers"),
-    path("api/schedule", api.schedule, name="api-schedule"),
+    path("api/schedule", api_schedule.entries, name="api-schedule"),
+    path("api/schedule/<str:entry>", api_schedule.entry, name="api-schedule-entry"),
+    path("api/schedule/<str:entry>/history", api_schedule.history, name="api-schedule-history"),
+    *(
+        path(f"api/schedule/<str:entry>/{verb}", view, name=f"api-schedule-{verb}")
+        for verb, view in slugs(api_schedule.VERBS)
+    ),
     path("api/redis", api.redis, name="api-redis"),
     path("api/pause", api.pause, name="api-pause"),
     path("api/resume", api.resume, name="api-resume"),
+    path("api/queue/<str:name>/history", api_stats.history, name="api-queue-history"),
     path("api/queue/<str:name>/drain", api.drain, name="api-drain"),
     *(path(f"api/worker/<str:worker>/{verb}", view, name=f"api-worker-{verb}") for verb, view in api.COMMANDS.items()),
     path("api/recover", api.recover, name="api-recover"),

@@ -15,8 +15,8 @@ from django.utils.dateparse import parse_datetime
 from redis.exceptions import RedisError
 
 from amazon_pilot.jobs import acts, registry
-from amazon_pilot.jobs.management import bulk
-from amazon_pilot.jobs.monitor import api, pages, sample, store
+from amazon_pilot.jobs.management import bulk, schedule, stats
+from amazon_pilot.jobs.monitor import api, api_stats, pages, sample, store
 from amazon_pilot.jobs.monitor.dossier import collect
 
 ON_JOBS = {acts.slug(verb): verb for verb in acts.JOB_VERBS if verb != "edit"}
@@ -58,6 +58,10 @@ class Command(BaseCommand):
             return sub
 
         verb("queues", "What each queue holds.")
+        verb("stats", "All queues at a glance, with what ended today, the workers and Redis.")
+        past = verb("queue-history", "What ended on each of the last days.")
+        past.add_argument("queue", nargs="?", default="", help="All queues where none is named.")
+        past.add_argument("--days", type=int, default=api_stats.DAYS)
         listed = verb("list", "Jobs of every state, by a question such as 'state:failed task:update_product'.")
         listed.add_argument("question", nargs="?", default="")
         listed.add_argument("--limit", type=int, default=api.PAGE)
@@ -77,6 +81,7 @@ class Command(BaseCommand):
             sub.add_argument("--minutes", type=int, default=0)
         verb("resume", "End a pause.").add_argument("name")
         bulk.add_arguments(verb("bulk", "Act on all jobs that a question asks for, in the background."))
+        schedule.add_arguments(verb("schedule", "What runs when, what came of it, and its verbs."))
         drained = verb("drain", "Delete all jobs that wait in a queue now, in the background.")
         drained.add_argument("queue")
         told = {name: verb(name, text) for name, text in ON_WORKERS.items()}
@@ -97,7 +102,7 @@ class Command(BaseCommand):
         registry.discover()
         by = self.person(options["user"])
         try:
-            getattr(self, f"do_{options['verb']}", self.do_on_jobs)(by, options)
+            getattr(self, f"do_{options['verb'].replace('-', '_')}", self.do_on_jobs)(by, options)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         except PermissionDenied as error:
@@ -130,6 +135,14 @@ class Command(BaseCommand):
             for queue in seen["queues"]
         ]  # fmt: skip
         self.tell(options, seen, lines)
+
+    def do_stats(self, by: Any, options: dict[str, Any]) -> None:
+        seen = api_stats.glance()
+        self.tell(options, seen, stats.lines_of(seen))
+
+    def do_queue_history(self, by: Any, options: dict[str, Any]) -> None:
+        past = api_stats.past(options["days"], options["queue"])
+        self.tell(options, past, stats.lines_of_days(past))
 
     def do_list(self, by: Any, options: dict[str, Any]) -> None:
         if not 1 <= options["limit"] <= api.MOST:
@@ -199,6 +212,15 @@ class Command(BaseCommand):
         self.tell(options, answer, lines)
         if options["wait"] and (problem := bulk.problem(answer)):
             raise CommandError(problem)
+
+    def do_schedule(self, by: Any, options: dict[str, Any]) -> None:
+        if options["what"] in schedule.LOOKS:
+            self.tell(options, *schedule.look(by, options))
+            return
+        if options["what"] == "delete":
+            name = schedule.name_in(options)
+            self.confirm(options, f"delete the schedule entry {name}", name)
+        self.finish(options, schedule.act(by, options, moment(options)))
 
     def do_drain(self, by: Any, options: dict[str, Any]) -> None:
         self.confirm(options, f"delete all that waits in {options['queue']}", options["queue"])

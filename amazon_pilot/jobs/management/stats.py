@@ -1,0 +1,45 @@
+"""`manage.py jobs stats` and `queue-history`: figures in columns."""
+
+from typing import Any
+
+from ..monitor import api
+
+NOW = {
+    "waiting": "waiting", "running": "running", "scheduled": "scheduled", "retry": "retries", "failed": "failed",
+    "processed today": "processed_today", "failed today": "failed_today",
+}  # fmt: skip
+PER_DAY = ("processed", "succeeded", "failed")
+
+
+def lines_of(seen: api.Answer) -> list[str]:
+    """Answer the queues as a table with a total, the workers and Redis in a line each."""
+    rows = [[queue["name"], queue] for queue in seen["queues"]] + [["total", seen["total"]]]
+    cells = [[name, *(shown(row[key]) for key in NOW.values())] for name, row in rows]
+    for line, queue in zip(cells, seen["queues"], strict=False):
+        line[0] += " (paused)" if queue["paused"] else ""
+    workers, redis = seen["workers"], seen["redis"]
+    memory = f"{redis['used_memory'] / 2**20:.1f} MiB (peak {redis['used_memory_peak'] / 2**20:.1f})"
+    return [
+        *table(["queue", *NOW], cells),
+        f"workers: {workers['alive']} alive, {workers['busy']} of {workers['slots']} slots busy",
+        f"Redis: version {redis['redis_version']}, memory {memory}",
+    ]
+
+
+def lines_of_days(past: api.Answer) -> list[str]:
+    """Answer days as a table."""
+    return table(["day", *PER_DAY], [[day["day"], *(shown(day[name]) for name in PER_DAY)] for day in past["days"]])
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Answer rows under their heads, the first column to the left and numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  ".join([f"{first:{widths[0]}}", *(f"{cell:>{w}}" for cell, w in zip(cells, widths[1:], strict=True))])
+        for first, *cells in [head, *rows]
+    ]
+
+
+def shown(number: Any) -> str:
+    """Answer a number, or a dash where nobody knows it."""
+    return "-" if number is None else str(number)

@@ -1,0 +1,116 @@
+"""Figures for scripts: all queues at a glance, and what ended on each day, from tallies as the charts have it."""
+
+from collections import Counter, defaultdict
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import Sum
+from django.db.models.functions import TruncDay
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from .. import queues
+from ..models import Tally
+from ..models.tally import counts
+from . import sample
+from .api import Answer, Refusal, endpoint
+from .charts import BAD, GOOD, MOST_TAIL
+
+DAYS, MOST_DAYS = 10, 90
+HELD = ("waiting", "running", "scheduled", "retries", "deferred", "failed")
+
+
+@endpoint("GET")
+def stats(request: HttpRequest) -> Answer:
+    """Answer all queues, their total, the workers and Redis."""
+    return glance()
+
+
+@endpoint("GET")
+def history(request: HttpRequest, name: str) -> Answer:
+    """Answer what ended in a queue on each of the last ?days=10, today first."""
+    number = request.GET.get("days", str(DAYS))
+    if not number.isdigit():
+        raise Refusal(400, "invalid", _("days has to be from 1 to %d.") % MOST_DAYS)
+    return past(int(number), name)
+
+
+def glance(now: datetime | None = None) -> Answer:
+    """Answer the shared sample's figures and today's by queue; `retries` are about how many of the scheduled, or None.
+
+    Raises RedisError.
+    """
+    seen = sample.current()
+    now = now or timezone.now()
+    today = timezone.localdate(now)
+    ended = by_day(today, now)
+    rows = [
+        {"name": queue.name, "paused": queue.paused}
+        | {name: getattr(queue, name) for name in HELD}
+        | {f"{name}_today": number for name, number in told(ended[queue.name, today]).items()}
+        for queue in seen.queues
+    ]
+    numbers = [name for name in rows[0] if name not in ("name", "paused")] if rows else []
+    return {
+        "taken_at": seen.taken.isoformat(),
+        "weighed_at": seen.weighed.isoformat() if seen.weighed else None,
+        "queues": rows,
+        "total": {name: total([row[name] for row in rows]) for name in numbers},
+        "workers": {
+            "alive": len(seen.alive),
+            "busy": sum(worker["busy"] for worker in seen.alive),
+            "slots": sum(len(worker["slots"]) for worker in seen.alive),
+        },
+        "redis": {name: seen.info.get(name) for name in ("redis_version", "used_memory", "used_memory_peak")},
+    }
+
+
+def total(numbers: list[Any]) -> int | None:
+    """Add numbers up; None where one of them is not known."""
+    return None if None in numbers else sum(numbers)
+
+
+def past(days: int, queue: str = "", now: datetime | None = None) -> Answer:
+    """Answer what ended on each of the last days by the clock of TIME_ZONE, today first; '' means all queues.
+
+    Raises ValidationError where there is no such queue, or no such number of days.
+    """
+    if queue and queue not in queues.names():
+        raise ValidationError(_("There is no queue %s.") % queue)
+    if not 1 <= days <= MOST_DAYS:
+        raise ValidationError(_("days has to be from 1 to %d.") % MOST_DAYS)
+    now = now or timezone.now()
+    dates = [timezone.localdate(now) - timedelta(days=n) for n in range(days)]
+    each: dict[date, Counter[str]] = defaultdict(Counter)
+    for (name, day), ended in by_day(dates[-1], now).items():
+        if queue in ("", name):
+            each[day] += ended
+    return {"queue": queue, "days": [{"day": day.isoformat()} | told(each[day]) for day in dates]}
+
+
+def by_day(first: date, now: datetime) -> dict[tuple[str, date], Counter[str]]:
+    """Count what ended from the midnight of a day until now, by queue and day, and then by outcome.
+
+    Hours come from tallies; what has not been folded is counted on the spot, as the charts do.
+    """
+    start = timezone.make_aware(datetime(first.year, first.month, first.day))
+    found: dict[tuple[str, date], Counter[str]] = defaultdict(Counter)
+    hours = Tally.objects.between("hour", start, now).order_by().annotate(day=TruncDay("at"))
+    for row in hours.values("day", "queue", "outcome").annotate(n=Sum("count")):
+        found[row["queue"], row["day"].date()][row["outcome"]] += row["n"]
+    known = Tally.objects.counted_until()
+    tail = max(known + timedelta(minutes=1) if known else start, now - MOST_TAIL, start)
+    for late in counts(tail, now):
+        found[late["queue"], timezone.localdate(late["at"])][late["outcome"]] += late["count"]
+    return found
+
+
+def told(ended: Counter[str]) -> dict[str, int]:
+    """Answer runs by what became of them: all, those that went well, and those that failed or were lost."""
+    return {
+        "processed": ended.total(),
+        "succeeded": sum(ended[outcome] for outcome in GOOD),
+        "failed": sum(ended[outcome] for outcome in BAD),
+    }
