@@ -139,7 +139,9 @@ def test_the_audit_names_actions_in_the_readers_language_and_filters_by_them(adm
     AuditEntry.objects.record(None, "pause", "queue:low")
     AuditEntry.objects.record(None, "retry", "job:1")
 
-    page = admin_client.get("/admin/jobs/auditentry/?action=pause", headers={"accept-language": "zh-hans"}).content.decode()
+    page = admin_client.get(
+        "/admin/jobs/auditentry/?action=pause", headers={"accept-language": "zh-hans"}
+    ).content.decode()
 
     assert "queue:low" in page
     assert "job:1" not in page
