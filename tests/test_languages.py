@@ -70,7 +70,9 @@ def test_the_compiled_catalogue_is_that_of_the_source(catalogue):
         compiled = gettext.GNUTranslations(file)
 
     for entry in catalogue:
-        assert compiled.gettext(entry["msgid"]) == entry["msgstr"]
+        plural = entry.get("msgid_plural")
+        text = compiled.ngettext(entry["msgid"], plural, 1) if plural else compiled.gettext(entry["msgid"])
+        assert text == entry["msgstr"]
     assert len([key for key in compiled._catalog if key]) == len(catalogue)  # and nothing that was since removed
 
 

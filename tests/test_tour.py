@@ -17,7 +17,7 @@ from analysis.models import Comparison, Report
 from analysis.tasks import competitor_analysis, optimization_analysis
 from notifications.models import Notification
 from products.models import Change, Product
-from tests.monitor.test_browser import DESKTOP, PHONE, chromium, too_small, violations  # noqa: F401 - a fixture
+from tests.monitor.test_browser import DESKTOP, PHONE, chromium, sync_api, too_small, violations  # noqa: F401
 
 pytestmark = pytest.mark.browser
 
@@ -111,8 +111,12 @@ def look_at(page, language: str, name: str, address: str) -> list[tuple[str, ...
     if language == "zh-CN" and name in CENTRAL:  # the seller's pages are full of names that are not ours
         faults += [(name, "English", words) for words in headings(page) if ENGLISH.search(words)]
     page.set_viewport_size(PHONE)
-    wide = page.evaluate("document.documentElement.scrollWidth")
-    if wide > PHONE["width"]:
+    try:  # a chart is drawn anew a moment after its page has become narrow
+        page.wait_for_function(
+            "width => document.documentElement.scrollWidth <= width", arg=PHONE["width"], timeout=5000
+        )
+    except TimeoutError:
+        wide = page.evaluate("document.documentElement.scrollWidth")
         faults.append((name, f"{wide} px wide on a phone"))
     faults += [(name, "small", fault) for fault in too_small(page)]
     picture(page, language, f"{name} phone")

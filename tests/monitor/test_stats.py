@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from amazon_pilot.jobs.models import JobRun, Tally
 from amazon_pilot.jobs.monitor import api_stats, charts
+from amazon_pilot.jobs.monitor.window import window
 from tests.staff import serve
 
 from .test_api import get
@@ -94,7 +95,7 @@ def test_a_day_is_what_the_chart_of_the_queue_draws():
     Tally.objects.fold(now)
 
     for queue in ("low", "default", ""):
-        days, chart = api_stats.past(90, queue, now)["days"], charts.series("90d", queue=queue, now=now)
+        days, chart = api_stats.past(90, queue, now)["days"], charts.series(window("90d", now), queue=queue)
         assert sum(day["failed"] for day in days) == sum(chart["failed"])
         assert sum(day["succeeded"] for day in days) == sum(chart["succeeded"])
     assert sum(day["processed"] for day in days) == 15 + 5
