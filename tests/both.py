@@ -69,8 +69,11 @@ def suite(name: str, words: list[str], **more: str) -> int:
 
 
 def main(words: list[str]) -> int:
-    """Run both halves, each on two processes unless `words` say otherwise; answer the worse exit code."""
-    words = words or ["-q", "-n", "2"]
+    """Run both halves, each on three processes unless `words` say otherwise; answer the worse exit code.
+
+    Tests wait more than they compute; one process takes over what another has not begun.
+    """
+    words = words or ["-q", "-n", "3", "--dist", "worksteal"]
     code = suite("SQLite and the bundled Redis", words)
     folder = programs()
     if folder is None:
