@@ -39,6 +39,7 @@ class Place:
     wire: Wire | None = None
     mailbox: Mailbox | None = None
     hands: deque[Assignment | None] = field(default_factory=deque)
+    asked: int = 0  # jobs that packets under way ask for on its behalf
     has_parcel: bool = False  # its message was too large for the mailbox: nothing may lie behind it
     killed_because: str = ""
     jobs_done: int = 0
@@ -48,7 +49,7 @@ class Place:
 
     @property
     def is_idle(self) -> bool:
-        return self.pid != 0 and not self.hands and not self.killed_because
+        return self.pid != 0 and not self.hands and not self.asked and not self.killed_because
 
     @property
     def takes_ahead(self) -> bool:
@@ -183,7 +184,7 @@ class Crew:
         for each slot, to lie in its mailbox behind a short job."""
         room = self.idle()
         for level in range(1, depth + 1):
-            room += [place for place in self.places if place.takes_ahead and len(place.hands) <= level]
+            room += [place for place in self.places if place.takes_ahead and len(place.hands) + place.asked <= level]
         return room
 
     def assignments(self) -> list[Assignment]:

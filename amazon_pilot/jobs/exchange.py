@@ -1,4 +1,4 @@
-"""The exchange of a worker with Redis: one packet both ways. What ended goes in, what waits comes out."""
+"""The exchange of a worker with Redis, in packets: what ended goes in, what waits comes out."""
 
 import random
 import time
@@ -33,8 +33,10 @@ class Packet:
 class Exchange:
     """The worker's outcomes on their way in, and its jobs on their way out.
 
-    An outcome is ours until Redis has answered: it is in `outcomes`, or in the packet under way. A job is ours from
+    An outcome is ours until Redis has answered: it is in `outcomes`, or in a packet under way. A job is ours from
     that answer on, in the hands of the slot that asked for it.
+
+    In a flood of short jobs two packets are under way: Redis has the next one already while we unpack its last answer.
     """
 
     def __init__(self, worker: str, names: Sequence[str], link: Link, crew: Crew) -> None:
@@ -49,7 +51,7 @@ class Exchange:
         self.pace = Pace()
         self.outcomes: deque[endings.Ending] = deque()
         self.chores: deque[endings.Chore] = deque()
-        self.packet: Packet | None = None
+        self.packets: deque[Packet] = deque()  # under way, in order
         self.takes = Counter(dict.fromkeys(self.names, 0))
         self.ended = Counter(succeeded=0, failed=0, lost=0)
         self.resting: set[str] = set()
@@ -65,7 +67,7 @@ class Exchange:
 
     def is_due(self, may_take: bool) -> bool:
         """Tell whether something is to be read, sent, taken or done at once."""
-        if self.packet is not None:
+        if self.packets:
             return True
         has_idle_slot = bool(self.crew.idle())
         return self.link.is_up and bool(
@@ -86,32 +88,28 @@ class Exchange:
     def held(self) -> list[Assignment]:
         """Answer the jobs that have left their slot and of whose end Redis has not heard yet."""
         chores = [assignment for _, assignment in self.chores if assignment is not None]
-        ended = [*self.outcomes, *(self.packet.ended if self.packet else ())]
+        ended = [*self.outcomes, *(ending for packet in self.packets for ending in packet.ended)]
         return [*(ending.assignment for ending in ended), *chores]
 
     def turn(self, may_take: bool) -> None:
-        """Read the packet under way, send the next one, hand out what came.
-
-        In a flood of short jobs the next packet is under way while the last one's jobs are handed out.
-        """
-        came = self.collect()
-        self.post(may_take)
-        self.distribute(came)
-        if not self.depth:
-            self.settle()
+        """Send a packet, then read answers until no more are under way than may be."""
+        under_way = 1 if self.post(may_take) and self.depth else 0
+        while len(self.packets) > under_way:
+            self.distribute(self.collect())
 
     def settle(self) -> None:
         """Have no packet under way any more."""
-        self.distribute(self.collect())
+        while self.packets:
+            self.distribute(self.collect())
 
-    def post(self, may_take: bool) -> None:
-        """Send what has ended, and ask for jobs."""
+    def post(self, may_take: bool) -> bool:
+        """Send what has ended, and ask for jobs; answers whether there was something to send and a line."""
         if not self.link.is_up:
-            return
+            return False
         ended = list(self.outcomes)
         free = self.crew.with_room(self.depth) if may_take and (self.is_hungry or ended) else []
         if not ended and not free:
-            return
+            return False
         commands, readers = endings.commit(ended, self.worker)
         if free:
             commands.append(self.take_command(len(free)))
@@ -119,19 +117,22 @@ class Exchange:
         try:
             self.link.post(commands)
         except AwayError:
-            return  # the outcomes are kept and sent again: committing twice changes nothing
-        self.packet = Packet(ended, readers, free)
+            return False  # the outcomes are kept and sent again: committing twice changes nothing
+        self.packets.append(Packet(ended, readers, free))
         self.outcomes.clear()
+        for place in free:
+            place.asked += 1
+        return True
 
     def collect(self) -> list[tuple[Place, Assignment]]:
-        """Read the answer to the packet under way; answers the jobs that it brought, each with its place."""
-        packet, self.packet = self.packet, None
-        if packet is None:
-            return []
+        """Read the answer to the oldest packet under way; answers the jobs that it brought, each with its place."""
+        packet = self.packets.popleft()
+        for place in packet.free:
+            place.asked -= 1
         try:
             replies = self.link.collect()
         except AwayError:
-            self.outcomes.extendleft(reversed(packet.ended))
+            self.outcomes.extend(packet.ended)
             return []
         faults.point("after commit" if packet.ended else "after take")
         came = self.received(packet.free, replies.pop()) if packet.free else []

@@ -8,12 +8,13 @@ import json
 import logging
 import selectors
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
@@ -59,7 +60,7 @@ class Link:
         self.messages: AbstractConnection | None = None
         self.bells: dict[str, AbstractConnection] = {}
         self.armed: set[str] = set()
-        self.posted: Sequence[Command] = []
+        self.posted: deque[int] = deque()  # how many commands each packet under way holds
         self.pause = FIRST_PAUSE
         self.next_try = 0.0
 
@@ -103,6 +104,7 @@ class Link:
             if connection is not None:
                 connection.disconnect()
         self.main = self.messages = None
+        self.posted.clear()
 
     def ask(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one packet and answer their replies, in order.
@@ -113,7 +115,7 @@ class Link:
         return self.collect()
 
     def post(self, commands: Sequence[Command]) -> None:
-        """Send commands in one packet; `collect` has to follow before anything else is sent. Raises like `ask`."""
+        """Send commands in one packet; `collect` has to follow, once for each packet. Raises like `ask`."""
         if self.main is None:
             raise AwayError("not connected")
         try:
@@ -121,43 +123,17 @@ class Link:
         except (RedisError, OSError) as error:
             self.go_down(error)
             raise AwayError(str(error)) from error
-        self.posted = commands
+        self.posted.append(len(commands))
 
     def collect(self) -> list[Any]:
-        """Answer the replies to what was posted, in order. Raises like `ask`."""
-        if self.main is None:
-            raise AwayError("not connected")
+        """Answer the replies to the oldest packet under way, in order. Raises like `ask`."""
+        if self.main is None or not self.posted:
+            raise AwayError("the line broke since")
         try:
-            replies = self._replies(len(self.posted))
-            forgotten = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-            if forgotten:
-                self._exchange([("SCRIPT", "LOAD", scripts.script(name).source) for name in scripts.names()])
-                again = self._exchange([self.posted[n] for n in forgotten])
-                for n, reply in zip(forgotten, again, strict=True):
-                    replies[n] = reply
-        except (RedisError, OSError) as error:
+            return [self.main.read_response() for _ in range(self.posted.popleft())]
+        except (RedisError, OSError) as error:  # also where Redis has forgotten our scripts: a new line brings them
             self.go_down(error)
             raise AwayError(str(error)) from error
-        for reply in replies:
-            if isinstance(reply, ResponseError):
-                self.go_down(reply)
-                raise AwayError(str(reply)) from reply
-        return replies
-
-    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        assert self.main is not None
-        self.main.send_packed_command(self.main.pack_commands(commands))
-        return self._replies(len(commands))
-
-    def _replies(self, number: int) -> list[Any]:
-        assert self.main is not None
-        replies: list[Any] = []
-        for _ in range(number):  # all of them, so that the line never speaks out of step
-            try:
-                replies.append(self.main.read_response())
-            except ResponseError as error:
-                replies.append(error)
-        return replies
 
     def arm_bells(self, resting: set[str]) -> None:
         """Have Redis ring when a queue gets a job; queues that are paused would only ring for nothing.

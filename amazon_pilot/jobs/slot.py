@@ -36,6 +36,7 @@ from .wire import Mailbox, Wire
 
 logger = logging.getLogger(__name__)
 
+NICE = 5  # a slot gives way to those that feed it, worker and Redis: where it did not, slots ran dry while these waited
 LETTER_FOLLOWS = ("follows",)  # in the mailbox: the message itself is too large for it and comes by wire
 
 
@@ -131,12 +132,13 @@ class Slot:
             self.wire.send(self.answer(message))
 
     def be_born(self) -> None:
-        """Set up what a fork does not: signals, output, limits, random numbers."""
+        """Set up what a fork does not: signals, output, limits, priority, random numbers."""
         for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
             signal.signal(ignored, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, self.on_alarm)
         signal.signal(signal.SIGUSR1, self.on_cancel)
         random.seed()
+        os.nice(NICE)
         cells.use(self.cell)
         logging.getLogger().addHandler(LogHandler(self.cell))
         sys.stdout = Tee(sys.stdout, self.cell)

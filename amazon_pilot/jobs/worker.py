@@ -436,7 +436,7 @@ class Worker:
             self.leave_when_done()
         if self.leaving_since is None:
             return
-        if not self.held() and not self.exchange.chores and self.exchange.packet is None:
+        if not self.held() and not self.exchange.chores and not self.exchange.packets:
             self.exit_code = self.exit_when_empty
         elif self.exit_when_empty == ALL_ENDED and not self.burst:
             if time.monotonic() - self.leaving_since > settings.WORKER_GRACE_SECONDS:

@@ -1,7 +1,8 @@
 """Other queues, each in a module of its own: `enqueue` loads one of its two tasks, `WORKER` is its command line.
 
-Each is set up as its documentation says for ten jobs at once, with results kept where it can, and with the product's
-Django application loaded as a Django project would have it. All share one Redis server and leave the same record.
+Each is set up as its documentation says for ten jobs at once, with a place for results where it has one, and with the
+product's Django application loaded as a Django project would have it. All share one Redis server and leave the same
+record.
 """
 
 import os

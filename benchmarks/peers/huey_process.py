@@ -1,4 +1,4 @@
-"""Huey with ten worker processes, and results in Redis."""
+"""Huey with ten worker processes, and results in Redis; as it comes it keeps none of a task that returns None."""
 
 import time
 
@@ -9,7 +9,7 @@ from . import REDIS_URL
 
 WORKER = ["-m", "huey.bin.huey_consumer", "benchmarks.peers.huey_process.huey", "-k", "process", "-w", "10", "-q"]
 
-huey = RedisHuey("bench", url=REDIS_URL, store_none=True)  # else it keeps no result of a task that returns None
+huey = RedisHuey("bench", url=REDIS_URL)
 
 
 @huey.task()
