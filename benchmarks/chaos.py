@@ -114,7 +114,7 @@ class Found:
     repeated: int = 0
     missing: int = 0
     refused: int = 0
-    recoveries: list[float] = field(default_factory=list)
+    recoveries: list[tuple[float, float]] = field(default_factory=list)  # from the kill to the next begin
     outcomes: Counter[str] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
 
@@ -347,7 +347,7 @@ class Chaos:
                 continue
             hits.append((run, at))
             if number + 1 < len(runs):
-                found.recoveries.append(max(0.0, self.with_redis(at, runs[number + 1].started)))
+                found.recoveries.append((at, runs[number + 1].started))
         found.repeated += max(0, len(runs) - 1 - len(hits))
         given_away = {row.worker for row in rows if row.outcome == "lost" and row.cause == "worker_lost"}
         found.refused += sum(
@@ -382,7 +382,8 @@ class Chaos:
     def tell(self, found: Found) -> None:
         options = self.options
         executions = sum(len(runs) for runs in found.runs.values())
-        waits = sorted(found.recoveries)
+        waits = sorted(max(0.0, self.with_redis(*span)) for span in found.recoveries)
+        all_waits = sorted(until - since for since, until in found.recoveries)
         print(f"""
   killed with -9             {self.kills["slots"]} slots, {self.kills["workers"]} workers (each started again)
   Redis stopped              {len(self.outages)} times for {options.outage_seconds:g} s
@@ -406,6 +407,7 @@ class Chaos:
             "history_rows_missing": found.missing,
             "recovery_p50_s": percentile(waits, 50),
             "recovery_p95_s": percentile(waits, 95),
+            "recovery_outages_counted_p95_s": percentile(all_waits, 95),
             "late_results_refused": found.refused,
         }
         for name, value in figures.items():

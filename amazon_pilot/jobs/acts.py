@@ -310,7 +310,7 @@ WORKER_COMMANDS = {
 
 
 def recover(by: Any, *, reason: str = "") -> Done:
-    """Bring back at once the jobs whose lease is lost, which workers look for each five seconds."""
+    """Bring back at once the jobs whose lease is lost, which workers look for each second."""
 
     def act() -> Done:
         found = [pair for name in queues.names() for pair in recoverer.recover(name)]

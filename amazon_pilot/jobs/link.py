@@ -23,7 +23,7 @@ from . import queues, scripts
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 5
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 BELL_SECONDS = 300
 
 Command = tuple[Any, ...]

@@ -1,6 +1,6 @@
 """The recoverer: finds jobs whose worker died or was cut off, and puts them back, a bounded number of times.
 
-Every worker looks each five seconds, and any one is enough. A job counts as lost when its lease has not been renewed
+Every worker looks each second, and any one is enough. A job counts as lost when its lease has not been renewed
 for 20 seconds; it goes to the head of its queue with one more attempt, and to the failed ones after three losses.
 """
 

@@ -345,12 +345,12 @@ class Worker:
         commands: list[Command] = []
         readers: list[Callable[[Any], None]] = []
         self.each_moment(commands, readers)
-        if now >= self.next_second:
-            self.next_second = now + 1
-            self.each_second(commands, readers)
         if now >= self.next_beat:
             self.next_beat = now + 5
             self.each_beat(commands, readers)
+        if now >= self.next_second:
+            self.next_second = now + 1
+            self.each_second(commands, readers)
         if not commands:
             return
         self.exchange.settle()
@@ -383,18 +383,18 @@ class Worker:
             readers.append(ignore)
 
     def each_second(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
-        """Forward due jobs, look at the queues even if no bell rings, and show what the slots do."""
+        """Forward due jobs, bring back what others have lost, look even if no bell rings, show what the slots do."""
         self.exchange.is_hungry = True
         for name in self.names:
-            commands.append(forwarder.command(name))
-            readers.append(self.forward_limited)
+            commands += [forwarder.command(name), recoverer.command(name)]
+            readers += [self.forward_limited, partial(self.mourn, name)]
         state = "leaving" if self.leaving_since is not None else "quiet" if self.is_quiet else "working"
         snapshot = self.presence.snapshot(self.crew, self.exchange, state)
         commands += snapshot
         readers += [ignore] * len(snapshot)
 
     def each_beat(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
-        """Renew the leases, show that the worker lives, and bring back what others have lost."""
+        """Renew the leases, and show that the worker lives."""
         held = self.held()
         words = [word for each in held for word in (*each.place, int(each.is_recorded))]
         commands.append(script("renew").command(self.name, utcformat(datetime.now(UTC)), *words))
@@ -402,9 +402,6 @@ class Worker:
         beat = self.presence.beat("busy" if held else "idle")
         commands += beat
         readers += [ignore] * len(beat)
-        for name in self.names:
-            commands.append(recoverer.command(name))
-            readers.append(partial(self.mourn, name))
 
     def give_up(self, gone: list[Assignment]) -> None:
         """Kill the slots whose jobs were given to somebody else."""

@@ -23,7 +23,6 @@ from ..worker import LEASE
 from . import pages, sample, store
 
 GRACE = 60  # a lease's score lies so many seconds behind its end; see scripts/common.lua
-LOOK_SECONDS = 5  # a living worker looks for lost leases so often
 RENEWED_SECONDS = 5  # and renews its own so often
 EXAMINED = 100  # leases of each queue, the oldest first
 SHOWN = 20
@@ -82,7 +81,6 @@ def stuck(request: HttpRequest) -> HttpResponse:
         "late": pages.widget(late),
         "poison": pages.widget(poison),
         "history": pages.widget(unwritten),
-        "look_seconds": LOOK_SECONDS,
     }
     if request.headers.get("HX-Request"):
         return pages.fragment(request, "_stuck", **context)

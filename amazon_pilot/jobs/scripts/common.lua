@@ -3,8 +3,8 @@ local P = ARGV[1]
 local RUNS = 'pilot:runs'
 local call = redis.call
 local LEASE, GRACE = 20, 60 -- a lease is lost after 20 s; its score lies 60 s later, so rq's own clean-up comes after ours
--- Workers look for lost jobs each 5 seconds, and one that has lost Redis tries again at least as often.
-local SILENCE, RENEW_FIRST = 10, 12
+-- Workers look for lost jobs each second, and one that has lost Redis tries again at least each 2 seconds.
+local SILENCE, RENEW_FIRST = 6, 6
 local LOSSES, WINDOW = 3, 259200 -- so many losses within 72 hours make a job poison
 
 local function clock()
