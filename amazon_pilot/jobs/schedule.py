@@ -19,7 +19,7 @@ from redis import Redis
 from rq.job import Job, JobStatus
 
 from amazon_pilot.jobs import fires, schedule_redis
-from amazon_pilot.jobs.models import AuditEntry, Fire, ScheduleEntry
+from amazon_pilot.jobs.models import AuditEntry, Fire, ScheduleEntry, Source, acting_from
 from amazon_pilot.jobs.models.schedule_entry import NAME_TAKEN
 from amazon_pilot.jobs.registry import JSONJob
 
@@ -55,7 +55,8 @@ def load_settings() -> None:
 def sync(connection: Redis, now: datetime) -> None:
     """Bring Redis into line with the rows; ends pauses whose time is over and gives new entries their next time."""
     for entry in ScheduleEntry.objects.pause_over(now):
-        resume(entry, by=None, reason=_("The pause had this end."))
+        with acting_from(Source.SYSTEM):  # a person's change may have led here
+            resume(entry, by=None, reason=_("The pause had this end."))
     for entry in ScheduleEntry.objects.filter(next_at=None, broken=""):
         _plan(entry, now)
     entries = list(ScheduleEntry.objects.filter(broken="", next_at__isnull=False))
