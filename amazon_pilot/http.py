@@ -1,6 +1,7 @@
 """The request as a view under login_required sees it, and what a person reads when a server beneath us is away."""
 
 import logging
+from collections.abc import Callable
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -13,6 +14,7 @@ from django_htmx.middleware import HtmxDetails
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from .jobs.models import Source, acting_from
 from .jobs.monitor.api_errors import failure, is_api
 
 logger = logging.getLogger(__name__)
@@ -23,6 +25,16 @@ class AuthenticatedRequest(HttpRequest):
 
     user: User
     htmx: HtmxDetails
+
+
+def audit_source(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Have the audit say of what a request does that it came from a page; what scripts call says so itself."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        with acting_from(Source.PAGE):
+            return get_response(request)
+
+    return handle
 
 
 class PlainErrors(MiddlewareMixin):

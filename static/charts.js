@@ -43,7 +43,7 @@ function overlay(data) {
 
 function draw(box, data, time, title, series, columns, axes, scales) {
   const chart = new uPlot({
-    title, width: box.clientWidth, height: 260, series: [{ label: time }, ...series], axes: [axis({}), ...axes], scales,
+    title, width: box.clientWidth, height: 260, series: [{ label: time, value: times.legend }, ...series], axes: [axis(times.axis), ...axes], scales,
     hooks: { drawClear: [overlay(data)] }, cursor: { drag: { x: true, y: false } },
   }, [data.at, ...columns], box);
   new ResizeObserver(() => chart.setSize({ width: box.clientWidth, height: 260 })).observe(box);
@@ -72,7 +72,7 @@ async function show(panel) {
   const number = (value) => (value === null || value === undefined ? "–" : String(value));
   data.at.map((_, i) => i).reverse().slice(0, 200).forEach((i) => {
     const row = table.insertRow();
-    [new Date(data.at[i] * 1000).toLocaleString(), number(data.price[i]), number(data.bsr[i]), number(data.rating[i]), number(data.reviews[i])]
+    [times.moment(data.at[i] * 1000), number(data.price[i]), number(data.bsr[i]), number(data.rating[i]), number(data.reviews[i])]
       .forEach((text, column) => { const cell = row.insertCell(); cell.textContent = text; if (column) cell.className = "n"; });
   });
 }

@@ -204,9 +204,9 @@ class ActionFilter(admin.SimpleListFilter):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(HistoryAdmin):
-    fields = readonly_fields = ("at", "actor", "verb", "target", "count", "reason", "detail")
-    list_display = ("at", "actor", "verb", "target", "count", "reason")
-    list_filter = (ActionFilter, "at", ("actor", admin.RelatedOnlyFieldListFilter))
+    fields = readonly_fields = ("at", "actor", "source", "verb", "target", "count", "reason", "detail")
+    list_display = ("at", "actor", "source", "verb", "target", "count", "reason")
+    list_filter = (ActionFilter, "source", "at", ("actor", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("actor",)
     search_fields = ("target", "reason", "actor__username")
     date_hierarchy = "at"
@@ -222,10 +222,10 @@ class AuditEntryAdmin(HistoryAdmin):
         answer = HttpResponse(content_type="text/csv; charset=utf-8")
         answer["Content-Disposition"] = 'attachment; filename="audit.csv"'
         lines = csv.writer(answer)
-        lines.writerow(("at", "by", "action", "target", "count", "reason", "detail"))
+        lines.writerow(("at", "by", "source", "action", "target", "count", "reason", "detail"))
         for entry in entries.select_related("actor"):
             by = entry.actor.get_username() if entry.actor else ""
-            cells = (entry.at.isoformat(), by, entry.action, entry.target, entry.count, entry.reason)
+            cells = (entry.at.isoformat(), by, entry.source, entry.action, entry.target, entry.count, entry.reason)
             lines.writerow([plain(cell) for cell in (*cells, json.dumps(entry.detail))])
         return answer
 

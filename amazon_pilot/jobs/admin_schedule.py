@@ -76,6 +76,13 @@ class ScheduleEntryAdmin(admin.ModelAdmin):
         """Tell whether this person may pause, resume and run entries."""
         return request.user.has_perm("jobs.operate_schedule")
 
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Read the form again where somebody else took its name meanwhile: now it finds that itself and says so."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except schedule.NameTakenError:
+            return super().changeform_view(request, *args, **kwargs)
+
     # Columns and read-only fields.
 
     @admin.display(description=_("state"))

@@ -1,11 +1,13 @@
 """The recoverer: finds jobs whose worker died or was cut off, and puts them back, a bounded number of times.
 
-Every worker looks each second, and any one is enough. A job counts as lost when its lease has not been renewed
-for 20 seconds; it goes to the head of its queue with one more attempt, and to the failed ones after three losses.
+Every worker looks each second, and any one is enough; where no worker of a queue lives, the leading scheduler stands
+in. A job counts as lost when its lease has not been renewed for 20 seconds; it goes to the head of its queue with one
+more attempt, and to the failed ones after three losses.
 """
 
 from typing import Any
 
+from redis import Redis
 from rq.utils import as_text
 
 from . import queues
@@ -14,6 +16,8 @@ from .record import encode_trace
 from .scripts import script
 
 AT_ONCE = 100
+# What a scheduler leaves to the workers, who look each second and have a slot to tell the exception handlers.
+LEFT_TO_WORKERS = 3.0
 POISON = (
     "Lost three times within 72 hours: the slot or the worker that ran this job died each time, so it is not run again."
 )
@@ -35,6 +39,18 @@ def recover(queue: str, *, ahead: float = 0) -> list[tuple[str, str]]:
     seconds from now.
     """
     return verdicts(script("recover")(queues.connection(), *_words(queue, ahead=ahead, is_patient=False)))
+
+
+def stand_in(connection: Redis) -> list[tuple[str, str]]:
+    """Bring back lost jobs of all queues that no worker brought back in time; answers as `recover` does.
+
+    This is for a process that is no worker: exception handlers are not told, for there is no slot to call them in. It
+    waits for the living as `command` does.
+    """
+    stand_by, found = script("recover"), []
+    for queue in queues.names():
+        found += verdicts(stand_by(connection, *_words(queue, ahead=-LEFT_TO_WORKERS, is_patient=True)))
+    return found
 
 
 def _words(queue: str, *, ahead: float, is_patient: bool) -> tuple[Any, ...]:

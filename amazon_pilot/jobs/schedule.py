@@ -12,20 +12,25 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from redis import Redis
 from rq.job import Job, JobStatus
 
 from amazon_pilot.jobs import fires, schedule_redis
-from amazon_pilot.jobs.models import AuditEntry, Fire, ScheduleEntry
+from amazon_pilot.jobs.models import AuditEntry, Fire, ScheduleEntry, Source, acting_from
+from amazon_pilot.jobs.models.schedule_entry import NAME_TAKEN
 from amazon_pilot.jobs.registry import JSONJob
 
 logger = logging.getLogger(__name__)
 
 later = partial(transaction.on_commit, robust=True)  # Redis away: logged, and the scheduler makes up for it
 EDITABLE = ("cron", "zone", "task", "args", "queue", "missed", "missed_limit", "missed_window", "overlap")
+
+
+class NameTakenError(ValidationError):
+    """Somebody else added an entry of this name in the same moment."""
 
 
 def load_settings() -> None:
@@ -40,6 +45,8 @@ def load_settings() -> None:
         ):
             try:
                 _change(entry, line)
+            except NameTakenError:
+                pass  # another scheduler starts too, and was first
             except ValidationError as error:
                 logger.error("SCHEDULE[%r] cannot be used: %s", name, " ".join(error.messages))
     ScheduleEntry.objects.filter(from_settings=True).exclude(name__in=settings.SCHEDULE).delete()
@@ -48,7 +55,8 @@ def load_settings() -> None:
 def sync(connection: Redis, now: datetime) -> None:
     """Bring Redis into line with the rows; ends pauses whose time is over and gives new entries their next time."""
     for entry in ScheduleEntry.objects.pause_over(now):
-        resume(entry, by=None, reason=_("The pause had this end."))
+        with acting_from(Source.SYSTEM):  # a person's change may have led here
+            resume(entry, by=None, reason=_("The pause had this end."))
     for entry in ScheduleEntry.objects.filter(next_at=None, broken=""):
         _plan(entry, now)
     entries = list(ScheduleEntry.objects.filter(broken="", next_at__isnull=False))
@@ -95,7 +103,14 @@ def _change(entry: ScheduleEntry, changes: dict[str, Any]) -> None:
     if replan:
         entry.next_at = entry.next_fire(timezone.now())
         written.append("next_at")
-    entry.save(update_fields=None if new else written)
+    if not new:
+        entry.save(update_fields=written)
+        return
+    try:
+        with transaction.atomic():  # the caller's transaction goes on
+            entry.save()
+    except IntegrityError as error:  # `full_clean` does not see what another transaction has not committed
+        raise NameTakenError({"name": str(NAME_TAKEN)}) from error
 
 
 def _push() -> None:
@@ -105,7 +120,10 @@ def _push() -> None:
 
 
 def create(by: Any, reason: str = "", **fields: Any) -> ScheduleEntry:
-    """Add an entry. Raises ValidationError, with the reason and the position for a wrong cron line."""
+    """Add an entry. Raises ValidationError, with the reason and the position for a wrong cron line.
+
+    Of two that add the same name at once, the second gets NameTakenError.
+    """
     entry = ScheduleEntry()
     with transaction.atomic():
         _change(entry, fields)

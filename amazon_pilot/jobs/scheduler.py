@@ -22,7 +22,7 @@ from django.db.models import Min
 from django_rq.queues import DjangoScheduler
 from redis.exceptions import RedisError
 
-from amazon_pilot.jobs import fires, schedule, schedule_redis
+from amazon_pilot.jobs import fires, recoverer, schedule, schedule_redis
 from amazon_pilot.jobs.models import Fire, ScheduleEntry
 from amazon_pilot.jobs.monitor import readings
 from amazon_pilot.jobs.registry import JSONJob
@@ -30,7 +30,8 @@ from amazon_pilot.jobs.registry import JSONJob
 logger = logging.getLogger(__name__)
 
 SHORTEST_WAIT = 0.02  # seconds, so that an entry which somebody else holds does not make us spin
-ENOUGH_FOR_A_READING = 0.2  # seconds without a planned fire, so that none is late for it
+ENOUGH_FOR_MORE = 0.2  # seconds without a planned fire, so that none is late for what else there is to do
+RECOVER_SECONDS = 2.0  # with the lease and what is left to workers less than 30 seconds
 STOPS = {signal.SIGTERM, signal.SIGINT}
 AFTER_TROUBLE = 1.0  # seconds to wait when Redis or the database did not answer
 
@@ -51,6 +52,7 @@ class PilotScheduler(DjangoScheduler):
         self._leads = False
         self._synced_at: datetime | None = None
         self._read_at: datetime | None = None
+        self._recover_at = 0.0
 
     def tick(self) -> list[Fire]:
         """Do one turn: lead or stand by, bring Redis into line if it is time, fire what is due; answer the fires sent.
@@ -106,8 +108,9 @@ class PilotScheduler(DjangoScheduler):
         try:
             self.tick()
             wait = self.seconds_to_wait()
-            if self._leads and wait > ENOUGH_FOR_A_READING:
+            if self._leads and wait > ENOUGH_FOR_MORE:
                 self._read_the_queues()
+                self._recover()
                 return self.seconds_to_wait()
             return wait
         except (RedisError, DatabaseError) as error:
@@ -124,6 +127,17 @@ class PilotScheduler(DjangoScheduler):
             readings.take(self.connection, minute)
         except Exception:
             logger.exception("This minute's reading of the queues is missing")
+
+    def _recover(self) -> None:
+        """Bring back lost jobs where no worker is left to do it; whatever goes wrong with it, the schedule goes on."""
+        if (now := time.monotonic()) < self._recover_at:
+            return
+        self._recover_at = now + RECOVER_SECONDS
+        try:
+            for job_id, verdict in recoverer.stand_in(self.connection):
+                logger.warning("Job %s was lost by its worker and is %s now.", job_id, verdict)
+        except Exception:
+            logger.exception("Lost jobs could not be looked for")
 
     def seconds_to_wait(self) -> float:
         """Answer the time until the next planned fire, at most SCHEDULER_INTERVAL; who stands by waits that long."""

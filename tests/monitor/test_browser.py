@@ -1,6 +1,7 @@
 """The monitor in a real browser: every page is looked at, and every role presses what it may."""
 
 import os
+import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -221,6 +222,68 @@ def test_the_time_shown_is_moved_by_the_keyboard_and_kept_in_the_address(visit, 
     page.wait_for_url("**/default?range=6h")
     sync_api.expect(field).to_have_value("")
     sync_api.expect(page.locator("[data-chart-note]")).not_to_have_text("Nothing is kept of that time any more.")
+
+
+def test_a_length_is_typed_and_kept_in_the_address(visit, busy_day):
+    page = visit("view")
+    page.goto("/admin/monitor/queue/default")
+    field, note = page.get_by_label("Length"), page.locator("[data-chart-note]")
+    hour = page.get_by_role("button", name="1 hour")
+    sync_api.expect(hour).to_have_attribute("aria-pressed", "true")
+
+    field.fill("90 M")
+    with page.expect_response("**/chart?range=90m*") as answer:
+        field.press("Enter")
+    assert len(answer.value.json()["at"]) == 90
+    page.wait_for_url("**/default?range=90m")
+    sync_api.expect(hour).to_have_attribute("aria-pressed", "false")
+    page.reload()
+    sync_api.expect(field).to_have_value("90m")
+    before = timezone.now()
+    with page.expect_response("**/chart?range=90m*end=*") as answer:
+        page.get_by_role("button", name="Back").press("Enter")
+    assert abs(answer.value.json()["at"][-1] - (before - timedelta(minutes=90)).timestamp()) < 180
+
+    field.fill("a year")
+    field.press("Enter")
+    sync_api.expect(note).to_contain_text("such as 90m, 36h or 10d")
+    hour.press("Enter")
+    sync_api.expect(field).to_have_value("")
+    sync_api.expect(note).not_to_contain_text("such as")
+
+
+def test_charts_write_times_as_the_reader_does(visit, busy_day):
+    """The words drawn on a canvas are caught where it is asked to draw them."""
+    page, drawn = visit("view"), "() => window.drawn"
+    page.add_init_script(
+        """window.drawn = []; const fill = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+            window.drawn.push(text); return fill.call(this, text, ...rest); };"""
+    )
+
+    def words(range_):
+        page.goto(f"/admin/monitor/queue/default?range={range_}")
+        page.wait_for_selector('[data-chart="memory"] canvas')
+        page.locator(".charts summary").click()
+        return page.evaluate(drawn), page.locator("[data-chart-table] tbody th").first.inner_text()
+
+    marks, told = words("6h")
+    assert any(word.endswith(("AM", "PM")) for word in marks)
+    assert told.endswith(("AM", "PM"))
+    page.locator('[data-chart="runs"] .u-over').hover()
+    sync_api.expect(page.locator('[data-chart="runs"] .u-legend .u-value').first).to_contain_text(re.compile("[AP]M"))
+
+    page.context.add_cookies([{"name": settings.LANGUAGE_COOKIE_NAME, "value": "zh-hans", "url": page.url}])
+    marks, told = words("6h")
+    assert not [word for word in marks if re.search("am|pm", word, re.I)]
+    assert any(re.fullmatch(r"\d\d:\d\d", word) for word in marks)
+    assert any(re.fullmatch(r"\d+月\d+日", word) for word in marks)
+    assert re.fullmatch(r"\d{4}年\d+月\d+日 \d\d:\d\d", told)
+    page.locator('[data-chart="runs"] .u-over').hover()
+    legend = page.locator('[data-chart="runs"] .u-legend .u-value').first
+    sync_api.expect(legend).to_have_text(re.compile(r"\d{4}年\d+月\d+日 \d\d:\d\d"))
+    marks, _told = words("30d")
+    assert any(re.fullmatch(r"\d{4}年", word) for word in marks)
 
 
 def test_a_part_of_a_bar_leads_to_its_jobs_by_the_keyboard(visit, busy_day):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from amazon_pilot.jobs.models import Reading, Tally
 from amazon_pilot.jobs.monitor import charts, live, sample
-from amazon_pilot.jobs.monitor.window import RANGES, window
+from amazon_pilot.jobs.monitor.window import RANGES, range_of, window
 from tests.busy_day import busy_day, failed_run, run  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -175,6 +175,13 @@ def test_an_end_is_asked_for_with_its_zone(person):
     [
         {"range": ""},
         {"range": "2y"},
+        {"range": "9m"},
+        {"range": "91d"},
+        {"range": "2161h"},
+        {"range": "-90m"},
+        {"range": "1.5h"},
+        {"range": "9" * 400 + "d"},
+        {"range": "\u0669\u0660m"},
         {"end": "yesterday"},
         {"end": "2026-02-30T12:00Z"},
         {"end": "2026-03-01"},
@@ -192,9 +199,66 @@ def test_what_cannot_be_is_refused_in_a_sentence(person, asked):
     assert answer.json()["error"].endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("name", "step", "span", "count"),
+    [
+        ("10m", 60, "minute", 10),
+        ("90m", 60, "minute", 90),
+        ("91 M", 300, "minute", 19),
+        ("24h", 1200, "minute", 72),
+        ("1d", 1200, "minute", 72),
+        ("1441m", 3600, "hour", 25),
+        ("36h", 3600, "hour", 36),
+        ("10d", 3 * 3600, "hour", 80),
+        ("2160h", 86400, "hour", 90),
+    ],
+)
+def test_a_length_of_ones_own_is_drawn_in_steps_that_can_be_told_apart(name, step, span, count):
+    live_window, past = window(name, NOW), window(name, NOW, ago(days=300))
+
+    assert (live_window.step, live_window.span, len(live_window.steps)) == (step, span, count)
+    assert live_window.steps.start % step == 0  # else no row would be found at its step
+    assert live_window.end == NOW
+    assert live_window.steps.stop - live_window.steps.start >= range_of(name).back.total_seconds()
+    assert past.span == "hour"
+
+
+def test_a_length_of_ones_own_holds_what_ran_in_it(person):
+    for minutes in (5, 89, 95):
+        run(f"run{minutes}", ended_at=timezone.now() - timedelta(minutes=minutes))
+    Tally.objects.fold(timezone.now())
+    client, address = person("view"), reverse("monitor:chart")
+
+    assert sum(client.get(address, {"range": "90m"}).json()["succeeded"]) == 2
+    assert sum(client.get(address, {"range": "100m"}).json()["succeeded"]) == 3
+    assert sum(client.get(address, {"range": "30m"}).json()["succeeded"]) == 1
+    assert "90m, 36h or 10d" in client.get(address, {"range": "long"}).json()["error"]
+    assert "between 10 minutes" in client.get(address, {"range": "5m"}).json()["error"]
+
+
+def test_a_browser_without_a_script_gets_the_table(person):
+    run("good", ended_at=timezone.now() - timedelta(minutes=5))
+    Tally.objects.fold(timezone.now())
+    client, address = person("view"), reverse("monitor:chart")
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+    page = client.get(address, {"range": "90m", "queue": "default", "task": ""}, headers=browser)
+    text = page.content.decode()
+    assert text.count('<th scope="row">') == 90
+    assert len(page.context["rows"][0][1]) == 15
+    assert sum(values[0] for _at, values in page.context["rows"]) == 1
+    assert 'name="range" value="90m"' in text
+    assert reverse("monitor:queue", args=["default"]) in text
+
+    refused = client.get(address, {"range": "long", "task": "a/b"}, headers=browser)
+    assert (refused.status_code, "text/html" in refused.headers["Content-Type"]) == (400, True)
+    assert "such as 90m, 36h or 10d" in refused.content.decode().split('role="alert"')[1]
+    assert client.get(address, headers={"Accept": "*/*"}).json()["step"] == 60
+
+
 def test_charts_cost_few_queries(person, django_assert_max_num_queries):
     client = person("view")
-    for name in RANGES:
+    for name in [*RANGES, "90m", "36h", "89d"]:
         for days in (0, 1, 30, 399):
             end = (timezone.now() - timedelta(days=days)).isoformat()
             with django_assert_max_num_queries(9):

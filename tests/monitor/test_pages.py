@@ -132,7 +132,7 @@ def test_the_filters_of_the_audit_have_titles_that_read_well(admin_client):
     text = admin_client.get(reverse("admin:jobs_auditentry_changelist")).content.decode()
 
     titles = re.findall(r"<summary>\s*By (.*?)\s*</summary>", text)
-    assert titles == ["action", "time", "person"]
+    assert titles == ["action", "source", "time", "person"]
 
 
 def test_the_audit_names_actions_in_the_readers_language_and_filters_by_them(admin_client):

@@ -1,7 +1,7 @@
 """Who did what (AuditEntry), what ran (JobRun, counted in Tally), lay in queues (Reading), waits (Pause), is planned
 (ScheduleEntry), was due (Fire), was asked of many jobs (BulkAction) and is looked for often (SavedSearch)."""
 
-from .audit_entry import AuditEntry
+from .audit_entry import AuditEntry, Source, acting_from
 from .bulk_action import BulkAction
 from .job_run import JobRun
 from .pause import Pause
@@ -19,6 +19,8 @@ __all__ = [
     "Reading",
     "SavedSearch",
     "ScheduleEntry",
+    "Source",
     "Tally",
     "TallyTotal",
+    "acting_from",
 ]

@@ -1,5 +1,8 @@
-"""Who did what in the monitor, when, to how many, and why."""
+"""Who did what in the monitor, from where, when, to how many, and why."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.conf import settings
@@ -20,13 +23,41 @@ ACTIONS = (
 )  # fmt: skip
 
 
+class Source(models.TextChoices):
+    """Where an act came from."""
+
+    PAGE = "page", _("page")
+    API = "api", _("API")
+    COMMAND = "command", _("command line")
+    SYSTEM = "system", _("system")
+    UNKNOWN = "", _("not recorded")  # lines that are older than this column
+
+
+# Set once at each door (a request, the command jobs), so that no verb has to hand it on.
+_source: ContextVar[Source] = ContextVar("source", default=Source.SYSTEM)
+
+
+@contextmanager
+def acting_from(source: Source) -> Iterator[None]:
+    """Have every line that is recorded inside name this source."""
+    token = _source.set(source)
+    try:
+        yield
+    finally:
+        _source.reset(token)
+
+
 class AuditEntryManager(models.Manager["AuditEntry"]):
     def record(
         self, by: Any, action: str, target: str, *, reason: str = "", count: int = 1, **detail: Any
     ) -> "AuditEntry":
-        """Write one row for one act; `by` is a user, or None for the machine; `detail` must be JSON."""
+        """Write one row for one act; `by` is a user, or None for the machine; `detail` must be JSON.
+
+        The source is that of `acting_from`; what happens outside of it is done by the system itself.
+        """
         user = by if by is not None and by.is_authenticated else None
-        return self.create(actor=user, action=action, target=target[:200], reason=reason, count=count, detail=detail)
+        words = {"target": target[:200], "reason": reason, "count": count, "detail": detail}
+        return self.create(actor=user, source=_source.get(), action=action, **words)
 
 
 class AuditEntry(models.Model):
@@ -35,6 +66,9 @@ class AuditEntry(models.Model):
     at = models.DateTimeField(_("time"), auto_now_add=True)
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("person")
+    )
+    source = models.CharField(
+        _("source"), max_length=8, choices=Source, default=Source.UNKNOWN, blank=True, help_text=_("Where it was done.")
     )
     action = models.CharField(_("action"), max_length=40, help_text=_("A verb, such as pause or retry."))
     target = models.CharField(_("target"), max_length=200, help_text=_("What was acted on, such as queue low."))

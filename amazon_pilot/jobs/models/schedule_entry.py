@@ -15,6 +15,8 @@ from django.utils.translation import gettext_lazy as _
 
 from amazon_pilot.jobs import cron
 
+NAME_TAKEN = _("An entry of this name exists: edit it, or choose another name.")
+
 
 def default_zone() -> str:
     return settings.TIME_ZONE
@@ -118,6 +120,10 @@ class ScheduleEntry(models.Model):
             errors["args"] = _('Write a list, such as ["daily"] or [].')
         if errors:
             raise ValidationError(errors)
+
+    def unique_error_message(self, model_class: Any, unique_check: Any) -> ValidationError:
+        """Say what to do about a name that is taken: nothing else of an entry is unique."""
+        return ValidationError(NAME_TAKEN, code="unique")
 
     @property
     def is_paused(self) -> bool:

@@ -23,7 +23,7 @@ from django.views.decorators.cache import never_cache
 from redis.exceptions import RedisError
 
 from .. import acts
-from ..models import JobRun
+from ..models import JobRun, Source, acting_from
 from . import lists, pages, query, redis_page, sample, store, waiting
 from .api_errors import failure
 from .dossier import Dossier, collect
@@ -52,7 +52,8 @@ def endpoint(method: str, role: str = "view") -> Callable[[Endpoint], pages.View
         def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             try:
                 check(request, method, role)
-                return JsonResponse(function(request, *args, **kwargs))
+                with acting_from(Source.API):
+                    return JsonResponse(function(request, *args, **kwargs))
             except Refusal as refusal:
                 return failure(refusal.status, refusal.code, refusal.message)
             except PermissionDenied as error:

@@ -9,6 +9,7 @@ import json
 import locale
 import time
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,23 +62,24 @@ class Line:
     is_heading: bool = False
 
 
-class View:
+class View(ABC):
     """One screen: `load` looks, `lines` tells, `press` answers the view to open, None to stay."""
 
     title = ""
     hint = ""
     note = ""
 
+    @abstractmethod
     def load(self, room: int) -> None:
         """Look anew, at as much as `room` lines can show."""
 
+    @abstractmethod
     def lines(self, width: int, room: int) -> list[Line]:
         """Answer at most `room` lines."""
-        raise NotImplementedError
 
+    @abstractmethod
     def press(self, key: str) -> "View | None":
         """Do what a key means here; answers another view where one is opened."""
-        raise NotImplementedError
 
 
 class Queues(View):
@@ -221,6 +223,9 @@ class Help(View):
     """What the keys mean."""
 
     title, hint = "help", "Esc back, q quit"
+
+    def load(self, room: int) -> None:
+        """There is nothing to look at: the keys stay what they are."""
 
     def lines(self, width: int, room: int) -> list[Line]:
         return [Line(text) for line in HELP.splitlines() for text in wrap(line, width)][:room]

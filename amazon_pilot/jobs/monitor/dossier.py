@@ -24,7 +24,7 @@ from ..historian import call_of, loaded
 from ..models import AuditEntry, Fire, JobRun
 from ..models.job_run import Outcome
 from ..registry import TASKS, Task
-from ..templatetags.monitor import span
+from ..templatetags.monitor import cause_words, span
 
 ATTEMPTS_SHOWN = 20
 AUDIT_SHOWN = 50
@@ -228,7 +228,7 @@ def attempt_events(run: JobRun) -> list[Event]:
     if run.ended_at:
         ended = number | {"outcome": _(run.outcome), "run": span(run.duration)}
         text = _("Attempt %(n)d ended after %(run)s: %(outcome)s") % ended
-        events.append(Event(run.ended_at, text, run.outcome, run.cause or run.exception))
+        events.append(Event(run.ended_at, text, run.outcome, cause_words(run.cause) or run.exception))
         if run.outcome == Outcome.LOST:
             text = _("Put aside as poison") if run.is_poison else _("Put back at the head of the queue")
             events.append(Event(run.ended_at, text, "failed" if run.is_poison else "queued"))

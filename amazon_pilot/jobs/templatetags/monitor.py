@@ -1,6 +1,7 @@
 """How the monitor writes times, spans, sizes and calls."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +33,33 @@ STATE_WORDS = (
     gettext_noop("finished"), gettext_noop("succeeded"), gettext_noop("retrying"), gettext_noop("stopped"),
     gettext_noop("lost"), gettext_noop("idle"), gettext_noop("busy"), gettext_noop("quiet"), gettext_noop("dead"),
 )  # fmt: skip
+
+# Why the engine ended a run, as workers and scripts write it on the row: in English, whoever will read it.
+CAUSES = (
+    gettext_noop("timeout"), gettext_noop("memory"), gettext_noop("killed on request"), gettext_noop("cancelled"),
+    gettext_noop("cancelled: asked"), gettext_noop("lease lost"), gettext_noop("leaving"), gettext_noop("interrupted"),
+    gettext_noop("the worker leaves"), gettext_noop("does not read"), gettext_noop("recycled"), gettext_noop("unheard"),
+    gettext_noop("worker_lost"),
+)  # fmt: skip
+# The same with a number in it, by how it is written.
+CAUSE_PATTERNS = (
+    (re.compile(r"slot_killed: signal (?P<signal>.+)"), gettext_noop("slot_killed: signal %(signal)s")),
+    (
+        re.compile(r"slot_killed: it left with code (?P<code>-?\d+)"),
+        gettext_noop("slot_killed: it left with code %(code)s"),
+    ),
+)
+
+
+@register.filter
+def cause_words(cause: str) -> str:
+    """Write why a run was stopped or lost in the reader's language; what is not the engine's own stays as it is."""
+    if cause in CAUSES:
+        return _(cause)
+    for pattern, words in CAUSE_PATTERNS:
+        if found := pattern.fullmatch(cause):
+            return _(words) % found.groupdict()
+    return cause
 
 
 @register.filter

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from amazon_pilot.jobs import acts, registry
 from amazon_pilot.jobs.management import bulk, schedule, stats
+from amazon_pilot.jobs.models import Source, acting_from
 from amazon_pilot.jobs.monitor import api, api_stats, pages, sample, store
 from amazon_pilot.jobs.monitor.dossier import collect
 
@@ -101,8 +102,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         registry.discover()
         by = self.person(options["user"])
+        act = getattr(self, f"do_{options['verb'].replace('-', '_')}", self.do_on_jobs)
         try:
-            getattr(self, f"do_{options['verb'].replace('-', '_')}", self.do_on_jobs)(by, options)
+            with acting_from(Source.COMMAND):
+                act(by, options)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         except PermissionDenied as error:

@@ -80,7 +80,7 @@ function line(label, color, extra) {
 function draw(box, title, data, series) {
   box.replaceChildren();
   const chart = new uPlot({
-    title, width: box.clientWidth, height: 200, series: [{ label: box.closest("[data-charts]").dataset.time }, ...series], axes: [axis({}), axis({ size: 56 })],
+    title, width: box.clientWidth, height: 200, series: [{ label: box.closest("[data-charts]").dataset.time, value: times.legend }, ...series], axes: [axis(times.axis), axis({ size: 56 })],
     scales: { y: { range: (u, min, max) => [0, Math.max(1, max ?? 1) * 1.05] } }, cursor: { drag: { x: true, y: false } },
   }, data, box);
   drawn.push([box, chart]);
@@ -93,7 +93,7 @@ function table(panel, data) {
   const held = data.gauges;
   if (held) columns.push([words.perSecond, data.per_second], [words.failedPerSecond, data.failed_per_second], [words.errorRate, data.error_rate], [words.size, held.size], [words.waiting, held.waiting], [words.running, held.running], [words.retries, held.retries], [words.archived, held.failed], [words.oldest, held.oldest.map(whole)], [words.memory, held.memory.map(megabytes)]);
   target.querySelector("thead").replaceChildren(row([words.time, ...columns.map(([title]) => title)], "th"));
-  target.querySelector("tbody").replaceChildren(...data.at.map((at, n) => row([new Date(at * 1000).toLocaleString(), ...columns.map(([, values]) => values[n] ?? "–")], "td")));
+  target.querySelector("tbody").replaceChildren(...data.at.map((at, n) => row([times.moment(at * 1000), ...columns.map(([, values]) => values[n] ?? "–")], "td")));
 }
 
 const megabytes = (bytes) => bytes === null ? null : Math.round(bytes / 1e4) / 100;
@@ -142,35 +142,48 @@ function endOf(text) {
   return end < Date.now() - 60000 ? end : null;
 }
 
+// How long a range is, in milliseconds, by its name: one of the buttons', or a length that somebody typed. NaN is none.
+function lengthOf(name) {
+  const [, number, unit] = name.match(/^(\d{1,6})([mhd])$/) ?? [];
+  return number * { m: 60, h: 3600, d: 86400 }[unit] * 1000;
+}
+
 const charts = document.querySelector("[data-charts]");
 if (charts) {
   const buttons = [...document.querySelectorAll("[data-range]")], asked = new URLSearchParams(location.search);
   const [field, now, forward] = ["[data-end]", "[data-now]", '[data-shift="1"]'].map((each) => document.querySelector(each));
   const when = document.querySelector("[data-chart-when]");
-  let range = buttons.find((button) => button.dataset.range === asked.get("range")) ?? buttons[0], end = endOf(asked.get("end")), typed = 0;
+  const length = document.querySelector("[data-length]"), usual = buttons[0].dataset.range;
+  let range = asked.get("range") || usual, end = endOf(asked.get("end")), typed = 0;
 
-  const redraw = () => show(charts, range.dataset.range, end);
+  const redraw = () => show(charts, range, end);
   const keep = () => {
-    const address = new URL(location), words = { range: range === buttons[0] ? "" : range.dataset.range, end: end ? stamp(end) : "" };
+    const address = new URL(location), words = { range: range === usual ? "" : range, end: end ? stamp(end) : "" };
     Object.entries(words).forEach(([name, word]) => { if (word) address.searchParams.set(name, word); else address.searchParams.delete(name); });
     history.replaceState(null, "", address);
   };
   const choose = (change) => {
     ({ range, end } = { range, end, ...change });
-    buttons.forEach((button) => button.setAttribute("aria-pressed", String(button === range)));
+    buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.range === range)));
+    length.elements.range.value = buttons.some((button) => button.dataset.range === range) ? "" : range;
     now.setAttribute("aria-pressed", String(!end));
     if (!end && document.activeElement === forward) now.focus(); // a button that is off would drop the focus
     forward.disabled = !end;
     const text = end ? local(end) : "";
     if (field.value !== text) field.value = text;
-    when.textContent = end ? charts.dataset.fixed.replace("{end}", end.toLocaleString([], { dateStyle: "medium", timeStyle: "short" })) : charts.dataset.untilNow;
+    when.textContent = end ? charts.dataset.fixed.replace("{end}", times.moment(end)) : charts.dataset.untilNow;
     keep();
     redraw();
   };
 
-  buttons.forEach((button) => button.addEventListener("click", () => choose({ range: button })));
+  buttons.forEach((button) => button.addEventListener("click", () => choose({ range: button.dataset.range })));
+  // The server says what is wrong with a length, and without this script it answers the form with a table.
+  length.addEventListener("submit", (event) => {
+    event.preventDefault();
+    choose({ range: length.elements.range.value.toLowerCase().replace(/\s/g, "") || usual });
+  });
   document.querySelectorAll("[data-shift]").forEach((button) => button.addEventListener("click", () => {
-    choose({ end: endOf(Number(end ?? Date.now()) + button.dataset.shift * range.dataset.back * 1000) });
+    choose({ end: endOf(Number(end ?? Date.now()) + button.dataset.shift * lengthOf(range)) });
   }));
   now.addEventListener("click", () => choose({ end: null }));
   // A year is typed digit by digit, and each is a time: it is asked for when the typing has stopped.
