@@ -93,13 +93,23 @@ def too_small(page) -> list[str]:
     )
 
 
+def cut(page) -> list[str]:
+    """Answer the tables that are cut sideways; the one of a chart's figures may be, it has a column for each line."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll("#content .wide, #changelist .results")]
+            .filter((each) => each.checkVisibility() && !each.querySelector("[data-chart-table]"))
+            .filter((each) => each.scrollWidth > each.clientWidth)
+            .map((each) => `${each.getAttribute("aria-label") ?? each.className} ${each.scrollWidth} px`)"""
+    )
+
+
 def picture(page, name: str) -> None:
     if SHOTS:
         page.screenshot(path=Path(SHOTS) / f"{name.replace(' ', '_')}.png", full_page=True)
 
 
 def test_no_page_is_closed_to_anybody(visit, busy_day):
-    """axe in both themes; on a phone no page scrolls sideways and no button is too small."""
+    """axe in both themes; no table is cut; on a phone no page scrolls sideways and no button is too small."""
     page, faults = visit("admin"), []
     page.on("pageerror", lambda error: faults.append((page.url, str(error))))
     for name, address in busy_day.pages().items():
@@ -113,6 +123,7 @@ def test_no_page_is_closed_to_anybody(visit, busy_day):
         page.evaluate("() => document.querySelectorAll('#content details').forEach((each) => { each.open = true; })")
         picture(page, f"{name} opened")
         faults += [(name, "light", fault) for fault in violations(page)]
+        faults += [(name, "cut", fault) for fault in cut(page)]
         page.emulate_media(color_scheme="dark")
         faults += [(name, "dark", fault) for fault in violations(page, runOnly=["color-contrast"])]
         picture(page, f"{name} dark")
@@ -121,6 +132,7 @@ def test_no_page_is_closed_to_anybody(visit, busy_day):
         if wide > PHONE["width"]:
             faults.append((name, f"{wide} px wide on a phone"))
         faults += [(name, "small", fault) for fault in too_small(page)]
+        faults += [(name, "cut on a phone", fault) for fault in cut(page)]
         picture(page, f"{name} phone")
         page.emulate_media(color_scheme="light")
         picture(page, f"{name} phone light")

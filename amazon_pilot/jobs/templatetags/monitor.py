@@ -1,6 +1,7 @@
 """How the monitor writes times, spans, sizes and calls."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,9 +9,9 @@ from django import template
 from django.template.context import RequestContext
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
@@ -107,6 +108,13 @@ def rate(per_minute: Any) -> str:
     if per_minute is None:
         return "–"
     return f"{per_minute:.0f}" if per_minute >= 10 or per_minute == 0 else f"{per_minute:.1f}"
+
+
+@register.filter
+def breakable(name: str) -> SafeString:
+    """Let a dotted name break after its dots and underscores, where a narrow column would break it inside a word."""
+    parts = re.split(r"(?<=[._])(?=[^._])", name)
+    return format_html_join(mark_safe("<wbr>"), "{}", ((part,) for part in parts))
 
 
 @register.filter
