@@ -11,4 +11,6 @@ document.querySelectorAll("#result_list").forEach((list) => {
 
 // The menu scrolls within itself, so what it marks as the present page may be out of sight.
 const here = document.querySelector(".monitor-nav [aria-current]");
-if (here) here.closest(".monitor-nav").scrollLeft = here.offsetLeft - 60;
+const uncover = () => { if (here) here.closest(".monitor-nav").scrollLeft = here.offsetLeft - 60; };
+addEventListener("resize", uncover);
+uncover();
