@@ -103,6 +103,17 @@ def cut(page) -> list[str]:
     )
 
 
+def is_placed(page) -> bool:
+    """Tell whether the menu marks one page, and shows it without being scrolled."""
+    return page.evaluate(
+        """() => {
+            const marked = document.querySelectorAll(".monitor-nav [aria-current]");
+            const box = marked[0]?.getBoundingClientRect();
+            return marked.length === 1 && box.left >= 0 && box.right <= innerWidth;
+        }"""
+    )
+
+
 def picture(page, name: str) -> None:
     if SHOTS:
         page.screenshot(path=Path(SHOTS) / f"{name.replace(' ', '_')}.png", full_page=True)
@@ -133,6 +144,8 @@ def test_no_page_is_closed_to_anybody(visit, busy_day):
             faults.append((name, f"{wide} px wide on a phone"))
         faults += [(name, "small", fault) for fault in too_small(page)]
         faults += [(name, "cut on a phone", fault) for fault in cut(page)]
+        if not is_placed(page):
+            faults.append((name, "the menu does not show where one is"))
         picture(page, f"{name} phone")
         page.emulate_media(color_scheme="light")
         picture(page, f"{name} phone light")

@@ -211,8 +211,8 @@ def quoted(value: Any) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def monitor_links(context: RequestContext) -> list[tuple[str, Any, bool]]:
-    """Answer the monitor's pages: address, name, and whether it is this one."""
+def monitor_links(context: RequestContext) -> list[tuple[str, Any, str]]:
+    """Answer the monitor's pages: address, name, and what aria-current says of each."""
     return pages.links(context["request"])
 
 

@@ -11,6 +11,9 @@ document.querySelectorAll("#result_list").forEach((list) => {
 
 // The menu scrolls within itself, so what it marks as the present page may be out of sight.
 const here = document.querySelector(".monitor-nav [aria-current]");
-const uncover = () => { if (here) here.closest(".monitor-nav").scrollLeft = here.offsetLeft - 60; };
+const uncover = () => {
+  const menu = here?.closest(".monitor-nav");
+  if (menu) menu.scrollLeft = here.offsetLeft + here.offsetWidth + 40 - menu.clientWidth; // 40: the next one shows that it goes on
+};
 addEventListener("resize", uncover);
 uncover();
