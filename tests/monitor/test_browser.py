@@ -104,14 +104,19 @@ def cut(page) -> list[str]:
 
 
 def is_placed(page) -> bool:
-    """Tell whether the menu marks one page, and shows it without being scrolled."""
-    return page.evaluate(
-        """() => {
-            const marked = document.querySelectorAll(".monitor-nav [aria-current]");
-            const box = marked[0]?.getBoundingClientRect();
-            return marked.length === 1 && box.left >= 0 && box.right <= innerWidth;
-        }"""
-    )
+    """Tell whether the menu marks one page, and shows it without being scrolled, once it knows of a new width."""
+    try:
+        page.wait_for_function(
+            """() => {
+                const marked = document.querySelectorAll(".monitor-nav [aria-current]");
+                const box = marked[0]?.getBoundingClientRect();
+                return marked.length === 1 && box.left >= 0 && box.right <= innerWidth;
+            }""",
+            timeout=3000,
+        )
+    except sync_api.TimeoutError:
+        return False
+    return True
 
 
 def picture(page, name: str) -> None:
