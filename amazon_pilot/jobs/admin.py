@@ -29,7 +29,7 @@ from .models import AuditEntry, JobRun, Pause
 from .models.audit_entry import ACTIONS
 from .monitor.pages import may
 from .registry import TASKS, JSONJob
-from .templatetags.monitor import span
+from .templatetags.monitor import breakable, span
 
 
 class HistoryAdmin(admin.ModelAdmin):
@@ -67,7 +67,7 @@ class TaskFilter(KnownNameFilter):
     parameter_name = "task"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in sorted(TASKS)]
+        return [(name, breakable(name)) for name in sorted(TASKS)]
 
 
 @admin.register(JobRun)

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from amazon_pilot.jobs import cron_text, fires, schedule
 from amazon_pilot.jobs.models import Fire, ScheduleEntry
+from amazon_pilot.jobs.templatetags.monitor import breakable
 
 
 def label_halves(widget: Any) -> AdminSplitDateTime:
@@ -44,7 +45,7 @@ class PauseForm(forms.Form):
 
 @admin.register(ScheduleEntry)
 class ScheduleEntryAdmin(admin.ModelAdmin):
-    list_display = ("name", "state", "when", "zone", "next_fire", "last_outcome", "queue", "task")
+    list_display = ("name", "state", "when", "zone", "next_fire", "last_outcome", "queue", "task_name")
     list_filter = ("queue", "zone")
     search_fields = ("name", "task")
     fields = ("name", *schedule.EDITABLE, "state", "preview", "history")
@@ -116,6 +117,10 @@ class ScheduleEntryAdmin(admin.ModelAdmin):
         outcome = getattr(entry, "last_outcome", None)
         label = Fire.Outcome(outcome).label if outcome else "–"
         return format_html('<a href="{}">{}</a>', history_url(entry), label)
+
+    @admin.display(description=_("task"), ordering="task")
+    def task_name(self, entry: ScheduleEntry) -> SafeString:
+        return breakable(entry.task)
 
     @admin.display(description=_("next five fires"))
     def preview(self, entry: ScheduleEntry) -> SafeString | str:

@@ -54,6 +54,12 @@ def test_the_list_takes_few_queries_however_many_entries(admin_client, django_as
         admin_client.get(LIST)
 
 
+def test_a_tasks_name_breaks_where_its_parts_meet(admin_client, entry):
+    entry.task = "shop.tasks.count_<all>"
+    entry.save()
+    assert "shop.<wbr>tasks.<wbr>count_<wbr>&lt;all&gt;</td>" in admin_client.get(LIST).text
+
+
 def test_an_entry_can_be_added(admin_client, redis):
     answer = admin_client.post(ADD, FORM, follow=True)
 

@@ -94,13 +94,39 @@ def too_small(page) -> list[str]:
     )
 
 
+def cut(page) -> list[str]:
+    """Answer the tables that are cut sideways; the one of a chart's figures may be, it has a column for each line."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll("#content .wide, #changelist .results")]
+            .filter((each) => each.checkVisibility() && !each.querySelector("[data-chart-table]"))
+            .filter((each) => each.scrollWidth > each.clientWidth)
+            .map((each) => `${each.getAttribute("aria-label") ?? each.className} ${each.scrollWidth} px`)"""
+    )
+
+
+def is_placed(page) -> bool:
+    """Tell whether the menu marks one page, and shows it without being scrolled, once it knows of a new width."""
+    try:
+        page.wait_for_function(
+            """() => {
+                const marked = document.querySelectorAll(".monitor-nav [aria-current]");
+                const box = marked[0]?.getBoundingClientRect();
+                return marked.length === 1 && box.left >= 0 && box.right <= innerWidth;
+            }""",
+            timeout=3000,
+        )
+    except sync_api.TimeoutError:
+        return False
+    return True
+
+
 def picture(page, name: str) -> None:
     if SHOTS:
         page.screenshot(path=Path(SHOTS) / f"{name.replace(' ', '_')}.png", full_page=True)
 
 
 def test_no_page_is_closed_to_anybody(visit, busy_day):
-    """axe in both themes; on a phone no page scrolls sideways and no button is too small."""
+    """axe in both themes; no table is cut; on a phone no page scrolls sideways and no button is too small."""
     page, faults = visit("admin"), []
     page.on("pageerror", lambda error: faults.append((page.url, str(error))))
     for name, address in busy_day.pages().items():
@@ -114,6 +140,7 @@ def test_no_page_is_closed_to_anybody(visit, busy_day):
         page.evaluate("() => document.querySelectorAll('#content details').forEach((each) => { each.open = true; })")
         picture(page, f"{name} opened")
         faults += [(name, "light", fault) for fault in violations(page)]
+        faults += [(name, "cut", fault) for fault in cut(page)]
         page.emulate_media(color_scheme="dark")
         faults += [(name, "dark", fault) for fault in violations(page, runOnly=["color-contrast"])]
         picture(page, f"{name} dark")
@@ -122,6 +149,9 @@ def test_no_page_is_closed_to_anybody(visit, busy_day):
         if wide > PHONE["width"]:
             faults.append((name, f"{wide} px wide on a phone"))
         faults += [(name, "small", fault) for fault in too_small(page)]
+        faults += [(name, "cut on a phone", fault) for fault in cut(page)]
+        if not is_placed(page):
+            faults.append((name, "the menu does not show where one is"))
         picture(page, f"{name} phone")
         page.emulate_media(color_scheme="light")
         picture(page, f"{name} phone light")

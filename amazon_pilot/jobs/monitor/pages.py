@@ -44,6 +44,22 @@ NAVIGATION = [
     ("monitor:redis", gettext_lazy("Redis")),
     ("admin:jobs_auditentry_changelist", gettext_lazy("Audit")),
 ]
+# The pages behind those of the menu, which marks where they belong: else whoever stands there does not know where.
+BEHIND = {
+    "monitor:jobs": (
+        "monitor:job", "monitor:job-edit", "monitor:bulk", "monitor:bulk_preview",
+        "admin:jobs_jobrun_changelist", "admin:jobs_jobrun_change",
+    ),
+    "monitor:queues": (
+        "monitor:queue", "admin:jobs_pause_changelist", "admin:jobs_pause_add", "admin:jobs_pause_change",
+    ),
+    "monitor:tasks": ("monitor:task",),
+    "admin:jobs_scheduleentry_changelist": (
+        "admin:jobs_scheduleentry_add", "admin:jobs_scheduleentry_change",
+        "admin:jobs_fire_changelist", "admin:jobs_fire_change",
+    ),
+    "admin:jobs_auditentry_changelist": ("admin:jobs_auditentry_change",),
+}  # fmt: skip
 
 
 def may(user: Any, role: str) -> bool:
@@ -133,10 +149,13 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     return admin.site.each_context(request) | roles | {"monitor_links": links(request)}
 
 
-def links(request: HttpRequest) -> list[tuple[str, Any, bool]]:
-    """Answer the monitor's pages: address, name, and whether it is this one."""
+def links(request: HttpRequest) -> list[tuple[str, Any, str]]:
+    """Answer the monitor's pages: address, name, and aria-current: "page", "true" for one behind it, or nothing."""
     current = request.resolver_match.view_name if request.resolver_match else ""
-    return [(reverse(name), label, name == current) for name, label in NAVIGATION]
+    return [
+        (reverse(name), label, "page" if name == current else "true" if current in BEHIND.get(name, ()) else "")
+        for name, label in NAVIGATION
+    ]
 
 
 def widget(build: Callable[[], Any]) -> dict[str, Any]:

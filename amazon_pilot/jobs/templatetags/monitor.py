@@ -9,9 +9,9 @@ from django import template
 from django.template.context import RequestContext
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
@@ -138,6 +138,13 @@ def rate(per_minute: Any) -> str:
 
 
 @register.filter
+def breakable(name: str) -> SafeString:
+    """Let a dotted name break after its dots and underscores, where a narrow column would break it inside a word."""
+    parts = re.split(r"(?<=[._])(?=[^._])", name)
+    return format_html_join(mark_safe("<wbr>"), "{}", ((part,) for part in parts))
+
+
+@register.filter
 def short_task(name: str) -> str:
     """Write a task without the module that all tasks of an app share: products.update_product."""
     return str(name).replace(".tasks.", ".").removeprefix("amazon_pilot.")
@@ -231,8 +238,8 @@ def quoted(value: Any) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def monitor_links(context: RequestContext) -> list[tuple[str, Any, bool]]:
-    """Answer the monitor's pages: address, name, and whether it is this one."""
+def monitor_links(context: RequestContext) -> list[tuple[str, Any, str]]:
+    """Answer the monitor's pages: address, name, and what aria-current says of each."""
     return pages.links(context["request"])
 
 
