@@ -58,6 +58,7 @@ class Exchange:
         self.is_hungry = True  # the last take left something behind, or something may have come since
         self.is_flooded = False  # the last take brought as many jobs as it asked for
         self.has_rung = False
+        self.vain_rings = 0
         self.bell_rest_until = 0.0
 
     @property
@@ -154,8 +155,10 @@ class Exchange:
         jobs, resting = reply
         self.is_hungry = self.is_flooded = len(jobs) == len(free)
         self.resting = {name.decode() for name in resting}
-        if not jobs and self.has_rung:
-            self.bell_rest_until = time.monotonic() + BELL_REST_SECONDS  # it rang for a job that is not ours to take
+        # Once in vain: for a job that we had just taken ourselves. Again and again: for what others take, so it rests.
+        self.vain_rings = 0 if jobs else self.vain_rings + self.has_rung
+        if self.has_rung and self.vain_rings > 1:
+            self.bell_rest_until = time.monotonic() + BELL_REST_SECONDS
         self.has_rung = False
         came = [(place, Assignment.from_reply(fields)) for place, fields in zip(free, jobs, strict=False)]
         for place, assignment in came:
