@@ -115,7 +115,7 @@ def look_at(page, language: str, name: str, address: str) -> list[tuple[str, ...
         page.wait_for_function(
             "width => document.documentElement.scrollWidth <= width", arg=PHONE["width"], timeout=5000
         )
-    except TimeoutError:
+    except sync_api.TimeoutError:
         wide = page.evaluate("document.documentElement.scrollWidth")
         faults.append((name, f"{wide} px wide on a phone"))
     faults += [(name, "small", fault) for fault in too_small(page)]
