@@ -438,6 +438,7 @@ def test_an_exception_handler_decides_on_the_retry_and_its_meta_is_kept(start, q
     given_up = queue.enqueue(f"{TASKS}.fail_once_for_all", retry=Retry(max=2), meta={"handler": -1}, **callback)
 
     until(job.id, "scheduled")
+    wait_for(lambda: redis.zscore("rq:scheduled:default", job.id))  # rq writes the status a moment before
     assert redis.zscore("rq:scheduled:default", job.id) == pytest.approx(time.time() + 50, abs=5)
     assert fetch(job.id).meta["handled"] == "TemporaryError"
     if until(given_up.id, "failed") and not rare:  # rq's own code leaves the meta of a last failure as it was
