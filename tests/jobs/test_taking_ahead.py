@@ -6,12 +6,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from amazon_pilot.jobs import queues
 from amazon_pilot.jobs.assignment import Assignment
 from amazon_pilot.jobs.endings import GivenBack, Succeeded
 from amazon_pilot.jobs.models import JobRun, Pause
 from amazon_pilot.jobs.pace import DEEPEST, Pace
 from amazon_pilot.jobs.wire import LETTER_LIMIT, Mailbox
+from amazon_pilot.jobs.worker import Worker
 
 from . import tasks
 from .conftest import children, wait_for
@@ -138,3 +141,75 @@ def test_a_worker_that_leaves_in_a_flood_gives_back_what_has_not_begun(start, tm
     assert redis.zcard("rq:wip:default") == 0
     runs = wait_for(lambda: all_of(history(), done), "the history")
     assert {run.outcome for run in runs} == {"succeeded"}
+
+
+@pytest.fixture
+def exchange(redis, transactional_db):
+    """An exchange whose four slots seem to live and to do short jobs; nobody hands the jobs out."""
+    worker = Worker(["default"], size=4)
+    worker.link.come_up()
+    for place in worker.crew:
+        place.pid = os.getpid()
+    worker.exchange.pace.mean = 0.001
+    worker.exchange.is_flooded = True
+    yield worker.exchange
+    worker.link.close()
+
+
+def test_two_packets_under_way_ask_for_no_more_than_the_slots_have_room_for(exchange, tmp_path):
+    jobs = set(flood(tmp_path / "lines", 300))
+    room = 4 * (1 + exchange.depth)
+    assert exchange.post(may_take=True)
+    assert not exchange.post(may_take=True)  # the first has asked for all the room there is
+
+    came = exchange.collect()
+    assert len(came) == room
+    assert {assignment.job_id for _, assignment in came} <= jobs
+    for _, assignment in came[:10]:
+        place = exchange.crew.holder(assignment.job_id)
+        place.hands.remove(assignment)
+        exchange.outcomes.append(GivenBack(assignment, exchange.worker))
+    assert exchange.post(may_take=True)
+    for _, assignment in came[10:15]:
+        exchange.crew.holder(assignment.job_id).hands.remove(assignment)
+        exchange.outcomes.append(GivenBack(assignment, exchange.worker))
+    assert exchange.post(may_take=True)
+    assert [len(packet.free) for packet in exchange.packets] == [10, 5]
+    assert len(exchange.held()) == 15
+
+    assert [len(exchange.collect()), len(exchange.collect())] == [10, 5]
+    assert not exchange.packets
+    assert not exchange.held()
+    assert [len(place.hands) for place in exchange.crew] == [1 + exchange.depth] * 4
+    assert queues.counts("default")["started"] == room
+
+
+def test_outcomes_of_every_packet_under_way_are_kept_when_the_line_breaks(exchange, tmp_path):
+    flood(tmp_path / "lines", 300)
+    exchange.post(may_take=True)
+    came = [assignment for _, assignment in exchange.collect()]
+    for assignment in came[:2]:
+        exchange.crew.holder(assignment.job_id).hands.remove(assignment)
+        exchange.outcomes.append(GivenBack(assignment, exchange.worker))
+        exchange.post(may_take=True)
+    assert len(exchange.packets) == 2
+
+    exchange.link.go_down("cut in the test")
+    exchange.settle()
+
+    assert [ending.assignment for ending in exchange.outcomes] == came[:2]
+    assert all(place.asked == 0 for place in exchange.crew)
+
+
+def test_a_bell_rests_when_it_rings_in_vain_again_and_again(exchange):
+    for rests in (False, True):
+        exchange.heed_bell()
+        exchange.post(may_take=True)
+        assert exchange.collect() == []
+        assert (exchange.bell_rest_until > 0) is rests
+
+    tasks.do_nothing.enqueue()
+    exchange.heed_bell()
+    exchange.post(may_take=True)
+    assert len(exchange.collect()) == 1
+    assert exchange.vain_rings == 0
