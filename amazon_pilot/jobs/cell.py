@@ -5,11 +5,14 @@ The worker reads it without asking, also when the slot has been killed; the task
 
 import mmap
 import struct
+import time
 
 LOG_LIMIT = 64 * 1024
 TEXT_LIMIT = 200
 HEADER = struct.Struct("=iiii")  # percent (-1 = none), bytes of text, bytes of log, 1 where the log lost its beginning
-LOG_AT = HEADER.size + TEXT_LIMIT
+CLOSING = struct.Struct("=di")  # the deadline of rq's code that ends the job (0 = none), 1 from its commit on
+CLOSING_AT = HEADER.size + TEXT_LIMIT
+LOG_AT = CLOSING_AT + CLOSING.size
 
 
 class Cell:
@@ -22,6 +25,25 @@ class Cell:
     def clear(self) -> None:
         """Forget the job before."""
         HEADER.pack_into(self.memory, 0, -1, 0, 0, 0)
+        CLOSING.pack_into(self.memory, CLOSING_AT, 0, 0)
+
+    def close_within(self, seconds: float) -> None:
+        """Note that the task is over and rq's code ends the job, which may take so long from now."""
+        CLOSING.pack_into(self.memory, CLOSING_AT, time.monotonic() + seconds, 0)
+
+    def commit(self) -> None:
+        """Note that rq's code commits the end: from now on the job's lease is gone by its own doing."""
+        CLOSING.pack_into(self.memory, CLOSING_AT, self.closes_by, 1)
+
+    @property
+    def closes_by(self) -> float:
+        """When rq's code must have ended the job, on the clock of `time.monotonic`; 0 while a task runs."""
+        return float(CLOSING.unpack_from(self.memory, CLOSING_AT)[0])
+
+    @property
+    def has_committed(self) -> bool:
+        """Tell whether what is left for this job is only what follows its end, as webhooks and dependents."""
+        return bool(CLOSING.unpack_from(self.memory, CLOSING_AT)[1])
 
     def set_progress(self, percent: int, text: str) -> None:
         """Note how far the running job is."""

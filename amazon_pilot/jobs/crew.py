@@ -16,6 +16,7 @@ from django.db import connections
 from ..embedded import end_with_parent
 from .assignment import Assignment
 from .cell import Cell
+from .endings import Chore
 from .slot import LETTER_FOLLOWS, Slot
 from .wire import Mailbox, Wire
 
@@ -30,7 +31,7 @@ class Place:
     """One slot: its process while it lives, and what it was handed, in the order in which it will be done.
 
     The first of `hands` is what the slot does now; anything behind it lies in its mailbox and can be taken back.
-    A None among them is a chore that belongs to no job of ours.
+    Where that first is a chore it is in `chore` too, and a None among the hands where it belongs to no job of ours.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Place:
     wire: Wire | None = None
     mailbox: Mailbox | None = None
     hands: deque[Assignment | None] = field(default_factory=deque)
+    chore: Chore | None = None
     asked: int = 0  # jobs that packets under way ask for on its behalf
     has_parcel: bool = False  # its message was too large for the mailbox: nothing may lie behind it
     killed_because: str = ""
@@ -64,17 +66,22 @@ class Place:
     def done(self) -> Assignment | None:
         """Note that the slot has done the first of what it holds, and answer that; the next begins now."""
         finished = self.hands.popleft() if self.hands else None
+        self.chore = None
         self.jobs_done += 1
         self.has_parcel = False
         if following := self.assignment:
             following.begin()
         return finished
 
-    def take_back(self) -> list[Assignment]:
-        """Take from the slot what it has not begun; answers these jobs, the last first."""
+    def take_back(self) -> tuple[list[Assignment], list[Chore]]:
+        """Take from the slot what it has not begun; answers these jobs, the last first, and a chore beside them."""
         letters = self.mailbox.take_back() if self.mailbox is not None and self.hands else 0
         taken = [self.hands.pop() for _ in range(letters)]
-        return [assignment for assignment in taken if assignment is not None]
+        chores = [self.chore] if self.chore is not None and not self.hands else []
+        if chores:
+            taken.pop()
+            self.chore = None
+        return [assignment for assignment in taken if assignment is not None], chores
 
     def close_lines(self) -> None:
         """Close this process's ends of both lines."""
@@ -227,14 +234,18 @@ class Crew:
         limit = settings.WORKER_SLOT_MEMORY_MB * 1024**2
         for place in self.places:
             held = place.assignment
-            if held is None:
+            if not place.hands:
                 continue
-            if held.kill_at is not None and now > held.kill_at:
+            if held is not None and now - held.taken_at > 1 and place.memory() > limit:
+                yield place, "memory"
+            elif now < place.cell.closes_by:
+                continue  # rq's code that ends a job has a limit of its own
+            elif held is None:
+                yield place, "does not end its chore"
+            elif held.kill_at is not None and now > held.kill_at:
                 yield place, "cancelled"
             elif held.timeout is not None and now > held.taken_at + held.timeout + KILL_AFTER:
                 yield place, "timeout"
-            elif now - held.taken_at > 1 and place.memory() > limit:
-                yield place, "memory"
 
     def retire(self, place: Place) -> None:
         """Let a slot that has done its share go, between two jobs; a fresh one takes its place."""
@@ -263,6 +274,7 @@ class Crew:
         place.fork_at = time.monotonic() + delay
         place.close_lines()
         place.hands.clear()
+        place.chore = None
         place.pid, place.wire, place.mailbox = 0, None, None
 
 

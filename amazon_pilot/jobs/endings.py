@@ -218,6 +218,11 @@ def killed_message(ending: Failed, because: str) -> tuple[Any, ...]:
     return ("killed", *(word.encode() for word in words))
 
 
+def ended_message(assignment: Assignment) -> tuple[Any, ...]:
+    """Answer the message that has a slot do what follows a job's end, where the slot that ended it died over that."""
+    return ("ended", assignment.queue.encode(), assignment.job_id.encode())
+
+
 def finish_message(
     assignment: Assignment, kind: str, started: float, value: str, trace: str, line: str
 ) -> tuple[Any, ...]:

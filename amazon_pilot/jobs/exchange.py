@@ -18,6 +18,7 @@ from .pace import Pace
 from .scripts import script
 
 BELL_REST_SECONDS = 0.02
+CHORE_SECONDS = 60  # until a slot has begun with a chore and has noted how long this one may take
 LETTERS = "abcdefghijklmnopqrstuvwxyz"  # by which TAKE knows the queues
 
 
@@ -189,8 +190,11 @@ class Exchange:
         for place in self.crew.idle():
             if not self.chores:
                 return
-            message, assignment = self.chores.popleft()
+            message, assignment = chore = self.chores.popleft()
+            place.cell.clear()
+            place.cell.close_within(CHORE_SECONDS)
             if self.crew.tell(place, [message]):
+                place.chore = chore
                 place.hands.append(assignment)
             else:
-                self.chores.appendleft((message, assignment))
+                self.chores.appendleft(chore)

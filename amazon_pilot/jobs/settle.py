@@ -24,6 +24,7 @@ from rq.serializers import JSONSerializer
 
 from . import record
 from .assignment import Assignment
+from .cell import Cell
 from .queues import connection
 from .registry import JSONJob
 from .scripts import script
@@ -31,15 +32,18 @@ from .scripts import script
 Place = tuple[JSONJob, DjangoRQ, Execution]
 Teller = Callable[[str, BaseException | None], str]
 
+MARGIN = 5.0  # seconds that rq's code may take beside the callbacks and webhooks, which have limits of their own
+
 
 class Closer(Worker):
     """rq's worker as it ends one job, under our worker's name; it never takes one.
 
     It adds the line of history to the very transaction with which rq ends the run, so that no kill falls between the
-    two. `tell` answers that line for an outcome and the error that led to it.
+    two. `tell` answers that line for an outcome and the error that led to it. The slot's cell tells its worker of the
+    commit: what follows it may take longer than the lease.
     """
 
-    def __init__(self, worker: str, data: bytes = b"", tell: Teller | None = None) -> None:
+    def __init__(self, worker: str, cell: Cell, data: bytes = b"", tell: Teller | None = None) -> None:
         super().__init__(
             [],
             name=worker,
@@ -50,6 +54,7 @@ class Closer(Worker):
             exception_handlers=get_exception_handlers() or None,
             prepare_for_work=False,
         )
+        self.cell = cell
         self.data = data
         self.tell = tell
         self.outcome = ""
@@ -77,10 +82,11 @@ class Closer(Worker):
         super().cleanup_execution(job, pipeline, execution)
         if self.tell is not None:
             pipeline.execute_command(*record.command(self.tell(self.outcome, self.error), self.data))
+        self.cell.commit()  # the next that rq does
 
 
-def claim(assignment: Assignment, worker: str) -> Place | None:
-    """Renew the lease and answer rq's view of a taken job.
+def claim(assignment: Assignment, worker: str, cell: Cell) -> Place | None:
+    """Renew the lease and answer rq's view of a taken job; from now on its callbacks' and webhooks' limits count.
 
     None means that this run must not decide any more: the job was given to others, or rq deleted or cancelled it.
     """
@@ -93,11 +99,18 @@ def claim(assignment: Assignment, worker: str) -> Place | None:
         return None
     if job.get_status(refresh=False) == JobStatus.CANCELED:
         return None
+    cell.close_within(patience(job))
     queue = DjangoRQ(
         assignment.queue, connection=connection(), job_class=JSONJob, serializer=JSONSerializer, commit_mode="auto"
     )
     execution = Execution(assignment.execution_id, assignment.job_id, connection())
     return job, queue, execution  # type: ignore[return-value]
+
+
+def patience(job: Job) -> float:
+    """Answer how many seconds rq's code may take to end a job: its callbacks and webhooks, each within its limit."""
+    callbacks = job.success_callback_timeout + job.failure_callback_timeout + job.stopped_callback_timeout
+    return callbacks + sum(webhook.timeout for webhook in job.webhooks) + MARGIN
 
 
 def refuse(assignment: Assignment, worker: str, line: str) -> None:
@@ -139,14 +152,14 @@ def mark_times(job: JSONJob, execution: Execution, worker: str, started: float) 
     job.worker_name = execution.worker_name = worker
 
 
-def finish_later(message: tuple[Any, ...], worker: str) -> tuple[Any, ...]:
+def finish_later(message: tuple[Any, ...], worker: str, cell: Cell) -> tuple[Any, ...]:
     """End a job that another slot ran, and that needs rq's code; answers what became of it."""
     assignment, (kind, started, value, trace, line) = Assignment.from_reply(list(message[1:6])), message[6:11]
-    place = claim(assignment, worker)
+    place = claim(assignment, worker, cell)
     if place is None:
         refuse(assignment, worker, line)
         return ("refused",)
-    closer = Closer(worker, assignment.data, lambda outcome, error: line)
+    closer = Closer(worker, cell, assignment.data, lambda outcome, error: line)
     if kind == "stopped":
         stop(place, closer, started)
         return ("settled", closer.outcome)
@@ -167,21 +180,32 @@ def finish_later(message: tuple[Any, ...], worker: str) -> tuple[Any, ...]:
     return ("settled", closer.outcome)
 
 
-def after_loss(message: tuple[Any, ...], worker: str) -> None:
+def after_loss(message: tuple[Any, ...], worker: str, cell: Cell) -> None:
     """Tell the exception handlers of a run that could not end, lost or killed by us.
 
     After a job's last loss do what rq does after a failure as well.
     """
     kind, queue_name, job_id, cause, verdict = message
     job = JSONJob.fetch(job_id.decode(), connection=connection())
+    cell.close_within(patience(job))
     error = LostError(f"{cause.decode()}: the job was {kind} and is {verdict.decode()} now")
-    closer = Closer(worker)
+    closer = Closer(worker, cell)
     closer.handle_exception(job, LostError, error, None)
     if verdict == b"poison":
-        queue = DjangoRQ(queue_name.decode(), connection=connection(), job_class=JSONJob, serializer=JSONSerializer)
         job.send_webhooks(JobStatus.FAILED, exc_string=str(error))
-        closer._enqueue_dependents_safely(queue, job)
-        closer._release_slot_safely(job)
+        after_end(("ended", queue_name, job_id), worker, cell)
+
+
+def after_end(message: tuple[Any, ...], worker: str, cell: Cell) -> None:
+    """Do what follows a job's end and may be done twice: let its dependents go on and free its permits."""
+    _, queue_name, job_id = message
+    job = JSONJob.fetch(job_id.decode(), connection=connection())
+    if job.get_status(refresh=False) not in (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED):
+        return  # its slot died before the commit
+    queue = DjangoRQ(queue_name.decode(), connection=connection(), job_class=JSONJob, serializer=JSONSerializer)
+    closer = Closer(worker, cell)
+    closer._enqueue_dependents_safely(queue, job)
+    closer._release_slot_safely(job)
 
 
 class LostError(Exception):

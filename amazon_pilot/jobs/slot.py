@@ -152,13 +152,15 @@ class Slot:
             if message[0] == "job":
                 return self.run_job(Assignment.from_reply(list(message[1:])))
             if message[0] == "finish":
-                answer = settle.finish_later(message, self.worker)
+                answer = settle.finish_later(message, self.worker, self.cell)
                 faults.point("slot after settling")
                 return answer
             if message[0] == "forward":
                 forwarder.forward_limited(message[1].decode())
+            elif message[0] == "ended":
+                settle.after_end(message, self.worker, self.cell)
             else:
-                settle.after_loss(message, self.worker)
+                settle.after_loss(message, self.worker, self.cell)
         except Exception:
             logger.exception("Slot %s could not do what rq asks for after a job; its maintenance will.", self.number)
         return ("idle",)
@@ -296,14 +298,14 @@ class Slot:
                 **record.traces(self.cell),
             )  # fmt: skip
 
-        place = settle.claim(assignment, self.worker)
+        place = settle.claim(assignment, self.worker, self.cell)
         if place is None:
             outcome = "stopped" if is_cancelled else "failed" if error else "succeeded"
             settle.refuse(assignment, self.worker, tell(outcome, error))
             return ("refused",)
         _, queue, execution = place
         faults.point("slot before settling")
-        closer = settle.Closer(self.worker, assignment.data, tell)
+        closer = settle.Closer(self.worker, self.cell, assignment.data, tell)
         if error is None:
             settle.succeed((job, queue, execution), closer, value, started)
         elif is_cancelled:

@@ -263,11 +263,17 @@ class Worker:
         """Give what lies in a slot's mailbox back to the queues; the job `cancelled` is ended as stopped instead."""
         if len(place.hands) < 2:
             return
-        for assignment in place.take_back():
+        for assignment in self.take_back(place):
             if assignment.job_id == cancelled:
                 self.exchange.outcomes.append(endings.cancelled_unstarted(assignment, self.name, place.number))
             else:
                 self.exchange.outcomes.append(endings.GivenBack(assignment, self.name))
+
+    def take_back(self, place: Place) -> list[Assignment]:
+        """Take from a slot what it has not begun; answers the jobs, while a chore goes to the next free slot."""
+        assignments, chores = place.take_back()
+        self.exchange.chores.extendleft(chores)
+        return assignments
 
     def recall_all(self) -> None:
         for place in self.crew:
@@ -283,7 +289,7 @@ class Worker:
                 self.selector.unregister(place.wire)
                 for message in place.wire.arrived() if place.hands else ():  # it may have spoken before it died
                     self.hear(place, message)
-            unopened = place.take_back()
+            unopened = self.take_back(place)
             if place.assignment is not None:
                 self.settle_for_the_dead(place, status)
             self.exchange.outcomes.extend(endings.GivenBack(assignment, self.name) for assignment in unopened)
@@ -300,6 +306,8 @@ class Worker:
             self.exchange.chores.extend(ending.chores(endings.HAS_DEPENDENTS))  # callbacks and the like are rq's own
         else:
             self.exchange.outcomes.append(ending)
+        if place.cell.has_committed:
+            self.exchange.ask_slot(*endings.ended_message(place.assignment))
         if isinstance(ending, endings.Failed) and because in endings.KILLED:
             self.exchange.ask_slot(*endings.killed_message(ending, because))
 
@@ -409,7 +417,8 @@ class Worker:
             if (place := self.crew.holder(*assignment.place[1:])) is None:
                 continue
             if place.assignment is assignment:
-                place.kill("lease lost")
+                if not place.cell.has_committed:  # else it is its own end that took the lease
+                    place.kill("lease lost")
             else:
                 self.recall(place)
 

@@ -1,16 +1,22 @@
 """rq's webhooks: an HTTP server of the test's own hears of a job's end, whoever ends it."""
 
 import json
+import os
+import signal
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from rq import Retry
 from rq.command import send_stop_job_command
+from rq.job import Dependency
 from rq.serializers import JSONSerializer
 from rq.webhook import Webhook
 
-from .conftest import ended, wait_for
+from amazon_pilot.jobs.models import JobRun
+
+from .conftest import children, ended, wait_for
 from .stock import TASKS, fetch, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -23,6 +29,7 @@ def listener():
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
+            time.sleep(server.seconds)
             heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(204)
             self.end_headers()
@@ -32,6 +39,7 @@ def listener():
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     server.heard = heard
+    server.seconds = 0.0  # until it reads what it is sent
     server.url = f"http://127.0.0.1:{server.server_port}/"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -76,6 +84,36 @@ def test_a_job_whose_slot_had_to_be_killed_or_died_is_told_of(start, queue, list
     [told] = heard_of(listener, job)
     assert told["status"] == "failed"
     assert says in told["exc_info"]
+
+
+@pytest.mark.parametrize("task", ["swallow_every_exception", "fail_once_for_all", "add"])
+def test_a_slow_listener_is_waited_for_though_the_job_has_ended(start, queue, listener, task):
+    """Longer than the lease is renewed, and for a job that was killed long after its deadline."""
+    start()
+    listener.seconds = 7
+    limit = {"job_timeout": 1} if task == "swallow_every_exception" else {}
+    arguments = (1, 2) if task == "add" else ()
+    job = queue.enqueue(f"{TASKS}.{task}", *arguments, webhooks=hooks(listener), **limit)
+    after = queue.enqueue(f"{TASKS}.add", 3, 4, depends_on=Dependency(job, allow_failure=True))
+
+    [told] = heard_of(listener, job)
+    assert told["status"] == ("finished" if task == "add" else "failed")
+    assert until(after.id, "finished").return_value() == 7
+    assert [run.outcome for run in JobRun.objects.filter(job_id=job.id)] == ["succeeded" if task == "add" else "failed"]
+
+
+def test_a_slot_that_dies_while_it_tells_keeps_no_dependent_waiting(start, queue, listener):
+    worker = start()
+    listener.seconds = 5
+    job = queue.enqueue(f"{TASKS}.fail_once_for_all", webhooks=hooks(listener))
+    after = queue.enqueue(f"{TASKS}.add", 3, 4, depends_on=Dependency(job, allow_failure=True))
+    until(job.id, "failed")
+    for pid in children(worker.pid):
+        os.kill(pid, signal.SIGKILL)
+
+    assert until(after.id, "finished").return_value() == 7
+    assert fetch(job.id).get_status() == "failed"
+    assert [run.outcome for run in JobRun.objects.filter(job_id=job.id)] == ["failed"]
 
 
 def test_a_job_that_was_stopped_is_not_told_of_as_in_rq(start, queue, listener, redis):
