@@ -240,8 +240,8 @@ class Crew:
                 yield place, "memory"
             elif now < place.cell.closes_by:
                 continue  # rq's code that ends a job has a limit of its own
-            elif held is None:
-                yield place, "does not end its chore"
+            elif held is None:  # a chore
+                yield place, "timeout"
             elif held.kill_at is not None and now > held.kill_at:
                 yield place, "cancelled"
             elif held.timeout is not None and now > held.taken_at + held.timeout + KILL_AFTER:

@@ -99,6 +99,7 @@ def test_a_slow_listener_is_waited_for_though_the_job_has_ended(start, queue, li
     [told] = heard_of(listener, job)
     assert told["status"] == ("finished" if task == "add" else "failed")
     assert until(after.id, "finished").return_value() == 7
+    ended(job.id)
     assert [run.outcome for run in JobRun.objects.filter(job_id=job.id)] == ["succeeded" if task == "add" else "failed"]
 
 
@@ -113,6 +114,7 @@ def test_a_slot_that_dies_while_it_tells_keeps_no_dependent_waiting(start, queue
 
     assert until(after.id, "finished").return_value() == 7
     assert fetch(job.id).get_status() == "failed"
+    ended(job.id)
     assert [run.outcome for run in JobRun.objects.filter(job_id=job.id)] == ["failed"]
 
 
