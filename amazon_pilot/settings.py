@@ -143,6 +143,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "amazon_pilot.http.viewers_zone",
     "amazon_pilot.http.audit_source",
     "amazon_pilot.http.PlainErrors",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
