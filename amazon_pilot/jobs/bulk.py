@@ -8,20 +8,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Length
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from rq import get_current_job
 from rq.utils import as_text
 
-from . import queues, verbs
+from . import deletion, queues, verbs
 from .acts import reaches
 from .enqueueing import enqueue
-from .models import AuditEntry, BulkAction, JobRun
+from .models import AuditEntry, BulkAction, JobRun, KeptJob
+from .models.kept_job import KEPT
 from .monitor import live
 from .monitor.query import Query, QueryError, parse
 from .registry import progress
@@ -32,6 +36,7 @@ BATCH = 500  # at most WINDOW of rearrange.lua
 BATCH_OF_HISTORY = 50
 MANY = 1000  # jobs beyond which an action needs the role admin, and its number typed
 MOST_CHOSEN = 100
+PRUNED = 20_000  # kept jobs whose time is over, at the beginning of an action: it has to begin soon
 ENDED_BADLY = ("failed", "stopped", "lost")
 
 # The live states that each action is for, and the role that it needs. The first states are looked through where the
@@ -53,7 +58,7 @@ SEARCHED = {
 PARTS = {"retry": "scheduled", "held": "deferred"}
 ROLES = {
     "retry": "operate", "hold": "operate", "release": "operate", "run now": "operate", "cancel": "operate",
-    "move": "edit", "delete": "edit",
+    "move": "edit", "delete": "edit", "restore": "edit",
 }  # fmt: skip
 
 
@@ -101,8 +106,6 @@ def start(
     The same `token` again answers the same row, and starts nothing. `expected` is how many jobs it is about, None where
     that is not known. Raises PermissionDenied, or ValidationError where the action makes no sense.
     """
-    from .tasks import run_bulk_action
-
     if action not in STATES:
         raise ValidationError(_("There is no such action."))
     is_large = expected is None or expected > MANY
@@ -121,14 +124,59 @@ def start(
             raise ValidationError(str(error)) from error
     words: dict[str, Any] = {"query": "" if ids else query, "ids": ids or []}
     words["to_queue"] = to_queue if action == "move" else ""
+    asked = words | {"action": action, "reason": reason, "by": by, "expected": expected}
+    return _begin(token, asked, words | {"expected": expected})
+
+
+def _begin(token: UUID, asked: dict[str, Any], told: dict[str, Any]) -> tuple[BulkAction, bool]:
+    """Write the row of an action and the line of audit, which tells of it what is `told`, and have it carried out."""
+    from .tasks import run_bulk_action
+
     with transaction.atomic():
-        asked = words | {"action": action, "reason": reason, "by": by, "expected": expected}
         row, is_new = BulkAction.objects.get_or_create(token=token, defaults=asked)
         if is_new:
             # The task counts on this line how many jobs it has changed.
-            AuditEntry.objects.record(by, action, row.target, reason=reason, count=0, **words, expected=expected)
+            AuditEntry.objects.record(row.by, row.action, row.target, reason=row.reason, count=0, **told)
             enqueue(run_bulk_action, [((row.pk,), {})], queue=_queue_that_moves(), at_front=True)
     return row, is_new
+
+
+def kept_until(row: BulkAction) -> datetime | None:
+    """Answer until when an action can be taken back; None where there is nothing to take back, or not yet."""
+    return row.started_at + KEPT if row.action == "delete" and row.started_at and row.ended_at else None
+
+
+def restore(by: Any, row: BulkAction, *, token: UUID, reason: str) -> tuple[BulkAction, bool]:
+    """Have the jobs that an action deleted brought back in the background; answers the row of that, and if it is new.
+
+    The same `token` again starts nothing. Raises PermissionDenied, or ValidationError where there is nothing to bring
+    back; what is left alone is told by `deletion.restore`.
+    """
+    if known := BulkAction.objects.filter(token=token).first():
+        return known, False
+    if not reaches(by, ROLES["restore"]):
+        raise PermissionDenied(_("Your role does not allow this."))
+    if not reason:
+        raise ValidationError(_("Say why: the reason is kept with the action."))
+    if row.action != "delete":
+        raise ValidationError(_("Only a deletion can be taken back."))
+    until = kept_until(row)
+    if until is None:
+        raise ValidationError(_("The deletion has not ended; stop it first."))
+    if until < timezone.now():
+        raise ValidationError(_("This cannot be taken back any more: it was more than 24 hours ago."))
+    deletion.settle(row)
+    number = KeptJob.objects.of(row).count()
+    if not number:
+        raise ValidationError(_("There is nothing to bring back."))
+    if number > MANY and not reaches(by, "admin"):
+        raise PermissionDenied(_("Your role does not allow this."))
+    asked = {"action": "restore", "undoes": row, "reason": reason, "by": by, "expected": number}
+    try:
+        with transaction.atomic():
+            return _begin(token, asked, {"deletion": row.pk, "expected": number})
+    except IntegrityError as error:
+        raise ValidationError(_("The jobs are being brought back already.")) from error
 
 
 def _queue_that_moves() -> str:
@@ -162,10 +210,14 @@ def resume() -> int:
 
 def run(pk: int) -> str:
     """Carry out an action to its end or until it is aborted. Run again after a crash it goes on with what is left."""
-    if not BulkAction.objects.claim(pk, **counts_so_far(pk)):
+    row = BulkAction.objects.get(pk=pk)
+    KeptJob.objects.prune(most=PRUNED)
+    for deleting in filter(None, (row if row.action == "delete" else row.undoes,)):
+        deletion.settle(deleting)
+    if not BulkAction.objects.claim(pk, **counts_so_far(row)):
         BulkAction.objects.end(pk)
         return "ended already"
-    row = BulkAction.objects.get(pk=pk)
+    row.refresh_from_db()
     try:
         if row.expected is None:
             row.expected = size(row)
@@ -185,6 +237,7 @@ def run(pk: int) -> str:
         AuditEntry.objects.filter(target=row.target, action=row.action).update(count=row.changed)
     BulkAction.objects.end(pk)
     queues.connection().delete(tally(pk))
+    deletion.forget_proof(row)
     row.refresh_from_db()
     return f"{row.state}: {row.changed} of {row.matched} changed, {row.seen} looked at"
 
@@ -197,9 +250,13 @@ def tally(pk: int) -> str:
     return f"pilot:bulk:{pk}"
 
 
-def counts_so_far(pk: int) -> dict[str, int]:
+def counts_so_far(row: BulkAction) -> dict[str, int]:
     """Answer the counts with which to begin: what an earlier worker changed and nobody will meet again."""
-    found: Any = queues.connection().hgetall(tally(pk))
+    found: Any = queues.connection().hgetall(tally(row.pk))
+    if row.action == "restore":
+        deletion.forget_restored(tally(row.pk))
+        met, restored = int(found.get(b"met", 0)), int(found.get(b"restored", 0))
+        return {"seen": met, "matched": met, "changed": restored}
     done = {Walk(as_text(walk)): int(number) for walk, number in found.items()}
     left, seen = done.get(Walk.LEFT, 0), done.get(Walk.SEEN, 0)
     return {"seen": left, "matched": left + seen, "changed": sum(done.values())}
@@ -217,11 +274,18 @@ def act(row: BulkAction, batch: Batch) -> int:
     elif verb == "run now":
         verb = "run"
     count_in = (tally(row.pk), batch.walk)
+    if verb == "delete":
+        return deletion.delete(row, batch.ids, distance=batch.distance, tally=count_in)
+    if verb == "restore":
+        return deletion.restore(KeptJob.objects.filter(pk__in=batch.ids).order_by("pk"), tally(row.pk))
     return verbs.rearrange(verb, batch.ids, word, before=row.created_at, distance=batch.distance, tally=count_in)
 
 
 def batches(row: BulkAction) -> Iterator[Batch]:
     """Answer the jobs of an action, some at a time; what becomes of a batch does not make it miss a job."""
+    if row.undoes:
+        yield from of_kept(row, row.undoes)
+        return
     if row.ids:
         yield Batch(row.ids, len(row.ids), Walk.AGAIN)
         return
@@ -256,6 +320,18 @@ def history(query: Query, state: str, before: datetime) -> QuerySet[JobRun]:
     """Answer the runs that a search matches and that started before a time; with a state, those that ended badly."""
     runs = JobRun.objects.filter(query.q(), started_at__lt=before)
     return runs.filter(outcome__in=ENDED_BADLY) if state else runs
+
+
+def of_kept(row: BulkAction, deleted: BulkAction) -> Iterator[Batch]:
+    """Walk through what a deletion has kept, on from where Redis brought it back last; a batch names rows, not jobs."""
+    last = int(queues.connection().hget(tally(row.pk), "upto") or 0)
+    kept = KeptJob.objects.of(deleted).order_by("pk").values_list("pk", Length("content"))
+    while found := list(kept.filter(pk__gt=last)[:BATCH]):
+        sizes = accumulate(size for _pk, size in found)
+        number = 1 + sum(size < deletion.BYTES_AT_ONCE for size in sizes)  # one more than fit, but of those there are
+        keys = [str(pk) for pk, _size in found[:number]]
+        last = int(keys[-1])
+        yield Batch(keys, len(keys), Walk.LEFT)
 
 
 def of_history(row: BulkAction, query: Query, state: str = "") -> Iterator[Batch]:

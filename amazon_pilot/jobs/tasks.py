@@ -6,7 +6,7 @@ from django.db.models import F
 from django.utils.timezone import now
 
 from . import bulk, queues
-from .models import AuditEntry, BulkAction, Fire, Reading, Tally
+from .models import AuditEntry, BulkAction, Fire, KeptJob, Reading, Tally
 from .monitor import sample
 from .registry import TASKS, Backoff, job, progress
 
@@ -25,6 +25,7 @@ def cleanup() -> str:
     Reading.objects.prune()
     Fire.objects.prune(now() - FIRES_KEPT)
     BulkAction.objects.prune(now() - BULK_ACTIONS_KEPT)
+    KeptJob.objects.prune()
     return f"{len(others)} apps"
 
 

@@ -21,7 +21,8 @@ COUNTS = ("expected", "seen", "matched", "changed", "left_alone")
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the verb takes."""
     parser.add_argument("what", choices=[*map(acts.slug, bulk.ROLES), "show", "abort"])
-    parser.add_argument("question", nargs="?", help="As in the search box; for show and abort the action's number.")
+    whose = "As in the search box; for show, abort and restore (of a deletion) the action's number."
+    parser.add_argument("question", nargs="?", help=whose)
     parser.add_argument("--job", action="append", default=[], dest="ids", help="One job instead of a question.")
     parser.add_argument("--to", default="", dest="queue", help="The queue to which jobs are moved.")
     parser.add_argument("--dry-run", action="store_true", help="Say how many, show some, change nothing.")
@@ -36,10 +37,11 @@ def handle(by: Any, options: dict[str, Any], out: OutputWrapper) -> tuple[Any, l
         row = find(options["question"])
         if options["what"] == "abort" and not bulk.abort(by, row, reason=options["reason"]):
             raise CommandError("Nothing was done: it had ended before.")
-        row.refresh_from_db()
-        if options["wait"]:
-            wait(row, out)
-        return told(row)
+        return followed(row, options, out)
+    if options["what"] == "restore":
+        token = token_in(options)
+        row, _is_new = bulk.restore(by, find(options["question"]), token=token, reason=options["reason"])
+        return followed(row, options, out)
     if not options["ids"] and options["question"] is None:
         raise CommandError('Say which jobs: a question such as "state:failed task:update_product", or --job.')
     action = api_bulk.verb_of(options["what"])
@@ -47,7 +49,12 @@ def handle(by: Any, options: dict[str, Any], out: OutputWrapper) -> tuple[Any, l
     if options["dry_run"]:
         acts.allow(by, action)
         return seen, lines_of(seen)
-    row = start(by, action, seen, options)
+    return followed(start(by, action, seen, options), options, out)
+
+
+def followed(row: BulkAction, options: dict[str, Any], out: OutputWrapper) -> tuple[Any, list[str]]:
+    """Answer an action, with --wait once it has ended."""
+    row.refresh_from_db()
     if options["wait"]:
         wait(row, out)
     return told(row)
@@ -68,15 +75,19 @@ def start(by: Any, action: str, seen: api.Answer, options: dict[str, Any]) -> Bu
         confirmed = int(answer) if answer.strip().isdigit() else None
     if seen["confirm"] not in (None, confirmed):
         raise CommandError(f"Nothing was done. This is about {seen['confirm']} jobs: add --confirm {seen['confirm']}.")
-    try:
-        token = uuid.UUID(options["token"]) if options["token"] else uuid.uuid4()
-    except ValueError as error:
-        raise ValidationError("Write --token as a UUID.") from error
     row, _is_new = ask(
-        by, action, token=token, text=options["question"] or "", ids=options["ids"], to_queue=options["queue"],
-        reason=options["reason"], shown=seen["confirm"], typed=confirmed,
+        by, action, token=token_in(options), text=options["question"] or "", ids=options["ids"],
+        to_queue=options["queue"], reason=options["reason"], shown=seen["confirm"], typed=confirmed,
     )  # fmt: skip
     return row
+
+
+def token_in(options: dict[str, Any]) -> uuid.UUID:
+    """Answer --token, or one of our own; raises ValidationError where it is no UUID."""
+    try:
+        return uuid.UUID(options["token"]) if options["token"] else uuid.uuid4()
+    except ValueError as error:
+        raise ValidationError("Write --token as a UUID.") from error
 
 
 def wait(row: BulkAction, out: OutputWrapper) -> None:

@@ -1,9 +1,11 @@
 """Who did what (AuditEntry), what ran (JobRun, counted in Tally), lay in queues (Reading), waits (Pause), is planned
-(ScheduleEntry), was due (Fire), was asked of many jobs (BulkAction) and is looked for often (SavedSearch)."""
+(ScheduleEntry), was due (Fire), was asked of many jobs (BulkAction), was deleted (KeptJob) and is looked for often
+(SavedSearch)."""
 
 from .audit_entry import AuditEntry, Source, acting_from
 from .bulk_action import BulkAction
 from .job_run import JobRun
+from .kept_job import KeptJob
 from .pause import Pause
 from .reading import Reading
 from .saved_search import SavedSearch
@@ -15,6 +17,7 @@ __all__ = [
     "BulkAction",
     "Fire",
     "JobRun",
+    "KeptJob",
     "Pause",
     "Reading",
     "SavedSearch",

@@ -19,6 +19,7 @@ ACTIONS = (
     gettext_noop("recover"), gettext_noop("create"), gettext_noop("update"), gettext_noop("monitor"),
     gettext_noop("collect"), gettext_noop("analyse"), gettext_noop("run now"), gettext_noop("leave alone"),
     gettext_noop("resume planning"), gettext_noop("send again"), gettext_noop("abort"),
+    gettext_noop("restore"),
     "django-rq",
 )  # fmt: skip
 
@@ -69,6 +70,9 @@ class AuditEntry(models.Model):
     )
     source = models.CharField(
         _("source"), max_length=8, choices=Source, default=Source.UNKNOWN, blank=True, help_text=_("Where it was done.")
+    )
+    address = models.GenericIPAddressField(
+        _("address"), null=True, blank=True, help_text=_("The IP address from which a page or the API was asked.")
     )
     action = models.CharField(_("action"), max_length=40, help_text=_("A verb, such as pause or retry."))
     target = models.CharField(_("target"), max_length=200, help_text=_("What was acted on, such as queue low."))

@@ -258,7 +258,8 @@ def verb(name: str) -> pages.View:
         return done(acts.on_job(request.user, name, job_id, reason=text_in(body, "reason"), **words))
 
     press.__name__ = name
-    return endpoint("POST", acts.ROLES[name])(press)
+    view = endpoint("POST", acts.ROLES[name])(press)
+    return transaction.non_atomic_requests(view) if name == "delete" else view
 
 
 VERBS = {name: verb(name) for name in acts.JOB_VERBS}

@@ -120,6 +120,18 @@ def abort(request: HttpRequest, pk: int) -> Answer:
     return of_row(find(pk))
 
 
+@endpoint("POST", "edit")
+def restore(request: HttpRequest, pk: int) -> Answer:
+    """Have what a deletion deleted brought back: {"reason": …}, and "token", a UUID with which it is done once."""
+    body = body_of(request)
+    try:
+        token = uuid.UUID(text_in(body, "token") or str(uuid.uuid4()))
+    except ValueError as error:
+        raise Refusal(400, "invalid", _("%s has to be a UUID.") % "token") from error
+    row, is_new = bulk.restore(request.user, find(pk), token=token, reason=text_in(body, "reason"))
+    return of_row(row) | {"is_new": is_new}
+
+
 def find(pk: int) -> BulkAction:
     row = BulkAction.objects.select_related("by", "aborted_by").filter(pk=pk).first()
     if row is None:
@@ -133,6 +145,8 @@ def of_row(row: BulkAction) -> Answer:
         "action", "query", "ids", "to_queue", "reason", "state", "expected", "seen", "matched", "changed", "left_alone",
         "percent", "is_over", "error", "created_at", "started_at", "ended_at",
     )  # fmt: skip
+    until = bulk.kept_until(row)
+    undo = {"deletion": row.undoes_id, "kept_until": until}
     people = {"by": row.by, "aborted_by": row.aborted_by}
     told = {name: user.get_username() if user else "" for name, user in people.items()}
-    return {"id": row.pk} | {name: getattr(row, name) for name in names} | told
+    return {"id": row.pk} | {name: getattr(row, name) for name in names} | undo | told

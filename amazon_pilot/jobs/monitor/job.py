@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -12,6 +13,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from .. import acts, queues
+from ..models import KeptJob
 from . import pages, sample, store, waiting
 from .dossier import Dossier, collect
 
@@ -25,7 +27,7 @@ def job(request: HttpRequest, job_id: str) -> HttpResponse:
     """Show one job, or its live part to htmx; a job that nobody knows is told so (404)."""
     known = collect(store.connect(), job_id)
     if not known.is_known:
-        context = {"job_id": job_id, "is_away": known.is_away}
+        context = {"job_id": job_id, "is_away": known.is_away, "kept": KeptJob.objects.newest_of(job_id)}
         answer = pages.show(request, "job_unknown", _("Unknown job"), **context)
         answer.status_code = 503 if known.is_away else 404
         return answer
@@ -47,6 +49,7 @@ def parts(known: Dossier) -> dict[str, Any]:
         "arguments_shown": text[:SHOWN],
         "arguments_are_longer": len(text) > SHOWN,
         "verbs": verbs_for(known),
+        "kept": KeptJob.objects.newest_of(known.job_id) if known.is_forgotten else None,
         "queues": [name for name in queues.names() if name != known.queue],
         "back_to": reverse("monitor:job", args=[known.job_id]),
     }
@@ -106,7 +109,8 @@ def button(verb: str) -> pages.View:
         return HttpResponseRedirect(reverse("monitor:job", args=[done.job_id or job_id]))
 
     press.__name__ = verb
-    return pages.action(acts.ROLES[verb])(press)
+    view = pages.action(acts.ROLES[verb])(press)
+    return transaction.non_atomic_requests(view) if verb == "delete" else view  # as acts.on_job wants it
 
 
 def _edit(request: HttpRequest, job_id: str) -> HttpResponse:

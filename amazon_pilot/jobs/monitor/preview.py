@@ -18,7 +18,9 @@ ROWS_SHOWN = 8
 MOST_PLACES = 6  # queues and states that one preview looks into: two commands for each of them
 EFFECTS = {
     "retry": gettext_lazy("Each failed or cancelled job goes back to its queue, with all its retries."),
-    "delete": gettext_lazy("Redis forgets each job and it will not run; its history stays. This cannot be undone."),
+    "delete": gettext_lazy(
+        "Redis forgets each job and it will not run; its history stays. It can be brought back for 24 hours."
+    ),
     "hold": gettext_lazy("Each waiting or planned job does not start until somebody releases it."),
     "release": gettext_lazy("Each held job goes to the head of its queue, or back to its planned time."),
     "run now": gettext_lazy(

@@ -75,11 +75,13 @@ urlpatterns = [
     path("api/bulk/start", api_bulk.start, name="api-bulk-start"),
     path("api/bulk/<int:pk>", api_bulk.one, name="api-bulk"),
     path("api/bulk/<int:pk>/abort", api_bulk.abort, name="api-bulk-abort"),
+    path("api/bulk/<int:pk>/restore", api_bulk.restore, name="api-bulk-restore"),
     path("failures", failures.failures, name="failures"),
     path("bulk", bulk.preview, name="bulk_preview"),
     path("bulk/start", bulk.begin, name="bulk_start"),
     path("bulk/<int:pk>", bulk.progress, name="bulk"),
     path("bulk/<int:pk>/part", bulk.part, name="bulk_part"),
     path("bulk/<int:pk>/abort", bulk.abort, name="bulk_abort"),
+    path("bulk/<int:pk>/restore", bulk.restore, name="bulk_restore"),
     path("chart", charts.chart, name="chart"),
 ]

@@ -31,6 +31,7 @@ HELP = {
     "run-now": "Have planned jobs and retries not wait for their time.",
     "move": "Move waiting jobs to another queue.",
     "delete": "Forget jobs that do not run; their history stays.",
+    "restore": "Bring back jobs that were deleted within a day.",
 }
 ON_WORKERS = {
     "quiet": "Have a worker take no more jobs.",
