@@ -297,8 +297,8 @@ def bulk(number: int, client: Any) -> dict[str, float]:
     row.refresh_from_db()
     found |= {"bulk_seconds": time.perf_counter() - start, "bulk_changed": row.changed}
     found |= {"bulk_grew_mb": resident() - before, "bulk_left_failed": queues.counts("default")["failed"]}
-    found |= aborted(User.objects.get(username="bench"), number)
-    return found
+    boss = User.objects.get(username="bench")
+    return found | aborted(boss, number) | undone(boss, number)
 
 
 def aborted(by: Any, number: int) -> dict[str, float]:
@@ -328,6 +328,35 @@ def aborted(by: Any, number: int) -> dict[str, float]:
     timer.join()
     row.refresh_from_db()
     return {"bulk_abort_ms": max(0, ended - asked[0]) * 1000, "bulk_changed_before_abort": row.changed}
+
+
+def undone(by: Any, number: int) -> dict[str, float]:
+    """Delete many failed jobs and bring them back; answers how long that took, and how long Redis stood still."""
+    from uuid import uuid4
+
+    from amazon_pilot.jobs import bulk as bulks
+    from amazon_pilot.jobs import queues
+    from amazon_pilot.jobs.models import KeptJob
+
+    redis = queues.connection()
+    redis.flushdb()
+    fail(number)
+    redis.config_set("slowlog-log-slower-than", 1000)
+    redis.slowlog_reset()
+    words = {"query": "state:failed", "reason": "A measurement", "expected": number}
+    row, _is_new = bulks.start(by, "delete", token=uuid4(), **words)
+    before, start = resident(), time.perf_counter()
+    bulks.run(row.pk)
+    row.refresh_from_db()
+    found = {"delete_seconds": time.perf_counter() - start, "deleted": row.changed, "kept": KeptJob.objects.count()}
+    back, _is_new = bulks.restore(by, row, token=uuid4(), reason="A measurement")
+    start = time.perf_counter()
+    bulks.run(back.pk)
+    back.refresh_from_db()
+    found |= {"restore_seconds": time.perf_counter() - start, "restored": back.changed}
+    slowest: Any = redis.slowlog_get(128)
+    found["undo_redis_ms"] = max((each["duration"] / 1000 for each in slowest), default=0)
+    return found | {"undo_grew_mb": resident() - before, "undo_failed": queues.counts("default")["failed"]}
 
 
 def resident() -> float:

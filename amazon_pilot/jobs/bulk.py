@@ -22,7 +22,7 @@ from rq import get_current_job
 from rq.utils import as_text
 
 from . import deletion, queues, verbs
-from .acts import reaches
+from .acts import GRACE, reaches
 from .enqueueing import enqueue
 from .models import AuditEntry, BulkAction, JobRun, KeptJob
 from .models.kept_job import KEPT
@@ -36,6 +36,7 @@ BATCH = 500  # at most WINDOW of rearrange.lua
 BATCH_OF_HISTORY = 50
 MANY = 1000  # jobs beyond which an action needs the role admin, and its number typed
 MOST_CHOSEN = 100
+MOST_RUNNING = 2000  # jobs that run, read at once: their order changes each second
 PRUNED = 20_000  # kept jobs whose time is over, at the beginning of an action: it has to begin soon
 ENDED_BADLY = ("failed", "stopped", "lost")
 
@@ -48,17 +49,18 @@ STATES: dict[str, tuple[str, ...]] = {
     "release": ("held",),
     "run now": ("scheduled", "retry"),
     "move": ("queued", "scheduled", "deferred", "retry", "held"),
-    "cancel": ("queued", "scheduled", "deferred", "retry", "held"),
+    "cancel": ("queued", "started", "scheduled", "deferred", "retry", "held"),
+    "snooze": ("queued", "scheduled", "retry", "held"),
 }
 SEARCHED = {
     "retry": (), "delete": (), "hold": ("queued", "scheduled"), "release": ("held",),
     "run now": ("scheduled",), "move": ("queued", "scheduled", "deferred"),
-    "cancel": ("queued", "scheduled", "deferred"),
+    "cancel": ("queued", "scheduled", "deferred"), "snooze": ("queued", "scheduled"),
 }  # fmt: skip
 PARTS = {"retry": "scheduled", "held": "deferred"}
 ROLES = {
     "retry": "operate", "hold": "operate", "release": "operate", "run now": "operate", "cancel": "operate",
-    "move": "edit", "delete": "edit", "restore": "edit",
+    "snooze": "operate", "move": "edit", "delete": "edit", "restore": "edit",
 }  # fmt: skip
 
 
@@ -74,7 +76,7 @@ class Walk(StrEnum):
 class Batch:
     """Some jobs that match; `seen` were looked at for them, `distance` is how far from their queue's end they stand.
 
-    Whoever acts on it says how many it `changed`.
+    Whoever acts on it says how many it `changed`, and how many of these run and were `asked` to end.
     """
 
     ids: list[str]
@@ -82,6 +84,7 @@ class Batch:
     walk: Walk
     distance: int | None = None
     changed: int = 0
+    asked: int = 0
 
 
 def meant(action: str, query: Query) -> Query:
@@ -99,7 +102,7 @@ def meant(action: str, query: Query) -> Query:
 
 def start(
     by: Any, action: str, *, token: UUID, query: str = "", ids: list[str] | None = None, to_queue: str = "",
-    reason: str = "", expected: int | None = None,
+    until: datetime | None = None, reason: str = "", expected: int | None = None,
 ) -> tuple[BulkAction, bool]:  # fmt: skip
     """Have an action carried out in the background once the transaction commits; answers its row, and if it is new.
 
@@ -115,6 +118,8 @@ def start(
         raise ValidationError(_("Say why: the reason is kept with the action."))
     if action == "move" and to_queue not in queues.names():
         raise ValidationError(_("There is no queue %s.") % to_queue)
+    if action == "snooze" and (until is None or until <= timezone.now()):
+        raise ValidationError(_("Choose a time that is still to come."))
     if ids and len(ids) > MOST_CHOSEN:
         raise ValidationError(_("At most %d jobs can be chosen one by one.") % MOST_CHOSEN)
     if not ids:
@@ -125,7 +130,10 @@ def start(
     words: dict[str, Any] = {"query": "" if ids else query, "ids": ids or []}
     words["to_queue"] = to_queue if action == "move" else ""
     asked = words | {"action": action, "reason": reason, "by": by, "expected": expected}
-    return _begin(token, asked, words | {"expected": expected})
+    told = words | {"expected": expected}
+    if action == "snooze" and until:
+        asked["until"], told["until"] = until, until.isoformat()
+    return _begin(token, asked, told)
 
 
 def _begin(token: UUID, asked: dict[str, Any], told: dict[str, Any]) -> tuple[BulkAction, bool]:
@@ -224,7 +232,8 @@ def run(pk: int) -> str:
             row.save(update_fields=["expected"])
         for batch in batches(row):
             batch.changed = act(row, batch)
-            if not BulkAction.objects.add(pk, seen=batch.seen, matched=len(batch.ids), changed=batch.changed):
+            counts = {"seen": batch.seen, "matched": len(batch.ids), "changed": batch.changed, "asked": batch.asked}
+            if not BulkAction.objects.add(pk, **counts):
                 break
             row.seen += batch.seen
             progress(row.percent or 0, f"{row.seen} looked at")
@@ -236,7 +245,7 @@ def run(pk: int) -> str:
         row.refresh_from_db()
         AuditEntry.objects.filter(target=row.target, action=row.action).update(count=row.changed)
     BulkAction.objects.end(pk)
-    queues.connection().delete(tally(pk))
+    queues.connection().delete(tally(pk), asked_to_end(pk))
     deletion.forget_proof(row)
     row.refresh_from_db()
     return f"{row.state}: {row.changed} of {row.matched} changed, {row.seen} looked at"
@@ -250,6 +259,11 @@ def tally(pk: int) -> str:
     return f"pilot:bulk:{pk}"
 
 
+def asked_to_end(pk: int) -> str:
+    """Answer the key of the set of those running jobs that an action has asked to end."""
+    return f"pilot:bulk:{pk}:asked"
+
+
 def counts_so_far(row: BulkAction) -> dict[str, int]:
     """Answer the counts with which to begin: what an earlier worker changed and nobody will meet again."""
     found: Any = queues.connection().hgetall(tally(row.pk))
@@ -259,7 +273,9 @@ def counts_so_far(row: BulkAction) -> dict[str, int]:
         return {"seen": met, "matched": met, "changed": restored}
     done = {Walk(as_text(walk)): int(number) for walk, number in found.items()}
     left, seen = done.get(Walk.LEFT, 0), done.get(Walk.SEEN, 0)
-    return {"seen": left, "matched": left + seen, "changed": sum(done.values())}
+    asked = queues.connection().scard(asked_to_end(row.pk))
+    left += asked if not row.ids else 0
+    return {"seen": left, "matched": left + seen, "changed": sum(done.values()) + asked, "asked": asked}
 
 
 def act(row: BulkAction, batch: Batch) -> int:
@@ -271,6 +287,8 @@ def act(row: BulkAction, batch: Batch) -> int:
         verb, word = "requeue", verbs.retries()
     elif verb == "move":
         word = row.to_queue
+    elif verb == "snooze" and row.until:
+        word = str(row.until.timestamp())
     elif verb == "run now":
         verb = "run"
     count_in = (tally(row.pk), batch.walk)
@@ -278,7 +296,23 @@ def act(row: BulkAction, batch: Batch) -> int:
         return deletion.delete(row, batch.ids, distance=batch.distance, tally=count_in)
     if verb == "restore":
         return deletion.restore(KeptJob.objects.filter(pk__in=batch.ids).order_by("pk"), tally(row.pk))
-    return verbs.rearrange(verb, batch.ids, word, before=row.created_at, distance=batch.distance, tally=count_in)
+    done = verbs.rearrange(verb, batch.ids, word, before=row.created_at, distance=batch.distance, tally=count_in)
+    if verb == "cancel" and done < len(batch.ids) and (row.ids or "started" in parse(row.query).states):
+        batch.asked = ask_to_end(row, batch.ids)
+    return done + batch.asked
+
+
+def ask_to_end(row: BulkAction, ids: list[str]) -> int:
+    """Ask those of some jobs that run to end, each once, but for the action's own; answers how many were asked."""
+    connection, key = queues.connection(), asked_to_end(row.pk)
+    job = get_current_job()
+    known = connection.smismember(key, ids)
+    fresh = [id for id, is_known in zip(ids, known, strict=True) if not is_known and not (job and id == job.id)]
+    asked = verbs.ask_to_end(fresh, grace=GRACE, by=row.by.get_username() if row.by else "machine") if fresh else []
+    if asked:
+        connection.sadd(key, *asked)
+        connection.expire(key, KEPT)
+    return len(asked)
 
 
 def batches(row: BulkAction) -> Iterator[Batch]:
@@ -297,8 +331,12 @@ def batches(row: BulkAction) -> Iterator[Batch]:
             yield from of_history(row, query, state)
             continue
         for queue in places(row, query):
-            place = live.STATES[state][0]
-            yield from of_queue(row, query, queue) if place == "list" else of_registry(row, query, state, queue)
+            if state == "started":
+                yield from of_running(row, query, queue)
+            elif state == "queued":
+                yield from of_queue(row, query, queue)
+            else:
+                yield from of_registry(row, query, state, queue)
 
 
 def places(row: BulkAction, query: Query) -> list[str]:
@@ -367,8 +405,27 @@ def met_before(runs: QuerySet[JobRun], ids: list[str], last: int) -> set[str]:
     return set(runs.filter(pk__gte=last, job_id__in=several).values_list("job_id", flat=True)) if several else several
 
 
+def of_running(row: BulkAction, query: Query, queue: str) -> Iterator[Batch]:
+    """Answer what runs of a queue, but for what was asked to end already."""
+    met = {as_text(id) for id in queues.connection().smembers(asked_to_end(row.pk))}
+    first = 0
+    while True:
+        total, found = script("peek")(queues.connection(), "wip", queue, first, MOST_RUNNING, 0)
+        new = [words for words in found if as_text(words[0]) not in met]
+        met.update(as_text(words[0]) for words in new)
+        for start in range(0, len(new), BATCH):
+            yield Batch(*matching(row, query, "started", queue, new[start : start + BATCH]), Walk.LEFT)
+        first += len(found)
+        if not found or first >= total:
+            return
+
+
 def of_registry(row: BulkAction, query: Query, state: str, queue: str) -> Iterator[Batch]:
-    """Walk up a registry by score and id, to the job that was its last at the beginning."""
+    """Walk up a registry by score and id, to the job that was its last at the beginning.
+
+    What waits for the time until which jobs are put off is passed over: it may have come there by this action.
+    """
+    until = row.until.timestamp() if row.until else None
     place = live.STATES[state][0]
     _total, last = script("peek")(queues.connection(), place, queue, 0, 1, 1)
     behind: tuple[bytes, ...] = ()
@@ -378,7 +435,8 @@ def of_registry(row: BulkAction, query: Query, state: str, queue: str) -> Iterat
         looked_at = [words for words in found if _order(words) <= end]
         if not looked_at:
             return
-        yield Batch(*matching(row, query, state, queue, looked_at), Walk.LEFT)
+        new = [words for words in looked_at if float(words[1]) != until]
+        yield Batch(*matching(row, query, state, queue, new), Walk.LEFT)
         behind = (found[-1][1], found[-1][0])
         if len(looked_at) < len(found):
             return

@@ -39,9 +39,10 @@ def delete(
             found.sort(key=lambda job: bytes(job[1]), reverse=True)  # the newest first, likewise
         if not found:
             continue
-        KeptJob.objects.keep([_kept(job, row) for job in found])
+        kept = [_kept(job, row) for job in found]
+        KeptJob.objects.keep(kept)
         gone = _forget(found, _proof(f"bulk:{row.pk}"), distance=distance, tally=tally)
-        KeptJob.objects.filter(bulk=row, job_id__in=[as_text(job[0]) for job in found]).settle(gone)
+        KeptJob.objects.filter(pk__in=[job.pk for job in kept]).settle(gone)
         deleted += len(gone)
     return deleted
 

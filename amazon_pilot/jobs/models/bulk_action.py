@@ -144,6 +144,11 @@ class BulkAction(models.Model):
         return max(0, self.matched - self.changed)
 
     @property
+    def removed(self) -> int:
+        """How many a cancellation took out of their places; of the others that it changed it is not yet known."""
+        return self.changed - self.asked
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing more will be changed, or what was asked to stop is about to."""
         return self.state not in (self.State.WAITING, self.State.RUNNING)

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from .. import bulk, queues
 from ..models import BulkAction, KeptJob
 from . import lists, pages
+from .job import moment_of
 from .preview import EFFECTS, ask, look
 from .query import QueryError
 
@@ -66,6 +67,7 @@ def begin(request: HttpRequest) -> HttpResponse:
     row, _is_new = ask(
         request.user, action, token=token, text=text, ids=ids, to_queue=request.POST.get("to_queue", ""),
         reason=pages.reason_of(request), shown=shown, typed=confirmed,
+        until=moment_of(request.POST.get("until", "")) if action == "snooze" else None,
     )  # fmt: skip
     return HttpResponseRedirect(reverse("monitor:bulk", args=[row.pk]))
 

@@ -212,7 +212,7 @@ class Command(BaseCommand):
         self.finish(options, acts.run(by, options["task"], positional, named, reason=options["reason"]))
 
     def do_bulk(self, by: Any, options: dict[str, Any]) -> None:
-        answer, lines = bulk.handle(by, options, self.stderr)
+        answer, lines = bulk.handle(by, options, moment(options), self.stderr)
         self.tell(options, answer, lines)
         if options["wait"] and (problem := bulk.problem(answer)):
             raise CommandError(problem)
