@@ -234,6 +234,7 @@ def measure(options: argparse.Namespace) -> int:
             found[f"found_{name}"] = text.count(" in the haystack</span>")
         found[f"p95_ms_{name}"] = sorted(times)[len(times) * 95 // 100]
         found[f"redis_commands_{name}"] = max(commands)
+    found |= exported(client)
     if options.bulk:
         found |= bulk(options.bulk, client)
     print()
@@ -273,6 +274,15 @@ def watched() -> Iterator[list[str]]:
     finally:
         AbstractConnection.send_command = send_command  # type: ignore[method-assign]
         AbstractConnection.pack_commands = pack_commands  # type: ignore[method-assign]
+
+
+def exported(client: Any) -> dict[str, float]:
+    """Export the whole history, and answer how many rows that were, how long it took and by how many MB it grew."""
+    before, start, lines = resident(), time.perf_counter(), 0
+    for some in client.get("/admin/monitor/jobs/export?as=jsonl").streaming_content:
+        lines += some.count(b"\n")
+    found = {"export_rows": lines, "export_seconds": time.perf_counter() - start}
+    return found | {"export_grew_mb": resident() - before}
 
 
 def bulk(number: int, client: Any) -> dict[str, float]:

@@ -27,6 +27,7 @@ from . import queues, verbs
 from .admin_schedule import label_halves  # the import also registers the schedule's pages
 from .models import AuditEntry, JobRun, Pause
 from .models.audit_entry import ACTIONS
+from .monitor.export import plain
 from .monitor.pages import may
 from .registry import TASKS, JSONJob
 from .templatetags.monitor import breakable, span
@@ -228,12 +229,6 @@ class AuditEntryAdmin(HistoryAdmin):
             cells = (entry.at.isoformat(), by, entry.source, entry.action, entry.target, entry.count, entry.reason)
             lines.writerow([plain(cell) for cell in (*cells, json.dumps(entry.detail))])
         return answer
-
-
-def plain(cell: Any) -> str:
-    """Write a cell so that no spreadsheet takes it for a formula: a reason is what somebody typed."""
-    text = str(cell)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -266,7 +266,7 @@ def test_jobs_are_put_off_and_those_that_run_asked_to_end(capsys):
     bulk.run(BulkAction.objects.get().pk)
     assert counted("scheduled") == 2
 
-    row = json.loads(jobs(capsys, "bulk", "cancel", "state:started OR state:scheduled", "--json", *WHY))
+    row = jobs(capsys, "bulk", "cancel", "state:started OR state:scheduled", "--json", *WHY)
     bulk.run(row["id"])
 
     assert "(removed 2, asked 1, too late 0)" in jobs(capsys, "bulk", "show", str(row["id"]))

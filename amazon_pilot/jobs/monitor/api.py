@@ -166,10 +166,7 @@ def found(question: str, limit: int, cursor: str = "") -> Answer:
 
     Raises ValidationError where the question cannot be read.
     """
-    try:
-        listing = lists.find(query.parse(question), cursor, limit)
-    except query.QueryError as error:
-        raise ValidationError(str(error)) from error
+    listing = lists.find(parsed(question), cursor, limit)
     return {
         "jobs": [asdict(row) for row in listing.rows],
         "total": listing.total,
@@ -177,6 +174,14 @@ def found(question: str, limit: int, cursor: str = "") -> Answer:
         "next": listing.following,
         "note": listing.note,
     }
+
+
+def parsed(question: str) -> query.Query:
+    """Read a question; raises ValidationError where it cannot be read."""
+    try:
+        return query.parse(question)
+    except query.QueryError as error:
+        raise ValidationError(str(error)) from error
 
 
 def lines_of(rows: list[Answer]) -> list[str]:

@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from .. import acts, queues
@@ -98,14 +99,22 @@ def moment_of(text: str) -> datetime:
     return when if timezone.is_aware(when) else timezone.make_aware(when)
 
 
+def with_way_back(text: str, job_id: str) -> str:
+    """Lead from what is told of a deletion to the page where it can be taken back, if it can."""
+    if KeptJob.objects.newest_of(job_id) is None:
+        return text
+    return format_html('{} <a href="{}">{}</a>', text, reverse("monitor:job", args=[job_id]), _("Bring back"))
+
+
 def button(verb: str) -> pages.View:
     """Answer the view of one verb: it acts, tells what came of it, and leads to the new job where it made one."""
 
     def press(request: HttpRequest, job_id: str) -> HttpResponse:
         done = acts.on_job(request.user, verb, job_id, reason=pages.reason_of(request), **_words(request, verb))
-        (messages.success if done.count else messages.warning)(request, done.text)
         if verb == "delete" and done.count:
+            messages.success(request, with_way_back(done.text, job_id))
             return HttpResponseRedirect(reverse("monitor:jobs"))
+        (messages.success if done.count else messages.warning)(request, done.text)
         return HttpResponseRedirect(reverse("monitor:job", args=[done.job_id or job_id]))
 
     press.__name__ = verb

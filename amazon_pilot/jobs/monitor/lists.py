@@ -194,15 +194,22 @@ def failed_by_history(query: Query, cursor: str, size: int) -> Listing:
 def in_time(listing: Listing) -> Iterator[None]:
     """Give the database two seconds; what takes longer is left out, and the page says so."""
     try:
-        with transaction.atomic():
-            if connection.vendor == "postgresql":
-                with connection.cursor() as cursor:
-                    cursor.execute(f"SET LOCAL statement_timeout = {SECONDS * 1000}; {PLANNING}")
+        with planned(SECONDS):
             yield
     except OperationalError:
         listing.note = _(
             "This took too long, so the answer is not complete. Name a task, a queue or a time (since:24h)."
         )
+
+
+@contextmanager
+def planned(seconds: int) -> Iterator[None]:
+    """Have PostgreSQL plan as a list needs it; raises OperationalError where one question takes it longer."""
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL statement_timeout = {seconds * 1000}; {PLANNING}")
+        yield
 
 
 def of_run(run: JobRun, state: str = "") -> Row:

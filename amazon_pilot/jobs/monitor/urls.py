@@ -10,6 +10,7 @@ from . import (
     api_stats,
     bulk,
     charts,
+    export,
     failures,
     job,
     lists,
@@ -33,6 +34,7 @@ app_name = "monitor"
 urlpatterns = [
     path("overview", overview.overview, name="overview"),
     path("jobs", lists.jobs, name="jobs"),
+    path("jobs/export", export.export, name="jobs-export"),
     path("jobs/searches", lists.save_search, name="save-search"),
     path("jobs/searches/<int:pk>/forget", lists.forget_search, name="forget-search"),
     path("job/<str:job_id>", job.job, name="job"),

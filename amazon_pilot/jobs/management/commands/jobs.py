@@ -3,6 +3,7 @@
 import json
 import sys
 from argparse import ArgumentParser
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from redis.exceptions import RedisError
 from amazon_pilot.jobs import acts, registry
 from amazon_pilot.jobs.management import bulk, schedule, stats
 from amazon_pilot.jobs.models import Source, acting_from
-from amazon_pilot.jobs.monitor import api, api_stats, pages, sample, store
+from amazon_pilot.jobs.monitor import api, api_stats, export, pages, sample, store
 from amazon_pilot.jobs.monitor.dossier import collect
 
 ON_JOBS = {acts.slug(verb): verb for verb in acts.JOB_VERBS if verb != "edit"}
@@ -67,6 +68,8 @@ class Command(BaseCommand):
         listed = verb("list", "Jobs of every state, by a question such as 'state:failed task:update_product'.")
         listed.add_argument("question", nargs="?", default="")
         listed.add_argument("--limit", type=int, default=api.PAGE)
+        listed.add_argument("--all", action="store_true", help="All that match, written as they are read.")
+        listed.add_argument("--jsonl", action="store_true", help="Answer a line of JSON for each job.")
         listed.add_argument("--from", dest="cursor", default="", help="The `next` of an earlier answer.")
         verb("show", "All that is known of one job.").add_argument("job")
         on_jobs = {name: verb(name, HELP[name]) for name in ON_JOBS}
@@ -149,9 +152,20 @@ class Command(BaseCommand):
         self.tell(options, past, stats.lines_of_days(past))
 
     def do_list(self, by: Any, options: dict[str, Any]) -> None:
+        if options["json"] and (options["all"] or options["jsonl"]):
+            raise CommandError("--all is written line by line, so ask for --jsonl instead of --json.")
+        if options["all"]:
+            found = map(asdict, export.rows(api.parsed(options["question"])))
+            self.stdout.writelines(
+                export.json_line(row) if options["jsonl"] else f"{api.lines_of([row])[0]}\n" for row in found
+            )
+            return
         if not 1 <= options["limit"] <= api.MOST:
             raise CommandError(f"--limit has to be from 1 to {api.MOST}.")
         page = api.found(options["question"], options["limit"], options["cursor"])
+        if options["jsonl"]:
+            self.stdout.writelines(map(export.json_line, page["jobs"]))
+            return
         lines = api.lines_of(page["jobs"])
         self.tell(options, page, [*lines, page["note"]] if page["note"] else lines)
 
