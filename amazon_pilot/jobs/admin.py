@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from operator import itemgetter
 from typing import Any
@@ -205,13 +205,25 @@ class ActionFilter(admin.SimpleListFilter):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(HistoryAdmin):
-    fields = readonly_fields = ("at", "actor", "source", "verb", "target", "count", "reason", "detail")
-    list_display = ("at", "actor", "source", "verb", "target", "count", "reason")
+    """The acts; from which address each came is for the role admin alone, in the list, the page and the export."""
+
+    fields = readonly_fields = ("at", "actor", "source", "address", "verb", "target", "count", "reason", "detail")
+    list_display = ("at", "actor", "source", "address", "verb", "target", "count", "reason")
     list_filter = (ActionFilter, "source", "at", ("actor", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("actor",)
     search_fields = ("target", "reason", "actor__username")
     date_hierarchy = "at"
     actions = ("export",)
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return shown(request, self.list_display)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return shown(request, self.fields)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """Refuse to be asked by address what may not be seen: a filter would tell it."""
+        return may(request.user, "admin") or not lookup.startswith("address")
 
     @admin.display(description=_("action"), ordering="action")
     def verb(self, entry: AuditEntry) -> str:
@@ -223,12 +235,22 @@ class AuditEntryAdmin(HistoryAdmin):
         answer = HttpResponse(content_type="text/csv; charset=utf-8")
         answer["Content-Disposition"] = 'attachment; filename="audit.csv"'
         lines = csv.writer(answer)
-        lines.writerow(("at", "by", "source", "action", "target", "count", "reason", "detail"))
+        names = shown(request, ("at", "by", "source", "address", "action", "target", "count", "reason", "detail"))
+        lines.writerow(names)
         for entry in entries.select_related("actor"):
-            by = entry.actor.get_username() if entry.actor else ""
-            cells = (entry.at.isoformat(), by, entry.source, entry.action, entry.target, entry.count, entry.reason)
-            lines.writerow([plain(cell) for cell in (*cells, json.dumps(entry.detail))])
+            told = {
+                "at": entry.at.isoformat(),
+                "by": entry.actor.get_username() if entry.actor else "",
+                "address": entry.address or "",
+                "detail": json.dumps(entry.detail),
+            }
+            lines.writerow([plain(told[name] if name in told else getattr(entry, name)) for name in names])
         return answer
+
+
+def shown(request: HttpRequest, names: Sequence[str]) -> list[str]:
+    """Answer those columns of the audit that somebody may see."""
+    return [name for name in names if name != "address" or may(request.user, "admin")]
 
 
 def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

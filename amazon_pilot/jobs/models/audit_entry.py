@@ -36,16 +36,18 @@ class Source(models.TextChoices):
 
 # Set once at each door (a request, the command jobs), so that no verb has to hand it on.
 _source: ContextVar[Source] = ContextVar("source", default=Source.SYSTEM)
+_address: ContextVar[str | None] = ContextVar("address", default=None)
 
 
 @contextmanager
-def acting_from(source: Source) -> Iterator[None]:
-    """Have every line that is recorded inside name this source."""
-    token = _source.set(source)
+def acting_from(source: Source, address: str | None = None) -> Iterator[None]:
+    """Have every line that is recorded inside name this source, and the IP address from which it was asked if any."""
+    tokens = _source.set(source), _address.set(address)
     try:
         yield
     finally:
-        _source.reset(token)
+        _source.reset(tokens[0])
+        _address.reset(tokens[1])
 
 
 class AuditEntryManager(models.Manager["AuditEntry"]):
@@ -54,11 +56,11 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
     ) -> "AuditEntry":
         """Write one row for one act; `by` is a user, or None for the machine; `detail` must be JSON.
 
-        The source is that of `acting_from`; what happens outside of it is done by the system itself.
+        Source and address are those of `acting_from`; what happens outside of it is done by the system itself.
         """
         user = by if by is not None and by.is_authenticated else None
         words = {"target": target[:200], "reason": reason, "count": count, "detail": detail}
-        return self.create(actor=user, source=_source.get(), action=action, **words)
+        return self.create(actor=user, source=_source.get(), address=_address.get(), action=action, **words)
 
 
 class AuditEntry(models.Model):

@@ -52,7 +52,7 @@ def endpoint(method: str, role: str = "view") -> Callable[[Endpoint], pages.View
         def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             try:
                 check(request, method, role)
-                with acting_from(Source.API):
+                with acting_from(Source.API, pages.address_of(request)):
                     return JsonResponse(function(request, *args, **kwargs))
             except Refusal as refusal:
                 return failure(refusal.status, refusal.code, refusal.message)
