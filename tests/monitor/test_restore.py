@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
+from redis.exceptions import ResponseError
 
 from amazon_pilot.jobs import acts, bulk, deletion, queues, verbs
 from amazon_pilot.jobs.enqueueing import fields, payloads, send, unique_key
@@ -329,6 +330,57 @@ def test_a_job_does_not_wait_for_what_has_ended_meanwhile(boss, redis):
     assert numbers(taken_back(boss, row)) == ("done", 1, 0, 1)
     assert not redis.exists(f"rq:job:{child}")
     assert not redis.exists(f"rq:job:{child}:dependencies")
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_job_that_a_pause_kept_back_waits_for_its_end_or_goes_on(boss, redis, is_over):
+    ids = enqueue(3)
+    queues.set_pause("task:tests.jobs.tasks.do_nothing")
+    pause = "task:tests.jobs.tasks.do_nothing"
+    for job_id in ids:  # as take.lua parks them
+        redis.lrem(QUEUE, 1, job_id)
+        redis.hset(f"rq:job:{job_id}", mapping={"status": "deferred", "held": pause})
+        redis.zadd("rq:deferred:default", {job_id: 1})
+        redis.rpush(f"pilot:parked:{pause}", job_id)
+    row = carried_out(boss, "delete", "state:held")
+    assert row.changed == 3
+    if is_over:
+        queues.end_pause(pause)
+    taken_back(boss, row)
+
+    assert redis.zcard("rq:deferred:default") == (0 if is_over else 3)
+    queues.end_pause(pause)
+
+    assert {job_id.decode() for job_id in redis.lrange(QUEUE, 0, -1)} == set(ids)
+    assert redis.llen(QUEUE) == 3
+    assert [verbs.state(job_id) for job_id in ids] == ["queued"] * 3
+
+
+def test_jobs_are_deleted_also_where_redis_is_at_its_memory_limit(boss, redis):
+    enqueue(5)
+    row = asked(boss, "delete", "state:queued")
+    redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(ResponseError, match="OOM"):
+            enqueue(1, name="more")
+        deletion.delete(row, [job_id.decode() for job_id in redis.lrange(QUEUE, 0, -1)], distance=0)
+    finally:
+        redis.config_set("maxmemory", 0)
+
+    assert not queues.size("default")
+    assert KeptJob.objects.of(row).count() == 5
+
+
+def test_bytes_that_redis_refuses_leave_a_job_alone(boss, redis):
+    enqueue(3)
+    row = carried_out(boss, "delete", "state:queued")
+    spoilt = KeptJob.objects.first()
+    content = bytearray(spoilt.content)
+    content[len(content) // 2] ^= 1
+    KeptJob.objects.filter(pk=spoilt.pk).update(content=bytes(content))
+
+    assert numbers(taken_back(boss, row)) == ("done", 3, 2, 1)
+    assert not redis.exists(f"rq:job:{spoilt.job_id}")
 
 
 def test_a_parent_does_not_remember_those_who_wait_for_it_no_more(boss, redis):

@@ -87,6 +87,7 @@ end
 local function forget()
   local distance, tally, field, proof = tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
   local done = {}
+  call('DEL', proof) -- first of all: a script that has written is not refused at the memory limit, and may end
   for i = 7, #ARGV, 2 do
     local id = ARGV[i]
     local place, queue, _, mark = look_at(id)
@@ -101,7 +102,6 @@ local function forget()
     call('HINCRBY', tally, field, #done)
     call('EXPIRE', tally, WEEK)
   end
-  call('DEL', proof)
   for _, id in ipairs(done) do call('SADD', proof, id) end
   call('EXPIRE', proof, WEEK)
   return done
@@ -112,8 +112,25 @@ local PENDING = {queued = true, started = true, scheduled = true, deferred = tru
 
 local function is_pending(id) return PENDING[call('HGET', job_key(id), 'status') or ''] end
 
+-- False where the key exists, or another version of Redis wrote the bytes.
 local function write(key, bytes, until_ms)
-  return bytes == '' or not redis.pcall('RESTORE', key, string.format('%.0f', until_ms), bytes, 'ABSTTL').err
+  if bytes == '' then return true end
+  local answer = redis.pcall('RESTORE', key, string.format('%.0f', until_ms), bytes, 'ABSTTL')
+  local problem = answer.err
+  if problem and not problem:find('BUSYKEY') and not problem:find('Bad data') and not problem:find('checksum') then
+    error(problem)
+  end
+  return not problem
+end
+
+-- A job that a pause keeps back goes on with the others where that pause has ended meanwhile.
+local function kept_back(id, key)
+  local pause = call('HGET', key, 'held')
+  if not pause or pause == 'job' then return true end
+  if call('HEXISTS', 'pilot:paused', pause) == 1 then return call('RPUSH', 'pilot:parked:' .. pause, id) end
+  call('HSET', key, 'status', 'queued')
+  call('HDEL', key, 'held')
+  return false
 end
 
 -- A job that waited for others goes on waiting for those of them that have not ended; false where all have.
@@ -152,7 +169,7 @@ local function bring_back(id, unique, content)
     if call('HGET', job_key(other), 'status') ~= 'deferred' then call('SREM', key .. ':dependents', other) end
   end
   if unique_key then call('SET', unique_key, id, 'EX', 2592000) end
-  if place == 'queued' then
+  if place == 'queued' or (place == 'deferred' and not kept_back(id, key)) then
     push(queue, id, true)
   else
     call('SADD', P .. ':queues', queue_key(queue))
