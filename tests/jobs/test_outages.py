@@ -96,6 +96,32 @@ def test_a_job_that_rq_ends_waits_for_redis_with_its_callback(own, start):
     assert worker.leave() == 0
 
 
+@pytest.mark.parametrize(("patience", "away"), [("60", 9), ("1", 9)], ids=["beyond the timeout", "beyond patience"])
+def test_a_job_that_has_returned_is_not_run_or_failed_for_an_outage_before_rq_has_ended_it(
+    own, start, tmp_path, patience, away
+):
+    lines = tmp_path / "lines"
+    worker = begin(own, start, REDIS_PATIENCE_SECONDS=patience)
+    with own.client() as client:
+        queue = Queue("default", connection=client, job_class=JSONJob)
+        given = (str(lines), "ended", 1)
+        counted = Callback(tasks.count_success)
+        job_id = queue.enqueue("tests.jobs.tasks.write_line", *given, job_timeout=2, on_success=counted).id
+    wait_for(lambda: status(own, job_id) == "started")
+
+    own.stop()
+    wait_for(lines.exists, "the job to end while Redis is away")
+    time.sleep(away)
+    own.start()
+
+    wait_for(lambda: status(own, job_id) == "finished", "the end")
+    assert lines.read_text() == "ended\n"
+    with own.client() as client:
+        assert client.get("successes") == b"1"
+        assert client.hget(f"rq:job:{job_id}", "attempt") == b"1"
+    assert worker.popen.poll() is None
+
+
 def test_an_emptied_redis_gets_its_worker_back(own, start, tmp_path):
     worker = begin(own, start)
     with own.client() as client:

@@ -28,7 +28,8 @@ local function note(...)
 end
 
 -- Tell the history of a run that has lost its right to decide, where nobody else does: its job was deleted, or rq
--- cancelled it. One that was lost has had its line. `status` is that of the job's hash, or false.
+-- cancelled it. One that was lost has had its line, and so has one that ended and whose job is not kept (settle.py).
+-- `status` is that of the job's hash, or false.
 local function tell_if_abandoned(status, execution, line, data)
   if (not status or status == 'canceled') and call('EXISTS', 'pilot:lost:' .. execution) == 0 then note(line, data) end
 end
