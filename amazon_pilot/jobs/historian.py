@@ -31,6 +31,7 @@ from .models.job_run import JobRun, Outcome, searchable
 from .models.pause import Pause
 from .queues import connection
 from .registry import JSONJob
+from .scripts import together
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ class Historian:
     def join(self) -> None:
         """Make sure that the stream has its group of readers."""
         try:
-            connection().xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+            together(connection(), ("XGROUP", "CREATE", STREAM, GROUP, "0", "MKSTREAM"))
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
@@ -128,10 +129,7 @@ class Historian:
             write_one_by_one(runs)
         faults.point("before history is acknowledged")
         ids = [id for id, _ in lines]
-        with connection().pipeline(transaction=True) as pipeline:
-            pipeline.xack(STREAM, GROUP, *ids)
-            pipeline.xdel(STREAM, *ids)
-            pipeline.execute()
+        together(connection(), ("XACK", STREAM, GROUP, *ids), ("XDEL", STREAM, *ids))
         return len(lines)
 
     def fresh(self, block_ms: int) -> list[Line]:

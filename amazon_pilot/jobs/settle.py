@@ -17,7 +17,7 @@ from django_rq.queues import DjangoRQ
 from django_rq.workers import get_exception_handlers
 from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 from rq import Queue, Worker
 from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
@@ -148,7 +148,7 @@ def succeed(place: Place, closer: Closer, value: Any, started: float) -> None:
         closer._finalize_success(job, queue, execution, value)
     except Exception as error:  # a failing callback fails the job, as in rq's perform_job
         is_ours = closer.outcome == "succeeded" or not job.success_callback
-        if is_ours and isinstance(error, RedisConnectionError | RedisTimeoutError):
+        if is_ours and isinstance(error, RedisError):
             raise  # it is not the callback: the end could not be stored
         closer._finalize_failure(job, queue, execution, sys.exc_info())
 

@@ -24,6 +24,7 @@ from django.conf import settings
 from django.db import close_old_connections, reset_queries
 from django_rq.workers import get_exception_handlers
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq.job import Retry as ReturnedRetry
 from rq.job import _current_job
@@ -40,6 +41,7 @@ from .wire import Mailbox, Wire
 logger = logging.getLogger(__name__)
 
 NICE = 5  # a slot gives way to those that feed it, worker and Redis: where it did not, slots ran dry while these waited
+AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)  # it will be back
 REDIS_AGAIN = 1.0  # seconds, beside what a connection waits by itself
 LETTER_FOLLOWS = ("follows",)  # in the mailbox: the message itself is too large for it and comes by wire
 
@@ -179,7 +181,7 @@ class Slot:
             self.cell.close_within(settings.REDIS_PATIENCE_SECONDS + settle.MARGIN)
             try:
                 return step()
-            except (RedisConnectionError, RedisTimeoutError) as error:
+            except AWAY as error:
                 logger.warning("Slot %s waits for Redis: %s", self.number, error)
                 time.sleep(REDIS_AGAIN)
 

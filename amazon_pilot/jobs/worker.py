@@ -338,7 +338,7 @@ class Worker:
         known = [held.entry for held in self.held()]
         arguments = (self.exchange.mark, len(self.names), *self.names, *known)
         try:
-            self.link.ask([*self.presence.birth(), script("strays").command(*arguments)])
+            self.link.ask([self.presence.birth(), script("strays").command(*arguments)])
         except AwayError:
             return  # the link has noted it and tries again
         self.exchange.is_hungry = True
@@ -412,9 +412,8 @@ class Worker:
             commands += [forwarder.command(name), recoverer.command(name)]
             readers += [self.forward_limited, partial(self.mourn, name)]
         state = "leaving" if self.leaving_since is not None else "quiet" if self.is_quiet else "working"
-        snapshot = self.presence.snapshot(self.crew, self.exchange, state)
-        commands += snapshot
-        readers += [ignore] * len(snapshot)
+        commands.append(self.presence.snapshot(self.crew, self.exchange, state))
+        readers.append(ignore)
 
     def each_beat(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
         """Renew the leases, and show that the worker lives."""
@@ -422,9 +421,8 @@ class Worker:
         words = [word for each in held for word in (*each.place, int(each.is_recorded))]
         commands.append(script("renew").command(self.name, utcformat(datetime.now(UTC)), *words))
         readers.append(lambda gone: self.give_up([held[n - 1] for n in gone]))
-        beat = self.presence.beat("busy" if held else "idle")
-        commands += beat
-        readers += [ignore] * len(beat)
+        commands.append(self.presence.beat("busy" if held else "idle"))
+        readers.append(ignore)
 
     def give_up(self, gone: list[Assignment]) -> None:
         """Kill the slots whose jobs were given to somebody else."""
@@ -482,7 +480,7 @@ class Worker:
         signal.alarm(0)
         try:
             if self.link.is_up:
-                self.link.ask([*self.presence.snapshot(self.crew, self.exchange, "gone"), *self.presence.death()])
+                self.link.ask([self.presence.snapshot(self.crew, self.exchange, "gone"), self.presence.death()])
         except AwayError:
             logger.warning("Worker %s left without saying so: Redis is away.", self.name)
         self.link.close()

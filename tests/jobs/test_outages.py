@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 from rq import Callback, Queue
 
 from amazon_pilot.jobs import recoverer
@@ -168,3 +169,22 @@ def test_the_living_renew_first_where_nobody_looked_for_a_while(redis, seconds_a
         assert 4 <= redis.ttl("pilot:renew_first") <= 6
         recoverer.recover("default")  # an operator need not wait
         assert JSONJob.fetch(job_id, connection=redis).get_status().value == "queued"
+
+
+def test_jobs_run_and_are_written_down_while_redis_is_at_its_memory_limit(own, start, tmp_path):
+    """Else no queue would drain, and the memory never be free again."""
+    begin(own, start).leave()
+    jobs = [enqueue(own, tmp_path / "lines", f"job-{n}", seconds=1.5 * (n == 0)) for n in range(3)]
+    with own.client() as client:
+        client.config_set("maxmemory", 1)
+        with pytest.raises(OutOfMemoryError):
+            client.set("anything", 1)
+        worker = start(ready=False, REDIS_URL=own.url)
+        for job_id in jobs:
+            wait_for(lambda job_id=job_id: status(own, job_id) == "finished", "the job")
+        wait_for(lambda: client.xlen("pilot:runs") == 0, "the history")
+        assert JobRun.objects.filter(job_id__in=jobs, outcome="succeeded").count() == 3
+        assert client.exists("pilot:worker:w1")
+
+        assert worker.leave() == 0
+        client.config_set("maxmemory", 0)

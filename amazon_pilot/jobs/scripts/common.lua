@@ -12,6 +12,10 @@ local function clock()
   return time[1] + time[2] / 1000000
 end
 
+-- At its memory limit Redis refuses what may grow, but not within a script that has written already: a worker has to go
+-- on, or no queue would ever drain.
+local function insist() call('DEL', 'pilot:nothing') end
+
 local function precise(seconds) return string.format('%.6f', seconds) end
 local function job_key(id) return P .. ':job:' .. id end
 local function queue_key(queue) return P .. ':queue:' .. queue end
