@@ -78,8 +78,12 @@ class Closer(Worker):
         self.outcome = "stopped" if is_stopped else "retrying" if job.should_retry else "failed"
         self.is_persisted = False
         super().handle_job_failure(job, *args, **kwargs)
+        self.check_persisted()
+
+    def check_persisted(self) -> None:
+        """Raise where a failure could not be stored: rq logs that, and lets the job be."""
         if not self.is_persisted:
-            raise RedisConnectionError("The failure could not be stored.")  # rq logs that, and lets the job be
+            raise RedisConnectionError("The failure could not be stored.")
 
     def _release_slot_safely(self, job: Job) -> None:
         self.is_persisted = True  # what rq does last, and only after its transaction
@@ -87,7 +91,9 @@ class Closer(Worker):
 
     def handle_job_retry(self, job: Job, queue: Queue, retry: Retry, *args: Any, **kwargs: Any) -> None:
         self.outcome = "failed" if (job.number_of_retries or 0) >= retry.max else "retrying"
+        self.is_persisted = self.outcome == "retrying"
         super().handle_job_retry(job, queue, retry, *args, **kwargs)
+        self.check_persisted()
 
     def cleanup_execution(self, job: Job, pipeline: Pipeline, execution: Execution | None = None) -> None:
         """Take the run out of the started registry, as rq does in its transaction, and tell the history there."""
