@@ -100,9 +100,7 @@ class Closer(Worker):
         super().cleanup_execution(job, pipeline, execution)
         if self.tell is not None:
             pipeline.execute_command(*record.command(self.tell(self.outcome, self.error), self.data))
-        if (
-            job.result_ttl == 0 and execution is not None
-        ):  # nothing of the job is left to tell a late word that it ended
+        if execution is not None and job.result_ttl == 0:  # no job is left by which a late word would see that it ended
             pipeline.set(f"pilot:lost:{execution.id}", 1, ex=LATEST_WORD)
         self.cell.commit()  # the next that rq does
 
