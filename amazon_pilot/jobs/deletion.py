@@ -105,20 +105,19 @@ def forget_restored(tally: str) -> int:
     return len(keys)
 
 
+def kept(job_id: str) -> KeptJob | None:
+    """Answer what a job was that was deleted within a day; None where there is no row, or no proof of that."""
+    row = KeptJob.objects.newest_of(job_id)
+    return row if row and (row.is_deleted or job_id in _proven(_owner(row))) else None
+
+
 def restore_one(job_id: str) -> bool | None:
     """Bring one job back; False where that cannot be done, None where there is nothing to bring back."""
-    row = KeptJob.objects.newest_of(job_id)
+    row = kept(job_id)
     if row is None:
         return None
-    if row.bulk is not None:
-        settle(row.bulk)
-    elif not row.is_deleted:
-        KeptJob.objects.filter(pk=row.pk).settle(_proven(f"one:{row.pk}"))
-    found = KeptJob.objects.filter(pk=row.pk, is_deleted=True)
-    if not found:
-        return None
     tally = f"pilot:restored:{row.pk}"
-    if restore(found, tally):
+    if restore(KeptJob.objects.filter(pk=row.pk), tally):
         return True
     queues.connection().delete(tally)  # it may be tried again
     return False
@@ -147,6 +146,10 @@ def _forget(
     words = [word for job in found for word in job[:2]]
     where = "" if distance is None else distance
     return [as_text(id) for id in script("kept")(queues.connection(), "forget", where, *tally, proof, *words)]
+
+
+def _owner(row: KeptJob) -> str:
+    return f"bulk:{row.bulk_id}" if row.bulk_id else f"one:{row.pk}"
 
 
 def _proof(owner: str) -> str:

@@ -574,6 +574,7 @@ def test_a_web_server_killed_while_it_deletes_leaves_the_truth(boss, redis, monk
             acts.on_job(boss, "delete", job_id)
     if not is_done:
         redis.delete(QUEUE, f"rq:job:{job_id}")  # it runs, and is gone
+    assert bool(deletion.kept(job_id)) is is_done
 
     assert acts.on_job(boss, "restore", job_id).count == int(is_done)
     assert redis.exists(f"rq:job:{job_id}") == int(is_done)

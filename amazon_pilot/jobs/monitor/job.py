@@ -13,8 +13,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from .. import acts, queues
-from ..models import KeptJob
+from .. import acts, deletion, queues
 from . import pages, sample, store, waiting
 from .dossier import Dossier, collect
 
@@ -28,7 +27,7 @@ def job(request: HttpRequest, job_id: str) -> HttpResponse:
     """Show one job, or its live part to htmx; a job that nobody knows is told so (404)."""
     known = collect(store.connect(), job_id)
     if not known.is_known:
-        context = {"job_id": job_id, "is_away": known.is_away, "kept": KeptJob.objects.newest_of(job_id)}
+        context = {"job_id": job_id, "is_away": known.is_away, "kept": None if known.is_away else deletion.kept(job_id)}
         answer = pages.show(request, "job_unknown", _("Unknown job"), **context)
         answer.status_code = 503 if known.is_away else 404
         return answer
@@ -50,7 +49,7 @@ def parts(known: Dossier) -> dict[str, Any]:
         "arguments_shown": text[:SHOWN],
         "arguments_are_longer": len(text) > SHOWN,
         "verbs": verbs_for(known),
-        "kept": KeptJob.objects.newest_of(known.job_id) if known.is_forgotten else None,
+        "kept": deletion.kept(known.job_id) if known.is_forgotten else None,
         "queues": [name for name in queues.names() if name != known.queue],
         "back_to": reverse("monitor:job", args=[known.job_id]),
     }
@@ -101,7 +100,7 @@ def moment_of(text: str) -> datetime:
 
 def with_way_back(text: str, job_id: str) -> str:
     """Lead from what is told of a deletion to the page where it can be taken back, if it can."""
-    if KeptJob.objects.newest_of(job_id) is None:
+    if deletion.kept(job_id) is None:
         return text
     return format_html('{} <a href="{}">{}</a>', text, reverse("monitor:job", args=[job_id]), _("Bring back"))
 
