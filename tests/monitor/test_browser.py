@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from amazon_pilot.jobs import queues, verbs
 from amazon_pilot.jobs.models import AuditEntry, BulkAction, Pause, ScheduleEntry
-from tests.busy_day import as_failed
+from tests.busy_day import as_failed, run
 from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
 from tests.jobs.schedule_world import make_entry, queued
@@ -323,6 +323,36 @@ def test_a_part_of_a_bar_leads_to_its_jobs_by_the_keyboard(visit, busy_day):
     page.keyboard.press("Enter")
     page.wait_for_url("**/jobs?q=state%3Afailed+queue%3Adefault")
     assert page.locator("table.jobs tbody tr").count() == 1
+
+
+def test_a_job_that_waits_is_found_by_its_id_and_its_asin(visit, busy_day):
+    """The daily act: an id or an ASIN is pasted into the box, and what waits stands above what ran."""
+    run("sold", search="B0LAMP0001")
+    page = visit("operate")
+    page.goto("/admin/monitor/jobs")
+    box = page.get_by_label("Search")
+    for text in (busy_day.waiting, f"id:{busy_day.waiting}"):
+        box.fill(text)
+        box.press("Enter")
+        page.wait_for_selector("h2:has-text('Waiting, running and planned now (1)')")
+        assert page.locator("table.jobs .state").all_inner_texts() == ["• queued"]
+        assert busy_day.waiting in page.locator("table.jobs a").get_attribute("href")
+
+    box.fill("B0LAMP0001")
+    box.press("Enter")
+    page.wait_for_selector("h2:has-text('Waiting, running and planned now (2)')")
+    present, history = page.locator("table.jobs").all()
+    assert present.locator(".state").all_inner_texts() == ["• queued", "• queued"]
+    assert history.locator(".state").all_inner_texts() == ["✓ succeeded"]
+    assert violations(page) == []
+    present.get_by_label("Choose all rows").check()
+    sync_api.expect(page.get_by_role("button", name="Act on the chosen")).to_contain_text("(2)")
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+    page.goto("/admin/monitor/jobs")
+    page.get_by_role("link", name="Waiting 32").click()
+    page.wait_for_selector("text=32 jobs match.")
 
 
 def test_who_may_view_finds_no_button_and_a_forged_one_is_refused(visit, busy_day):

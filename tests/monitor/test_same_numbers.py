@@ -78,7 +78,7 @@ def test_a_count_of_the_list(person, capsys, shop, question, number):
 
     page = client.get(reverse("monitor:jobs"), {"q": question}).content.decode()
 
-    assert f"{number} jobs match." in page
+    assert f"{number} {'jobs' if 'state:' in question else 'runs'} match." in page
     assert client.get(reverse("monitor:api-jobs"), {"q": question}).json()["total"] == number
     assert told(capsys, "list", question)["total"] == number
     if question in ("state:failed", "cause:a"):

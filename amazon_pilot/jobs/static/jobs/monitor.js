@@ -208,7 +208,7 @@ if (chooser) {
   };
   document.addEventListener("click", (event) => {
     const box = event.target;
-    if (box.matches?.("[data-choose-all]")) boxes().forEach((each) => { each.checked = box.checked; });
+    if (box.matches?.("[data-choose-all]")) box.closest("table").querySelectorAll("[data-choose]").forEach((each) => { each.checked = box.checked; });
     if (box.matches?.("[data-choose]")) {
       if (event.shiftKey && last) {
         const all = boxes(), [from, to] = [all.indexOf(last), all.indexOf(box)].sort((a, b) => a - b);
