@@ -574,6 +574,19 @@ def test_an_operator_retries_the_rows_that_were_chosen(visit, start):  # noqa: F
     assert [line[:3] for line in audited()] == [("operate-er", "retry", "Apify is back")]
 
 
+def test_the_rows_of_the_history_offer_nothing_that_has_no_preview(visit, busy_day):
+    page = visit("admin")
+    page.goto("/admin/jobs/jobrun/?outcome=failed")
+
+    assert page.locator("#result_list tbody tr").count() == 2
+    assert page.locator("select[name=action], input.action-select").count() == 0
+    page.goto("/admin/monitor/jobs?q=outcome%3Afailed")
+    page.click("text=Act on all that match")
+    page.click("nav[aria-label='What to do'] >> text=Retry")
+    page.wait_for_selector("text=are looked at.")
+    assert audited() == [("boss", "pause", "Apify is down", 1)]
+
+
 def test_an_administrator_types_the_number_of_very_many_and_stops_the_action(visit, transactional_db, redis):
     jobs = tasks.add.enqueue_many([(number, 1) for number in range(1001)])
     for job_id in jobs:
