@@ -18,7 +18,7 @@ from tests.busy_day import as_failed, run
 from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
 from tests.jobs.schedule_world import make_entry, queued
-from tests.staff import ROLES
+from tests.staff import ROLES, serve
 
 sync_api = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
@@ -353,6 +353,39 @@ def test_a_job_that_waits_is_found_by_its_id_and_its_asin(visit, busy_day):
     page.goto("/admin/monitor/jobs")
     page.get_by_role("link", name="Waiting 32").click()
     page.wait_for_selector("text=32 jobs match.")
+
+
+def test_the_queues_are_sorted_by_the_keyboard_and_stay_so(visit, transactional_db):
+    serve()  # on default alone
+    for number in range(3):
+        verbs.move(tasks.add.enqueue(number, 1), "low")
+    page = visit("operate", seconds=1)
+    page.goto("/admin/monitor/queues")
+    names = page.locator("table.dense tbody th a")
+    assert names.all_inner_texts() == ["critical", "default", "low"]
+
+    page.get_by_role("link", name="Waiting", exact=True).first.press("Enter")
+    page.wait_for_url("**/queues?sort=-waiting")
+    assert names.all_inner_texts()[0] == "low"
+    assert page.locator("th[aria-sort=descending]").inner_text().startswith("Waiting")
+    with page.expect_response("**/queues?sort=-waiting"):  # it refreshes itself
+        tasks.add.enqueue_many([(number, 1) for number in range(5)])
+    sync_api.expect(names.first).to_have_text("default", timeout=10_000)
+    assert violations(page) == []
+    page.get_by_role("link", name="Waiting", exact=True).first.press("Enter")
+    page.wait_for_url("**/queues?sort=waiting")
+    assert names.all_inner_texts() == ["critical", "low", "default"]
+
+    assert page.locator("table.dense .state.dead").all_inner_texts() == ["✕ no workers"] * 2
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    row = page.locator("table.dense tbody tr").first
+    assert (
+        row.locator("[data-label='Ended, failed today']").evaluate("each => getComputedStyle(each, '::before').content")
+        == '"Ended, failed today"'
+    )
+    page.goto("/admin/")
+    assert page.locator(".card .state.dead").count() == 2
 
 
 def test_who_may_view_finds_no_button_and_a_forged_one_is_refused(visit, busy_day):
