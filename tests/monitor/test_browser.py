@@ -620,6 +620,103 @@ def test_the_rows_of_the_history_offer_nothing_that_has_no_preview(visit, busy_d
     assert audited() == [("boss", "pause", "Apify is down", 1)]
 
 
+def test_chosen_rows_stay_still_and_a_bar_tells_of_new_ones(visit, transactional_db):
+    jobs = tasks.add.enqueue_many([(number, 1) for number in range(3)])
+    page = visit("operate", seconds=1)
+    page.goto("/admin/monitor/jobs?q=state%3Aqueued")
+    bar, rows = page.locator("[data-changed]"), page.locator("table.jobs tbody tr")
+    page.check(f"input[value='{jobs[1]}']")
+    page.wait_for_timeout(1500)  # one look has found nothing new
+    sync_api.expect(bar.get_by_role("button")).to_be_hidden()
+
+    first = tasks.add.enqueue(7, 1)
+    sync_api.expect(bar).to_contain_text("1 new job")
+    tasks.add.enqueue(8, 1)
+    sync_api.expect(bar).to_contain_text("2 new jobs")
+    assert rows.count() == 3
+    assert violations(page) == []
+    bar.get_by_role("button", name="Show").press("Enter")
+    assert rows.count() == 5
+    assert page.locator("[data-choose]:checked").evaluate_all("all => all.map(each => each.value)") == [jobs[1]]
+    sync_api.expect(page.get_by_role("button", name="Act on the chosen")).to_contain_text("(1)")
+    sync_api.expect(bar.get_by_role("button")).to_be_hidden()
+
+    verbs.delete(first)
+    sync_api.expect(bar).to_contain_text("The list has changed")
+    assert rows.count() == 5
+    page.uncheck(f"input[value='{jobs[1]}']")  # it goes on by itself
+    sync_api.expect(rows).to_have_count(4)
+    sync_api.expect(bar.get_by_role("button")).to_be_hidden()
+
+
+def test_everything_is_reached_by_keys_which_can_be_switched_off(visit, busy_day):
+    page = visit("operate", seconds=1)
+    page.goto("/admin/")
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    page.wait_for_url("**/monitor/queues")
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.textContent") == "critical"
+    page.keyboard.press("/")
+    page.wait_for_url(re.compile("/monitor/jobs(#q)?$"))
+    box = page.get_by_label("Search")
+    sync_api.expect(box).to_be_focused()
+
+    page.keyboard.type("state:queued g q ?x")
+    assert box.input_value() == "state:queued g q ?x"
+    assert page.locator("dialog[open]").count() == 0
+    box.fill("state:queued")
+    box.press("Enter")
+    page.wait_for_url("**/jobs?q=state*")
+    for key in ("j", "j", "k", "j", "x"):
+        page.keyboard.press(key)
+    chosen = page.locator("[data-choose]").nth(1)
+    sync_api.expect(chosen).to_be_checked()
+    sync_api.expect(page.get_by_role("button", name="Act on the chosen")).to_contain_text("(1)")
+    page.keyboard.press("x")
+    sync_api.expect(chosen).not_to_be_checked()
+    with page.expect_response("**/jobs?q=state*"):  # a refresh does not lose the row
+        pass
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/job/{busy_day.waiting}")
+
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keys")
+    sync_api.expect(dialog).to_be_visible()
+    assert violations(page) == []
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.set_viewport_size(DESKTOP)
+    dialog.get_by_label("Keys are on").uncheck()
+    page.keyboard.press("Escape")
+    sync_api.expect(dialog).to_be_hidden()
+    page.reload()
+    page.keyboard.press("?")
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    page.wait_for_timeout(300)
+    assert page.url.endswith(busy_day.waiting)
+    sync_api.expect(dialog).to_be_hidden()
+    page.get_by_role("button", name="Keys").click()
+    dialog.get_by_label("Keys are on").check()
+    dialog.get_by_role("button", name="Close").click()
+    page.keyboard.press("g")
+    page.keyboard.press("o")
+    page.wait_for_url("**/admin/")
+
+
+def test_a_row_says_why_it_waits(visit, busy_day):
+    Pause.objects.begin("task:tests.jobs.tasks.add", by=User.objects.get(username="boss"), reason="Apify is down")
+    page = visit("view")
+    page.goto("/admin/monitor/jobs?q=state%3Aqueued+task%3Atasks.add")
+    assert page.locator("td .why").first.inner_text() == "task:tests.jobs.tasks.add is paused by boss"
+    assert cut(page) == []
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.goto("/admin/monitor/jobs?q=state%3Ascheduled")
+    assert page.locator("td .why").inner_text().startswith("planned for 20")
+
+
 def test_an_administrator_types_the_number_of_very_many_and_stops_the_action(visit, transactional_db, redis):
     jobs = tasks.add.enqueue_many([(number, 1) for number in range(1001)])
     for job_id in jobs:

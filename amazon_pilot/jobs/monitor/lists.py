@@ -27,6 +27,7 @@ from ..models import JobRun, SavedSearch
 from . import live
 from .pages import action, back, fragment, page, show
 from .query import Query, QueryError, parse, within
+from .waiting import in_short
 
 SIZES = (20, 50, 100)
 MOST_LOOKED_AT = 2000  # jobs of Redis that one request reads, at most
@@ -78,6 +79,7 @@ class Row:
     message: str = ""
     worker: str = ""
     due: float | None = None
+    why: str = ""  # it waits, in few words; '' where that would cost another look at Redis
 
 
 @dataclass(frozen=True)
@@ -358,15 +360,16 @@ def position(cursor: str, places: int) -> tuple[int, int]:
 
 
 def with_history(found: list[live.LiveJob]) -> list[Row]:
-    """Answer rows for jobs of Redis, with the newest run of each from one query."""
+    """Answer rows for jobs of Redis: three queries tell of their newest runs, of pauses, and of who holds them."""
     runs: dict[str, JobRun] = {}
     if ids := [job.id for job in found if job.state in ("failed", "canceled", "scheduled", "retry")]:
         for run in JobRun.objects.filter(job_id__in=ids).only(*COLUMNS).order_by("attempt", "started_at"):
             runs[run.job_id] = run
-    return [of_job(job, runs.get(job.id)) for job in found]
+    why = in_short(found)
+    return [of_job(job, runs.get(job.id), why[job.id]) for job in found]
 
 
-def of_job(job: live.LiveJob, run: JobRun | None) -> Row:
+def of_job(job: live.LiveJob, run: JobRun | None, why: str) -> Row:
     is_due = job.state in ("scheduled", "retry")
     state = "retrying" if is_due and job.attempt else "held" if job.state == "deferred" and job.held else job.state
     ran = run.duration if run else None
@@ -374,7 +377,7 @@ def of_job(job: live.LiveJob, run: JobRun | None) -> Row:
         job_id=job.id, task=job.task, args=job.args, kwargs=job.kwargs, queue=job.queue, state=state,
         when=job.ended_at or job.started_at or job.enqueued_at, wait=run.wait if run else job.wait, duration=ran,
         attempt=job.attempt, exception=run.exception if run else "", message=run.message if run else "",
-        worker=job.worker, due=job.score if is_due else None,
+        worker=job.worker, due=job.score if is_due else None, why=why,
     )  # fmt: skip
 
 
