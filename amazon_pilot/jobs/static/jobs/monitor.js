@@ -287,6 +287,7 @@ if (keys) {
 
   opener.hidden = false;
   opener.addEventListener("click", () => keys.showModal());
+  keys.querySelector("[data-keys-close]").addEventListener("click", () => keys.close());
   isOn.checked = localStorage.getItem("monitor.keys") !== "off";
   isOn.addEventListener("change", () => localStorage.setItem("monitor.keys", isOn.checked ? "on" : "off"));
   if (box && location.hash === "#q") {
