@@ -358,6 +358,7 @@ def test_a_tag_is_not_found_within_another_one():
 
 def test_a_question_over_every_state_asks_redis_less_than_twenty_times_a_page(redis):
     states = " OR ".join(f"state:{name}" for name in live.STATES)
+    live.count("queued", "low")  # a server that does not know the script yet is asked once more
     redis.config_resetstat()
     listing = lists.find(parse(states), "", 50)
     assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] < 20
@@ -396,6 +397,19 @@ def test_a_job_that_never_ran_is_found_by_its_id(waiting, client):
         assert "No job matches" not in shown
     assert at_present(f"{waiting[110]} queue:low") == []
     assert at_present("id:nobody") == []
+
+
+def test_a_job_of_a_state_is_found_by_its_id_wherever_it_stands_in_a_long_queue(waiting, redis, monkeypatch):
+    monkeypatch.setattr(lists, "MOST_LOOKED_AT", 50)
+    verbs.hold(waiting[100])
+    fail_all(redis, waiting[:2])
+
+    assert listed(f"state:queued {waiting[110]}") == [waiting[110]]
+    assert listed(f"state:queued id:{waiting[110]} queue:low") == []
+    for state, found in {"held": [waiting[100]], "deferred": [waiting[100]], "queued": [], "failed": []}.items():
+        assert listed(f"state:{state} id:{waiting[100]}") == found
+    assert listed(f"state:failed id:{waiting[1]}") == [waiting[1]]
+    assert listed(f"(state:failed OR state:held) {waiting[1]}") == [waiting[1]]
 
 
 def test_the_id_of_a_fires_job_is_known_by_its_shape(redis):

@@ -188,6 +188,9 @@ def find(query: Query, cursor: str, size: int) -> Listing:
     """Answer one page of what a question asks for, from `cursor` on: of its states, or of the history."""
     if not query.states:
         return from_history(query, cursor, size)
+    if 0 < len(query.ids) <= MOST_IDS:
+        jobs = [job for job in named(query) if any(is_of(state, job) for state in query.states)]
+        return Listing(with_history(jobs), total=len(jobs))
     if query.states == {"failed"} and not query.is_plain:
         return failed_by_history(query, cursor, size)
     return from_redis(query, cursor, size)
@@ -329,9 +332,18 @@ def from_redis(query: Query, cursor: str, size: int) -> Listing:
 
 def by_id(query: Query, ran: set[str]) -> Present:
     """Answer the jobs that a question names, in whatever state they are; an ended one of `ran` is told by its run."""
-    jobs = [job for job in live.find(sorted(query.ids)) if query.matches(job)]
-    rows = with_history([job for job in jobs if job.state in live.PRESENT or job.id not in ran])
+    rows = with_history([job for job in named(query) if job.state in live.PRESENT or job.id not in ran])
     return Present(rows, len(rows))
+
+
+def named(query: Query) -> list[live.LiveJob]:
+    """Answer the jobs that a question names by their ids and that match, in whatever state they are."""
+    return [job for job in live.find(sorted(query.ids)) if query.matches(job)]
+
+
+def is_of(state: str, job: live.LiveJob) -> bool:
+    """Tell whether a job that was found by its id is in a state of the box."""
+    return live.PARTS.get(state, state) == job.state and live.is_in(state, job)
 
 
 def present(query: Query, text: str, size: int) -> Present:
