@@ -7,14 +7,14 @@ from functools import wraps
 from operator import itemgetter
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern
 from django.utils.timezone import localtime
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
@@ -23,7 +23,7 @@ from django_rq.views import each_context
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
 
-from . import queues, verbs
+from . import queues
 from .admin_schedule import label_halves  # the import also registers the schedule's pages
 from .models import AuditEntry, JobRun, Pause
 from .models.audit_entry import ACTIONS
@@ -75,7 +75,6 @@ class JobRunAdmin(HistoryAdmin):
     list_display = ("began", "name", "args", "outcome", "queue", "attempt", "waited", "ran", "exception")
     list_filter = ("outcome", QueueFilter, TaskFilter)
     search_fields = ("job_id", "message", "search")
-    actions = ("retry", "cancel")
     ordering = ("-started_at", "-id")
     show_full_result_count = False  # a count of the whole history is a scan
 
@@ -98,32 +97,6 @@ class JobRunAdmin(HistoryAdmin):
     def ran(self, run: JobRun) -> str:
         """The duration as people say it."""
         return span(run.duration)
-
-    @admin.action(description=_("Retry the selected failed jobs"), permissions=["operate"])
-    def retry(self, request: HttpRequest, runs: QuerySet[JobRun]) -> None:
-        """Put failed jobs back on their queues."""
-        self._each(request, runs, "retry", verbs.retry)
-
-    @admin.action(description=_("Cancel the selected jobs, waiting or running"), permissions=["operate"])
-    def cancel(self, request: HttpRequest, runs: QuerySet[JobRun]) -> None:
-        """Remove what waits and ask what runs to end."""
-        by = request.user.get_username()
-        self._each(request, runs, "cancel", lambda job: verbs.cancel(job, by=by) != "too late")
-
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        """Ask for the role that may act on jobs."""
-        return may(request.user, "operate")
-
-    def _each(self, request: HttpRequest, runs: QuerySet[JobRun], name: str, verb: Callable[[str], bool]) -> None:
-        jobs = sorted(set(runs.values_list("job_id", flat=True)))
-        done = sum(verb(job) for job in jobs)
-        AuditEntry.objects.record(request.user, name, "jobs", count=done, jobs=jobs[:100])
-        text = ngettext(
-            "Done for %(done)d of %(all)d job; one that is left was not where this makes sense.",
-            "Done for %(done)d of %(all)d jobs; the others were not where this makes sense.",
-            len(jobs),
-        )
-        self.message_user(request, text % {"done": done, "all": len(jobs)}, messages.SUCCESS)
 
 
 @admin.register(Pause)

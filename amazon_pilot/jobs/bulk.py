@@ -50,7 +50,6 @@ SEARCHED = {
     "run now": ("scheduled",), "move": ("queued", "scheduled", "deferred"),
     "cancel": ("queued", "scheduled", "deferred"),
 }  # fmt: skip
-PARTS = {"retry": "scheduled", "held": "deferred"}
 ROLES = {
     "retry": "operate", "hold": "operate", "release": "operate", "run now": "operate", "cancel": "operate",
     "move": "edit", "delete": "edit",
@@ -85,7 +84,7 @@ def meant(action: str, query: Query) -> Query:
     A state that is part of another one is left out beside that: its jobs would be looked at twice.
     """
     states = query.states & set(STATES[action]) if query.states else frozenset(SEARCHED[action])
-    states -= {part for part, whole in PARTS.items() if whole in states}
+    states -= {part for part, whole in live.PARTS.items() if whole in states}
     if query.states and not states:
         allowed = ", ".join(STATES[action])
         raise ValidationError(_("This action is for jobs that are %s; the search names others.") % allowed)

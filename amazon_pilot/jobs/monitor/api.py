@@ -164,18 +164,31 @@ def job_list(request: HttpRequest) -> Answer:
 def found(question: str, limit: int, cursor: str = "") -> Answer:
     """Answer one page of what a question asks for; `note` says what may be missing from it.
 
-    Raises ValidationError where the question cannot be read.
+    Where it names no state `jobs` are runs, and `present` on the first page is what has not ended. Raises
+    ValidationError where the question cannot be read.
     """
     try:
-        listing = lists.find(query.parse(question), cursor, limit)
+        listing = lists.ask(question, cursor, limit)
     except query.QueryError as error:
         raise ValidationError(str(error)) from error
     return {
+        "present": present_of(listing.present) if listing.present else None,
         "jobs": [asdict(row) for row in listing.rows],
         "total": listing.total,
         "is_more_than": listing.is_more_than,
         "next": listing.following,
         "note": listing.note,
+    }
+
+
+def present_of(present: lists.Present) -> Answer:
+    """Answer what has not ended as JSON: of `total` jobs `looked_at` were looked at, and `number` match."""
+    return {
+        "jobs": [asdict(row) for row in present.rows],
+        "number": present.number,
+        "looked_at": present.looked_at,
+        "total": present.total,
+        "states": {part.state: part.number for part in present.parts},
     }
 
 

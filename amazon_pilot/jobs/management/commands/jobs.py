@@ -151,7 +151,12 @@ class Command(BaseCommand):
         if not 1 <= options["limit"] <= api.MOST:
             raise CommandError(f"--limit has to be from 1 to {api.MOST}.")
         page = api.found(options["question"], options["limit"], options["cursor"])
-        lines = api.lines_of(page["jobs"])
+        present = page["present"] or {"jobs": [], "looked_at": 0, "total": 0}
+        lines = api.lines_of([*present["jobs"], *page["jobs"]])
+        if present["looked_at"] < present["total"]:
+            lines.append(
+                f"{present['looked_at']} of {present['total']} jobs that wait or run were looked at; name a state"
+            )
         self.tell(options, page, [*lines, page["note"]] if page["note"] else lines)
 
     def do_show(self, by: Any, options: dict[str, Any]) -> None:
