@@ -10,6 +10,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
+from .expiring import ExpiringQuerySet
+
 # An action is kept as its English verb and translated where it is shown; this tells the catalogue of each of them.
 ACTIONS = (
     gettext_noop("retry"), gettext_noop("run"), gettext_noop("hold"), gettext_noop("release"),
@@ -18,7 +20,7 @@ ACTIONS = (
     gettext_noop("quiet"), gettext_noop("wake"), gettext_noop("stop"), gettext_noop("kill"),
     gettext_noop("recover"), gettext_noop("create"), gettext_noop("update"), gettext_noop("monitor"),
     gettext_noop("collect"), gettext_noop("analyse"), gettext_noop("run now"), gettext_noop("leave alone"),
-    gettext_noop("resume planning"), gettext_noop("send again"), gettext_noop("abort"),
+    gettext_noop("resume planning"), gettext_noop("send again"), gettext_noop("abort"), gettext_noop("prune"),
     "django-rq",
 )  # fmt: skip
 
@@ -47,7 +49,7 @@ def acting_from(source: Source) -> Iterator[None]:
         _source.reset(token)
 
 
-class AuditEntryManager(models.Manager["AuditEntry"]):
+class AuditEntryQuerySet(ExpiringQuerySet["AuditEntry"]):
     def record(
         self, by: Any, action: str, target: str, *, reason: str = "", count: int = 1, **detail: Any
     ) -> "AuditEntry":
@@ -76,7 +78,7 @@ class AuditEntry(models.Model):
     reason = models.TextField(_("reason"), blank=True)
     detail = models.JSONField(_("detail"), default=dict, blank=True)
 
-    objects = AuditEntryManager()
+    objects = AuditEntryQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("audit entry")

@@ -4,7 +4,7 @@ import zoneinfo
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -14,6 +14,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from amazon_pilot.jobs import cron
+
+from .expiring import ExpiringQuerySet
 
 NAME_TAKEN = _("An entry of this name exists: edit it, or choose another name.")
 
@@ -142,7 +144,9 @@ class ScheduleEntry(models.Model):
         return cron.next_fires(cron.parse(self.cron), zoneinfo.ZoneInfo(self.zone), after, count)
 
 
-class FireQuerySet(models.QuerySet["Fire"]):
+class FireQuerySet(ExpiringQuerySet["Fire"]):
+    clock = "planned_at"
+
     def pending(self) -> "FireQuerySet":
         """Answer the fires that were decided and of which it is not known whether they reached Redis, oldest first."""
         return self.filter(outcome=Fire.Outcome.PENDING).order_by("planned_at")
@@ -152,16 +156,12 @@ class FireQuerySet(models.QuerySet["Fire"]):
         rows = self.order_by().values_list("entry_id", "outcome").annotate(count=models.Count("pk"))
         return Counter({(entry, outcome): count for entry, outcome, count in rows})
 
-    def prune(self, older_than: datetime, batch: int = 1000) -> int:
-        """Delete settled fires planned before `older_than`, in batches; answer how many.
+    def expired(self, before: datetime) -> Self:
+        """Answer the settled fires planned before a moment.
 
         None of them can come again: the entry's `next_at` has passed them.
         """
-        settled = self.filter(planned_at__lt=older_than).exclude(outcome=Fire.Outcome.PENDING)
-        deleted = 0
-        while ids := list(settled.values_list("pk", flat=True)[:batch]):
-            deleted += self.filter(pk__in=ids).delete()[0]
-        return deleted
+        return self.older(before).exclude(outcome=Fire.Outcome.PENDING)
 
     def settle(self, fires: Iterable["Fire"]) -> None:
         """Store the outcome of fires that were pending; one that another scheduler settled first stays as it is."""
