@@ -168,7 +168,7 @@ def take(decisions: list[Decision]) -> list[Fire]:
             .values_list("entry_id", "planned_at")
         )
         fires = [fire for fire in fires if (fire.entry_id, fire.planned_at) not in known]
-        Fire.objects.bulk_create(fires)
+        Fire.objects.decide(fires)
     return [fire for fire in fires if fire.outcome == TO_SEND]
 
 

@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
 from .expiring import ExpiringQuerySet
+from .total import Total
 
 # An action is kept as its English verb and translated where it is shown; this tells the catalogue of each of them.
 ACTIONS = (
@@ -59,6 +61,9 @@ class AuditEntryQuerySet(ExpiringQuerySet["AuditEntry"]):
         """
         user = by if by is not None and by.is_authenticated else None
         words = {"target": target[:200], "reason": reason, "count": count, "detail": detail}
+        # After the commit: a request that goes on for long must not keep the count of its verb from others.
+        done = {(action, "done" if count else "nothing"): 1}
+        transaction.on_commit(partial(Total.objects.raise_by, Total.Name.ACTIONS, done), robust=True)
         return self.create(actor=user, source=_source.get(), action=action, **words)
 
 
