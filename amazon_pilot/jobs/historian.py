@@ -25,7 +25,7 @@ from rq.registry import DeferredJobRegistry, FailedJobRegistry, FinishedJobRegis
 from rq.serializers import JSONSerializer
 from rq.utils import utcparse
 
-from . import faults, record
+from . import faults, record, redaction
 from .assignment import Assignment
 from .models.job_run import JobRun, Outcome, searchable
 from .models.pause import Pause
@@ -220,7 +220,7 @@ def read(entry: Line) -> Iterator[JobRun]:
 
 def run_of(event: dict[str, Any]) -> JobRun:
     """Answer the unsaved row of one event; `record.line` and common.lua write them."""
-    name, args, kwargs = call_of(event)
+    name, args, kwargs = shown_call_of(event)
     meta = loaded(event.get("meta"), {})
     ended_at = moment(event.get("ended"))
     started_at = moment(event.get("started")) or date(event.get("started_at")) or ended_at or datetime.now(UTC)
@@ -271,6 +271,12 @@ def call_of(event: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
     if isinstance(call, list) and len(call) == 4 and isinstance(call[2], list) and isinstance(call[3], dict):
         return str(call[0]), call[2], call[3]
     return event.get("task", ""), [str(event.get("payload", ""))[:1000]], {}
+
+
+def shown_call_of(event: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
+    """Answer like `call_of`, without the secrets: so a call is kept, searched and shown."""
+    name, args, kwargs = call_of(event)
+    return name, *redaction.call(name, args, kwargs)
 
 
 def loaded(text: str | None, otherwise: Any) -> Any:

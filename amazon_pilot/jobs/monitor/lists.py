@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from redis.exceptions import RedisError
 
+from .. import redaction
 from ..models import JobRun, SavedSearch
 from . import live
 from .pages import action, back, fragment, page, show
@@ -213,8 +214,9 @@ def hurried() -> Iterator[None]:
 
 
 def of_run(run: JobRun, state: str = "") -> Row:
+    args, kwargs = redaction.call(run.task, run.args, run.kwargs)  # rows of an older version hold them
     return Row(
-        job_id=run.job_id, task=run.task, args=run.args, kwargs=run.kwargs, queue=run.queue,
+        job_id=run.job_id, task=run.task, args=args, kwargs=kwargs, queue=run.queue,
         state=state or run.outcome, when=run.started_at, wait=run.wait, duration=run.duration, attempt=run.attempt,
         exception=run.exception, message=run.message, worker=run.worker,
     )  # fmt: skip
