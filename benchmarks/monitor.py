@@ -211,6 +211,8 @@ def addresses() -> dict[str, str]:
         "workers": reverse("monitor:workers"),
         "stuck": reverse("monitor:stuck"),
         "redis": reverse("monitor:redis"),
+        "retention": reverse("monitor:retention"),
+        "retention_tried": reverse("monitor:retention") + "?days=7",
     }
 
 

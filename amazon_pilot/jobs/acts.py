@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 from rq.command import send_command
 
-from . import queues, recoverer, verbs
+from . import queues, recoverer, redaction, verbs
 from .enqueueing import PayloadError, enqueue
 from .historian import call_of
 from .models import AuditEntry, JobRun, Pause
@@ -95,19 +95,25 @@ def retry(by: Any, job_id: str) -> Done:
 
 
 def last_call(job_id: str) -> tuple[str, list[Any], dict[str, Any], str] | None:
-    """Answer task, arguments, keyword arguments and queue of a job, by the history or by Redis; None where unknown."""
+    """Answer task, arguments, keyword arguments and queue of a job, by the history or by Redis; None where unknown.
+
+    The history keeps no secrets: where it lacks one Redis is asked, and where that has forgotten the job it is missing.
+    """
     run = JobRun.objects.filter(job_id=job_id).newest().first()
-    if run is not None:
-        return run.task, run.args, run.kwargs, run.queue
+    kept = (run.task, run.args, run.kwargs, run.queue) if run is not None else None
+    if kept is not None and not redaction.is_cut(*kept[:3]):
+        return kept
     job = verbs.find(job_id)
     if job is None:
-        return None
+        return kept
     task, args, kwargs = call_of({"payload": json.dumps([job.func_name, None, job.args, job.kwargs])})
     return task, args, kwargs, job.origin
 
 
 def run_again(task: str, args: Sequence[Any], kwargs: dict[str, Any], queue: str, *, of: str = "") -> Done:
-    """Enqueue a call as a new job; raises ValidationError where it is no call of a task that we know."""
+    """Enqueue a call as a new job; raises ValidationError where it is no whole call of a task that we know."""
+    if redaction.is_cut(task, args, kwargs):
+        raise ValidationError(_("A secret of this call is not kept: write it in place of each … among the arguments."))
     served = queue if queue in queues.names() else ""
     try:
         job_id = verbs.run_again(task, args, kwargs, of=of, queue=served)

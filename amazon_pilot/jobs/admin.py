@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import URLPattern
 from django.utils.timezone import localtime
 from django.utils.translation import gettext
@@ -250,6 +250,11 @@ def worker_details(request: HttpRequest, queue_index: int, key: str) -> HttpResp
     return render(request, "django_rq/worker_details.html", context)
 
 
+def job_detail(request: HttpRequest, queue_index: int, job_id: str) -> HttpResponse:
+    """Lead to the monitor's page of a job: django-rq's shows arguments with the secrets among them."""
+    return redirect("monitor:job", job_id)
+
+
 @admin.register(Dashboard)
 class RawQueueAdmin(QueueAdmin):
     """django-rq's own pages: the raw view of Redis."""
@@ -257,8 +262,9 @@ class RawQueueAdmin(QueueAdmin):
     def get_urls(self) -> list[URLPattern]:
         patterns: list[URLPattern] = super().get_urls()
         for pattern in patterns:
-            if str(pattern.name).endswith("worker_details"):
-                pattern.callback = self.admin_site.admin_view(worker_details)
+            for ours in (worker_details, job_detail):
+                if str(pattern.name).endswith(ours.__name__) and "cron" not in str(pattern.name):
+                    pattern.callback = self.admin_site.admin_view(ours)
             pattern.callback = guarded(pattern.callback)
         return patterns
 

@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
+
+from .expiring import ExpiringQuerySet
+from .total import Total
 
 # An action is kept as its English verb and translated where it is shown; this tells the catalogue of each of them.
 ACTIONS = (
@@ -18,7 +22,7 @@ ACTIONS = (
     gettext_noop("quiet"), gettext_noop("wake"), gettext_noop("stop"), gettext_noop("kill"),
     gettext_noop("recover"), gettext_noop("create"), gettext_noop("update"), gettext_noop("monitor"),
     gettext_noop("collect"), gettext_noop("analyse"), gettext_noop("run now"), gettext_noop("leave alone"),
-    gettext_noop("resume planning"), gettext_noop("send again"), gettext_noop("abort"),
+    gettext_noop("resume planning"), gettext_noop("send again"), gettext_noop("abort"), gettext_noop("prune"),
     "django-rq",
 )  # fmt: skip
 
@@ -47,7 +51,7 @@ def acting_from(source: Source) -> Iterator[None]:
         _source.reset(token)
 
 
-class AuditEntryManager(models.Manager["AuditEntry"]):
+class AuditEntryQuerySet(ExpiringQuerySet["AuditEntry"]):
     def record(
         self, by: Any, action: str, target: str, *, reason: str = "", count: int = 1, **detail: Any
     ) -> "AuditEntry":
@@ -57,6 +61,9 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
         """
         user = by if by is not None and by.is_authenticated else None
         words = {"target": target[:200], "reason": reason, "count": count, "detail": detail}
+        # After the commit: a request that goes on for long must not keep the count of its verb from others.
+        done = {(action, "done" if count else "nothing"): 1}
+        transaction.on_commit(partial(Total.objects.raise_by, Total.Name.ACTIONS, done), robust=True)
         return self.create(actor=user, source=_source.get(), action=action, **words)
 
 
@@ -76,7 +83,7 @@ class AuditEntry(models.Model):
     reason = models.TextField(_("reason"), blank=True)
     detail = models.JSONField(_("detail"), default=dict, blank=True)
 
-    objects = AuditEntryManager()
+    objects = AuditEntryQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("audit entry")

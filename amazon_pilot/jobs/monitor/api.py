@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from redis.exceptions import RedisError
 
-from .. import acts
+from .. import acts, redaction
 from ..models import JobRun, Source, acting_from
 from . import lists, pages, query, redis_page, sample, store, waiting
 from .api_errors import failure
@@ -205,7 +205,9 @@ def run_of(run: JobRun, *, whole: bool = False) -> Answer:
         "message", "enqueued_at", "started_at", "ended_at", "retry_at", "wait", "duration", "worker", "slot",
         "progress",
     ]  # fmt: skip
-    return {name: getattr(run, name) for name in names + (["traceback", "log", "result"] if whole else [])}
+    told = {name: getattr(run, name) for name in names + (["traceback", "log", "result"] if whole else [])}
+    told["args"], told["kwargs"] = redaction.call(run.task, run.args, run.kwargs)
+    return told
 
 
 @endpoint("GET")

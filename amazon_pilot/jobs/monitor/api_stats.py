@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .. import queues
-from . import sample
+from . import retention_page, sample
 from .api import Answer, Refusal, endpoint
 from .days import by_day, told
 
@@ -31,6 +31,12 @@ def history(request: HttpRequest, name: str) -> Answer:
     if not number.isdigit():
         raise Refusal(400, "invalid", _("days has to be from 1 to %d.") % MOST_DAYS)
     return past(int(number), name)
+
+
+@endpoint("GET")
+def retention(request: HttpRequest) -> Answer:
+    """Answer how long each kind of row is kept, what the next clean-up deletes, and with ?days=30 what would be."""
+    return retention_page.as_json(retention_page.number_of(request.GET.get("days", "")))
 
 
 def glance(now: datetime | None = None) -> Answer:

@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from redis.exceptions import RedisError
 
+from .. import redaction
 from ..models import JobRun, SavedSearch
 from . import live
 from .pages import action, back, fragment, page, show
@@ -276,10 +277,7 @@ def failed_by_history(query: Query, cursor: str, size: int) -> Listing:
 def in_time(listing: Listing) -> Iterator[None]:
     """Give the database two seconds; what takes longer is left out, and the page says so."""
     try:
-        with transaction.atomic():
-            if connection.vendor == "postgresql":
-                with connection.cursor() as cursor:
-                    cursor.execute(f"SET LOCAL statement_timeout = {SECONDS * 1000}; {PLANNING}")
+        with hurried():
             yield
     except OperationalError:
         listing.note = _(
@@ -287,9 +285,20 @@ def in_time(listing: Listing) -> Iterator[None]:
         )
 
 
+@contextmanager
+def hurried() -> Iterator[None]:
+    """Have PostgreSQL plan for a viewer who waits; raises OperationalError where a question takes two seconds."""
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL statement_timeout = {SECONDS * 1000}; {PLANNING}")
+        yield
+
+
 def of_run(run: JobRun, state: str = "") -> Row:
+    args, kwargs = redaction.call(run.task, run.args, run.kwargs)  # rows of an older version hold them
     return Row(
-        job_id=run.job_id, task=run.task, args=run.args, kwargs=run.kwargs, queue=run.queue,
+        job_id=run.job_id, task=run.task, args=args, kwargs=kwargs, queue=run.queue,
         state=state or run.outcome, when=run.started_at, wait=run.wait, duration=run.duration, attempt=run.attempt,
         exception=run.exception, message=run.message, worker=run.worker,
     )  # fmt: skip

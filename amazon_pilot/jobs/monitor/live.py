@@ -10,7 +10,7 @@ from rq.defaults import RQ_KEY_PREFIX
 from rq.utils import as_text, utcparse
 
 from ..assignment import Assignment
-from ..historian import call_of
+from ..historian import shown_call_of
 from ..scripts import script
 from . import store
 
@@ -124,7 +124,8 @@ def read(state: str, queue: str, id: bytes, score: bytes, values: Sequence[bytes
     words = {name: value.decode(errors="replace") for name, value in zip(FIELDS, values, strict=True) if name != "data"}
     data = bytes(values[FIELDS.index("data")])
     payload = Assignment("", "", "", False, [None, data]).payload.decode(errors="replace") if data else "[]"
-    task, args, kwargs = call_of({"payload": payload, "task": words["task"] or words["description"].partition("(")[0]})
+    name = words["task"] or words["description"].partition("(")[0]
+    task, args, kwargs = shown_call_of({"payload": payload, "task": name})
     return LiveJob(
         id=id.decode(errors="replace"),
         state=state,

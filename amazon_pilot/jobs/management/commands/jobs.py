@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from amazon_pilot.jobs import acts, registry
 from amazon_pilot.jobs.management import bulk, schedule, stats
 from amazon_pilot.jobs.models import Source, acting_from
-from amazon_pilot.jobs.monitor import api, api_stats, pages, sample, store
+from amazon_pilot.jobs.monitor import api, api_stats, pages, retention_page, sample, store
 from amazon_pilot.jobs.monitor.dossier import collect
 
 ON_JOBS = {acts.slug(verb): verb for verb in acts.JOB_VERBS if verb != "edit"}
@@ -63,6 +63,8 @@ class Command(BaseCommand):
         past = verb("queue-history", "What ended on each of the last days.")
         past.add_argument("queue", nargs="?", default="", help="All queues where none is named.")
         past.add_argument("--days", type=int, default=api_stats.DAYS)
+        kept = verb("retention", "How long rows are kept, and what the next clean-up deletes.")
+        kept.add_argument("--days", type=int, help="Show what would be deleted if rows were kept so long.")
         listed = verb("list", "Jobs of every state, by a question such as 'state:failed task:update_product'.")
         listed.add_argument("question", nargs="?", default="")
         listed.add_argument("--limit", type=int, default=api.PAGE)
@@ -146,6 +148,10 @@ class Command(BaseCommand):
     def do_queue_history(self, by: Any, options: dict[str, Any]) -> None:
         past = api_stats.past(options["days"], options["queue"])
         self.tell(options, past, stats.lines_of_days(past))
+
+    def do_retention(self, by: Any, options: dict[str, Any]) -> None:
+        seen = retention_page.as_json(options["days"])
+        self.tell(options, seen, stats.lines_of_retention(seen))
 
     def do_list(self, by: Any, options: dict[str, Any]) -> None:
         if not 1 <= options["limit"] <= api.MOST:
