@@ -170,7 +170,7 @@ def a_callback_that_never_ends() -> dict[str, Any]:
     stage.until_runs(job)
     stage.worker.cancel(job, "", 1, "me")
     stage.until(lambda: stage.status(job) == "stopped")
-    return stage.told(job=job) | {"calls": int(queues.connection().get("stopping") or 0)}
+    return stage.told(job=job) | {"is_called_at_most_twice": int(queues.connection().get("stopping") or 0) in (1, 2)}
 
 
 if __name__ == "__main__":
