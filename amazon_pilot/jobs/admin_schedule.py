@@ -127,7 +127,8 @@ class ScheduleEntryAdmin(admin.ModelAdmin):
     def last_run(self, entry: Any) -> SafeString | str:
         if not entry.run_job_id:
             return "–"
-        return format_html("{} {}", job_link(entry.run_job_id, entry.run_outcome), ago(entry.run_started_at))
+        page, became = reverse("monitor:job", args=[entry.run_job_id]), Outcome(entry.run_outcome).label
+        return format_html('<a href="{}">{}</a> {}', page, became, ago(entry.run_started_at))
 
     @admin.display(description=_("task"), ordering="task")
     def task_name(self, entry: ScheduleEntry) -> SafeString:
@@ -200,7 +201,7 @@ class FireAdmin(admin.ModelAdmin):
 
     show_facets = admin.ShowFacets.NEVER  # a count beside each filter is a scan of the history for each
 
-    list_display = ("planned_at", "entry_name", "outcome", "enqueued_at", "lag", "job", "run", "suppressed", "note")
+    list_display = ("planned_at", "entry_name", "outcome", "enqueued_at", "lag", "job", "suppressed", "note")
     list_filter = ("outcome", "planned_at")
     search_fields = ("entry__name", "job_id")
     date_hierarchy = "planned_at"
@@ -214,12 +215,13 @@ class FireAdmin(admin.ModelAdmin):
         return "–" if fire.lag_seconds is None else f"{fire.lag_seconds:.3f}"
 
     @admin.display(description=_("job"), ordering="job_id")
-    def job(self, fire: Fire) -> SafeString | str:
-        return job_link(fire.job_id) if fire.job_id else "–"
-
-    @admin.display(description=_("run"))
-    def run(self, fire: Any) -> str:
-        return str(Outcome(fire.run_outcome).label) if fire.run_outcome else "–"
+    def job(self, fire: Any) -> SafeString | str:
+        """The job, and below it what became of its run."""
+        if not fire.job_id:
+            return "–"
+        became = Outcome(fire.run_outcome).label if fire.run_outcome else "–"
+        page = reverse("monitor:job", args=[fire.job_id])
+        return format_html('<a href="{}">{}</a><br>{}', page, fire.job_id, became)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Fire]:
         runs = JobRun.objects.filter(job_id=OuterRef("job_id")).order_by("-started_at")
@@ -240,9 +242,3 @@ class FireAdmin(admin.ModelAdmin):
 
 def history_url(entry: ScheduleEntry) -> str:
     return f"{reverse('admin:jobs_fire_changelist')}?entry={entry.name}"
-
-
-def job_link(job_id: str, outcome: str = "") -> SafeString:
-    """Write a link to a job's page: what became of its run, or its id where that is not told."""
-    label = Outcome(outcome).label if outcome else job_id
-    return format_html('<a href="{}">{}</a>', reverse("monitor:job", args=[job_id]), label)
