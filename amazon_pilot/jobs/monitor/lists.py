@@ -169,7 +169,7 @@ def ask(text: str, cursor: str, size: int) -> Listing:
     """
     query = parse(text)
     listing = find(query, cursor, size)
-    if query.states or cursor or (query.is_of_runs and not query.ids):
+    if query.states or cursor or query.is_of_runs:
         return listing
     try:
         ran = {row.job_id for row in listing.rows}

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 from rq.defaults import RQ_KEY_PREFIX
-from rq.utils import as_text, utcparse
+from rq.utils import as_text
 
 from ..assignment import Assignment
 from ..historian import shown_call_of
@@ -146,10 +146,11 @@ def read(state: str, queue: str, id: bytes, score: bytes, values: Sequence[bytes
 
 def moment(text: str) -> datetime | None:
     """Read a time as rq writes it; None for anything else."""
-    try:
-        return utcparse(text).replace(tzinfo=UTC) if text else None
+    try:  # rq's own utcparse would be a third of the work of reading a job
+        found = datetime.fromisoformat(text) if text else None
     except ValueError:
         return None
+    return found.replace(tzinfo=UTC) if found else None
 
 
 def still(state: str, ids_by_queue: dict[str, list[str]]) -> set[str]:

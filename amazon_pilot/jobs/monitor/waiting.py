@@ -76,14 +76,11 @@ def _in_short(job: LiveJob, pauses: dict[str, Pause], holders: dict[str, Any]) -
         return _("held by %s") % holder if holder else ""
     if job.state != "queued" and not job.held:
         return _("waits for another job")
-    names = (
-        [job.held]
-        if job.held
-        else [f"queue:{job.queue}", f"task:{job.task}", *(f"tag:{tag}" for tag in job.tags.split(","))]
-    )
-    pause = next((pauses[name] for name in names if name in pauses), None)
-    who = {"name": pause.name, "who": pause.by or _("the machine")} if pause else {}
-    return _("%(name)s is paused by %(who)s") % who if pause else ""
+    keepers = [f"queue:{job.queue}", f"task:{job.task}", *(f"tag:{tag}" for tag in job.tags.split(","))]
+    pause = next((pauses[name] for name in ([job.held] if job.held else keepers) if name in pauses), None)
+    if pause is None:
+        return ""
+    return _("%(name)s is paused by %(who)s") % {"name": pause.name, "who": pause.by or _("the machine")}
 
 
 def _pause_reason(name: str) -> Reason:
