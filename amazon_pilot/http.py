@@ -1,13 +1,16 @@
 """The request as a view under login_required sees it, and what a person reads when a server beneath us is away."""
 
 import logging
+import zoneinfo
 from collections.abc import Callable
+from functools import cache
 
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.translation import gettext as _
 from django_htmx.middleware import HtmxDetails
@@ -35,6 +38,27 @@ def audit_source(get_response: Callable[[HttpRequest], HttpResponse]) -> Callabl
             return get_response(request)
 
     return handle
+
+
+def viewers_zone(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Write and read the times of a page in the zone of its viewer, which zone.js leaves in the cookie `zone`.
+
+    What scripts call, and a browser that has not said its zone yet, stay with TIME_ZONE.
+    """
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        name = request.COOKIES.get("zone", "")
+        if name not in _zones() or is_api(request):
+            return get_response(request)
+        with timezone.override(zoneinfo.ZoneInfo(name)):
+            return get_response(request)
+
+    return handle
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())
 
 
 class PlainErrors(MiddlewareMixin):

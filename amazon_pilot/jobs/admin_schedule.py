@@ -19,8 +19,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from amazon_pilot.jobs import cron_text, fires, schedule
-from amazon_pilot.jobs.models import Fire, ScheduleEntry
-from amazon_pilot.jobs.templatetags.monitor import breakable
+from amazon_pilot.jobs.models import Fire, JobRun, ScheduleEntry
+from amazon_pilot.jobs.models.job_run import Outcome
+from amazon_pilot.jobs.templatetags.monitor import ago, breakable
 
 
 def label_halves(widget: Any) -> AdminSplitDateTime:
@@ -45,7 +46,7 @@ class PauseForm(forms.Form):
 
 @admin.register(ScheduleEntry)
 class ScheduleEntryAdmin(admin.ModelAdmin):
-    list_display = ("name", "state", "when", "zone", "next_fire", "last_outcome", "queue", "task_name")
+    list_display = ("name", "state", "when", "zone", "next_fire", "last_fire", "last_run", "queue", "task_name")
     list_filter = ("queue", "zone")
     search_fields = ("name", "task")
     fields = ("name", *schedule.EDITABLE, "state", "preview", "history")
@@ -53,8 +54,11 @@ class ScheduleEntryAdmin(admin.ModelAdmin):
     actions = ("run_now", "pause", "resume")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduleEntry]:
-        last = Fire.objects.filter(entry=OuterRef("name")).order_by("-planned_at")
-        return super().get_queryset(request).annotate(last_outcome=Subquery(last.values("outcome")[:1]))
+        fires = Fire.objects.filter(entry=OuterRef("name")).order_by("-planned_at")
+        runs = JobRun.objects.filter(schedule_entry=OuterRef("name")).exclude(schedule_entry="").order_by("-started_at")
+        newest = {f"fire_{name}": Subquery(fires.values(name)[:1]) for name in ("outcome", "planned_at")}
+        newest |= {f"run_{name}": Subquery(runs.values(name)[:1]) for name in ("outcome", "job_id", "started_at")}
+        return super().get_queryset(request).annotate(**newest)
 
     def get_readonly_fields(self, request: HttpRequest, obj: ScheduleEntry | None = None) -> tuple[str, ...]:
         return (*self.readonly_fields, "name") if obj else self.readonly_fields
@@ -112,11 +116,19 @@ class ScheduleEntryAdmin(admin.ModelAdmin):
         local = entry.next_at.astimezone(zoneinfo.ZoneInfo(entry.zone))
         return date_format(local, "DATETIME_FORMAT")
 
-    @admin.display(description=_("last outcome"))
-    def last_outcome(self, entry: ScheduleEntry) -> SafeString | str:
-        outcome = getattr(entry, "last_outcome", None)
-        label = Fire.Outcome(outcome).label if outcome else "–"
-        return format_html('<a href="{}">{}</a>', history_url(entry), label)
+    @admin.display(description=_("last fire"))
+    def last_fire(self, entry: Any) -> SafeString | str:
+        if not entry.fire_outcome:
+            return "–"
+        label = Fire.Outcome(entry.fire_outcome).label
+        return format_html('<a href="{}">{}</a> {}', history_url(entry), label, ago(entry.fire_planned_at))
+
+    @admin.display(description=_("last run"))
+    def last_run(self, entry: Any) -> SafeString | str:
+        if not entry.run_job_id:
+            return "–"
+        page, became = reverse("monitor:job", args=[entry.run_job_id]), Outcome(entry.run_outcome).label
+        return format_html('<a href="{}">{}</a> {}', page, became, ago(entry.run_started_at))
 
     @admin.display(description=_("task"), ordering="task")
     def task_name(self, entry: ScheduleEntry) -> SafeString:
@@ -189,7 +201,7 @@ class FireAdmin(admin.ModelAdmin):
 
     show_facets = admin.ShowFacets.NEVER  # a count beside each filter is a scan of the history for each
 
-    list_display = ("planned_at", "entry_name", "outcome", "enqueued_at", "lag", "job_id", "suppressed", "note")
+    list_display = ("planned_at", "entry_name", "outcome", "enqueued_at", "lag", "job", "suppressed", "note")
     list_filter = ("outcome", "planned_at")
     search_fields = ("entry__name", "job_id")
     date_hierarchy = "planned_at"
@@ -201,6 +213,19 @@ class FireAdmin(admin.ModelAdmin):
     @admin.display(description=_("lag, seconds"))
     def lag(self, fire: Fire) -> str:
         return "–" if fire.lag_seconds is None else f"{fire.lag_seconds:.3f}"
+
+    @admin.display(description=_("job"), ordering="job_id")
+    def job(self, fire: Any) -> SafeString | str:
+        """The job, and below it what became of its run."""
+        if not fire.job_id:
+            return "–"
+        became = Outcome(fire.run_outcome).label if fire.run_outcome else "–"
+        page = reverse("monitor:job", args=[fire.job_id])
+        return format_html('<a href="{}">{}</a><br>{}', page, fire.job_id, became)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Fire]:
+        runs = JobRun.objects.filter(job_id=OuterRef("job_id")).order_by("-started_at")
+        return super().get_queryset(request).annotate(run_outcome=Subquery(runs.values("outcome")[:1]))
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return lookup == "entry" or super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ FIELDS = (
     "enqueue_at_front_on_retry",
 )
 PLACE = {name: n for n, name in enumerate(FIELDS)}
+MOMENT = 0.1  # a job that runs longer is shown in rq's execution records, and nothing lies behind it in a mailbox
 MARK = "pilot"  # begins every execution id of ours, so that the recoverer leaves a stock worker's entries alone
 
 
@@ -58,6 +59,11 @@ class Assignment:
         """Note that the slot begins with it now; until then it lay behind another job."""
         self.taken_at = time.monotonic()
         self.taken_on = time.time()
+
+    @property
+    def is_long(self) -> bool:
+        """Tell whether it has run longer than is hoped of a job behind which others lie."""
+        return time.monotonic() - self.taken_at > MOMENT
 
     @property
     def message(self) -> tuple[Any, ...]:

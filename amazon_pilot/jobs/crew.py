@@ -23,6 +23,7 @@ from .wire import Mailbox, Wire
 logger = logging.getLogger(__name__)
 
 KILL_AFTER = 5.0  # seconds over its timeout, or without answering after its task ended
+FORK_AGAIN = 1.0  # seconds, where the system refused a fork
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -44,6 +45,8 @@ class Place:
     asked: int = 0  # jobs that packets under way ask for on its behalf
     has_parcel: bool = False  # its message was too large for the mailbox: nothing may lie behind it
     killed_because: str = ""
+    killed_for: Assignment | None = None  # the job that the kill was meant for
+    is_retiring: bool = False  # it does what lies in its mailbox, then leaves
     jobs_done: int = 0
     born_at: float = 0
     fork_at: float = 0
@@ -51,12 +54,15 @@ class Place:
 
     @property
     def is_idle(self) -> bool:
-        return self.pid != 0 and not self.hands and not self.asked and not self.killed_because
+        return self.pid != 0 and not self.hands and not self.asked and not self.killed_because and not self.is_retiring
 
     @property
     def takes_ahead(self) -> bool:
-        """Tell whether a job may lie in the mailbox behind what the slot does."""
-        return self.pid != 0 and not self.killed_because and not self.has_parcel
+        """Tell whether a job may lie in the mailbox behind what the slot does: behind a short job that is let be."""
+        if not self.pid or self.killed_because or self.is_retiring or self.has_parcel or self.chore is not None:
+            return False
+        front = self.assignment
+        return front is None or not (front.cancelled_by or front.is_long)
 
     @property
     def assignment(self) -> Assignment | None:
@@ -92,8 +98,17 @@ class Place:
     def kill(self, because: str) -> None:
         """End the process and everything it started, at once."""
         if self.pid and not self.killed_because:
-            self.killed_because = because
+            self.killed_because, self.killed_for = because, self.assignment
             kill_group(self.pid)
+
+    def cause_of_death(self, status: int) -> str:
+        """Answer in words why the slot died, as it concerns the job that it has now.
+
+        The job that a kill was meant for may have ended in the same moment: the next one was interrupted, no more.
+        """
+        if self.killed_because and self.killed_for is not self.assignment:
+            return "interrupted"
+        return self.killed_because or death_cause(status)
 
     def memory(self) -> int:
         """Answer the resident memory of the slot in bytes, 0 where it cannot be told."""
@@ -161,10 +176,14 @@ class Crew:
     def fill(self) -> list[Place]:
         """Fork the slots that are missing and whose time has come; answers them."""
         now = time.monotonic()
-        born = [place for place in self.places if not place.pid and place.fork_at <= now]
-        for place in born:
-            self._fork(place)
-        return born
+        missing = [place for place in self.places if not place.pid and place.fork_at <= now]
+        for place in missing:
+            try:
+                self._fork(place)
+            except OSError as error:
+                logger.warning("Slot %s could not be forked, trying again soon: %s", place.number, error)
+                place.fork_at = now + FORK_AGAIN
+        return [place for place in missing if place.pid]
 
     def _fork(self, place: Place) -> None:
         ours, theirs = Wire.pair()
@@ -181,7 +200,7 @@ class Crew:
         place.pid = fork(lambda: Slot(place.number, self.worker, mailbox, theirs, place.cell).live(), close)
         theirs.close()
         place.wire, place.mailbox, place.born_at, place.jobs_done = ours, mailbox, time.monotonic(), 0
-        place.killed_because, place.has_parcel = "", False
+        place.killed_because, place.killed_for, place.has_parcel, place.is_retiring = "", None, False, False
 
     def idle(self) -> list[Place]:
         return [place for place in self.places if place.is_idle]
@@ -190,8 +209,9 @@ class Crew:
         """Answer a place for each job that the slots can be given now: the idle ones first, then up to `depth` more
         for each slot, to lie in its mailbox behind a short job."""
         room = self.idle()
+        ahead = [place for place in self.places if place.takes_ahead] if depth else []
         for level in range(1, depth + 1):
-            room += [place for place in self.places if place.takes_ahead and len(place.hands) + place.asked <= level]
+            room += [place for place in ahead if len(place.hands) + place.asked <= level]
         return room
 
     def assignments(self) -> list[Assignment]:
@@ -210,12 +230,12 @@ class Crew:
 
         A dead slot gets none, and what is too large for a letter only one that has nothing else to do.
         """
-        if place.mailbox is None or place.wire is None or place.killed_because:
+        if place.mailbox is None or place.wire is None or place.killed_because or place.is_retiring:
             return 0
         told = 0
         try:
             for message in messages:
-                if not place.mailbox.put(message):
+                if place.has_parcel or not place.mailbox.put(message):
                     if len(place.hands) > 1:
                         break
                     place.has_parcel = True
@@ -238,10 +258,10 @@ class Crew:
                 continue
             if held is not None and now - held.taken_at > 1 and place.memory() > limit:
                 yield place, "memory"
-            elif now < place.cell.closes_by:
+            elif now < (closes_by := place.cell.closes_by):
                 continue  # rq's code that ends a job has a limit of its own
-            elif held is None:
-                yield place, "does not end its chore"
+            elif held is None or closes_by > held.taken_at:  # a chore, or the end of a job, beyond that limit
+                yield place, "timeout"
             elif held.kill_at is not None and now > held.kill_at:
                 yield place, "cancelled"
             elif held.timeout is not None and now > held.taken_at + held.timeout + KILL_AFTER:
@@ -250,8 +270,8 @@ class Crew:
     def retire(self, place: Place) -> None:
         """Let a slot that has done its share go, between two jobs; a fresh one takes its place."""
         too_big = place.jobs_done % 100 == 0 and place.memory() > settings.WORKER_SLOT_MEMORY_MB * 1024**2 / 2
-        if place.jobs_done >= settings.WORKER_SLOT_JOBS or too_big:
-            place.killed_because = "recycled"
+        if (place.jobs_done >= settings.WORKER_SLOT_JOBS or too_big) and not place.is_retiring:
+            place.is_retiring = True
             if place.mailbox is not None:
                 place.mailbox.close_inlet()
 

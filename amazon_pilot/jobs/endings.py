@@ -26,6 +26,10 @@ Chore = tuple[tuple[Any, ...], Assignment | None]
 Reader = Callable[[Any], list[Chore]]
 
 HAS_DEPENDENTS = 2
+GIVEN_BACK = {
+    "leaving": "The worker left; the job was given back.",
+    "interrupted": "The slot was ended for the sake of the job before; this one was given back.",
+}
 KILLED = ("timeout", "memory", "killed on request")  # a failure that is the job's own
 # What the task would have raised had it listened: a policy may call it permanent.
 STANDS_FOR: dict[str, type[BaseException]] = {"timeout": JobTimeoutException, "memory": MemoryError}
@@ -70,6 +74,9 @@ class Failed(Ending):
     """The attempt raised, was cancelled, or its slot had to be killed."""
 
     words: tuple[Any, ...]  # as scripts/fail.lua wants them, from the verdict on
+    is_again: bool = (
+        False  # the slot that ended it through rq's code had to be killed: its callback is not called again
+    )
 
     counts_as = "failed"
 
@@ -80,6 +87,7 @@ class Failed(Ending):
         if reply != HAS_DEPENDENTS:
             return []
         verdict, started, line = self.words[0], self.words[8], self.words[11]
+        verdict = "cut" if verdict == "stopped" and self.is_again else verdict
         return [(finish_message(self.assignment, verdict, started, "", self.words[10], line), self.assignment)]
 
 
@@ -148,11 +156,11 @@ def of_the_dead(assignment: Assignment, worker: str, slot: int, cell: Cell, beca
             assignment, worker, slot, outcome, started, ended=now, cause=because, **record.traces(cell), **more
         )
 
-    if because == "leaving":
-        return GivenBack(assignment, worker, line("stopped", message="The worker left; the job was given back."))
     if because == "cancelled" or assignment.cancelled_by:
         text = "The job was cancelled, did not end when it was asked to, and was killed."
         return Failed(assignment, worker, killed_words(assignment, "stopped", text, line("stopped", message=text)))
+    if because in GIVEN_BACK:
+        return GivenBack(assignment, worker, line("stopped", message=GIVEN_BACK[because]))
     if because == "lease lost":  # refused where another worker has the job, and written where it was deleted
         text = "The job was deleted or cancelled while it ran, so it was ended."
         return Failed(assignment, worker, killed_words(assignment, "stopped", text, line("stopped", message=text)))

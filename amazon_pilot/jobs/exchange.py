@@ -64,8 +64,11 @@ class Exchange:
 
     @property
     def depth(self) -> int:
-        """How many jobs may lie behind the one that a slot runs: none unless they are short and more are waiting."""
-        return self.pace.depth if self.is_flooded else 0
+        """How many jobs may lie behind the one that a slot runs: none unless they are short and more are waiting.
+
+        None either while chores wait for a free slot: they belong to jobs that came before.
+        """
+        return self.pace.depth if self.is_flooded and not self.chores else 0
 
     def is_due(self, may_take: bool) -> bool:
         """Tell whether something is to be read, sent, taken or done at once."""
@@ -153,8 +156,9 @@ class Exchange:
 
     def received(self, free: list[Place], reply: Any) -> list[tuple[Place, Assignment]]:
         """Read the answer to a TAKE: from now on the jobs are in the hands of the slots that asked for them."""
-        jobs, resting = reply
-        self.is_hungry = self.is_flooded = len(jobs) == len(free)
+        jobs, resting, more = reply
+        self.is_flooded = len(jobs) == len(free)
+        self.is_hungry = self.is_flooded or bool(more)
         self.resting = {name.decode() for name in resting}
         # Once in vain: for a job that we had just taken ourselves. Again and again: for what others take, so it rests.
         self.vain_rings = 0 if jobs else self.vain_rings + self.has_rung
@@ -187,6 +191,8 @@ class Exchange:
 
     def do_chores(self) -> None:
         """Have free slots do through rq's code what scripts cannot: dependents, callbacks, handlers."""
+        if not self.link.is_up:
+            return
         for place in self.crew.idle():
             if not self.chores:
                 return

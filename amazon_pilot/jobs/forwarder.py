@@ -6,6 +6,7 @@ Every worker does so each second, and any one is enough: the move is one script,
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from redis.exceptions import WatchError
 from rq.utils import as_text, utcformat
 
 from . import queues
@@ -35,12 +36,24 @@ def forward(queue: str, *, ahead: timedelta = timedelta(0)) -> int:
 
 
 def forward_limited(job_id: str) -> int:
-    """Move one due job that has a rate limit, through rq's own code, which asks for its permit; answers 1 or 0."""
+    """Move one due job that has a rate limit, through rq's own code, which asks for its permit; answers 1 or 0.
+
+    In one transaction, so that no kill leaves it nowhere; where another worker moves it too, one of them does nothing.
+    """
     from django_rq.queues import get_queue
 
     job = JSONJob.fetch(job_id, connection=queues.connection())
     queue = get_queue(job.origin, connection=queues.connection(), commit_mode="auto")
-    if not queue.scheduled_job_registry.remove(job):
-        return 0
-    queue._enqueue_rate_limited_job(job)
+    registry = queue.scheduled_job_registry
+    with queues.connection().pipeline() as pipeline:
+        pipeline.watch(job.key)
+        if pipeline.zscore(registry.key, job_id) is None:
+            return 0
+        pipeline.multi()
+        registry.remove(job, pipeline=pipeline)
+        queue._enqueue_rate_limited_job(job, pipeline=pipeline)
+        try:
+            pipeline.execute()
+        except WatchError:
+            return 0
     return 1

@@ -7,6 +7,7 @@ no crash loses history, and a worker never waits for the database. Several histo
 import json
 import logging
 import os
+import re
 import signal
 import time
 from collections import Counter
@@ -32,6 +33,7 @@ from .models.pause import Pause
 from .models.total import Total
 from .queues import connection
 from .registry import JSONJob
+from .scripts import together
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ ABANDONED_MS = 30_000  # lines that another historian took so long ago and never
 HOUSEKEEPING_SECONDS = 60
 NICENESS = 19
 PERIOD, REST, BACKLOG = 1.0, 8, 10_000  # see Historian.write_in_step
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 UNHEARD = "Nobody told the end of this run: its job was deleted or Redis was emptied, and the worker is gone."
 
 Line = tuple[bytes, dict[bytes, bytes]]
@@ -109,7 +112,7 @@ class Historian:
     def join(self) -> None:
         """Make sure that the stream has its group of readers."""
         try:
-            connection().xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+            together(connection(), ("XGROUP", "CREATE", STREAM, GROUP, "0", "MKSTREAM"))
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
@@ -123,15 +126,12 @@ class Historian:
         faults.point("before history is written")
         try:
             write(runs)
-        except DatabaseError:
+        except Exception:  # also what no database was asked: text that is none, a number that is too large
             close_old_connections()
             write_one_by_one(runs)
         faults.point("before history is acknowledged")
         ids = [id for id, _ in lines]
-        with connection().pipeline(transaction=True) as pipeline:
-            pipeline.xack(STREAM, GROUP, *ids)
-            pipeline.xdel(STREAM, *ids)
-            pipeline.execute()
+        together(connection(), ("XACK", STREAM, GROUP, *ids), ("XDEL", STREAM, *ids))
         return len(lines)
 
     def fresh(self, block_ms: int) -> list[Line]:
@@ -209,13 +209,23 @@ def read(entry: Line) -> Iterator[JobRun]:
         if (text := words.get(b"e%d" % n)) is None:
             return
         try:
-            # PostgreSQL stores no NUL character, neither in text nor in JSON.
-            event = record.event_of(text.replace(b"\\u0000", b""))
+            event = storable(record.event_of(text))
             payload = Assignment("", "", "", False, [None, words.get(b"d%d" % n, b"")]).payload
-            event["payload"] = payload.replace(b"\0", b"").decode(errors="replace")
+            event["payload"] = payload.decode(errors="replace")
             yield run_of(event)
-        except (ValueError, KeyError, TypeError):
+        except Exception:
             logger.exception("A line of history cannot be read: %r", text)
+
+
+def storable(value: Any) -> Any:
+    """Answer a value of JSON without what no database stores as text: NUL, and halves of a surrogate pair."""
+    if isinstance(value, str):
+        return value if value.isascii() and "\0" not in value else UNSTORABLE.sub("", value)
+    if isinstance(value, list):
+        return [storable(each) for each in value]
+    if isinstance(value, dict):
+        return {storable(key): storable(each) for key, each in value.items()}
+    return value
 
 
 def run_of(event: dict[str, Any]) -> JobRun:
@@ -270,7 +280,7 @@ def call_of(event: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
     call = loaded(event.get("payload"), None)
     if isinstance(call, list) and len(call) == 4 and isinstance(call[2], list) and isinstance(call[3], dict):
         return str(call[0]), call[2], call[3]
-    return event.get("task", ""), [str(event.get("payload", ""))[:1000]], {}
+    return event.get("task", ""), [storable(str(event.get("payload", "")))[:1000]], {}
 
 
 def shown_call_of(event: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
@@ -284,7 +294,7 @@ def loaded(text: str | None, otherwise: Any) -> Any:
     if not text:
         return otherwise
     try:
-        return json.loads(text.replace("\\u0000", ""))
+        return storable(json.loads(text))
     except ValueError:
         return otherwise
 
@@ -337,7 +347,7 @@ def write_one_by_one(runs: Sequence[JobRun]) -> None:
     for run in runs:
         try:
             write([run])
-        except DatabaseError:
+        except Exception:
             with transaction.atomic():
                 JobRun.objects.exists()  # raises again where the database is away: then nothing is acknowledged
             logger.exception("A line of history was refused by the database: job %s", run.job_id)

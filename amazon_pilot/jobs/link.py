@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 ANSWER_SECONDS = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 BELL_SECONDS = 300
+MUTE_SECONDS = 1.0  # after Redis has refused a bell, as it does at its memory limit
 
 Command = tuple[Any, ...]
 
@@ -60,6 +61,7 @@ class Link:
         self.messages: AbstractConnection | None = None
         self.bells: dict[str, AbstractConnection] = {}
         self.armed: set[str] = set()
+        self.mute_until = 0.0
         self.posted: deque[int] = deque()  # how many commands each packet under way holds
         self.pause = FIRST_PAUSE
         self.next_try = 0.0
@@ -109,7 +111,7 @@ class Link:
     def ask(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one packet and answer their replies, in order.
 
-        Raises AwayError where the line breaks, or where Redis refuses (read only, out of memory): then it is dropped.
+        Raises AwayError where the line breaks, or where Redis refuses (read only, say): then it is dropped.
         """
         self.post(commands)
         return self.collect()
@@ -140,6 +142,8 @@ class Link:
 
         BLMOVE from a queue's head to its head blocks until there is a job and leaves it where it is.
         """
+        if time.monotonic() < self.mute_until:
+            return
         for name in self.names:
             if name in self.armed or name in resting or not self.is_up:
                 continue
@@ -162,6 +166,7 @@ class Link:
             bell.read_response()
         except ResponseError:
             logger.warning("The bell of %s failed; the queue is looked at each second.", name)
+            self.mute_until = time.monotonic() + MUTE_SECONDS
         except (RedisError, OSError) as error:
             self.go_down(error)
         self.armed.discard(name)

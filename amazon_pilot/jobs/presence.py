@@ -17,6 +17,7 @@ from rq.version import VERSION
 from . import queues
 from .crew import Crew
 from .exchange import Exchange
+from .scripts import insisting
 
 Command = tuple[Any, ...]
 
@@ -39,7 +40,7 @@ def log_key(execution_id: str) -> str:
 
 
 class Presence:
-    """The records of one worker in Redis, as commands for a packet."""
+    """The records of one worker in Redis, each as one command for a packet."""
 
     def __init__(self, worker: str, names: Sequence[str], weights: Sequence[int]) -> None:
         self.worker = worker
@@ -48,12 +49,15 @@ class Presence:
         self.key = f"{RQ_KEY_PREFIX}:worker:{worker}"
         self.born_at = datetime.now(UTC)
 
-    def birth(self) -> list[Command]:
+    def birth(self) -> Command:
         """Forget a worker of the same name and appear in rq's lists."""
-        return [("DEL", self.key), *self.beat("idle")]
+        return insisting(("DEL", self.key), *self._record("idle"))
 
-    def beat(self, state: str) -> list[Command]:
+    def beat(self, state: str) -> Command:
         """Renew rq's record, and write it anew where Redis has lost it."""
+        return insisting(*self._record(state))
+
+    def _record(self, state: str) -> list[Command]:
         record = {
             "birth": utcformat(self.born_at),
             "last_heartbeat": utcformat(datetime.now(UTC)),
@@ -70,17 +74,17 @@ class Presence:
         lists = [f"{RQ_KEY_PREFIX}:workers", *(f"{RQ_KEY_PREFIX}:workers:{name}" for name in self.names)]
         return [*commands, *(("SADD", each, self.key) for each in lists)]
 
-    def death(self) -> list[Command]:
+    def death(self) -> Command:
         """Leave rq's lists, as its register_death does."""
         lists = [f"{RQ_KEY_PREFIX}:workers", *(f"{RQ_KEY_PREFIX}:workers:{name}" for name in self.names)]
-        return [
+        return insisting(
             *(("SREM", each, self.key) for each in lists),
             ("HSET", self.key, "death", utcformat(datetime.now(UTC)), "state", "idle"),
             ("EXPIRE", self.key, 60),
             ("DEL", f"{self.key}:executions"),
-        ]
+        )
 
-    def snapshot(self, crew: Crew, exchange: Exchange, state: str) -> list[Command]:
+    def snapshot(self, crew: Crew, exchange: Exchange, state: str) -> Command:
         """Write what each slot does now, the end of its job's log, and what the worker has done since its start.
 
         `state` is working, quiet, leaving or gone.
@@ -98,11 +102,11 @@ class Presence:
             "slots": [self._slot(place) for place in crew],
         }
         words = json.dumps(picture)
-        return [
+        return insisting(
             ("SET", snapshot_key(self.worker), words, "EX", SNAPSHOT_SECONDS),
             ("ZADD", WORKERS, time.time(), self.worker),
             *self._logs(crew),
-        ]
+        )
 
     def _logs(self, crew: Crew) -> list[Command]:
         held = [(place.assignment, place.cell.tail(LOG_TAIL)) for place in crew if place.assignment is not None]

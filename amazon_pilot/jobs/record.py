@@ -49,7 +49,7 @@ def command(line: str, data: bytes) -> tuple[Any, ...]:
 
 def event_of(text: bytes) -> dict[str, Any]:
     """Answer what a line tells, by name; one written by a script of Redis is an object already. Raises ValueError."""
-    event = json.loads(text)
+    event = json.loads(text.decode(errors="replace"))
     if isinstance(event, list):
         *values, words = event
         return dict(zip(ALWAYS, values, strict=True)) | words

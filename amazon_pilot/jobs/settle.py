@@ -12,9 +12,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django_rq.queues import DjangoRQ
 from django_rq.workers import get_exception_handlers
 from redis.client import Pipeline
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from rq import Queue, Worker
 from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
@@ -32,6 +35,7 @@ from .scripts import script
 Place = tuple[JSONJob, DjangoRQ, Execution]
 Teller = Callable[[str, BaseException | None], str]
 
+LATEST_WORD = 86_400  # seconds for which Redis remembers that a run without a job has had its line
 MARGIN = 5.0  # seconds that rq's code may take beside the callbacks and webhooks, which have limits of their own
 
 
@@ -59,6 +63,7 @@ class Closer(Worker):
         self.tell = tell
         self.outcome = ""
         self.error: BaseException | None = None
+        self.is_persisted = True
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         self.error = exc_info[1]  # the task's own, or that of a callback
@@ -71,17 +76,32 @@ class Closer(Worker):
     def handle_job_failure(self, job: Job, *args: Any, **kwargs: Any) -> None:
         is_stopped = self._stopped_job_id == job.id
         self.outcome = "stopped" if is_stopped else "retrying" if job.should_retry else "failed"
+        self.is_persisted = False
         super().handle_job_failure(job, *args, **kwargs)
+        self.check_persisted()
+
+    def check_persisted(self) -> None:
+        """Raise where a failure could not be stored: rq logs that, and lets the job be."""
+        if not self.is_persisted:
+            raise RedisConnectionError("The failure could not be stored.")
+
+    def _release_slot_safely(self, job: Job) -> None:
+        self.is_persisted = True  # what rq does last, and only after its transaction
+        super()._release_slot_safely(job)
 
     def handle_job_retry(self, job: Job, queue: Queue, retry: Retry, *args: Any, **kwargs: Any) -> None:
         self.outcome = "failed" if (job.number_of_retries or 0) >= retry.max else "retrying"
+        self.is_persisted = self.outcome == "retrying"
         super().handle_job_retry(job, queue, retry, *args, **kwargs)
+        self.check_persisted()
 
     def cleanup_execution(self, job: Job, pipeline: Pipeline, execution: Execution | None = None) -> None:
         """Take the run out of the started registry, as rq does in its transaction, and tell the history there."""
         super().cleanup_execution(job, pipeline, execution)
         if self.tell is not None:
             pipeline.execute_command(*record.command(self.tell(self.outcome, self.error), self.data))
+        if execution is not None and job.result_ttl == 0:  # no job is left by which a late word would see that it ended
+            pipeline.set(f"pilot:lost:{execution.id}", 1, ex=LATEST_WORD)
         self.cell.commit()  # the next that rq does
 
 
@@ -108,9 +128,13 @@ def claim(assignment: Assignment, worker: str, cell: Cell) -> Place | None:
 
 
 def patience(job: Job) -> float:
-    """Answer how many seconds rq's code may take to end a job: its callbacks and webhooks, each within its limit."""
+    """Answer how many seconds rq's code may take to end a job: its callbacks and webhooks, each within its limit.
+
+    Redis may be away meanwhile, for as long as a connection waits for it.
+    """
+    redis = settings.REDIS_PATIENCE_SECONDS
     callbacks = job.success_callback_timeout + job.failure_callback_timeout + job.stopped_callback_timeout
-    return callbacks + sum(webhook.timeout for webhook in job.webhooks) + MARGIN
+    return redis + callbacks + sum(webhook.timeout for webhook in job.webhooks) + MARGIN
 
 
 def refuse(assignment: Assignment, worker: str, line: str) -> None:
@@ -126,7 +150,10 @@ def succeed(place: Place, closer: Closer, value: Any, started: float) -> None:
     mark_times(job, execution, closer.name, started)
     try:
         closer._finalize_success(job, queue, execution, value)
-    except Exception:  # a failing callback fails the job, as in rq's perform_job
+    except Exception as error:  # a failing callback fails the job, as in rq's perform_job
+        is_ours = closer.outcome == "succeeded" or not job.success_callback
+        if is_ours and isinstance(error, RedisError):
+            raise  # it is not the callback: the end could not be stored
         closer._finalize_failure(job, queue, execution, sys.exc_info())
 
 
@@ -166,6 +193,8 @@ def finish_later(message: tuple[Any, ...], worker: str, cell: Cell) -> tuple[Any
     job, queue, execution = place
     mark_times(job, execution, worker, started)
     job.ended_at = datetime.now(UTC)
+    if kind == "cut":  # stopped, without its callback
+        closer._stopped_job_id = job.id
     if kind == "done":
         job._result = json.loads(b64decode(value)) if value else None
         job._status = JobStatus.FINISHED

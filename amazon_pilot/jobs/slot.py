@@ -16,12 +16,16 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from types import FrameType
 from typing import Any, TextIO
 
 from django.conf import settings
 from django.db import close_old_connections, reset_queries
 from django_rq.workers import get_exception_handlers
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq.job import Retry as ReturnedRetry
 from rq.job import _current_job
 from rq.job_lifecycle import call_exception_handlers
@@ -37,6 +41,8 @@ from .wire import Mailbox, Wire
 logger = logging.getLogger(__name__)
 
 NICE = 5  # a slot gives way to those that feed it, worker and Redis: where it did not, slots ran dry while these waited
+AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)  # it will be back
+REDIS_AGAIN = 1.0  # seconds, beside what a connection waits by itself
 LETTER_FOLLOWS = ("follows",)  # in the mailbox: the message itself is too large for it and comes by wire
 
 
@@ -135,7 +141,6 @@ class Slot:
         """Set up what a fork does not: signals, output, limits, priority, random numbers."""
         for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
             signal.signal(ignored, signal.SIG_IGN)
-        signal.signal(signal.SIGALRM, self.on_alarm)
         signal.signal(signal.SIGUSR1, self.on_cancel)
         random.seed()
         os.nice(NICE)
@@ -151,19 +156,34 @@ class Slot:
         try:
             if message[0] == "job":
                 return self.run_job(Assignment.from_reply(list(message[1:])))
-            if message[0] == "finish":
-                answer = settle.finish_later(message, self.worker, self.cell)
-                faults.point("slot after settling")
-                return answer
-            if message[0] == "forward":
-                forwarder.forward_limited(message[1].decode())
-            elif message[0] == "ended":
-                settle.after_end(message, self.worker, self.cell)
-            else:
-                settle.after_loss(message, self.worker, self.cell)
+            return self.patiently(partial(self.do_chore, message))
         except Exception:
             logger.exception("Slot %s could not do what rq asks for after a job; its maintenance will.", self.number)
         return ("idle",)
+
+    def do_chore(self, message: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Do through rq's code what scripts cannot, and answer what became of it; doing it twice does no harm."""
+        if message[0] == "finish":
+            answer = settle.finish_later(message, self.worker, self.cell)
+            faults.point("slot after settling")
+            return answer
+        if message[0] == "forward":
+            forwarder.forward_limited(message[1].decode())
+        elif message[0] == "ended":
+            settle.after_end(message, self.worker, self.cell)
+        else:
+            settle.after_loss(message, self.worker, self.cell)
+        return ("idle",)
+
+    def patiently(self, step: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+        """Do a step again until Redis answers, however long it is away: what has ended is not run again for that."""
+        while True:
+            self.cell.close_within(settings.REDIS_PATIENCE_SECONDS + settle.MARGIN)
+            try:
+                return step()
+            except AWAY as error:
+                logger.warning("Slot %s waits for Redis: %s", self.number, error)
+                time.sleep(REDIS_AGAIN)
 
     def run_job(self, assignment: Assignment) -> tuple[Any, ...]:
         """Run one job and answer its outcome."""
@@ -218,6 +238,7 @@ class Slot:
             ) from error
         # The alarm rings again each second: a task that swallows the first exception meets the next one.
         self.is_running_a_task = True
+        signal.signal(signal.SIGALRM, self.on_alarm)  # the limits of rq's callbacks leave none behind
         signal.setitimer(signal.ITIMER_REAL, assignment.timeout or 0, 1)
         try:
             return contextvars.copy_context().run(run, name, instance, args, kwargs)
@@ -298,23 +319,32 @@ class Slot:
                 **record.traces(self.cell),
             )  # fmt: skip
 
-        place = settle.claim(assignment, self.worker, self.cell)
-        if place is None:
-            outcome = "stopped" if is_cancelled else "failed" if error else "succeeded"
-            settle.refuse(assignment, self.worker, tell(outcome, error))
-            return ("refused",)
-        _, queue, execution = place
-        faults.point("slot before settling")
-        closer = settle.Closer(self.worker, self.cell, assignment.data, tell)
-        if error is None:
-            settle.succeed((job, queue, execution), closer, value, started)
-        elif is_cancelled:
-            settle.stop((job, queue, execution), closer, started)
-        else:
+        if error is not None and not is_cancelled:
             apply_policy(job, error)
-            settle.fail((job, queue, execution), closer, error, started)
-        faults.point("slot after settling")
-        return ("settled", closer.outcome)
+        closer = settle.Closer(self.worker, self.cell, assignment.data, tell)
+        as_it_was = dict(job.__dict__)
+
+        def end() -> tuple[Any, ...]:
+            place = settle.claim(assignment, self.worker, self.cell)
+            if place is None and closer.outcome:
+                return ("settled", closer.outcome)  # before the line broke
+            if place is None:
+                outcome = "stopped" if is_cancelled else "failed" if error else "succeeded"
+                settle.refuse(assignment, self.worker, tell(outcome, error))
+                return ("refused",)
+            _, queue, execution = place
+            faults.point("slot before settling")
+            job.__dict__.update(as_it_was)  # rq counts retries down before it stores them
+            if error is None:
+                settle.succeed((job, queue, execution), closer, value, started)
+            elif is_cancelled:
+                settle.stop((job, queue, execution), closer, started)
+            else:
+                settle.fail((job, queue, execution), closer, error, started)
+            faults.point("slot after settling")
+            return ("settled", closer.outcome)
+
+        return self.patiently(end)
 
 
 def apply_policy(job: JSONJob, error: BaseException) -> None:

@@ -28,7 +28,7 @@ def cleanup() -> str:
     return f"{deleted.total()} rows, {len(others)} apps"
 
 
-@job("low", timeout=120, unique=True)
+@job("critical", timeout=120, unique=True)
 def tally() -> str:
     """Count the runs that ended since the last time, by minute and hour, for the charts and for Prometheus."""
     until = datetime.fromtimestamp(sample.current().written_until, UTC)

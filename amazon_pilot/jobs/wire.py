@@ -77,13 +77,14 @@ class Wire:
     def __init__(self, end: socket.socket) -> None:
         self.socket = end
         self.buffer = bytearray()
-        # A slot that does not read for so long is stuck: the sender gets an OSError instead of waiting for ever.
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_SECONDS, 0))
 
     @classmethod
     def pair(cls) -> tuple["Wire", "Wire"]:
         """Answer the worker's end and the slot's end."""
         ours, theirs = socket.socketpair()
+        # A slot that does not read for so long is stuck: the worker gets an OSError instead of waiting for ever. A slot
+        # does wait: its worker may have been stopped, and with it all that hears of an end.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_SECONDS, 0))
         return cls(ours), cls(theirs)
 
     def fileno(self) -> int:

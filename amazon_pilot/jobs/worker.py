@@ -24,8 +24,8 @@ from redis.connection import AbstractConnection
 from rq.utils import utcformat
 
 from . import endings, forwarder, record, recoverer, registry
-from .assignment import Assignment
-from .crew import Crew, Place, death_cause, fork
+from .assignment import MOMENT, Assignment
+from .crew import Crew, Place, fork
 from .exchange import Exchange
 from .historian import Historian
 from .link import AwayError, Command, Link
@@ -34,7 +34,6 @@ from .scripts import script
 
 logger = logging.getLogger(__name__)
 
-MOMENT = 0.1  # a job that runs longer is shown in rq's execution records; deadlines are looked at as often
 LEASE = 20
 WATCHDOG = 90  # seconds without a turn after which the kernel ends the worker, and with it the slots
 HISTORIAN_SECONDS = 5  # for the last rows; the history itself is safe in Redis
@@ -80,8 +79,8 @@ class Worker:
         self.heed_signals()
         self.bury_the_dead()
         self.keep_in_touch()
-        self.exchange.turn(self.may_take)
         self.exchange.do_chores()
+        self.exchange.turn(self.may_take)
         self.tick()
         self.consider_leaving()
 
@@ -102,7 +101,10 @@ class Worker:
             assert place.wire is not None
             self.selector.register(place.wire, selectors.EVENT_READ, place)
         if not self.historian_pid and self.leaving_since is None:
-            self.historian_pid = fork(Historian(self.name, self.names).live, self.drop_inherited_and_wires)
+            try:
+                self.historian_pid = fork(Historian(self.name, self.names).live, self.drop_inherited_and_wires)
+            except OSError as error:
+                logger.warning("The historian could not be forked, trying again soon: %s", error)
 
     def drop_inherited(self) -> None:
         """In a new child: let go of what belongs to the worker alone."""
@@ -189,25 +191,32 @@ class Worker:
         self.leaving_since = self.leaving_since or time.monotonic()
         self.exit_when_empty = code
         for place in self.crew:
-            if place.assignment is not None:
+            if place.hands:
                 place.kill("leaving")
 
     def heed_messages(self) -> None:
         """Do what rq's commands and the monitor ask of this worker."""
         for message in self.link.read_messages():
-            command = message.get("command", "look")
-            job_id, execution_id = str(message.get("job_id", "")), str(message.get("execution_id", ""))
-            if command == "look":
-                self.exchange.is_hungry = True
-                self.recall_all()  # a pause may have begun: what has not started goes back, and is looked at again
-            elif command in ("stop-job", "stop-execution"):
-                self.cancel(job_id, execution_id, float(message.get("grace", 1)), str(message.get("by") or "rq"))
-            elif command == "kill-horse":
-                self.kill_slots(int(message.get("slot", 0)))
-            elif command == "shutdown":
-                self.signals.append(signal.SIGINT)
-            elif command in ("quiet", "wake"):
-                self.be_quiet(command == "quiet")
+            try:
+                self.heed(message)
+            except (TypeError, ValueError):
+                logger.warning("This is no command for a worker: %s", message)
+
+    def heed(self, message: dict[str, Any]) -> None:
+        """Do what one message asks for. Raises TypeError or ValueError where it asks for nothing that can be."""
+        command = message.get("command", "look")
+        job_id, execution_id = str(message.get("job_id", "")), str(message.get("execution_id", ""))
+        if command == "look":
+            self.exchange.is_hungry = True
+            self.recall_all()  # a pause may have begun: what has not started goes back, and is looked at again
+        elif command in ("stop-job", "stop-execution"):
+            self.cancel(job_id, execution_id, float(message.get("grace", 1)), str(message.get("by") or "rq"))
+        elif command == "kill-horse":
+            self.kill_slots(int(message.get("slot", 0)))
+        elif command == "shutdown":
+            self.signals.append(signal.SIGINT)
+        elif command in ("quiet", "wake"):
+            self.be_quiet(command == "quiet")
 
     def be_quiet(self, is_quiet: bool) -> None:
         """Take no more jobs, or take them again; unlike a pause this is for one worker, and it ends with it."""
@@ -221,6 +230,7 @@ class Worker:
 
     def cancel(self, job_id: str, execution_id: str, grace: float, by: str) -> None:
         """Ask a running job to end, and have it killed after `grace` seconds."""
+        self.exchange.settle()  # else a packet under way would put a job behind it
         place = self.crew.holder(job_id, execution_id)
         if place is None:
             logger.warning("Job %s does not run here, so it was not cancelled.", job_id)
@@ -281,7 +291,8 @@ class Worker:
 
     def bury_the_dead(self) -> None:
         """Find slots that have died, decide what becomes of their jobs, and fork new ones."""
-        if not self.a_child_died and all(place.pid for place in self.crew):
+        is_complete = all(place.pid for place in self.crew) and (self.historian_pid or self.leaving_since is not None)
+        if is_complete and not self.a_child_died:
             return
         self.a_child_died = False
         for place, status in self.crew.dead():
@@ -299,16 +310,17 @@ class Worker:
 
     def settle_for_the_dead(self, place: Place, status: int) -> None:
         assert place.assignment is not None
-        because = place.killed_because or death_cause(status)
+        because = place.cause_of_death(status)
         logger.warning("Slot %s died under job %s: %s.", place.number, place.assignment.job_id, because)
         ending = endings.of_the_dead(place.assignment, self.name, place.number, place.cell, because)
         if isinstance(ending, endings.Failed) and ending.assignment.is_rare:
+            ending.is_again = place.chore is not None
             self.exchange.chores.extend(ending.chores(endings.HAS_DEPENDENTS))  # callbacks and the like are rq's own
         else:
             self.exchange.outcomes.append(ending)
         if place.cell.has_committed:
             self.exchange.ask_slot(*endings.ended_message(place.assignment))
-        if isinstance(ending, endings.Failed) and because in endings.KILLED:
+        elif isinstance(ending, endings.Failed) and because in endings.KILLED:
             self.exchange.ask_slot(*endings.killed_message(ending, because))
 
     def bury_historian(self) -> None:
@@ -319,12 +331,14 @@ class Worker:
 
     def keep_in_touch(self) -> None:
         """Connect where needed, and after an outage first settle what Redis believes we hold."""
+        if not self.link.is_up:
+            self.exchange.settle()  # what was under way belongs to the line that broke
         if not self.link.come_up():
             return
         known = [held.entry for held in self.held()]
         arguments = (self.exchange.mark, len(self.names), *self.names, *known)
         try:
-            self.link.ask([*self.presence.birth(), script("strays").command(*arguments)])
+            self.link.ask([self.presence.birth(), script("strays").command(*arguments)])
         except AwayError:
             return  # the link has noted it and tries again
         self.exchange.is_hungry = True
@@ -346,8 +360,9 @@ class Worker:
         for place, because in self.crew.overdue():
             place.kill(because)
         for place in self.crew:
-            if place.assignment is not None and now - place.assignment.taken_at > MOMENT:
-                self.recall(place)  # the job in front is longer than was hoped
+            front = place.assignment
+            if place.chore is not None or (front is not None and front.is_long):
+                self.recall(place)  # what is in front is longer than was hoped
         if not self.link.is_up:
             return
         commands: list[Command] = []
@@ -397,9 +412,8 @@ class Worker:
             commands += [forwarder.command(name), recoverer.command(name)]
             readers += [self.forward_limited, partial(self.mourn, name)]
         state = "leaving" if self.leaving_since is not None else "quiet" if self.is_quiet else "working"
-        snapshot = self.presence.snapshot(self.crew, self.exchange, state)
-        commands += snapshot
-        readers += [ignore] * len(snapshot)
+        commands.append(self.presence.snapshot(self.crew, self.exchange, state))
+        readers.append(ignore)
 
     def each_beat(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
         """Renew the leases, and show that the worker lives."""
@@ -407,20 +421,20 @@ class Worker:
         words = [word for each in held for word in (*each.place, int(each.is_recorded))]
         commands.append(script("renew").command(self.name, utcformat(datetime.now(UTC)), *words))
         readers.append(lambda gone: self.give_up([held[n - 1] for n in gone]))
-        beat = self.presence.beat("busy" if held else "idle")
-        commands += beat
-        readers += [ignore] * len(beat)
+        commands.append(self.presence.beat("busy" if held else "idle"))
+        readers.append(ignore)
 
     def give_up(self, gone: list[Assignment]) -> None:
         """Kill the slots whose jobs were given to somebody else."""
         for assignment in gone:
             if (place := self.crew.holder(*assignment.place[1:])) is None:
                 continue
-            if place.assignment is assignment:
-                if not place.cell.has_committed:  # else it is its own end that took the lease
-                    place.kill("lease lost")
-            else:
+            if place.assignment is not assignment:
                 self.recall(place)
+            elif not place.cell.has_committed:  # else it is its own end that took the lease
+                self.hear_slots([place])  # it may have ended, and the next job have cleared the cell
+                if place.assignment is assignment:
+                    place.kill("lease lost")
 
     def mourn(self, queue: str, words: list[bytes]) -> None:
         """Have the exception handlers told about each job that was brought back."""
@@ -431,8 +445,10 @@ class Worker:
             self.exchange.ask_slot("lost", queue.encode(), job_id.encode(), b"worker_lost", verdict.encode())
 
     def forward_limited(self, reply: Any) -> None:
+        """Have a slot move what has a rate limit; it is told of each second until it is done, and asked for once."""
         for job_id in reply[1]:
-            self.exchange.ask_slot("forward", job_id)
+            if (("forward", job_id), None) not in self.exchange.chores:
+                self.exchange.ask_slot("forward", job_id)
 
     # Leaving
 
@@ -442,24 +458,29 @@ class Worker:
             self.leave_when_done()
         if self.leaving_since is None:
             return
-        if not self.held() and not self.exchange.chores and not self.exchange.packets:
+        if self.is_at_rest and not self.exchange.packets:
             self.exit_code = self.exit_when_empty
-        elif self.exit_when_empty == ALL_ENDED and not self.burst:
+        elif self.exit_when_empty == ALL_ENDED:
             if time.monotonic() - self.leaving_since > settings.WORKER_GRACE_SECONDS:
                 self.leave_now(GAVE_BACK_LATE)
-        elif not self.link.is_up and time.monotonic() - self.leaving_since > settings.WORKER_GRACE_SECONDS + LEASE:
+        elif time.monotonic() - self.leaving_since > settings.WORKER_GRACE_SECONDS + LEASE:
             self.exit_code = self.exit_when_empty or GAVE_BACK_LATE  # the recoverers of others will find the rest
 
     def leave_when_done(self) -> None:
-        if self.link.is_up and not self.exchange.is_hungry and not self.held() and not self.exchange.chores:
+        if self.link.is_up and not self.exchange.is_hungry and self.is_at_rest:
             self.leave()
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Tell whether no job is ours any more, and no slot has anything to do or yet to do."""
+        return not self.held() and not self.exchange.chores and not any(place.hands for place in self.crew)
 
     def stop(self) -> None:
         """Say goodbye to Redis and to the slots."""
         signal.alarm(0)
         try:
             if self.link.is_up:
-                self.link.ask([*self.presence.snapshot(self.crew, self.exchange, "gone"), *self.presence.death()])
+                self.link.ask([self.presence.snapshot(self.crew, self.exchange, "gone"), self.presence.death()])
         except AwayError:
             logger.warning("Worker %s left without saying so: Redis is away.", self.name)
         self.link.close()

@@ -62,6 +62,16 @@ def shout_and_fail() -> None:
 
 
 @job("default")
+def give_back(value: Any) -> Any:
+    return value
+
+
+@job("default")
+def raise_words(words: str) -> None:
+    raise ValueError(words)
+
+
+@job("default")
 def fail_once_for_all() -> None:
     raise TemporaryError("no policy")
 
@@ -223,6 +233,12 @@ def note_failure(job: Any, connection: Any, kind: Any, value: Any, trace: Any) -
 
 def note_stopped(job: Any, connection: Any) -> None:
     connection.set("note", "stopped")
+
+
+def never_stop_stopping(job: Any, connection: Any) -> None:
+    """Count the call, and let no limit end it."""
+    connection.incr("stopping")
+    never_listen()
 
 
 def handle_exception(job: Any, kind: Any, value: Any, trace: Any) -> None:

@@ -297,7 +297,8 @@ def test_a_returned_retry_is_counted_by_rq(start):
     start()
     job_id = tasks.return_retry.enqueue()
 
-    job = until(job_id, "scheduled")
+    wait_for(lambda: registries(job_id) == ["scheduled"])  # rq writes the status a moment before
+    job = fetch(job_id)
     assert job.number_of_retries == 1
     assert job.latest_result().type == Result.Type.RETRIED
     for _ in range(2):

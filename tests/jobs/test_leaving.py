@@ -13,7 +13,7 @@ from amazon_pilot.jobs import queues, recoverer
 from amazon_pilot.jobs.models import JobRun
 
 from . import tasks
-from .conftest import ROOT, children, wait_for
+from .conftest import PATIENCE, ROOT, children, ended, wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -88,3 +88,12 @@ def test_a_supervisor_that_hangs_is_ended_with_its_slots_and_its_job_runs_elsewh
     start()
     wait_for(lambda: JobRun.objects.filter(job_id=job_id, outcome="succeeded", attempt=2).exists())
     assert queues.counts("default")["started"] == 0
+
+
+def test_a_burst_worker_looks_beyond_ids_whose_jobs_are_gone(start, redis):
+    redis.rpush("rq:queue:default", *[f"gone-{n}" for n in range(2_500)])
+    job_id = tasks.add.enqueue(1, 2)
+
+    assert start("--burst", ready=False).popen.wait(PATIENCE) == 0
+    assert ended(job_id).result == 3
+    assert not redis.exists("rq:queue:default")

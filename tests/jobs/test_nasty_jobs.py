@@ -1,5 +1,6 @@
 """Jobs that misbehave, on a real worker: each ends in one way, with a sentence that a person can read."""
 
+import json
 import os
 import signal
 import time
@@ -276,6 +277,65 @@ def test_a_payload_that_is_no_call_fails_and_the_worker_goes_on(start, data):
         "The payload of this job is not a call in JSON, so nothing was run.",
     )
     the_worker_still_works()
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("half an emoji \ud83d", "half an emoji "),
+        ("whole \N{GRINNING FACE}", "whole \N{GRINNING FACE}"),
+        ("a\0b", "ab"),
+        ("a\0", "a"),
+        ("\0x\0y", "xy"),
+        (r"escaped \u0000", r"escaped \u0000"),
+        (["\0", {"k\0": "\udc00"}], ["", {"k": ""}]),
+    ],
+)
+def test_what_no_database_stores_as_text_is_left_out_of_the_history_alone(start, value, kept):
+    start()
+    job_id = tasks.give_back.enqueue(value)
+    beside = tasks.add.enqueue(1, 2)
+
+    run = ended(job_id)
+    assert (run.outcome, run.args, run.result) == ("succeeded", [kept], kept)
+    assert ended(beside).result == 3
+
+
+def test_a_message_with_an_escaped_character_is_kept(start):
+    start()
+    job_id = tasks.raise_words.enqueue(r"bad escape \u0000 and \ud83d")
+
+    assert ended(job_id).message == r"bad escape \u0000 and \ud83d"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"command": "stop-job", "job_id": "x", "grace": None},
+        {"command": "stop-job", "job_id": "x", "grace": "soon"},
+        {"command": "kill-horse", "slot": [1]},
+        {"command": ["look"]},
+        {"command": "dance"},
+    ],
+)
+def test_a_command_that_cannot_be_is_passed_over(start, redis, message):
+    worker = start()
+    redis.publish("rq:pubsub:w1", json.dumps(message))
+    redis.publish("rq:pubsub:w1", b"\xff")
+
+    the_worker_still_works()
+    assert worker.leave() == 0
+
+
+def test_a_worker_that_leaves_with_nothing_to_wait_for_tells_the_handlers_first(start, redis):
+    """The telling belongs to no job that the worker still holds."""
+    queue = Queue("default", connection=redis, job_class=JSONJob)
+    job = queue.enqueue("tests.jobs.tasks.swallow_every_exception", job_timeout=1)
+    worker = start("--burst", ready=False)
+
+    assert worker.popen.wait(60) == 0
+    assert job.get_status() == "failed"
+    assert redis.lrange("handled", 0, -1) == [b"LostError: timeout: the job was killed and is failed now"]
 
 
 def test_five_megabytes_of_arguments_are_refused_at_once():

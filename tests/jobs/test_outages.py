@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 from rq import Callback, Queue
 
 from amazon_pilot.jobs import recoverer
@@ -96,6 +97,32 @@ def test_a_job_that_rq_ends_waits_for_redis_with_its_callback(own, start):
     assert worker.leave() == 0
 
 
+@pytest.mark.parametrize(("patience", "away"), [("60", 9), ("1", 9)], ids=["beyond the timeout", "beyond patience"])
+def test_a_job_that_has_returned_is_not_run_or_failed_for_an_outage_before_rq_has_ended_it(
+    own, start, tmp_path, patience, away
+):
+    lines = tmp_path / "lines"
+    worker = begin(own, start, REDIS_PATIENCE_SECONDS=patience)
+    with own.client() as client:
+        queue = Queue("default", connection=client, job_class=JSONJob)
+        given = (str(lines), "ended", 1)
+        counted = Callback(tasks.count_success)
+        job_id = queue.enqueue("tests.jobs.tasks.write_line", *given, job_timeout=2, on_success=counted).id
+    wait_for(lambda: status(own, job_id) == "started")
+
+    own.stop()
+    wait_for(lines.exists, "the job to end while Redis is away")
+    time.sleep(away)
+    own.start()
+
+    wait_for(lambda: status(own, job_id) == "finished", "the end")
+    assert lines.read_text() == "ended\n"
+    with own.client() as client:
+        assert client.get("successes") == b"1"
+        assert client.hget(f"rq:job:{job_id}", "attempt") == b"1"
+    assert worker.popen.poll() is None
+
+
 def test_an_emptied_redis_gets_its_worker_back(own, start, tmp_path):
     worker = begin(own, start)
     with own.client() as client:
@@ -142,3 +169,22 @@ def test_the_living_renew_first_where_nobody_looked_for_a_while(redis, seconds_a
         assert 4 <= redis.ttl("pilot:renew_first") <= 6
         recoverer.recover("default")  # an operator need not wait
         assert JSONJob.fetch(job_id, connection=redis).get_status().value == "queued"
+
+
+def test_jobs_run_and_are_written_down_while_redis_is_at_its_memory_limit(own, start, tmp_path):
+    """Else no queue would drain, and the memory never be free again."""
+    begin(own, start).leave()
+    jobs = [enqueue(own, tmp_path / "lines", f"job-{n}", seconds=1.5 * (n == 0)) for n in range(3)]
+    with own.client() as client:
+        client.config_set("maxmemory", 1)
+        with pytest.raises(OutOfMemoryError):
+            client.set("anything", 1)
+        worker = start(ready=False, REDIS_URL=own.url)
+        for job_id in jobs:
+            wait_for(lambda job_id=job_id: status(own, job_id) == "finished", "the job")
+        wait_for(lambda: client.xlen("pilot:runs") == 0, "the history")
+        assert JobRun.objects.filter(job_id__in=jobs, outcome="succeeded").count() == 3
+        assert client.exists("pilot:worker:w1")
+
+        assert worker.leave() == 0
+        client.config_set("maxmemory", 0)

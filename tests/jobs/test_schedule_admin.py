@@ -1,10 +1,14 @@
 """The schedule's pages in the monitor: what they show, what their buttons do, and who may press them."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.urls import reverse
+from django.utils import timezone
 
 from amazon_pilot.jobs.models import AuditEntry, Fire, ScheduleEntry
+from tests.busy_day import failed_run, run
 from tests.jobs.schedule_world import TASK, at, make_entry, queued
 
 LIST = reverse("admin:jobs_scheduleentry_changelist")
@@ -144,6 +148,25 @@ def test_the_history_shows_the_fires_of_one_entry(admin_client, entry):
 
     assert "stock-1" in page
     assert "other-1" not in page
+
+
+def test_the_list_tells_the_last_fire_and_what_became_of_the_last_run(admin_client, entry):
+    moment = timezone.now() - timedelta(hours=30)
+    for hours, outcome in ((0, "enqueued"), (24, "skipped_overlap")):
+        planned = moment + timedelta(hours=hours)
+        Fire.objects.create(
+            entry=entry, planned_at=planned, decided_at=planned, outcome=outcome, job_id=f"stock-{hours}"
+        )
+    failed_run("stock-0", hours=30, schedule_entry="stock")
+    run("other", hours=1)
+
+    page = admin_client.get(LIST).content.decode()
+    job = reverse("monitor:job", args=["stock-0"])
+    assert "left out: the last job had not ended</a> <time" in page
+    assert f'<a href="{job}">Failed</a> <time' in page
+
+    page = admin_client.get(reverse("admin:jobs_fire_changelist") + "?entry=stock").content.decode()
+    assert f'<a href="{job}">stock-0</a><br>Failed' in page
 
 
 @pytest.mark.parametrize("action", ["run_now", "pause", "resume"])

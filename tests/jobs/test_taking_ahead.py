@@ -2,18 +2,20 @@
 
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from amazon_pilot.jobs import queues
+from amazon_pilot.jobs import queues, wire
 from amazon_pilot.jobs.assignment import Assignment
+from amazon_pilot.jobs.crew import Crew
 from amazon_pilot.jobs.endings import GivenBack, Succeeded
 from amazon_pilot.jobs.models import JobRun, Pause
 from amazon_pilot.jobs.pace import DEEPEST, Pace
-from amazon_pilot.jobs.wire import LETTER_LIMIT, Mailbox
+from amazon_pilot.jobs.wire import LETTER_LIMIT, Mailbox, Wire
 from amazon_pilot.jobs.worker import Worker
 
 from . import tasks
@@ -47,6 +49,42 @@ def test_a_letter_is_read_by_one_side_alone():
 
 def test_what_is_too_large_for_a_letter_is_refused():
     assert not Mailbox().put((b"x" * (LETTER_LIMIT + 1),))
+
+
+def test_nothing_is_laid_behind_what_came_by_wire():
+    """Taken back, its letter would be gone and its words still on the wire, for the slot to read as the next job."""
+
+    def assignment(job_id: bytes, size: int) -> Assignment:
+        return Assignment.from_reply([b"default", job_id, b"pilot-1", 0, [None, os.urandom(size), *[None] * 14]])
+
+    crew = Crew("w", 1, lambda: None)
+    (place,) = crew
+    place.pid, place.mailbox = os.getpid(), Mailbox()
+    place.wire, slot_side = Wire.pair()
+    large, small = assignment(b"large", 2 * LETTER_LIMIT), assignment(b"small", 10)
+
+    place.hands.append(large)
+    assert crew.tell(place, [large.message]) == 1
+    place.hands.append(small)
+    assert crew.tell(place, [small.message]) == 0
+    assert place.mailbox.next() == ("follows",)
+    assert slot_side.receive() == large.message
+
+
+def test_a_slot_waits_for_a_worker_that_was_stopped(monkeypatch):
+    """It knows what became of its job, and a worker that was suspended wakes up again."""
+    monkeypatch.setattr(wire, "SEND_SECONDS", 1)
+    ours, theirs = Wire.pair()
+    long = ("done", b"x" * 5_000_000)
+    speaker = threading.Thread(target=theirs.send, args=(long,))
+    speaker.start()
+    time.sleep(2)
+    assert speaker.is_alive()
+
+    assert wait_for(ours.arrived) == [long]
+    speaker.join()
+    with pytest.raises(OSError, match="unavailable"):  # nobody reads on this side
+        ours.send(long)
 
 
 def ending(seconds: float) -> Succeeded:

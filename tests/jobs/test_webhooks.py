@@ -99,21 +99,26 @@ def test_a_slow_listener_is_waited_for_though_the_job_has_ended(start, queue, li
     [told] = heard_of(listener, job)
     assert told["status"] == ("finished" if task == "add" else "failed")
     assert until(after.id, "finished").return_value() == 7
+    ended(job.id)
     assert [run.outcome for run in JobRun.objects.filter(job_id=job.id)] == ["succeeded" if task == "add" else "failed"]
 
 
-def test_a_slot_that_dies_while_it_tells_keeps_no_dependent_waiting(start, queue, listener):
+@pytest.mark.parametrize("ends", ["failed", "finished"])
+def test_a_slot_that_dies_while_it_tells_keeps_nothing_waiting(start, queue, listener, ends):
+    """Neither a dependent, nor the row of a job that Redis does not keep."""
     worker = start()
     listener.seconds = 5
-    job = queue.enqueue(f"{TASKS}.fail_once_for_all", webhooks=hooks(listener))
+    task, options = ("fail_once_for_all", {}) if ends == "failed" else ("do_nothing", {"result_ttl": 0})
+    job = queue.enqueue(f"{TASKS}.{task}", webhooks=hooks(listener), **options)
     after = queue.enqueue(f"{TASKS}.add", 3, 4, depends_on=Dependency(job, allow_failure=True))
-    until(job.id, "failed")
+    until(after.id, "finished") if ends == "finished" else until(job.id, "failed")
     for pid in children(worker.pid):
         os.kill(pid, signal.SIGKILL)
 
     assert until(after.id, "finished").return_value() == 7
-    assert fetch(job.id).get_status() == "failed"
-    assert [run.outcome for run in JobRun.objects.filter(job_id=job.id)] == ["failed"]
+    assert ended(job.id).outcome == ("failed" if ends == "failed" else "succeeded")
+    assert JobRun.objects.filter(job_id=job.id).count() == 1
+    assert worker.leave() == 0
 
 
 def test_a_job_that_was_stopped_is_not_told_of_as_in_rq(start, queue, listener, redis):

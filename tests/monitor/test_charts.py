@@ -217,9 +217,9 @@ def test_a_length_of_ones_own_is_drawn_in_steps_that_can_be_told_apart(name, ste
     live_window, past = window(name, NOW), window(name, NOW, ago(days=300))
 
     assert (live_window.step, live_window.span, len(live_window.steps)) == (step, span, count)
-    assert live_window.steps.start % step == 0  # else no row would be found at its step
+    assert live_window.edges[0] % step == 0
     assert live_window.end == NOW
-    assert live_window.steps.stop - live_window.steps.start >= range_of(name).back.total_seconds()
+    assert live_window.edges[-1] - live_window.edges[0] >= range_of(name).back.total_seconds()
     assert past.span == "hour"
 
 

@@ -6,6 +6,7 @@ Runs come from tallies and sizes from readings; the history itself is never scan
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -31,7 +32,7 @@ def series(window: Window, *, queue: str = "", task: str = "") -> dict[str, Any]
 
     Steps without a run are 0; their wait is None, since nothing waited, and so is their error rate, in percent.
     """
-    at, step = list(window.steps), window.step
+    at = list(window.steps)
     totals: dict[int, list[float]] = defaultdict(lambda: [0, 0, 0, 0.0, 0.0])
     for row in [*_folded(window, queue, task), *_tail(window, queue, task)]:
         slot = totals[window.step_of(row["at"])]
@@ -41,10 +42,11 @@ def series(window: Window, *, queue: str = "", task: str = "") -> dict[str, Any]
         slot[4] = max(slot[4], row["wait_max"])
     points = [totals.get(moment, [0, 0, 0, 0.0, 0.0]) for moment in at]
     runs = [point[0] + point[1] + point[2] for point in points]
-    spans = [min(step, max(1.0, window.now.timestamp() - moment)) for moment in at]  # the last may have only begun
+    end = window.end.timestamp()  # of the last step, which may have only begun
+    spans = [max(1.0, min(after, end) - moment) for moment, after in pairwise(window.edges)]
     return {
         "at": at,
-        "step": step,
+        "step": window.step,
         "is_coarse": window.is_coarse,
         "succeeded": [point[0] for point in points],
         "failed": [point[1] for point in points],

@@ -1,13 +1,14 @@
 """The window of time that a chart shows: how long, until when, and in which steps."""
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.dateparse import parse_datetime
-from django.utils.timezone import is_naive
+from django.utils.timezone import get_current_timezone, is_naive, localdate
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -46,34 +47,37 @@ MOST_STEPS = 90
 
 @dataclass(frozen=True)
 class Window:
-    """The steps of a chart, by the second in which each begins, from rows of one span, as seen at `now`.
+    """The steps of a chart, from rows of one span, as seen at `now`.
 
-    `is_coarse` says that the steps are longer than the range's own, since shorter ones are not kept that long.
+    `edges` are the seconds in which the steps begin, and last the one in which the last step ends. `step` is how many
+    seconds one lasts by the clock: a day may have 23 or 25 hours. `is_coarse` says that the steps are longer than the
+    range's own, since shorter ones are not kept that long.
     """
 
-    steps: range
+    edges: tuple[int, ...]
+    step: int
     span: str
     now: datetime
     is_coarse: bool = False
 
     @property
-    def step(self) -> int:
-        """How many seconds a step lasts."""
-        return self.steps.step
+    def steps(self) -> tuple[int, ...]:
+        """The seconds in which the steps begin."""
+        return self.edges[:-1]
 
     @property
     def start(self) -> datetime:
         """When the first step begins."""
-        return datetime.fromtimestamp(self.steps.start, tz=self.now.tzinfo)
+        return datetime.fromtimestamp(self.edges[0], tz=self.now.tzinfo)
 
     @property
     def end(self) -> datetime:
         """When the last step ends; now, where it has only begun."""
-        return min(self.now, datetime.fromtimestamp(self.steps.stop, tz=self.now.tzinfo))
+        return min(self.now, datetime.fromtimestamp(self.edges[-1], tz=self.now.tzinfo))
 
     def step_of(self, moment: datetime) -> int:
         """Answer the second in which the step begins that a moment belongs to."""
-        return int(moment.timestamp()) // self.step * self.step
+        return self.edges[bisect_right(self.edges, moment.timestamp()) - 1]
 
 
 def window(name: str, now: datetime, end: datetime | None = None) -> Window:
@@ -82,15 +86,33 @@ def window(name: str, now: datetime, end: datetime | None = None) -> Window:
     Where minutes are no longer kept for all of it, it is told in hours. Raises ValidationError as `range_of` does.
     """
     chosen = range_of(name)
-    if end is None or end >= now:
-        stop = int(now.timestamp()) // chosen.step * chosen.step + chosen.step  # the last step has only begun
+    if end is None or end >= now:  # the last step has only begun
         count = -(-int(chosen.back.total_seconds()) // chosen.step)
-        return Window(range(stop - count * chosen.step, stop, chosen.step), chosen.span, now)
+        edges = _edges(now - chosen.back - timedelta(days=1), int(now.timestamp()) + 1, chosen.step)
+        return Window(edges[-count - 1 :], chosen.step, chosen.span, now)
     is_coarse = chosen.span == "minute" and end - chosen.back < now - KEPT["minute"]
     step, span = (HOUR, "hour") if is_coarse else (chosen.step, chosen.span)
-    start = int((end - chosen.back).timestamp()) // step * step
-    stop = -(-int(end.timestamp()) // step) * step
-    return Window(range(start, stop, step), span, now, is_coarse)
+    return Window(_edges(end - chosen.back, end.timestamp(), step), step, span, now, is_coarse)
+
+
+def _edges(first: datetime, stop: float, step: int) -> tuple[int, ...]:
+    """Answer the borders of all steps from the one in which `first` lies to the one that reaches the second `stop`.
+
+    Steps of more than an hour begin at midnight in the viewer's zone, so that a day there is a day here.
+    """
+    if step <= HOUR:
+        return tuple(range(int(first.timestamp()) // step * step, -(-int(stop) // step) * step + 1, step))
+    zone, day = get_current_timezone(), localdate(first)
+    edges: list[int] = []
+    while not edges or edges[-1] < stop:
+        for hour in range(0, 24, step // HOUR):
+            edge = int(datetime.combine(day, time(hour), zone).timestamp())
+            if edge <= first.timestamp():
+                edges = [edge]
+            elif edge > edges[-1] and edges[-1] < stop:
+                edges.append(edge)
+        day += timedelta(days=1)
+    return tuple(edges)
 
 
 def range_of(name: str) -> Range:

@@ -43,6 +43,20 @@ def script(name: str) -> Script:
     return Script(name)
 
 
+def insisting(*commands: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Answer one command that runs these in one step, also where Redis is at its memory limit."""
+    return script("insist").command(*_flat(commands))
+
+
+def together(connection: "Redis", *commands: tuple[Any, ...]) -> None:
+    """Run commands now, as `insisting` does."""
+    script("insist")(connection, *_flat(commands))
+
+
+def _flat(commands: tuple[tuple[Any, ...], ...]) -> list[Any]:
+    return [word for command in commands for word in (len(command), *command)]
+
+
 def names() -> list[str]:
     """Answer the names of all scripts."""
     return sorted(path.stem for path in FOLDER.glob("*.lua") if path.stem != "common")

@@ -12,6 +12,10 @@ local function clock()
   return time[1] + time[2] / 1000000
 end
 
+-- At its memory limit Redis refuses what may grow, but not within a script that has written already: a worker has to go
+-- on, or no queue would ever drain.
+local function insist() call('DEL', 'pilot:nothing') end
+
 local function precise(seconds) return string.format('%.6f', seconds) end
 local function job_key(id) return P .. ':job:' .. id end
 local function queue_key(queue) return P .. ':queue:' .. queue end
@@ -28,7 +32,8 @@ local function note(...)
 end
 
 -- Tell the history of a run that has lost its right to decide, where nobody else does: its job was deleted, or rq
--- cancelled it. One that was lost has had its line. `status` is that of the job's hash, or false.
+-- cancelled it. One that was lost has had its line, and so has one that ended and whose job is not kept (settle.py).
+-- `status` is that of the job's hash, or false.
 local function tell_if_abandoned(status, execution, line, data)
   if (not status or status == 'canceled') and call('EXISTS', 'pilot:lost:' .. execution) == 0 then note(line, data) end
 end

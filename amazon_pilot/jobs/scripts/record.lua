@@ -2,6 +2,7 @@
 -- Arguments: worker; then per job: queue, id, execution id, started as text, started in seconds, the historian's line,
 --   the payload.
 -- Answer: how many were written; a job whose lease was lost, or that is gone, is passed over.
+insist()
 local worker, written = ARGV[2], 0
 for i = 3, #ARGV, 7 do
   local queue, id, execution, started_at, started, line, data = unpack(ARGV, i, i + 6)

@@ -5,6 +5,7 @@
 -- Answer: pairs of entry and verdict (queued, poison, gone).
 local queue, mark, most, patient = ARGV[2], ':' .. ARGV[3], tonumber(ARGV[5]), ARGV[7] == '1'
 local now, answers = clock(), {}
+insist()
 if patient then
   -- Where nobody has looked for a while, Redis was away and nobody could renew either: the living come first.
   local last = tonumber(call('GET', 'pilot:looked') or '') or 0

@@ -1,6 +1,7 @@
 -- Renew the leases of running jobs. An entry that was taken away is never made again.
 -- Arguments: worker, now as text; then per job: queue, id, execution id, recorded (1 or 0).
 -- Answer: the positions (from 1) of the jobs whose lease is lost: their slots must be killed.
+insist()
 local worker, now_text, now, gone = ARGV[2], ARGV[3], clock(), {}
 local score = precise(now + LEASE + GRACE)
 for i = 4, #ARGV, 4 do

@@ -1,8 +1,9 @@
 -- Take jobs out of their queues and mark them started, for every free slot at once.
 -- Arguments: worker; the mark that begins the execution ids of this batch; number of queues and their names;
 --   then one order of the queues per job wanted, as letters (a = first queue), drawn by weight.
--- Answer: {jobs, resting}. A job is {queue, id, execution id, rare, HMGET of FIELDS}; `rare` is 1 where rq's own code must
---   end it. `resting` names the queues that are paused now, or all of them while rq is suspended.
+-- Answer: {jobs, resting, more}. A job is {queue, id, execution id, rare, HMGET of FIELDS}; `rare` is 1 where rq's own code must
+--   end it. `resting` names the queues that are paused now, or all of them while rq is suspended. `more` is 1 where so
+--   many ids without a job to run were met that it stopped looking.
 local FIELDS = {'status', 'data', 'timeout', 'result_ttl', 'failure_ttl', 'meta', 'enqueued_at', 'created_at',
   'retries_left', 'retry_intervals', 'attempt', 'losses', 'tags', 'description', 'task', 'enqueue_at_front_on_retry',
   'success_callback_name', 'failure_callback_name', 'stopped_callback_name', 'webhooks', 'repeats_left',
@@ -43,11 +44,11 @@ local function park(queue, id, pause)
   call('RPUSH', 'pilot:parked:' .. pause, id)
 end
 
-local examined = 0
+local examined, MOST = 0, 1000
 local function next_job(order)
   for i = 1, #order do
     local queue = names[order:byte(i) - 96]
-    while queue and examined < 1000 do
+    while queue and examined < MOST do
       local id = call('LPOP', queue_key(queue))
       if not id then break end
       examined = examined + 1
@@ -85,4 +86,4 @@ for queue, number in pairs(taken) do
   call('HINCRBY', key, queue, number)
   call('EXPIRE', key, 7200)
 end
-return {jobs, resting}
+return {jobs, resting, examined < MOST and 0 or 1}

@@ -114,12 +114,15 @@ def _rough(seconds: float) -> str:
 
 @register.filter
 def clock(when: Any) -> SafeString:
-    """Write an absolute time in the viewer's zone, to the second."""
+    """Write an absolute time in the viewer's zone, to the second; in UTC on hover, as logs have it."""
     if not when:
         return format_html("{}", "–")
     moment = when if isinstance(when, datetime) else datetime.fromtimestamp(float(when), UTC)
     return format_html(
-        '<time datetime="{}">{}</time>', moment.isoformat(), f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}"
+        '<time datetime="{}" title="{}">{}</time>',
+        moment.isoformat(),
+        f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}",
     )
 
 
