@@ -206,7 +206,9 @@ def with_last() -> Any:
         .order_by("-planned_at")
         .annotate(lag=F("enqueued_at") - F("planned_at"))
     )
-    newest = JobRun.objects.filter(schedule_entry=OuterRef(OuterRef("name"))).order_by("-started_at")[:LAST_RUNS]
+    # That the entry is not '' PostgreSQL has to be told: else it takes no index of the runs that have one.
+    runs = JobRun.objects.filter(schedule_entry=OuterRef(OuterRef("name"))).exclude(schedule_entry="")
+    newest = runs.order_by("-started_at")[:LAST_RUNS]
     good = JobRun.objects.filter(pk__in=newest.values("pk"), outcome=Outcome.SUCCEEDED).order_by("-started_at")
     return ScheduleEntry.objects.order_by("pk").annotate(
         lag=Subquery(last.values("lag")[:1]), succeeded_at=Subquery(good.values("ended_at")[:1])

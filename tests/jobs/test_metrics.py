@@ -8,7 +8,7 @@ from importlib import import_module
 
 import pytest
 from django.apps import apps
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
@@ -185,6 +185,17 @@ def test_one_scheduler_leads_and_entries_tell_their_lag_and_last_success(redis):
     assert found["pilot_scheduler_leader"] == {("first",): 1, ("second",): 0}
     assert found["pilot_cron_lag_seconds"]["tea",] == pytest.approx(20, abs=2)
     assert found["pilot_cron_last_success_timestamp_seconds"]["tea",] == pytest.approx(ended.timestamp())
+
+
+def test_the_last_success_of_an_entry_is_found_through_the_index_of_its_runs():
+    make_entry("tea")
+
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            connection.cursor().execute("SET LOCAL enable_seqscan = off")  # a small table would be read whole
+        plan = metrics.with_last().explain()
+
+    assert "runs_of_a_schedule_entry" in plan
 
 
 def test_names_beyond_two_hundred_share_a_label_and_no_counter_falls(monkeypatch):

@@ -1,5 +1,8 @@
 """Retention: what is kept too long is deleted, nothing else is, and the preview says beforehand what will be."""
 
+import signal
+import subprocess
+import sys
 from collections import Counter
 from datetime import timedelta
 
@@ -9,8 +12,8 @@ from django.utils.timezone import now
 
 from amazon_pilot.jobs import retention, tasks
 from amazon_pilot.jobs.models import AuditEntry, BulkAction, Fire, JobRun, Reading, Tally, TallyTotal
-from amazon_pilot.jobs.models.expiring import ExpiringQuerySet
 from tests.busy_day import failed_run, run
+from tests.jobs.conftest import ROOT
 from tests.jobs.schedule_world import make_entry
 from tests.world import enqueued
 
@@ -193,34 +196,39 @@ def test_a_preview_counts_so_far_and_no_farther(monkeypatch):
     assert line.doomed.bytes > 5 * 500
 
 
-def test_a_clean_up_that_is_killed_goes_on_where_it_was(monkeypatch):
+# Steps of four rows; in the third the process dies by kill -9 when its rows are deleted and not committed.
+DYING = """
+import os, signal, django
+django.setup()
+from amazon_pilot.jobs import retention
+from amazon_pilot.jobs.models.expiring import ExpiringQuerySet
+prune = ExpiringQuerySet.prune_in_steps
+def dying(rows, before):
+    for step, gone in enumerate(prune(rows, before, batch=4), start=1):
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield gone
+ExpiringQuerySet.prune_in_steps = dying
+retention.clean_up()
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_clean_up_that_is_killed_goes_on_where_it_was(process_env):
     for n in range(12):
         old_run(f"good{n:02}", 40 - n / 100)
     counted()
-    monkeypatch.setattr(ExpiringQuerySet, "prune_in_steps", dying(ExpiringQuerySet.prune_in_steps, after=2))
 
-    with pytest.raises(SystemExit):
-        retention.clean_up(NOW)
+    killed = subprocess.run([sys.executable, "-c", DYING], env=process_env, cwd=ROOT, timeout=60)
+
+    assert killed.returncode == -signal.SIGKILL
     assert names() == {f"good{n:02}" for n in range(8, 12)} | {"newest"}
     assert AuditEntry.objects.get(action="prune").count == 8
 
-    monkeypatch.undo()
     assert retention.clean_up(NOW)[0]["succeeded"] == 4
     assert names() == {"newest"}
     lines = AuditEntry.objects.filter(action="prune").order_by("at")
     assert [line.detail["succeeded"] for line in lines] == [8, 4]
-
-
-def dying(prune, after):
-    """Answer the same verb in steps of four rows that ends its process after some of them."""
-
-    def in_steps(rows, before):
-        for n, gone in enumerate(prune(rows, before, batch=4), start=1):
-            yield gone
-            if n == after:
-                raise SystemExit
-
-    return in_steps
 
 
 def test_a_clean_up_that_is_out_of_time_asks_for_another(monkeypatch, django_capture_on_commit_callbacks):
