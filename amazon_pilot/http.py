@@ -19,6 +19,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .jobs.models import Source, acting_from
 from .jobs.monitor.api_errors import failure, is_api
+from .jobs.monitor.pages import address_of
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +32,10 @@ class AuthenticatedRequest(HttpRequest):
 
 
 def audit_source(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Have the audit say of what a request does that it came from a page; what scripts call says so itself."""
+    """Have the audit say that an act came from a page, and from which address; what scripts call says so itself."""
 
     def handle(request: HttpRequest) -> HttpResponse:
-        with acting_from(Source.PAGE):
+        with acting_from(Source.PAGE, address_of(request)):
             return get_response(request)
 
     return handle

@@ -102,6 +102,7 @@ SITE_URL = address("SITE_URL", f"http://127.0.0.1:{PORT}")
 SITE_HOST = str(urlsplit(SITE_URL).hostname)
 ALLOWED_HOSTS = [*env.list("ALLOWED_HOSTS", default=[]), SITE_HOST, "127.0.0.1", "localhost", "[::1]"]
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
+TRUSTED_PROXIES = whole("TRUSTED_PROXIES", 0, 0, 10)
 
 # A site that is served over https says so in SITE_URL; then cookies and addresses are held to it.
 if SITE_URL.startswith("https://"):

@@ -247,6 +247,7 @@ def measure(options: argparse.Namespace) -> int:
             found[f"found_{name}"] = text.count('class="state queued"')
         found[f"p95_ms_{name}"] = sorted(times)[len(times) * 95 // 100]
         found[f"redis_commands_{name}"] = max(commands)
+    found |= exported(client)
     if options.bulk:
         found |= bulk(options.bulk, client)
     print()
@@ -288,6 +289,15 @@ def watched() -> Iterator[list[str]]:
         AbstractConnection.pack_commands = pack_commands  # type: ignore[method-assign]
 
 
+def exported(client: Any) -> dict[str, float]:
+    """Export the whole history, and answer how many rows that were, how long it took and by how many MB it grew."""
+    before, start, lines = resident(), time.perf_counter(), 0
+    for some in client.get("/admin/monitor/jobs/export?as=jsonl").streaming_content:
+        lines += some.count(b"\n")
+    found = {"export_rows": lines, "export_seconds": time.perf_counter() - start}
+    return found | {"export_grew_mb": resident() - before}
+
+
 def bulk(number: int, client: Any) -> dict[str, float]:
     """Retry many failed jobs by one bulk action, and answer how long that took and by how many MB it grew."""
     from uuid import uuid4
@@ -310,8 +320,8 @@ def bulk(number: int, client: Any) -> dict[str, float]:
     row.refresh_from_db()
     found |= {"bulk_seconds": time.perf_counter() - start, "bulk_changed": row.changed}
     found |= {"bulk_grew_mb": resident() - before, "bulk_left_failed": queues.counts("default")["failed"]}
-    found |= aborted(User.objects.get(username="bench"), number)
-    return found
+    boss = User.objects.get(username="bench")
+    return found | aborted(boss, number) | undone(boss, number)
 
 
 def aborted(by: Any, number: int) -> dict[str, float]:
@@ -341,6 +351,35 @@ def aborted(by: Any, number: int) -> dict[str, float]:
     timer.join()
     row.refresh_from_db()
     return {"bulk_abort_ms": max(0, ended - asked[0]) * 1000, "bulk_changed_before_abort": row.changed}
+
+
+def undone(by: Any, number: int) -> dict[str, float]:
+    """Delete many failed jobs and bring them back; answers how long that took, and how long Redis stood still."""
+    from uuid import uuid4
+
+    from amazon_pilot.jobs import bulk as bulks
+    from amazon_pilot.jobs import queues
+    from amazon_pilot.jobs.models import KeptJob
+
+    redis = queues.connection()
+    redis.flushdb()
+    fail(number)
+    redis.config_set("slowlog-log-slower-than", 1000)
+    redis.slowlog_reset()
+    words = {"query": "state:failed", "reason": "A measurement", "expected": number}
+    row, _is_new = bulks.start(by, "delete", token=uuid4(), **words)
+    before, start = resident(), time.perf_counter()
+    bulks.run(row.pk)
+    row.refresh_from_db()
+    found = {"delete_seconds": time.perf_counter() - start, "deleted": row.changed, "kept": KeptJob.objects.count()}
+    back, _is_new = bulks.restore(by, row, token=uuid4(), reason="A measurement")
+    start = time.perf_counter()
+    bulks.run(back.pk)
+    back.refresh_from_db()
+    found |= {"restore_seconds": time.perf_counter() - start, "restored": back.changed}
+    slowest: Any = redis.slowlog_get(128)
+    found["undo_redis_ms"] = max((each["duration"] / 1000 for each in slowest), default=0)
+    return found | {"undo_grew_mb": resident() - before, "undo_failed": queues.counts("default")["failed"]}
 
 
 def resident() -> float:

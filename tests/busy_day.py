@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from amazon_pilot.jobs import presence, queues, verbs
-from amazon_pilot.jobs.models import AuditEntry, BulkAction, Fire, JobRun, Pause, Tally
+from amazon_pilot.jobs.models import AuditEntry, BulkAction, Fire, JobRun, KeptJob, Pause, Tally
 from amazon_pilot.jobs.monitor import readings, sample
 from amazon_pilot.jobs.monitor.workers import GRACE
 from amazon_pilot.jobs.worker import LEASE
@@ -95,6 +95,13 @@ class BusyDay:
             state="running", expected=1200, seen=500, matched=490, changed=480, **words
         )
         self.bulk_done = BulkAction.objects.create(state="done", expected=3, seen=3, changed=3, **words)
+        ended = {"state": "done", "started_at": timezone.now(), "ended_at": timezone.now()}
+        self.bulk_deleted = BulkAction.objects.create(**words | ended | {"action": "delete"}, changed=2)
+        for job_id in ("deleted", "deleted-too"):
+            KeptJob.objects.create(job_id=job_id, bulk=self.bulk_deleted, content=b"", is_deleted=True)
+        back = {"action": "restore", "query": "", "undoes": self.bulk_deleted}
+        self.bulk_back = BulkAction.objects.create(**words | ended | back, changed=1)
+        self.bulk_cancelled = BulkAction.objects.create(**words | ended | {"action": "cancel"}, changed=5, asked=2)
         for minute in (2, 1, 0):
             readings.take(queues.connection(), timezone.now().replace(second=0, microsecond=0) - MINUTE * minute)
         queues.connection().delete(sample.KEY)
@@ -159,6 +166,12 @@ class BusyDay:
             "bulk move chosen": f"{monitor}/bulk?action=move&id={self.waiting}&id={self.held}",
             "bulk running": f"{monitor}/bulk/{self.bulk.pk}",
             "bulk done": f"{monitor}/bulk/{self.bulk_done.pk}",
+            "bulk deleted": f"{monitor}/bulk/{self.bulk_deleted.pk}",
+            "bulk brought back": f"{monitor}/bulk/{self.bulk_back.pk}",
+            "bulk cancelled": f"{monitor}/bulk/{self.bulk_cancelled.pk}",
+            "bulk cancel": f"{monitor}/bulk?action=cancel&q=state%3Astarted",
+            "bulk snooze": f"{monitor}/bulk?action=snooze&q=state%3Aqueued",
+            "job unknown deleted": f"{monitor}/job/deleted",
             "queues": f"{monitor}/queues",
             "queue": f"{monitor}/queue/default",
             "queue paused": f"{monitor}/queue/low",

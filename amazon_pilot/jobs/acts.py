@@ -17,10 +17,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 from rq.command import send_command
 
-from . import queues, recoverer, redaction, verbs
+from . import deletion, queues, recoverer, redaction, verbs
 from .enqueueing import PayloadError, enqueue
 from .historian import call_of
-from .models import AuditEntry, JobRun, Pause
+from .models import AuditEntry, JobRun, KeptJob, Pause
 from .monitor import sample
 from .monitor.pages import may
 from .registry import TASKS, UnknownTaskError
@@ -28,7 +28,7 @@ from .registry import TASKS, UnknownTaskError
 ROLES = {
     "retry": "operate", "cancel": "operate", "hold": "operate", "release": "operate", "snooze": "operate",
     "run now": "operate", "pause": "operate", "resume": "operate",
-    "edit": "edit", "move": "edit", "delete": "edit", "run": "edit",
+    "edit": "edit", "move": "edit", "delete": "edit", "restore": "edit", "run": "edit",
     "drain": "admin", "recover": "admin", "quiet": "admin", "wake": "admin", "stop": "admin", "kill": "admin",
 }  # fmt: skip
 GRACE = 5.0  # seconds that a cancelled job gets to end by itself
@@ -78,6 +78,9 @@ def recorded(by: Any, verb: str, target: str, reason: str, act: Callable[[], Don
 def on_job(by: Any, verb: str, job_id: str, *, reason: str = "", **words: Any) -> Done:
     """Do one of JOB_VERBS to a job; raises PermissionDenied, or ValidationError where `words` make no sense."""
     detail = {name: str(value) for name, value in words.items() if name != "args"}
+    if verb == "delete":
+        allow(by, verb)
+        words["kept"] = deletion.keep_one(job_id)  # committed, if the caller is in no transaction, before it is deleted
     return recorded(by, verb, f"job:{job_id}", reason, lambda: JOB_VERBS[verb](by, job_id, **words), **detail)
 
 
@@ -196,15 +199,30 @@ def move(by: Any, job_id: str, *, queue: str) -> Done:
     return Done(0, _("Nothing was done: only a job that waits can be moved."))
 
 
-def delete(by: Any, job_id: str) -> Done:
+def delete(by: Any, job_id: str, *, kept: tuple[KeptJob, str] | None) -> Done:
+    """Delete a job; what is in no place that it could be brought back to, such as one that waits for a permit, too."""
+    if kept and deletion.delete_one(*kept):
+        return Done(1, _("The job was deleted; its history stays. It can be brought back for 24 hours."))
     if verbs.delete(job_id):
-        return Done(1, _("The job was deleted; its history stays."))
+        return Done(1, _("The job was deleted for good; its history stays."))
     return Done(0, _("Nothing was done: the job runs, or Redis has forgotten it."))
+
+
+def restore(by: Any, job_id: str) -> Done:
+    """Bring a job back that was deleted within a day, by itself or with many."""
+    is_back = deletion.restore_one(job_id)
+    if is_back:
+        return Done(1, _("The job is back where it was."))
+    if is_back is None:
+        return Done(0, _("Nothing was done: no job of this id was deleted within 24 hours."))
+    return Done(
+        0, _("Nothing was done: the job exists again, would have expired, or cannot wait for what it waited for.")
+    )
 
 
 JOB_VERBS: dict[str, Callable[..., Done]] = {
     "retry": retry, "edit": edit, "cancel": cancel, "hold": hold, "release": release, "snooze": snooze,
-    "run now": run_now, "move": move, "delete": delete,
+    "run now": run_now, "move": move, "delete": delete, "restore": restore,
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from operator import itemgetter
 from typing import Any
@@ -24,10 +24,11 @@ from rq.exceptions import NoSuchJobError
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
 
-from . import queues, redaction
+from . import queues, redaction, verbs
 from .admin_schedule import label_halves  # the import also registers the schedule's pages
 from .models import AuditEntry, JobRun, Pause
 from .models.audit_entry import ACTIONS
+from .monitor.export import plain
 from .monitor.pages import may
 from .registry import TASKS, JSONJob
 from .templatetags.monitor import breakable, span
@@ -178,13 +179,25 @@ class ActionFilter(admin.SimpleListFilter):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(HistoryAdmin):
-    fields = readonly_fields = ("at", "actor", "source", "verb", "target", "count", "reason", "detail")
-    list_display = ("at", "actor", "source", "verb", "target", "count", "reason")
+    """The acts; from which address each came is for the role admin alone, in the list, the page and the export."""
+
+    fields = readonly_fields = ("at", "actor", "source", "address", "verb", "target", "count", "reason", "detail")
+    list_display = ("at", "actor", "source", "address", "verb", "target", "count", "reason")
     list_filter = (ActionFilter, "source", "at", ("actor", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("actor",)
     search_fields = ("target", "reason", "actor__username")
     date_hierarchy = "at"
     actions = ("export",)
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return shown(request, self.list_display)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return shown(request, self.fields)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """Refuse to be asked by address what may not be seen: a filter would tell it."""
+        return may(request.user, "admin") or not lookup.startswith("address")
 
     @admin.display(description=_("action"), ordering="action")
     def verb(self, entry: AuditEntry) -> str:
@@ -196,18 +209,22 @@ class AuditEntryAdmin(HistoryAdmin):
         answer = HttpResponse(content_type="text/csv; charset=utf-8")
         answer["Content-Disposition"] = 'attachment; filename="audit.csv"'
         lines = csv.writer(answer)
-        lines.writerow(("at", "by", "source", "action", "target", "count", "reason", "detail"))
+        names = shown(request, ("at", "by", "source", "address", "action", "target", "count", "reason", "detail"))
+        lines.writerow(names)
         for entry in entries.select_related("actor"):
-            by = entry.actor.get_username() if entry.actor else ""
-            cells = (entry.at.isoformat(), by, entry.source, entry.action, entry.target, entry.count, entry.reason)
-            lines.writerow([plain(cell) for cell in (*cells, json.dumps(entry.detail))])
+            told = {
+                "at": entry.at.isoformat(),
+                "by": entry.actor.get_username() if entry.actor else "",
+                "address": entry.address or "",
+                "detail": json.dumps(entry.detail),
+            }
+            lines.writerow([plain(told[name] if name in told else getattr(entry, name)) for name in names])
         return answer
 
 
-def plain(cell: Any) -> str:
-    """Write a cell so that no spreadsheet takes it for a formula: a reason is what somebody typed."""
-    text = str(cell)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+def shown(request: HttpRequest, names: Sequence[str]) -> list[str]:
+    """Answer those columns of the audit that somebody may see."""
+    return [name for name in names if name != "address" or may(request.user, "admin")]
 
 
 def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

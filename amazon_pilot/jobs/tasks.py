@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from django.db.models import F
 
 from . import bulk, queues, retention
-from .models import AuditEntry, Tally
+from .models import AuditEntry, KeptJob, Tally
 from .monitor import sample
 from .registry import TASKS, Backoff, job, progress
 
@@ -22,6 +22,7 @@ def cleanup() -> str:
     others = [task for name, task in sorted(TASKS.items()) if name.endswith(".cleanup") and task is not cleanup]
     for task in others:
         task.enqueue()
+    KeptJob.objects.prune()
     deleted, is_done = retention.clean_up(seconds=CLEANUP_SECONDS)
     if not is_done:
         cleanup.enqueue()

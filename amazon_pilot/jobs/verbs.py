@@ -99,11 +99,24 @@ def cancel(job_id: str, *, grace: float = 5, by: str = "") -> str:
     """
     if _rearrange("cancel", job_id):
         return "removed"
-    job = find(job_id)
-    if job is None or job.get_status() != JobStatus.STARTED or not job.worker_name:
-        return "too late"
-    send_command(connection(), job.worker_name, "stop-job", job_id=job_id, grace=grace, by=by)
-    return "asked"
+    return "asked" if ask_to_end([job_id], grace=grace, by=by) else "too late"
+
+
+def ask_to_end(ids: Sequence[str], *, grace: float = 5, by: str = "") -> list[str]:
+    """Ask running jobs to end, and have them killed after `grace` seconds; answers the ids of those that ran."""
+    with connection().pipeline(transaction=False) as pipeline:
+        for job_id in ids:
+            pipeline.hmget(f"{RQ_KEY_PREFIX}:job:{job_id}", "status", "worker_name")
+        found = pipeline.execute()
+        running = [
+            (job_id, as_text(worker))
+            for job_id, (status, worker) in zip(ids, found, strict=True)
+            if status == JobStatus.STARTED.encode() and worker
+        ]
+        for job_id, worker in running:
+            send_command(pipeline, worker, "stop-job", job_id=job_id, grace=grace, by=by)
+        pipeline.execute()
+    return [job_id for job_id, _worker in running]
 
 
 def retries() -> str:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 PAGES = [
     "overview", "jobs", "job", "job-arguments", "queues", "queue", "tasks", "task", "workers", "stuck", "redis",
-    "retention", "chart", "failures", "bulk_preview", "bulk", "bulk_part",
+    "retention", "chart", "failures", "bulk_preview", "bulk", "bulk_part", "jobs-export",
     "api-queues", "api-jobs", "api-job", "api-workers", "api-schedule", "api-redis",
     "api-bulk-list", "api-bulk-preview", "api-bulk", "api-schedule-entry", "api-schedule-history",
     "api-stats", "api-queue-history", "api-retention",

@@ -11,7 +11,7 @@ from amazon_pilot.jobs import bulk, queues
 from amazon_pilot.jobs.models import AuditEntry, BulkAction
 from amazon_pilot.jobs.monitor import api_bulk, sample
 
-from .test_bulk import bury, counted, enqueue, failures
+from .test_bulk import begin, bury, counted, enqueue, failures
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -199,3 +199,23 @@ def test_a_preview_asks_redis_little(person, commands):
     look(client, action="cancel", q="")
 
     assert 0 < len(commands) <= 20, commands
+
+
+def test_jobs_are_put_off_and_those_that_run_asked_to_end(person):
+    ids = enqueue(5)
+    begin(ids[:2])
+    client = person("operate")
+    assert look(client, action="snooze", q="state:queued")[0] == 400
+    assert look(client, action="snooze", q="state:queued", until="soon")[0] == 400
+    _status, seen = look(client, action="snooze", q="state:queued", until="2033-05-01T09:30:00Z")
+    _status, row = start(client, seen)
+    assert row["until"].startswith("2033-05-01T09:30:00")
+    bulk.run(row["id"])
+    assert counted("scheduled") == 3
+
+    _status, seen = look(client, action="cancel", q="state:started OR state:scheduled")
+    _status, row = start(client, seen)
+    bulk.run(row["id"])
+
+    told = client.get(reverse("monitor:api-bulk", args=[row["id"]])).json()
+    assert [told[name] for name in ("removed", "asked", "too_late", "changed")] == [3, 2, 0, 5]

@@ -1,5 +1,6 @@
 """Bulk actions: everything that a search matches, in the background, once, and until somebody says stop."""
 
+import json
 import uuid
 from datetime import timedelta
 
@@ -231,6 +232,130 @@ def test_of_the_planned_jobs_the_retries_alone_are_run_now(boss):
 
     assert carried_out(boss, "run now", "state:retry").changed == 1
     assert [verbs.state(job_id) for job_id in planned] == ["scheduled", "scheduled", "queued", "scheduled"]
+
+
+def begin(ids, queue="default"):
+    """Have waiting jobs run on a worker that is no more."""
+    connection = queues.connection()
+    for n, job_id in enumerate(ids):
+        connection.lrem(queues.key(queue), 1, job_id)
+        connection.hset(f"rq:job:{job_id}", mapping={"status": "started", "worker_name": "w9"})
+        connection.zadd(f"rq:wip:{queue}", {f"{job_id}:run": 5e9 + n})
+
+
+@pytest.fixture
+def heard(redis):
+    """Listen to what worker w9 is told."""
+    with redis.pubsub() as channel:
+        channel.subscribe("rq:pubsub:w9")
+        channel.get_message(timeout=1)
+
+        def told():
+            found = []
+            while message := channel.get_message(timeout=0.2):
+                found.append(json.loads(message["data"]))
+            return found
+
+        yield told
+
+
+def test_what_runs_is_asked_to_end_where_the_search_names_it(boss, small_batches, heard):
+    running, _waiting = enqueue(7, name="running"), enqueue(4)
+    begin(running)
+
+    assert (carried_out(boss, "cancel", "state:queued").asked, heard()) == (0, [])
+    row = carried_out(boss, "cancel", "state:started")
+
+    assert (row.state, row.seen, row.removed, row.asked, row.left_alone) == ("done", 7, 0, 7, 0)
+    told = heard()
+    assert {each["job_id"] for each in told} == set(running)
+    assert {(each["command"], each["grace"], each["by"]) for each in told} == {("stop-job", 5, "boss")}
+
+
+def test_chosen_jobs_are_removed_asked_or_left_as_too_late(boss, heard):
+    ids = enqueue(6)
+    begin(ids[:2])
+    bury(ids[2:3])
+
+    row = carried_out(boss, "cancel", ids=ids)
+
+    assert (row.removed, row.asked, row.left_alone, row.changed) == (3, 2, 1, 5)
+    assert len(heard()) == 2
+
+
+def test_a_job_that_begins_while_one_looks_is_asked_as_well(boss, monkeypatch, heard):
+    ids = enqueue(3)
+    rearrange = verbs.rearrange
+
+    def begin_one_first(*words, **more):
+        begin(ids[:1])
+        return rearrange(*words, **more)
+
+    monkeypatch.setattr(verbs, "rearrange", begin_one_first)
+    row = carried_out(boss, "cancel", "state:queued OR state:started")
+
+    assert (row.matched, row.removed, row.asked, len(heard())) == (3, 2, 1, 1)
+
+
+def test_after_a_crash_each_that_runs_is_asked_and_counted_once(boss, small_batches, monkeypatch, heard):
+    begin(enqueue(8))
+    row = asked(boss, "cancel", "state:started")
+    add, calls = BulkAction.objects.add, []
+
+    def die_before_it_is_noted(*words, **counts):
+        calls.append(counts)
+        if len(calls) == 2:
+            raise SystemExit
+        return add(*words, **counts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BulkAction.objects, "add", die_before_it_is_noted)
+        with pytest.raises(SystemExit):
+            bulk.run(row.pk)
+    bulk.run(row.pk)
+
+    row.refresh_from_db()
+    assert (row.state, row.seen, row.matched, row.asked, row.changed) == ("done", 8, 8, 8, 8)
+    assert len(heard()) == 8
+    assert not queues.connection().keys("pilot:bulk:*")
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_waiting_planned_and_held_jobs_are_put_off(boss, small_batches, monkeypatch, crash):
+    until = (timezone.now() + timedelta(hours=2)).replace(microsecond=0)
+    waiting, held = enqueue(7), enqueue(2, name="held")
+    verbs.rearrange("hold", held)
+    sooner, later = enqueue(4, name="sooner"), enqueue(4, name="later")
+    for n, job_id in enumerate([*sooner, *later]):
+        verbs.rearrange("snooze", [job_id], until.timestamp() + (n - 3.5) * 100)
+    row = asked(boss, "snooze", "state:queued OR state:scheduled OR state:held", until=until)
+    if crash:
+        act, calls = bulk.act, []
+
+        def die_in_the_fourth(row, batch):
+            calls.append(batch)
+            if len(calls) == 4:
+                act(row, batch)
+                raise SystemExit
+            return act(row, batch)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(bulk, "act", die_in_the_fourth)
+            with pytest.raises(SystemExit):
+                bulk.run(row.pk)
+    bulk.run(row.pk)
+
+    row.refresh_from_db()
+    assert numbers(row) == ("done", 17, 17, 0)
+    planned = dict(queues.connection().zrange("rq:scheduled:default", 0, -1, withscores=True))
+    assert planned == {job_id.encode(): until.timestamp() for job_id in [*waiting, *held, *sooner, *later]}
+    assert AuditEntry.objects.get(target=row.target).detail["until"] == until.isoformat()
+
+
+@pytest.mark.parametrize("until", [None, timezone.now() - timedelta(seconds=1)])
+def test_jobs_are_put_off_to_a_time_that_is_to_come(boss, until):
+    with pytest.raises(ValidationError, match="still to come"):
+        asked(boss, "snooze", "state:queued", until=until)
 
 
 def test_an_abort_stops_before_the_next_batch(boss, small_batches, monkeypatch):

@@ -1,6 +1,7 @@
 """The pages of bulk actions: look, ask once, watch, stop."""
 
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 from django.urls import reverse
@@ -10,7 +11,7 @@ from amazon_pilot.jobs.models import AuditEntry, BulkAction
 from amazon_pilot.jobs.monitor import lists
 from amazon_pilot.jobs.monitor.preview import look
 
-from .test_bulk import bury, enqueue, failures
+from .test_bulk import begin, bury, enqueue, failures
 
 pytestmark = pytest.mark.django_db
 PREVIEW, START = reverse("monitor:bulk_preview"), reverse("monitor:bulk_start")
@@ -119,6 +120,36 @@ def test_a_large_action_wants_its_number_typed(admin_client, monkeypatch, typed,
     assert BulkAction.objects.exists() is is_done
 
 
+def test_jobs_are_put_off_until_a_time_of_the_viewer(admin_client):
+    ids = enqueue(3)
+    admin_client.cookies["zone"] = "Asia/Shanghai"
+    preview = text(admin_client.get(PREVIEW, {"action": "snooze", "q": "state:queued"}))
+    assert "Until (Asia/Shanghai)" in preview
+
+    answer = admin_client.post(START, form("snooze", "state:queued", until="2033-05-01T09:30"))
+    bulk.run(BulkAction.objects.get().pk)
+
+    due = datetime(2033, 5, 1, 1, 30, tzinfo=UTC)
+    planned = queues.connection().zrange("rq:scheduled:default", 0, -1, withscores=True)
+    assert planned == [(job_id.encode(), due.timestamp()) for job_id in sorted(ids)]
+    assert "2033" in text(admin_client.get(answer.url))
+
+
+def test_the_page_of_a_cancellation_tells_what_was_removed_asked_and_too_late(admin_client):
+    ids = enqueue(4)
+    begin(ids[:1])
+    bury(ids[1:2])
+    preview = text(admin_client.get(PREVIEW, {"action": "cancel", "q": "state:started OR state:queued"}))
+    assert "asked to end, and killed after 5 seconds" in preview
+
+    answer = admin_client.post(START, form("cancel", None, id=ids))
+    bulk.run(BulkAction.objects.get().pk)
+
+    page = text(admin_client.get(answer.url))
+    for word, number in (("Removed", 2), ("Asked to end", 1), ("Too late", 1)):
+        assert f"<dt>{word}</dt><dd>{number}</dd>" in page
+
+
 def test_an_action_without_a_reason_is_refused(admin_client):
     bury(enqueue(2))
 
@@ -177,6 +208,7 @@ def test_a_page_refuses_post_and_a_button_get(admin_client, name):
     ("action", "q"),
     [
         ("retry", "state:failed"), ("retry", "cause:a state:failed"), ("hold", "task:nothing"), ("cancel", ""),
+        ("cancel", "state:started"), ("snooze", ""),
         ("move", "task:nothing"), ("delete", "state:failed OR state:queued OR state:held OR state:scheduled"),
     ],
 )  # fmt: skip

@@ -16,7 +16,7 @@ from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
 from tests.staff import serve
 
-from .test_bulk import bury, counted, enqueue, failures
+from .test_bulk import begin, bury, counted, enqueue, failures
 from .test_command import jobs, staff
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -255,3 +255,18 @@ def test_a_slot_is_killed(capsys, start):  # noqa: F811
 
 def test_that_nothing_is_lost_is_no_failure(capsys):
     assert "0 jobs were brought back." in jobs(capsys, "recover", *WHY)
+
+
+def test_jobs_are_put_off_and_those_that_run_asked_to_end(capsys):
+    ids = enqueue(3)
+    begin(ids[:1])
+    with pytest.raises(CommandError, match="until is missing"):
+        jobs(capsys, "bulk", "snooze", "state:queued", *WHY)
+    jobs(capsys, "bulk", "snooze", "state:queued", "--minutes", "30", *WHY)
+    bulk.run(BulkAction.objects.get().pk)
+    assert counted("scheduled") == 2
+
+    row = jobs(capsys, "bulk", "cancel", "state:started OR state:scheduled", "--json", *WHY)
+    bulk.run(row["id"])
+
+    assert "(removed 2, asked 1, too late 0)" in jobs(capsys, "bulk", "show", str(row["id"]))

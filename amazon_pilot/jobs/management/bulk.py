@@ -4,6 +4,7 @@ import sys
 import time
 import uuid
 from argparse import ArgumentParser
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -21,33 +22,42 @@ COUNTS = ("expected", "seen", "matched", "changed", "left_alone")
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the verb takes."""
     parser.add_argument("what", choices=[*map(acts.slug, bulk.ROLES), "show", "abort"])
-    parser.add_argument("question", nargs="?", help="As in the search box; for show and abort the action's number.")
+    whose = "As in the search box; for show, abort and restore (of a deletion) the action's number."
+    parser.add_argument("question", nargs="?", help=whose)
     parser.add_argument("--job", action="append", default=[], dest="ids", help="One job instead of a question.")
     parser.add_argument("--to", default="", dest="queue", help="The queue to which jobs are moved.")
+    parser.add_argument("--until", default="", help="Until when jobs are put off, such as 2026-06-01T12:00:00Z.")
+    parser.add_argument("--minutes", type=int, default=0, help="For so long they are put off.")
     parser.add_argument("--dry-run", action="store_true", help="Say how many, show some, change nothing.")
     parser.add_argument("--confirm", type=int, help=f"The number of jobs, needed beyond {bulk.MANY}.")
     parser.add_argument("--token", default="", help="A UUID: asked for twice with the same one, it is done once.")
     parser.add_argument("--wait", action="store_true", help="Wait for its end; fail where not every job was changed.")
 
 
-def handle(by: Any, options: dict[str, Any], out: OutputWrapper) -> tuple[Any, list[str]]:
+def handle(by: Any, options: dict[str, Any], until: datetime | None, out: OutputWrapper) -> tuple[Any, list[str]]:
     """Do what was asked and answer it as JSON and as lines; raises CommandError where it was not done."""
     if options["what"] in ("show", "abort"):
         row = find(options["question"])
         if options["what"] == "abort" and not bulk.abort(by, row, reason=options["reason"]):
             raise CommandError("Nothing was done: it had ended before.")
-        row.refresh_from_db()
-        if options["wait"]:
-            wait(row, out)
-        return told(row)
+        return followed(row, options, out)
+    if options["what"] == "restore":
+        token = token_in(options)
+        row, _is_new = bulk.restore(by, find(options["question"]), token=token, reason=options["reason"])
+        return followed(row, options, out)
     if not options["ids"] and options["question"] is None:
         raise CommandError('Say which jobs: a question such as "state:failed task:update_product", or --job.')
     action = api_bulk.verb_of(options["what"])
-    seen = api_bulk.previewed(action, options["question"] or "", options["ids"], options["queue"])
+    seen = api_bulk.previewed(action, options["question"] or "", options["ids"], options["queue"], until)
     if options["dry_run"]:
         acts.allow(by, action)
         return seen, lines_of(seen)
-    row = start(by, action, seen, options)
+    return followed(start(by, action, seen, options, until), options, out)
+
+
+def followed(row: BulkAction, options: dict[str, Any], out: OutputWrapper) -> tuple[Any, list[str]]:
+    """Answer an action, with --wait once it has ended."""
+    row.refresh_from_db()
     if options["wait"]:
         wait(row, out)
     return told(row)
@@ -60,7 +70,9 @@ def find(number: str | None) -> BulkAction:
     return row
 
 
-def start(by: Any, action: str, seen: api.Answer, options: dict[str, Any]) -> BulkAction:
+def start(
+    by: Any, action: str, seen: api.Answer, options: dict[str, Any], until: datetime | None
+) -> BulkAction:  # fmt: skip
     """Ask for what was looked at; a large number is confirmed by --confirm, or typed where a person sits."""
     confirmed = options["confirm"]
     if seen["confirm"] is not None and confirmed is None and sys.stdin.isatty():
@@ -68,15 +80,19 @@ def start(by: Any, action: str, seen: api.Answer, options: dict[str, Any]) -> Bu
         confirmed = int(answer) if answer.strip().isdigit() else None
     if seen["confirm"] not in (None, confirmed):
         raise CommandError(f"Nothing was done. This is about {seen['confirm']} jobs: add --confirm {seen['confirm']}.")
-    try:
-        token = uuid.UUID(options["token"]) if options["token"] else uuid.uuid4()
-    except ValueError as error:
-        raise ValidationError("Write --token as a UUID.") from error
     row, _is_new = ask(
-        by, action, token=token, text=options["question"] or "", ids=options["ids"], to_queue=options["queue"],
-        reason=options["reason"], shown=seen["confirm"], typed=confirmed,
+        by, action, token=token_in(options), text=options["question"] or "", ids=options["ids"],
+        to_queue=options["queue"], reason=options["reason"], shown=seen["confirm"], typed=confirmed, until=until,
     )  # fmt: skip
     return row
+
+
+def token_in(options: dict[str, Any]) -> uuid.UUID:
+    """Answer --token, or one of our own; raises ValidationError where it is no UUID."""
+    try:
+        return uuid.UUID(options["token"]) if options["token"] else uuid.uuid4()
+    except ValueError as error:
+        raise ValidationError("Write --token as a UUID.") from error
 
 
 def wait(row: BulkAction, out: OutputWrapper) -> None:
@@ -99,6 +115,8 @@ def wait(row: BulkAction, out: OutputWrapper) -> None:
 def line_of(row: BulkAction) -> str:
     percent = "" if row.percent is None else f" {row.percent} %"
     counts = ", ".join(f"{name.replace('_', ' ')} {getattr(row, name)}" for name in COUNTS)
+    if row.action == "cancel":
+        counts += f" (removed {row.removed}, asked {row.asked}, too late {row.left_alone})"
     return f"#{row.pk} {row.action} {row.state}{percent}: {counts}"
 
 

@@ -23,6 +23,7 @@ ACTIONS = (
     gettext_noop("recover"), gettext_noop("create"), gettext_noop("update"), gettext_noop("monitor"),
     gettext_noop("collect"), gettext_noop("analyse"), gettext_noop("run now"), gettext_noop("leave alone"),
     gettext_noop("resume planning"), gettext_noop("send again"), gettext_noop("abort"), gettext_noop("prune"),
+    gettext_noop("restore"),
     "django-rq",
 )  # fmt: skip
 
@@ -39,16 +40,18 @@ class Source(models.TextChoices):
 
 # Set once at each door (a request, the command jobs), so that no verb has to hand it on.
 _source: ContextVar[Source] = ContextVar("source", default=Source.SYSTEM)
+_address: ContextVar[str | None] = ContextVar("address", default=None)
 
 
 @contextmanager
-def acting_from(source: Source) -> Iterator[None]:
-    """Have every line that is recorded inside name this source."""
-    token = _source.set(source)
+def acting_from(source: Source, address: str | None = None) -> Iterator[None]:
+    """Have every line that is recorded inside name this source, and the IP address from which it was asked if any."""
+    tokens = _source.set(source), _address.set(address)
     try:
         yield
     finally:
-        _source.reset(token)
+        _source.reset(tokens[0])
+        _address.reset(tokens[1])
 
 
 class AuditEntryQuerySet(ExpiringQuerySet["AuditEntry"]):
@@ -57,14 +60,14 @@ class AuditEntryQuerySet(ExpiringQuerySet["AuditEntry"]):
     ) -> "AuditEntry":
         """Write one row for one act; `by` is a user, or None for the machine; `detail` must be JSON.
 
-        The source is that of `acting_from`; what happens outside of it is done by the system itself.
+        Source and address are those of `acting_from`; what happens outside of it is done by the system itself.
         """
         user = by if by is not None and by.is_authenticated else None
         words = {"target": target[:200], "reason": reason, "count": count, "detail": detail}
         # After the commit: a request that goes on for long must not keep the count of its verb from others.
         done = {(action, "done" if count else "nothing"): 1}
         transaction.on_commit(partial(Total.objects.raise_by, Total.Name.ACTIONS, done), robust=True)
-        return self.create(actor=user, source=_source.get(), action=action, **words)
+        return self.create(actor=user, source=_source.get(), address=_address.get(), action=action, **words)
 
 
 class AuditEntry(models.Model):
@@ -76,6 +79,9 @@ class AuditEntry(models.Model):
     )
     source = models.CharField(
         _("source"), max_length=8, choices=Source, default=Source.UNKNOWN, blank=True, help_text=_("Where it was done.")
+    )
+    address = models.GenericIPAddressField(
+        _("address"), null=True, blank=True, help_text=_("The IP address from which a page or the API was asked.")
     )
     action = models.CharField(_("action"), max_length=40, help_text=_("A verb, such as pause or retry."))
     target = models.CharField(_("target"), max_length=200, help_text=_("What was acted on, such as queue low."))

@@ -81,6 +81,8 @@ class BulkAction(models.Model):
         RUN_NOW = "run now", _("Run now")
         MOVE = "move", _("Move")
         CANCEL = "cancel", _("Cancel")
+        SNOOZE = "snooze", _("Snooze")
+        RESTORE = "restore", _("Bring back")
 
     token = models.UUIDField(
         default=uuid.uuid4,
@@ -92,6 +94,11 @@ class BulkAction(models.Model):
     query = models.TextField(_("search"), blank=True)
     ids = models.JSONField(_("chosen jobs"), default=list, blank=True)
     to_queue = models.CharField(_("to queue"), max_length=100, blank=True)
+    until = models.DateTimeField(_("until"), null=True, help_text=_("Until when jobs are put off."))
+    undoes = models.ForeignKey(
+        "self", models.CASCADE, null=True, related_name="undone_by", verbose_name=_("takes back"),
+        help_text=_("The deletion of which the jobs are brought back."),
+    )  # fmt: skip
     reason = models.TextField(_("reason"), blank=True)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("by"))
     aborted_by = models.ForeignKey(
@@ -102,6 +109,7 @@ class BulkAction(models.Model):
     seen = models.PositiveIntegerField(_("looked at"), default=0)
     matched = models.PositiveIntegerField(_("matched"), default=0)
     changed = models.PositiveIntegerField(_("changed"), default=0)
+    asked = models.PositiveIntegerField(_("asked to end"), default=0, help_text=_("Running jobs among the changed."))
     error = models.TextField(_("error"), blank=True)
     created_at = models.DateTimeField(_("asked for"), auto_now_add=True)
     started_at = models.DateTimeField(_("started"), null=True)
@@ -119,6 +127,12 @@ class BulkAction(models.Model):
             ("administer_jobs", _("Can drain queues, stop workers and delete jobs in bulk")),
         ]
         indexes = [models.Index(fields=["-created_at"], name="bulk_newest_first")]
+        constraints = [
+            # Two at once could bring a job back twice, the second time when it has run and is gone.
+            models.UniqueConstraint(
+                fields=["undoes"], condition=models.Q(ended_at__isnull=True), name="taken_back_by_one_at_a_time"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.query or len(self.ids)}"
@@ -132,6 +146,11 @@ class BulkAction(models.Model):
     def left_alone(self) -> int:
         """How many matched, and were in no place where the action makes sense by the time it came to them."""
         return max(0, self.matched - self.changed)
+
+    @property
+    def removed(self) -> int:
+        """How many a cancellation took out of their places; of the others that it changed it is not yet known."""
+        return self.changed - self.asked
 
     @property
     def is_over(self) -> bool:

@@ -40,4 +40,4 @@ class ExpiringQuerySet(models.QuerySet[M]):
             if not (found := list(left.values_list("pk", self.clock)[:batch])):
                 return
             start = found[-1][1]
-            yield self.model._default_manager.filter(pk__in=[pk for pk, _at in found])._raw_delete(self.db)
+            yield self.model._default_manager.filter(pk__in=[pk for pk, _at in found]).delete()[0]

@@ -52,7 +52,7 @@ def endpoint(method: str, role: str = "view") -> Callable[[Endpoint], pages.View
         def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             try:
                 check(request, method, role)
-                with acting_from(Source.API):
+                with acting_from(Source.API, pages.address_of(request)):
                     return JsonResponse(function(request, *args, **kwargs))
             except Refusal as refusal:
                 return failure(refusal.status, refusal.code, refusal.message)
@@ -192,6 +192,14 @@ def present_of(present: lists.Present) -> Answer:
     }
 
 
+def parsed(question: str) -> query.Query:
+    """Read a question; raises ValidationError where it cannot be read."""
+    try:
+        return query.parse(question)
+    except query.QueryError as error:
+        raise ValidationError(str(error)) from error
+
+
 def lines_of(rows: list[Answer]) -> list[str]:
     """Answer jobs as lines for a terminal."""
     names = ("state", "queue", "job_id", "task")
@@ -273,7 +281,8 @@ def verb(name: str) -> pages.View:
         return done(acts.on_job(request.user, name, job_id, reason=text_in(body, "reason"), **words))
 
     press.__name__ = name
-    return endpoint("POST", acts.ROLES[name])(press)
+    view = endpoint("POST", acts.ROLES[name])(press)
+    return transaction.non_atomic_requests(view) if name == "delete" else view
 
 
 VERBS = {name: verb(name) for name in acts.JOB_VERBS}

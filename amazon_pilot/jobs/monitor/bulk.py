@@ -14,8 +14,9 @@ from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
 from .. import bulk, queues
-from ..models import BulkAction
-from . import pages
+from ..models import BulkAction, KeptJob
+from . import lists, pages
+from .job import moment_of
 from .preview import EFFECTS, ask, look
 from .query import QueryError
 
@@ -66,6 +67,7 @@ def begin(request: HttpRequest) -> HttpResponse:
     row, _is_new = ask(
         request.user, action, token=token, text=text, ids=ids, to_queue=request.POST.get("to_queue", ""),
         reason=pages.reason_of(request), shown=shown, typed=confirmed,
+        until=moment_of(request.POST.get("until", "")) if action == "snooze" else None,
     )  # fmt: skip
     return HttpResponseRedirect(reverse("monitor:bulk", args=[row.pk]))
 
@@ -98,7 +100,34 @@ def of_row(request: HttpRequest, row: BulkAction) -> dict[str, Any]:
     may_abort = not row.is_over and pages.may(request.user, bulk.ROLES[row.action])
     rate = row.seen / ran if ran and row.seen else None
     left = (row.expected - row.seen) / rate if rate and row.expected and row.expected > row.seen else None
-    return {"row": row, "ran": ran, "left": None if row.is_over else left, "may_abort": may_abort}
+    context = {"row": row, "ran": ran, "left": None if row.is_over else left, "may_abort": may_abort}
+    return context | kept(request, row)
+
+
+def kept(request: HttpRequest, row: BulkAction) -> dict[str, Any]:
+    """Answer what the page says about taking a deletion back: until when, how many, and by whom it was."""
+    until = bulk.kept_until(row)
+    if until is None:
+        return {}
+    number = KeptJob.objects.of(row)[: lists.COUNTED + 1].count() if until > timezone.now() else 0
+    is_large = number > bulk.MANY
+    return {
+        "kept_until": until, "kept_number": min(number, lists.COUNTED), "kept_is_more": number > lists.COUNTED,
+        "may_restore": pages.may(request.user, "admin" if is_large else bulk.ROLES["restore"]),
+        "takers": row.undone_by.all()[:LATEST_SHOWN], "token": uuid.uuid4(),
+    }  # fmt: skip
+
+
+@pages.action("edit")
+def restore(request: HttpRequest, pk: int) -> HttpResponse:
+    """Have what a deletion deleted brought back; a second click leads to the first."""
+    row = get_object_or_404(BulkAction, pk=pk)
+    try:
+        token = uuid.UUID(request.POST.get("token", ""))
+    except ValueError as error:
+        raise ValidationError(_("This form is broken; open the page again.")) from error
+    back, _is_new = bulk.restore(request.user, row, token=token, reason=pages.reason_of(request))
+    return HttpResponseRedirect(reverse("monitor:bulk", args=[back.pk]))
 
 
 @pages.action("operate")

@@ -5,13 +5,16 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from .. import acts, queues
+from ..models import KeptJob
 from . import pages, sample, store, waiting
 from .dossier import Dossier, collect
 
@@ -25,7 +28,7 @@ def job(request: HttpRequest, job_id: str) -> HttpResponse:
     """Show one job, or its live part to htmx; a job that nobody knows is told so (404)."""
     known = collect(store.connect(), job_id)
     if not known.is_known:
-        context = {"job_id": job_id, "is_away": known.is_away}
+        context = {"job_id": job_id, "is_away": known.is_away, "kept": KeptJob.objects.newest_of(job_id)}
         answer = pages.show(request, "job_unknown", _("Unknown job"), **context)
         answer.status_code = 503 if known.is_away else 404
         return answer
@@ -47,6 +50,7 @@ def parts(known: Dossier) -> dict[str, Any]:
         "arguments_shown": text[:SHOWN],
         "arguments_are_longer": len(text) > SHOWN,
         "verbs": verbs_for(known),
+        "kept": KeptJob.objects.newest_of(known.job_id) if known.is_forgotten else None,
         "queues": [name for name in queues.names() if name != known.queue],
         "back_to": reverse("monitor:job", args=[known.job_id]),
     }
@@ -95,18 +99,27 @@ def moment_of(text: str) -> datetime:
     return when if timezone.is_aware(when) else timezone.make_aware(when)
 
 
+def with_way_back(text: str, job_id: str) -> str:
+    """Lead from what is told of a deletion to the page where it can be taken back, if it can."""
+    if KeptJob.objects.newest_of(job_id) is None:
+        return text
+    return format_html('{} <a href="{}">{}</a>', text, reverse("monitor:job", args=[job_id]), _("Bring back"))
+
+
 def button(verb: str) -> pages.View:
     """Answer the view of one verb: it acts, tells what came of it, and leads to the new job where it made one."""
 
     def press(request: HttpRequest, job_id: str) -> HttpResponse:
         done = acts.on_job(request.user, verb, job_id, reason=pages.reason_of(request), **_words(request, verb))
-        (messages.success if done.count else messages.warning)(request, done.text)
         if verb == "delete" and done.count:
+            messages.success(request, with_way_back(done.text, job_id))
             return HttpResponseRedirect(reverse("monitor:jobs"))
+        (messages.success if done.count else messages.warning)(request, done.text)
         return HttpResponseRedirect(reverse("monitor:job", args=[done.job_id or job_id]))
 
     press.__name__ = verb
-    return pages.action(acts.ROLES[verb])(press)
+    view = pages.action(acts.ROLES[verb])(press)
+    return transaction.non_atomic_requests(view) if verb == "delete" else view  # as acts.on_job wants it
 
 
 def _edit(request: HttpRequest, job_id: str) -> HttpResponse:

@@ -277,7 +277,7 @@ def failed_by_history(query: Query, cursor: str, size: int) -> Listing:
 def in_time(listing: Listing) -> Iterator[None]:
     """Give the database two seconds; what takes longer is left out, and the page says so."""
     try:
-        with hurried():
+        with planned(SECONDS):
             yield
     except OperationalError:
         listing.note = _(
@@ -286,12 +286,12 @@ def in_time(listing: Listing) -> Iterator[None]:
 
 
 @contextmanager
-def hurried() -> Iterator[None]:
-    """Have PostgreSQL plan for a viewer who waits; raises OperationalError where a question takes two seconds."""
+def planned(seconds: int) -> Iterator[None]:
+    """Have PostgreSQL plan as a list needs it; raises OperationalError where one question takes it longer."""
     with transaction.atomic():
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                cursor.execute(f"SET LOCAL statement_timeout = {SECONDS * 1000}; {PLANNING}")
+                cursor.execute(f"SET LOCAL statement_timeout = {seconds * 1000}; {PLANNING}")
         yield
 
 

@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Callable
 from functools import wraps
+from ipaddress import ip_address
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -66,6 +68,25 @@ BEHIND = {
 def may(user: Any, role: str) -> bool:
     """Tell whether a signed-in member of the staff may act in a role: view, operate, edit or admin."""
     return bool(user.is_active and user.is_staff and user.has_perm(PERMISSIONS[role]))
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """Answer the IP address from which a request came, None where it came through a socket without one.
+
+    Behind TRUSTED_PROXIES proxies it is what the outermost of them wrote into X-Forwarded-For: what stands before that,
+    and all of it where no proxy is trusted, is what the client says of itself. A request that passed fewer proxies is
+    named by the address that is connected.
+    """
+    passed = request.headers.get("X-Forwarded-For", "").split(",")
+    trusted = settings.TRUSTED_PROXIES
+    text = passed[-trusted] if 0 < trusted <= len(passed) else ""
+    for word in (text, request.META.get("REMOTE_ADDR", "")):
+        try:
+            found = ip_address(word.strip().partition("%")[0])
+        except ValueError:
+            continue
+        return str(getattr(found, "ipv4_mapped", None) or found)
+    return None
 
 
 def guard(view: View, role: str) -> View:

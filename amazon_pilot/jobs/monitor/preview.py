@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -18,18 +19,24 @@ ROWS_SHOWN = 8
 MOST_PLACES = 6  # queues and states that one preview looks into: two commands for each of them
 EFFECTS = {
     "retry": gettext_lazy("Each failed or cancelled job goes back to its queue, with all its retries."),
-    "delete": gettext_lazy("Redis forgets each job and it will not run; its history stays. This cannot be undone."),
+    "delete": gettext_lazy(
+        "Redis forgets each job and it will not run; its history stays. It can be brought back for 24 hours."
+    ),
     "hold": gettext_lazy("Each waiting or planned job does not start until somebody releases it."),
     "release": gettext_lazy("Each held job goes to the head of its queue, or back to its planned time."),
     "run now": gettext_lazy(
         "Each planned job and each retry goes to the end of its queue instead of waiting for its time."
     ),
     "move": gettext_lazy("Each waiting, planned or held job goes to the end of another queue."),
-    "cancel": gettext_lazy("Each waiting, planned or held job is taken out of its queue; it can be retried later."),
+    "cancel": gettext_lazy(
+        "Each waiting, planned or held job is taken out of its queue; it can be retried later. A running one, which "
+        "has to be chosen or asked for by state:started, is asked to end, and killed after 5 seconds if it does not."
+    ),
+    "snooze": gettext_lazy("Each waiting, planned or held job waits until a time."),
 }
 COLUMNS = {
     "scheduled": "scheduled", "retry": "scheduled", "deferred": "deferred", "held": "deferred", "failed": "failed",
-    "canceled": "canceled", "queued": "waiting",
+    "canceled": "canceled", "queued": "waiting", "started": "running",
 }  # fmt: skip  # of the sample, by state
 
 
@@ -95,7 +102,7 @@ def at_most(query: Query, states: list[str], names: list[str]) -> int | None:
 
 def ask(
     by: Any, action: str, *, token: uuid.UUID, text: str, ids: list[str], to_queue: str, reason: str, shown: int | None,
-    typed: int | None,
+    typed: int | None, until: datetime | None = None,
 ) -> tuple[BulkAction, bool]:  # fmt: skip
     """Have an action carried out that was previewed; answers its row, and False where this token has one already.
 
@@ -111,5 +118,6 @@ def ask(
     if found.is_large and (typed is None or typed != shown):
         raise ValidationError(_("Nothing was done: type the number of jobs to confirm."))
     return bulk.start(
-        by, action, token=token, query=text, ids=ids, to_queue=to_queue, reason=reason, expected=found.number
-    )
+        by, action, token=token, query=text, ids=ids, to_queue=to_queue, until=until, reason=reason,
+        expected=found.number,
+    )  # fmt: skip

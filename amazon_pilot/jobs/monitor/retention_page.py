@@ -10,8 +10,7 @@ from django.utils.translation import gettext as _
 
 from .. import retention
 from ..models import AuditEntry
-from . import pages, sample
-from .lists import hurried
+from . import lists, pages, sample
 
 
 @pages.page()
@@ -45,7 +44,7 @@ def result_ttl() -> int:
 
 def told(days: int | None) -> dict[str, Any]:
     """Answer the preview for a page: when it is true, when the next clean-up is planned, and the lines."""
-    with hurried():
+    with lists.planned(lists.SECONDS):
         moment, planned, lines = retention.preview(days=days)
     return {"at": moment, "planned": planned, "lines": lines}
 
@@ -60,7 +59,7 @@ def as_json(days: int | None = None) -> dict[str, Any]:
 
     `deletes.how` is exactly, about or more; `bytes` is an estimate. `tried` is None for what no setting decides.
     """
-    with hurried():
+    with lists.planned(lists.SECONDS):
         moment, planned, lines = retention.preview(days=days)
     return {
         "at": moment.isoformat(),

@@ -3,6 +3,7 @@
 import json
 import sys
 from argparse import ArgumentParser
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from redis.exceptions import RedisError
 from amazon_pilot.jobs import acts, registry
 from amazon_pilot.jobs.management import bulk, schedule, stats
 from amazon_pilot.jobs.models import Source, acting_from
-from amazon_pilot.jobs.monitor import api, api_stats, pages, retention_page, sample, store
+from amazon_pilot.jobs.monitor import api, api_stats, export, pages, retention_page, sample, store
 from amazon_pilot.jobs.monitor.dossier import collect
 
 ON_JOBS = {acts.slug(verb): verb for verb in acts.JOB_VERBS if verb != "edit"}
@@ -31,6 +32,7 @@ HELP = {
     "run-now": "Have planned jobs and retries not wait for their time.",
     "move": "Move waiting jobs to another queue.",
     "delete": "Forget jobs that do not run; their history stays.",
+    "restore": "Bring back jobs that were deleted within a day.",
 }
 ON_WORKERS = {
     "quiet": "Have a worker take no more jobs.",
@@ -68,6 +70,8 @@ class Command(BaseCommand):
         listed = verb("list", "Jobs of every state, by a question such as 'state:failed task:update_product'.")
         listed.add_argument("question", nargs="?", default="")
         listed.add_argument("--limit", type=int, default=api.PAGE)
+        listed.add_argument("--all", action="store_true", help="All that match, written as they are read.")
+        listed.add_argument("--jsonl", action="store_true", help="Answer a line of JSON for each job.")
         listed.add_argument("--from", dest="cursor", default="", help="The `next` of an earlier answer.")
         verb("show", "All that is known of one job.").add_argument("job")
         on_jobs = {name: verb(name, HELP[name]) for name in ON_JOBS}
@@ -154,9 +158,20 @@ class Command(BaseCommand):
         self.tell(options, seen, stats.lines_of_retention(seen))
 
     def do_list(self, by: Any, options: dict[str, Any]) -> None:
+        if options["json"] and (options["all"] or options["jsonl"]):
+            raise CommandError("--all is written line by line, so ask for --jsonl instead of --json.")
+        if options["all"]:
+            found = map(asdict, export.rows(api.parsed(options["question"])))
+            self.stdout.writelines(
+                export.json_line(row) if options["jsonl"] else f"{api.lines_of([row])[0]}\n" for row in found
+            )
+            return
         if not 1 <= options["limit"] <= api.MOST:
             raise CommandError(f"--limit has to be from 1 to {api.MOST}.")
         page = api.found(options["question"], options["limit"], options["cursor"])
+        if options["jsonl"]:
+            self.stdout.writelines(map(export.json_line, page["jobs"]))
+            return
         present = page["present"] or {"jobs": [], "looked_at": 0, "total": 0}
         lines = api.lines_of([*present["jobs"], *page["jobs"]])
         if present["looked_at"] < present["total"]:
@@ -222,7 +237,7 @@ class Command(BaseCommand):
         self.finish(options, acts.run(by, options["task"], positional, named, reason=options["reason"]))
 
     def do_bulk(self, by: Any, options: dict[str, Any]) -> None:
-        answer, lines = bulk.handle(by, options, self.stderr)
+        answer, lines = bulk.handle(by, options, moment(options), self.stderr)
         self.tell(options, answer, lines)
         if options["wait"] and (problem := bulk.problem(answer)):
             raise CommandError(problem)
