@@ -126,7 +126,9 @@ def start(
         row, is_new = BulkAction.objects.get_or_create(token=token, defaults=asked)
         if is_new:
             # The task counts on this line how many jobs it has changed.
-            AuditEntry.objects.record(by, action, row.target, reason=reason, count=0, **words, expected=expected)
+            AuditEntry.objects.record(
+                by, action, row.target, reason=reason, count=0, goes_on=True, **words, expected=expected
+            )
             enqueue(run_bulk_action, [((row.pk,), {})], queue=_queue_that_moves(), at_front=True)
     return row, is_new
 
