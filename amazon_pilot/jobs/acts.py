@@ -281,7 +281,9 @@ def drain(by: Any, queue: str, *, reason: str) -> Done:
     waiting = queues.size(queue)
     with transaction.atomic():
         # The task counts on this line what it has deleted.
-        entry = AuditEntry.objects.record(by, "drain", f"queue:{queue}", reason=reason, count=0, waiting=waiting)
+        entry = AuditEntry.objects.record(
+            by, "drain", f"queue:{queue}", reason=reason, count=0, goes_on=True, waiting=waiting
+        )
         call = (queue, timezone.now().isoformat(), entry.pk)
         job_id = enqueue(drain_queue, [(call, {})], queue=through[0], at_front=True)[0]
         entry.detail |= {"job": job_id}

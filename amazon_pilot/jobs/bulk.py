@@ -143,7 +143,7 @@ def _begin(token: UUID, asked: dict[str, Any], told: dict[str, Any]) -> tuple[Bu
         row, is_new = BulkAction.objects.get_or_create(token=token, defaults=asked)
         if is_new:
             # The task counts on this line how many jobs it has changed.
-            AuditEntry.objects.record(row.by, row.action, row.target, reason=row.reason, count=0, **told)
+            AuditEntry.objects.record(row.by, row.action, row.target, reason=row.reason, count=0, goes_on=True, **told)
             enqueue(run_bulk_action, [((row.pk,), {})], queue=_queue_that_moves(), at_front=True)
     return row, is_new
 

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
-from amazon_pilot.jobs import historian, metrics, presence, queues, retention
+from amazon_pilot.jobs import acts, historian, metrics, presence, queues, retention
 from amazon_pilot.jobs.models import AuditEntry, Fire, JobRun, Tally, TallyTotal, Total
 from amazon_pilot.jobs.monitor import sample, store
 from tests.busy_day import as_running, busy_day, failed_run, run  # noqa: F401 - a fixture
@@ -115,6 +115,17 @@ def test_acts_are_counted_and_stay_counted():
     found = told(metrics.monitor_numbers)["pilot_monitor_actions_total"]
 
     assert found == {("pause", "done"): 1, ("pause", "nothing"): 1}
+
+
+def test_an_act_that_changed_nothing_counts_as_such():
+    job_id = tasks.do_nothing.enqueue()
+
+    acts.on_job(None, "hold", job_id)
+    acts.on_job(None, "hold", job_id)
+    acts.drain(None, "low", reason="A test")
+
+    found = told(metrics.monitor_numbers)["pilot_monitor_actions_total"]
+    assert found == {("hold", "done"): 1, ("hold", "nothing"): 1, ("drain", "begun"): 1}
 
 
 def test_queues_tell_who_serves_them_and_when_they_are_empty(redis):

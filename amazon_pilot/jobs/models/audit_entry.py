@@ -56,18 +56,33 @@ def acting_from(source: Source, address: str | None = None) -> Iterator[None]:
 
 class AuditEntryQuerySet(ExpiringQuerySet["AuditEntry"]):
     def record(
-        self, by: Any, action: str, target: str, *, reason: str = "", count: int = 1, **detail: Any
+        self,
+        by: Any,
+        action: str,
+        target: str,
+        *,
+        reason: str = "",
+        count: int = 1,
+        goes_on: bool = False,
+        **detail: Any,
     ) -> "AuditEntry":
         """Write one row for one act; `by` is a user, or None for the machine; `detail` must be JSON.
 
-        Source and address are those of `acting_from`; what happens outside of it is done by the system itself.
+        What `goes_on` in the background has its count written later. Source and address are those of `acting_from`; what
+        happens outside of it is done by the system itself.
         """
         user = by if by is not None and by.is_authenticated else None
         words = {"target": target[:200], "reason": reason, "count": count, "detail": detail}
-        # After the commit: a request that goes on for long must not keep the count of its verb from others.
-        done = {(action, "done" if count else "nothing"): 1}
-        transaction.on_commit(partial(Total.objects.raise_by, Total.Name.ACTIONS, done), robust=True)
-        return self.create(actor=user, source=_source.get(), address=_address.get(), action=action, **words)
+        entry = self.create(actor=user, source=_source.get(), address=_address.get(), action=action, **words)
+        # After the commit: a request that goes on for long must not keep the count of its verb from others, and only
+        # then it is known how much was changed.
+        transaction.on_commit(partial(_count, entry, goes_on), robust=True)
+        return entry
+
+
+def _count(entry: "AuditEntry", goes_on: bool) -> None:
+    result = "begun" if goes_on else "done" if entry.count else "nothing"
+    Total.objects.raise_by(Total.Name.ACTIONS, {(entry.action, result): 1})
 
 
 class AuditEntry(models.Model):
