@@ -523,6 +523,15 @@ def test_one_job_is_deleted_and_brought_back_from_its_page(redis, person, make):
     assert list(lines) == [("delete", 1, "A test"), ("restore", 1, "A mistake")]
 
 
+def test_who_may_only_look_learns_that_a_job_was_deleted(boss, person):
+    [job_id] = enqueue(1)
+    row = carried_out(boss, "delete", "state:queued")
+    page = person("view").get(reverse("monitor:job", args=[job_id])).content.decode()
+    assert "The job was deleted." in page
+    assert reverse("monitor:bulk", args=[row.pk]) in page
+    assert reverse("monitor:job-restore", args=[job_id]) not in page
+
+
 def test_one_job_of_many_is_brought_back_alone(boss):
     ids = enqueue(3)
     row = carried_out(boss, "delete", "state:queued")
