@@ -68,8 +68,8 @@ class AuditEntryQuerySet(ExpiringQuerySet["AuditEntry"]):
     ) -> "AuditEntry":
         """Write one row for one act; `by` is a user, or None for the machine; `detail` must be JSON.
 
-        What `goes_on` in the background has its count written later. Source and address are those of `acting_from`; what
-        happens outside of it is done by the system itself.
+        What `goes_on` in the background has its count written later. Source and address are those of `acting_from`;
+        what happens outside of it is done by the system itself.
         """
         user = by if by is not None and by.is_authenticated else None
         words = {"target": target[:200], "reason": reason, "count": count, "detail": detail}
