@@ -278,6 +278,12 @@ WORKER_GRACE_SECONDS = whole("WORKER_GRACE_SECONDS", 30, 0, 3600)
 WORKER_SLOT_JOBS = whole("WORKER_SLOT_JOBS", 10_000, 1, 1_000_000)
 WORKER_SLOT_MEMORY_MB = whole("WORKER_SLOT_MEMORY_MB", 512, 64, 65_536)
 JOB_FAILURE_TTL = 30 * 86_400  # seconds for which Redis keeps a failed job; its history is in JobRun
+# For how many days rows of the engine are kept; jobs/retention.py says which, and shows what a change would delete.
+RETENTION_SUCCEEDED_DAYS = whole("RETENTION_SUCCEEDED_DAYS", 30, 1, 3650)
+RETENTION_FAILED_DAYS = whole("RETENTION_FAILED_DAYS", 90, 1, 3650)
+RETENTION_AUDIT_DAYS = whole("RETENTION_AUDIT_DAYS", 400, 1, 3650)
+RETENTION_FIRES_DAYS = whole("RETENTION_FIRES_DAYS", 90, 7, 3650)  # Redis knows what it was sent for a week
+RETENTION_BULK_DAYS = whole("RETENTION_BULK_DAYS", 90, 1, 3650)
 RQ_QUEUES = {name: REDIS | {"DEFAULT_TIMEOUT": 180, "SERIALIZER": "json"} for name in QUEUE_WEIGHTS}
 RQ = {
     "JOB_CLASS": "amazon_pilot.jobs.registry.JSONJob",

@@ -164,6 +164,11 @@ def addresses() -> dict[str, str]:
     from django.urls import reverse
     from django.utils.http import urlencode
 
+    from amazon_pilot.jobs import queues
+
+    last: Any = queues.connection().lindex(queues.key("low"), -1)
+    waiting = last.decode()
+
     def asked(question: str) -> str:
         return reverse("monitor:jobs") + "?" + urlencode({"q": question})
 
@@ -194,6 +199,10 @@ def addresses() -> dict[str, str]:
         "search_or_none": asked("duration>9d OR wait>9d OR attempts>50"),
         "search_or_error": asked('duration>2h OR error:"haystack"'),
         "search_waiting_argument": asked("state:queued arg.1:777 queue:low"),
+        "search_everywhere": asked("arg.1:77"),
+        "search_everywhere_none": asked("task:noop B0NOTHERE00"),
+        "search_id_waiting": asked(waiting),
+        "search_id_run": asked("id:run-1"),
         "failures": reverse("monitor:failures"),
         "bulk_preview": reverse("monitor:bulk_preview") + "?" + urlencode({"action": "retry", "q": "state:failed"}),
         "job": reverse("monitor:job", args=["failed-7"]),
@@ -202,6 +211,8 @@ def addresses() -> dict[str, str]:
         "workers": reverse("monitor:workers"),
         "stuck": reverse("monitor:stuck"),
         "redis": reverse("monitor:redis"),
+        "retention": reverse("monitor:retention"),
+        "retention_tried": reverse("monitor:retention") + "?days=7",
     }
 
 
@@ -232,6 +243,8 @@ def measure(options: argparse.Namespace) -> int:
                 print(f"{name} sends {wrong[0][:80]}")
         if name.startswith("search_needles"):
             found[f"found_{name}"] = text.count(" in the haystack</span>")
+        if name in ("search_everywhere", "search_id_waiting"):
+            found[f"found_{name}"] = text.count('class="state queued"')
         found[f"p95_ms_{name}"] = sorted(times)[len(times) * 95 // 100]
         found[f"redis_commands_{name}"] = max(commands)
     found |= exported(client)

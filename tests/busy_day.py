@@ -180,6 +180,8 @@ class BusyDay:
             "workers": f"{monitor}/workers",
             "stuck": f"{monitor}/stuck",
             "redis": f"{monitor}/redis",
+            "retention": f"{monitor}/retention",
+            "retention tried": f"{monitor}/retention?days=7",
             "schedule": f"{rows}/scheduleentry/",
             "schedule entry": f"{rows}/scheduleentry/{self.entry.pk}/change/",
             "new schedule entry": f"{rows}/scheduleentry/add/",

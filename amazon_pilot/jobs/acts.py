@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 from rq.command import send_command
 
-from . import deletion, queues, recoverer, verbs
+from . import deletion, queues, recoverer, redaction, verbs
 from .enqueueing import PayloadError, enqueue
 from .historian import call_of
 from .models import AuditEntry, JobRun, KeptJob, Pause
@@ -98,19 +98,25 @@ def retry(by: Any, job_id: str) -> Done:
 
 
 def last_call(job_id: str) -> tuple[str, list[Any], dict[str, Any], str] | None:
-    """Answer task, arguments, keyword arguments and queue of a job, by the history or by Redis; None where unknown."""
+    """Answer task, arguments, keyword arguments and queue of a job, by the history or by Redis; None where unknown.
+
+    The history keeps no secrets: where it lacks one Redis is asked, and where that has forgotten the job it is missing.
+    """
     run = JobRun.objects.filter(job_id=job_id).newest().first()
-    if run is not None:
-        return run.task, run.args, run.kwargs, run.queue
+    kept = (run.task, run.args, run.kwargs, run.queue) if run is not None else None
+    if kept is not None and not redaction.is_cut(*kept[:3]):
+        return kept
     job = verbs.find(job_id)
     if job is None:
-        return None
+        return kept
     task, args, kwargs = call_of({"payload": json.dumps([job.func_name, None, job.args, job.kwargs])})
     return task, args, kwargs, job.origin
 
 
 def run_again(task: str, args: Sequence[Any], kwargs: dict[str, Any], queue: str, *, of: str = "") -> Done:
-    """Enqueue a call as a new job; raises ValidationError where it is no call of a task that we know."""
+    """Enqueue a call as a new job; raises ValidationError where it is no whole call of a task that we know."""
+    if redaction.is_cut(task, args, kwargs):
+        raise ValidationError(_("A secret of this call is not kept: write it in place of each … among the arguments."))
     served = queue if queue in queues.names() else ""
     try:
         job_id = verbs.run_again(task, args, kwargs, of=of, queue=served)
@@ -275,7 +281,9 @@ def drain(by: Any, queue: str, *, reason: str) -> Done:
     waiting = queues.size(queue)
     with transaction.atomic():
         # The task counts on this line what it has deleted.
-        entry = AuditEntry.objects.record(by, "drain", f"queue:{queue}", reason=reason, count=0, waiting=waiting)
+        entry = AuditEntry.objects.record(
+            by, "drain", f"queue:{queue}", reason=reason, count=0, goes_on=True, waiting=waiting
+        )
         call = (queue, timezone.now().isoformat(), entry.pk)
         job_id = enqueue(drain_queue, [(call, {})], queue=through[0], at_front=True)[0]
         entry.detail |= {"job": job_id}

@@ -7,23 +7,24 @@ from functools import wraps
 from operator import itemgetter
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern
 from django.utils.timezone import localtime
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
 from django_rq.queues import get_queue_by_index
 from django_rq.views import each_context
+from rq.exceptions import NoSuchJobError
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
 
-from . import queues, verbs
+from . import queues, redaction, verbs
 from .admin_schedule import label_halves  # the import also registers the schedule's pages
 from .models import AuditEntry, JobRun, Pause
 from .models.audit_entry import ACTIONS
@@ -76,7 +77,6 @@ class JobRunAdmin(HistoryAdmin):
     list_display = ("began", "name", "args", "outcome", "queue", "attempt", "waited", "ran", "exception")
     list_filter = ("outcome", QueueFilter, TaskFilter)
     search_fields = ("job_id", "message", "search")
-    actions = ("retry", "cancel")
     ordering = ("-started_at", "-id")
     show_full_result_count = False  # a count of the whole history is a scan
 
@@ -99,32 +99,6 @@ class JobRunAdmin(HistoryAdmin):
     def ran(self, run: JobRun) -> str:
         """The duration as people say it."""
         return span(run.duration)
-
-    @admin.action(description=_("Retry the selected failed jobs"), permissions=["operate"])
-    def retry(self, request: HttpRequest, runs: QuerySet[JobRun]) -> None:
-        """Put failed jobs back on their queues."""
-        self._each(request, runs, "retry", verbs.retry)
-
-    @admin.action(description=_("Cancel the selected jobs, waiting or running"), permissions=["operate"])
-    def cancel(self, request: HttpRequest, runs: QuerySet[JobRun]) -> None:
-        """Remove what waits and ask what runs to end."""
-        by = request.user.get_username()
-        self._each(request, runs, "cancel", lambda job: verbs.cancel(job, by=by) != "too late")
-
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        """Ask for the role that may act on jobs."""
-        return may(request.user, "operate")
-
-    def _each(self, request: HttpRequest, runs: QuerySet[JobRun], name: str, verb: Callable[[str], bool]) -> None:
-        jobs = sorted(set(runs.values_list("job_id", flat=True)))
-        done = sum(verb(job) for job in jobs)
-        AuditEntry.objects.record(request.user, name, "jobs", count=done, jobs=jobs[:100])
-        text = ngettext(
-            "Done for %(done)d of %(all)d job; one that is left was not where this makes sense.",
-            "Done for %(done)d of %(all)d jobs; the others were not where this makes sense.",
-            len(jobs),
-        )
-        self.message_user(request, text % {"done": done, "all": len(jobs)}, messages.SUCCESS)
 
 
 @admin.register(Pause)
@@ -294,6 +268,32 @@ def worker_details(request: HttpRequest, queue_index: int, key: str) -> HttpResp
     return render(request, "django_rq/worker_details.html", context)
 
 
+def job_detail(request: HttpRequest, queue_index: int, job_id: str) -> HttpResponse:
+    """Show one job as django-rq does, without the secrets among its arguments."""
+    request.current_app = admin.site.name
+    queue = get_queue_by_index(queue_index)
+    try:
+        job = JSONJob.fetch(job_id, connection=queue.connection)
+    except NoSuchJobError as error:
+        raise Http404 from error
+    try:
+        job._args, job._kwargs = redaction.call(str(job.func_name), job.args, job.kwargs)
+        is_valid = True
+    except Exception:  # the payload may be anything, and the page says so
+        is_valid = False
+    context = {
+        **each_context(request),
+        "queue_index": queue_index,
+        "job": job,
+        "queue": queue,
+        "data_is_valid": is_valid,
+        "exc_info": job._exc_info,
+        "dependencies": [(each, verbs.find(each)) for each in job._dependency_ids],
+        "dependents": [(each, verbs.find(each)) for each in job.dependent_ids],
+    }
+    return render(request, "django_rq/job_detail.html", context)
+
+
 @admin.register(Dashboard)
 class RawQueueAdmin(QueueAdmin):
     """django-rq's own pages: the raw view of Redis."""
@@ -301,8 +301,9 @@ class RawQueueAdmin(QueueAdmin):
     def get_urls(self) -> list[URLPattern]:
         patterns: list[URLPattern] = super().get_urls()
         for pattern in patterns:
-            if str(pattern.name).endswith("worker_details"):
-                pattern.callback = self.admin_site.admin_view(worker_details)
+            for ours in (worker_details, job_detail):
+                if str(pattern.name).endswith(ours.__name__) and "cron" not in str(pattern.name):
+                    pattern.callback = self.admin_site.admin_view(ours)
             pattern.callback = guarded(pattern.callback)
         return patterns
 

@@ -14,10 +14,12 @@ class JobsConfig(AppConfig):
     verbose_name = _("Jobs")
 
     def ready(self) -> None:
-        from .schedule_checks import check_schedule  # its models are there only now
+        from .retention import check_retention  # their models are there only now
+        from .schedule_checks import check_schedule
 
         checks.register(check_queues)
         checks.register(check_schedule)
+        checks.register(check_retention)
 
 
 def check_queues(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:

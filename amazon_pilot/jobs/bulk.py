@@ -57,7 +57,6 @@ SEARCHED = {
     "run now": ("scheduled",), "move": ("queued", "scheduled", "deferred"),
     "cancel": ("queued", "scheduled", "deferred"), "snooze": ("queued", "scheduled"),
 }  # fmt: skip
-PARTS = {"retry": "scheduled", "held": "deferred"}
 ROLES = {
     "retry": "operate", "hold": "operate", "release": "operate", "run now": "operate", "cancel": "operate",
     "snooze": "operate", "move": "edit", "delete": "edit", "restore": "edit",
@@ -93,7 +92,7 @@ def meant(action: str, query: Query) -> Query:
     A state that is part of another one is left out beside that: its jobs would be looked at twice.
     """
     states = query.states & set(STATES[action]) if query.states else frozenset(SEARCHED[action])
-    states -= {part for part, whole in PARTS.items() if whole in states}
+    states -= {part for part, whole in live.PARTS.items() if whole in states}
     if query.states and not states:
         allowed = ", ".join(STATES[action])
         raise ValidationError(_("This action is for jobs that are %s; the search names others.") % allowed)
@@ -144,7 +143,7 @@ def _begin(token: UUID, asked: dict[str, Any], told: dict[str, Any]) -> tuple[Bu
         row, is_new = BulkAction.objects.get_or_create(token=token, defaults=asked)
         if is_new:
             # The task counts on this line how many jobs it has changed.
-            AuditEntry.objects.record(row.by, row.action, row.target, reason=row.reason, count=0, **told)
+            AuditEntry.objects.record(row.by, row.action, row.target, reason=row.reason, count=0, goes_on=True, **told)
             enqueue(run_bulk_action, [((row.pk,), {})], queue=_queue_that_moves(), at_front=True)
     return row, is_new
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from rq.utils import utcformat
 
-from . import faults
+from . import faults, redaction
 from .queues import connection
 from .scripts import script
 
@@ -96,8 +96,9 @@ def fields(task: "Task[Any]", queue: str, data: bytes, meta: dict[str, Any] | No
 
 
 def description(data: bytes) -> str:
-    """Answer the call as Python would write it, at most 200 characters: rq's tools list jobs by it."""
+    """Answer the call as Python would write it, without secrets, at most 200 characters: rq's tools list jobs by it."""
     name, _, args, kwargs = json.loads(data)
+    args, kwargs = redaction.call(name, args, kwargs)
     words = [repr(arg)[:75] for arg in args[:10]] + [
         f"{key}={value!r}"[:75] for key, value in list(kwargs.items())[:10]
     ]

@@ -6,6 +6,7 @@
    again by the next tick, and the mark in Redis makes a second sending harmless.
 """
 
+import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 
 from amazon_pilot.jobs import schedule_redis
+from amazon_pilot.jobs.enqueueing import description
 from amazon_pilot.jobs.models import Fire, ScheduleEntry
 from amazon_pilot.jobs.registry import TASKS, JSONJob, Task
 from amazon_pilot.jobs.schedule_redis import Parcel
@@ -168,7 +170,7 @@ def take(decisions: list[Decision]) -> list[Fire]:
             .values_list("entry_id", "planned_at")
         )
         fires = [fire for fire in fires if (fire.entry_id, fire.planned_at) not in known]
-        Fire.objects.bulk_create(fires)
+        Fire.objects.decide(fires)
     return [fire for fire in fires if fire.outcome == TO_SEND]
 
 
@@ -209,6 +211,7 @@ def job_of(connection: Redis, entry: ScheduleEntry, fire: Fire, now: datetime) -
         args=tuple(entry.args),
         id=fire.job_id,
         connection=connection,
+        description=description(json.dumps([entry.task, None, entry.args, {}]).encode()),
         timeout=task.timeout,
         result_ttl=int(str(settings.RQ["DEFAULT_RESULT_TTL"])),
         origin=entry.queue,

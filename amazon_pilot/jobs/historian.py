@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -25,10 +26,11 @@ from rq.registry import DeferredJobRegistry, FailedJobRegistry, FinishedJobRegis
 from rq.serializers import JSONSerializer
 from rq.utils import utcparse
 
-from . import faults, record
+from . import faults, record, redaction
 from .assignment import Assignment
 from .models.job_run import JobRun, Outcome, searchable
 from .models.pause import Pause
+from .models.total import Total
 from .queues import connection
 from .registry import JSONJob
 from .scripts import together
@@ -228,7 +230,7 @@ def storable(value: Any) -> Any:
 
 def run_of(event: dict[str, Any]) -> JobRun:
     """Answer the unsaved row of one event; `record.line` and common.lua write them."""
-    name, args, kwargs = call_of(event)
+    name, args, kwargs = shown_call_of(event)
     meta = loaded(event.get("meta"), {})
     ended_at = moment(event.get("ended"))
     started_at = moment(event.get("started")) or date(event.get("started_at")) or ended_at or datetime.now(UTC)
@@ -281,6 +283,12 @@ def call_of(event: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
     return event.get("task", ""), [storable(str(event.get("payload", "")))[:1000]], {}
 
 
+def shown_call_of(event: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
+    """Answer like `call_of`, without the secrets: so a call is kept, searched and shown."""
+    name, args, kwargs = call_of(event)
+    return name, *redaction.call(name, args, kwargs)
+
+
 def loaded(text: str | None, otherwise: Any) -> Any:
     """Answer JSON text as values."""
     if not text:
@@ -307,10 +315,31 @@ def write(runs: Sequence[JobRun]) -> None:
     ends = {(run.job_id, run.execution_id): run for run in runs if run.outcome != Outcome.STARTED}
     starts = {(run.job_id, run.execution_id): run for run in runs if run.outcome == Outcome.STARTED}
     with transaction.atomic():
+        losses = new_losses(list(ends.values()))
         JobRun.objects.bulk_create([run for key, run in starts.items() if key not in ends], ignore_conflicts=True)
         JobRun.objects.bulk_create(
             ends.values(), update_conflicts=True, unique_fields=list(KEY), update_fields=CHANGING
         )
+        if losses:
+            count_losses(losses)
+
+
+def new_losses(ends: Sequence[JobRun]) -> list[JobRun]:
+    """Answer the runs that were lost and are not written as lost yet: a line may come twice, and counts once."""
+    lost = [run for run in ends if run.outcome == Outcome.LOST]
+    if not lost:
+        return []
+    rows = JobRun.objects.filter(outcome=Outcome.LOST, job_id__in=[run.job_id for run in lost])
+    known = set(rows.values_list(*KEY))
+    return [run for run in lost if (run.job_id, run.execution_id) not in known]
+
+
+def count_losses(losses: Sequence[JobRun]) -> None:
+    """Count jobs that were put aside, by queue and task, and the other lost runs, by queue and cause."""
+    poisoned = Counter((run.queue, run.task) for run in losses if run.is_poison)
+    recovered = Counter((run.queue, run.cause.partition(":")[0]) for run in losses if not run.is_poison)
+    Total.objects.raise_by(Total.Name.RECOVERED, recovered)
+    Total.objects.raise_by(Total.Name.POISONED, poisoned)
 
 
 def write_one_by_one(runs: Sequence[JobRun]) -> None:

@@ -325,3 +325,11 @@ def write_and_fail(path: str, text: str = "x") -> None:
 def sleep_and_fail(seconds: float) -> None:
     time.sleep(seconds)
     raise TemporaryError("after a while")
+
+
+@job("default", retry=Backoff(attempts=2, first=600))
+def sign_in(user: str, password: str, options: dict[str, Any] | None = None) -> str:
+    """Take a secret by place and further ones by name; fail where the secret did not arrive."""
+    if not password.startswith("planted"):
+        raise ValueError("no secret")
+    return f"{user} is in"

@@ -21,10 +21,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 PAGES = [
     "overview", "jobs", "job", "job-arguments", "queues", "queue", "tasks", "task", "workers", "stuck", "redis",
-    "chart", "failures", "bulk_preview", "bulk", "bulk_part", "jobs-export",
+    "retention", "chart", "failures", "bulk_preview", "bulk", "bulk_part", "jobs-export",
     "api-queues", "api-jobs", "api-job", "api-workers", "api-schedule", "api-redis",
     "api-bulk-list", "api-bulk-preview", "api-bulk", "api-schedule-entry", "api-schedule-history",
-    "api-stats", "api-queue-history",
+    "api-stats", "api-queue-history", "api-retention",
 ]  # fmt: skip
 BUTTONS = [str(pattern.name) for pattern in urls.urlpatterns if pattern.name not in PAGES]
 OWN = ["save-search", "forget-search"]  # concern nobody but the user, so whoever may look may press them

@@ -14,11 +14,11 @@ from django.utils import timezone
 
 from amazon_pilot.jobs import queues, verbs
 from amazon_pilot.jobs.models import AuditEntry, BulkAction, Pause, ScheduleEntry
-from tests.busy_day import as_failed
+from tests.busy_day import as_failed, run
 from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
 from tests.jobs.schedule_world import make_entry, queued
-from tests.staff import ROLES
+from tests.staff import ROLES, serve
 
 sync_api = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
@@ -325,6 +325,69 @@ def test_a_part_of_a_bar_leads_to_its_jobs_by_the_keyboard(visit, busy_day):
     assert page.locator("table.jobs tbody tr").count() == 1
 
 
+def test_a_job_that_waits_is_found_by_its_id_and_its_asin(visit, busy_day):
+    """The daily act: an id or an ASIN is pasted into the box, and what waits stands above what ran."""
+    run("sold", search="B0LAMP0001")
+    page = visit("operate")
+    page.goto("/admin/monitor/jobs")
+    box = page.get_by_label("Search")
+    for text in (busy_day.waiting, f"id:{busy_day.waiting}"):
+        box.fill(text)
+        box.press("Enter")
+        page.wait_for_selector("h2:has-text('Waiting, running and planned now (1)')")
+        assert page.locator("table.jobs .state").all_inner_texts() == ["• queued"]
+        assert busy_day.waiting in page.locator("table.jobs a").get_attribute("href")
+
+    box.fill("B0LAMP0001")
+    box.press("Enter")
+    page.wait_for_selector("h2:has-text('Waiting, running and planned now (2)')")
+    present, history = page.locator("table.jobs").all()
+    assert present.locator(".state").all_inner_texts() == ["• queued", "• queued"]
+    assert history.locator(".state").all_inner_texts() == ["✓ succeeded"]
+    assert violations(page) == []
+    present.get_by_label("Choose all rows").check()
+    sync_api.expect(page.get_by_role("button", name="Act on the chosen")).to_contain_text("(2)")
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+    page.goto("/admin/monitor/jobs")
+    page.get_by_role("link", name="Waiting 32").click()
+    page.wait_for_selector("text=32 jobs match.")
+
+
+def test_the_queues_are_sorted_by_the_keyboard_and_stay_so(visit, transactional_db):
+    serve()  # on default alone
+    for number in range(3):
+        verbs.move(tasks.add.enqueue(number, 1), "low")
+    page = visit("operate", seconds=1)
+    page.goto("/admin/monitor/queues")
+    names = page.locator("table.dense tbody th a")
+    assert names.all_inner_texts() == ["critical", "default", "low"]
+
+    page.get_by_role("link", name="Waiting", exact=True).first.press("Enter")
+    page.wait_for_url("**/queues?sort=-waiting")
+    assert names.all_inner_texts()[0] == "low"
+    assert page.locator("th[aria-sort=descending]").inner_text().startswith("Waiting")
+    with page.expect_response("**/queues?sort=-waiting"):  # it refreshes itself
+        tasks.add.enqueue_many([(number, 1) for number in range(5)])
+    sync_api.expect(names.first).to_have_text("default", timeout=10_000)
+    assert violations(page) == []
+    page.get_by_role("link", name="Waiting", exact=True).first.press("Enter")
+    page.wait_for_url("**/queues?sort=waiting")
+    assert names.all_inner_texts() == ["critical", "low", "default"]
+
+    assert page.locator("table.dense .state.dead").all_inner_texts() == ["✕ no workers"] * 2
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    row = page.locator("table.dense tbody tr").first
+    assert (
+        row.locator("[data-label='Ended, failed today']").evaluate("each => getComputedStyle(each, '::before').content")
+        == '"Ended, failed today"'
+    )
+    page.goto("/admin/")
+    assert page.locator(".card .state.dead").count() == 2
+
+
 def test_who_may_view_finds_no_button_and_a_forged_one_is_refused(visit, busy_day):
     page, before = visit("view"), audited()
     names = (
@@ -551,6 +614,116 @@ def test_an_operator_retries_the_rows_that_were_chosen(visit, start):  # noqa: F
     wait_for(lambda: [status(job_id) for job_id in jobs] == ["finished", "finished", "failed"], "the two jobs")
     assert BulkAction.objects.get().changed == 2
     assert [line[:3] for line in audited()] == [("operate-er", "retry", "Apify is back")]
+
+
+def test_the_rows_of_the_history_offer_nothing_that_has_no_preview(visit, busy_day):
+    page = visit("admin")
+    page.goto("/admin/jobs/jobrun/?outcome=failed")
+
+    assert page.locator("#result_list tbody tr").count() == 2
+    assert page.locator("select[name=action], input.action-select").count() == 0
+    page.goto("/admin/monitor/jobs?q=outcome%3Afailed")
+    page.click("text=Act on all that match")
+    page.click("nav[aria-label='What to do'] >> text=Retry")
+    page.wait_for_selector("text=are looked at.")
+    assert audited() == [("boss", "pause", "Apify is down", 1)]
+
+
+def test_chosen_rows_stay_still_and_a_bar_tells_of_new_ones(visit, transactional_db):
+    jobs = tasks.add.enqueue_many([(number, 1) for number in range(3)])
+    page = visit("operate", seconds=1)
+    page.goto("/admin/monitor/jobs?q=state%3Aqueued")
+    bar, rows = page.locator("[data-changed]"), page.locator("table.jobs tbody tr")
+    page.check(f"input[value='{jobs[1]}']")
+    page.wait_for_timeout(1500)  # one look has found nothing new
+    sync_api.expect(bar.get_by_role("button")).to_be_hidden()
+
+    first = tasks.add.enqueue(7, 1)
+    sync_api.expect(bar).to_contain_text("1 new job")
+    tasks.add.enqueue(8, 1)
+    sync_api.expect(bar).to_contain_text("2 new jobs")
+    assert rows.count() == 3
+    assert violations(page) == []
+    bar.get_by_role("button", name="Show").press("Enter")
+    assert rows.count() == 5
+    assert page.locator("[data-choose]:checked").evaluate_all("all => all.map(each => each.value)") == [jobs[1]]
+    sync_api.expect(page.get_by_role("button", name="Act on the chosen")).to_contain_text("(1)")
+    sync_api.expect(bar.get_by_role("button")).to_be_hidden()
+
+    verbs.delete(first)
+    sync_api.expect(bar).to_contain_text("The list has changed")
+    assert rows.count() == 5
+    page.uncheck(f"input[value='{jobs[1]}']")  # it goes on by itself
+    sync_api.expect(rows).to_have_count(4)
+    sync_api.expect(bar.get_by_role("button")).to_be_hidden()
+
+
+def test_everything_is_reached_by_keys_which_can_be_switched_off(visit, busy_day):
+    page = visit("operate", seconds=1)
+    page.goto("/admin/")
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    page.wait_for_url("**/monitor/queues")
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.textContent") == "critical"
+    page.keyboard.press("/")
+    page.wait_for_url(re.compile("/monitor/jobs(#q)?$"))
+    box = page.get_by_label("Search")
+    sync_api.expect(box).to_be_focused()
+
+    page.keyboard.type("state:queued g q ?x")
+    assert box.input_value() == "state:queued g q ?x"
+    assert page.locator("dialog[open]").count() == 0
+    box.fill("state:queued")
+    box.press("Enter")
+    page.wait_for_url("**/jobs?q=state*")
+    for key in ("j", "j", "k", "j", "x"):
+        page.keyboard.press(key)
+    chosen = page.locator("[data-choose]").nth(1)
+    sync_api.expect(chosen).to_be_checked()
+    sync_api.expect(page.get_by_role("button", name="Act on the chosen")).to_contain_text("(1)")
+    page.keyboard.press("x")
+    sync_api.expect(chosen).not_to_be_checked()
+    with page.expect_response("**/jobs?q=state*"):  # a refresh does not lose the row
+        pass
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/job/{busy_day.waiting}")
+
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keys")
+    sync_api.expect(dialog).to_be_visible()
+    assert violations(page) == []
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.set_viewport_size(DESKTOP)
+    dialog.get_by_label("Keys are on").uncheck()
+    page.keyboard.press("Escape")
+    sync_api.expect(dialog).to_be_hidden()
+    page.reload()
+    page.keyboard.press("?")
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    page.wait_for_timeout(300)
+    assert page.url.endswith(busy_day.waiting)
+    sync_api.expect(dialog).to_be_hidden()
+    page.get_by_role("button", name="Keys").click()
+    dialog.get_by_label("Keys are on").check()
+    dialog.get_by_role("button", name="Close").click()
+    page.keyboard.press("g")
+    page.keyboard.press("o")
+    page.wait_for_url("**/admin/")
+
+
+def test_a_row_says_why_it_waits(visit, busy_day):
+    Pause.objects.begin("task:tests.jobs.tasks.add", by=User.objects.get(username="boss"), reason="Apify is down")
+    page = visit("view")
+    page.goto("/admin/monitor/jobs?q=state%3Aqueued+task%3Atasks.add")
+    assert page.locator("td .why").first.inner_text() == "task:tests.jobs.tasks.add is paused by boss"
+    assert cut(page) == []
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.goto("/admin/monitor/jobs?q=state%3Ascheduled")
+    assert page.locator("td .why").inner_text().startswith("planned for 20")
 
 
 def test_an_administrator_types_the_number_of_very_many_and_stops_the_action(visit, transactional_db, redis):

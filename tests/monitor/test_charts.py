@@ -138,7 +138,7 @@ def test_a_window_that_ends_within_a_step_shows_it_whole():
 def test_the_span_is_the_one_that_is_still_kept():
     run("old", ended_at=ago(days=3))
     Tally.objects.fold(NOW)
-    Tally.objects.prune(now=NOW)
+    Tally.objects.filter(span="minute").prune(NOW - timedelta(days=2))
     reading(3 * 24 * 60, span="hour", waiting=8)
 
     assert window("1h", NOW, ago(hours=46)).span == "minute"

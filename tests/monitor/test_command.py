@@ -32,7 +32,13 @@ def test_queues_list_and_show(capsys):
 
     assert jobs(capsys, "queues", "--json")["queues"][1]["waiting"] == 1
     assert "waiting 1" in jobs(capsys, "queues")
-    assert jobs(capsys, "list", "--json") == {"jobs": [], "total": 0, "is_more_than": False, "next": "", "note": ""}
+    listed = jobs(capsys, "list", "--json")
+    present = listed.pop("present")
+    assert listed == {"jobs": [], "total": 0, "is_more_than": False, "next": "", "note": ""}
+    assert [job["job_id"] for job in present.pop("jobs")] == [job_id]
+    states = {"started": 0, "queued": 1, "scheduled": 0, "deferred": 0}
+    assert present == {"number": 1, "looked_at": 1, "total": 1, "states": states}
+    assert f"queued  default  {job_id}" in jobs(capsys, "list", job_id)
     assert jobs(capsys, "show", job_id, "--json")["args"] == [1, 2]
     assert "state: queued" in jobs(capsys, "show", job_id)
 

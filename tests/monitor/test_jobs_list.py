@@ -1,7 +1,7 @@
 """The job list: what the box asks for is what the page shows, from the history and from Redis."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +10,8 @@ from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
-from amazon_pilot.jobs import queues, verbs
-from amazon_pilot.jobs.models import JobRun, SavedSearch
+from amazon_pilot.jobs import acts, queues, verbs
+from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause, SavedSearch
 from amazon_pilot.jobs.monitor import lists, live
 from amazon_pilot.jobs.monitor.query import QueryError, parse
 from tests.jobs import tasks
@@ -110,11 +110,16 @@ def test_a_question_to_the_history(history, text, ids):
         ("since:99999999999d", "too long ago"),
         ("queue>low", "write a colon"),
         ("task:", "wants a value"),
-        ("NOT state:failed", "state: cannot stand within NOT"),
+        (
+            "NOT state:failed",
+            "mean: (state:queued OR state:started OR state:scheduled OR state:deferred OR state:canceled)",
+        ),
         ("state:queued task:a OR task:b", "write state:queued (task:a OR task:b) (position 1)"),
         ("state:queued  task:a arg:1  OR task:b OR c", "write state:queued (task:a arg:1  OR task:b OR c)"),
-        ("state:queued task:a OR state:failed", "state: cannot stand within NOT"),
-        ("task:a state:queued OR task:b", "state: cannot stand within NOT"),
+        ("-(state:failed task:a)", "has to hold for the whole question"),
+        ("state:queued task:a OR state:failed", "each side of OR by itself, such as state:queued task:"),
+        ("task:a state:queued OR task:b", "each side of OR by itself, such as state:queued task:"),
+        ("task:a OR state:failed", "each side of OR by itself, such as state:failed task:"),
         ("x" * 501, "longer than 500"),
     ],
 )
@@ -294,7 +299,7 @@ def test_the_page_shows_the_question_and_its_answer(client, history):
 
     assert 'value="queue:low"' in text
     assert "The kettle timed out" in text
-    assert "1 job matches." in text
+    assert "1 run matches." in text
 
 
 def test_a_wrong_question_is_shown_beside_the_box_and_kept(client):
@@ -353,6 +358,7 @@ def test_a_tag_is_not_found_within_another_one():
 
 def test_a_question_over_every_state_asks_redis_less_than_twenty_times_a_page(redis):
     states = " OR ".join(f"state:{name}" for name in live.STATES)
+    live.count("queued", "low")  # a server that does not know the script yet is asked once more
     redis.config_resetstat()
     listing = lists.find(parse(states), "", 50)
     assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] < 20
@@ -360,3 +366,223 @@ def test_a_question_over_every_state_asks_redis_less_than_twenty_times_a_page(re
     for _page in range(9):
         listing = lists.find(parse(states), listing.following, 50) if listing.following else listing
     assert not listing.following
+
+
+# One list over all states
+
+
+def at_present(text: str, size: int = 50) -> list[tuple[str, str]]:
+    """Answer what the list of all states shows above the history: id and state."""
+    found = lists.ask(text, "", size).present
+    return [(row.job_id, row.state) for row in found.rows] if found else []
+
+
+def as_started(redis, id: str) -> None:
+    redis.lrem("rq:queue:default", 1, id)
+    redis.hset(f"rq:job:{id}", "status", "started")
+    redis.zadd("rq:wip:default", {f"{id}:pilot-e": 2_000_000_000})
+
+
+def test_a_job_that_never_ran_is_found_by_its_id(waiting, client):
+    page = staff(client, "Monitor: view")
+    for text in (
+        f"id:{waiting[110]}",
+        waiting[110],
+        f"id:{waiting[110]} queue:default",
+        f"{waiting[110]} OR id:nobody",
+    ):
+        assert at_present(text) == [(waiting[110], "queued")]
+        shown = page.get(reverse("monitor:jobs"), {"q": text}).content.decode()
+        assert f"/job/{waiting[110]}" in shown
+        assert "No job matches" not in shown
+    assert at_present(f"{waiting[110]} queue:low") == []
+    assert at_present("id:nobody") == []
+
+
+def test_a_job_of_a_state_is_found_by_its_id_wherever_it_stands_in_a_long_queue(waiting, redis, monkeypatch):
+    monkeypatch.setattr(lists, "MOST_LOOKED_AT", 50)
+    verbs.hold(waiting[100])
+    fail_all(redis, waiting[:2])
+
+    assert listed(f"state:queued {waiting[110]}") == [waiting[110]]
+    assert listed(f"state:queued id:{waiting[110]} queue:low") == []
+    for state, found in {"held": [waiting[100]], "deferred": [waiting[100]], "queued": [], "failed": []}.items():
+        assert listed(f"state:{state} id:{waiting[100]}") == found
+    assert listed(f"state:failed id:{waiting[1]}") == [waiting[1]]
+    assert listed(f"(state:failed OR state:held) {waiting[1]}") == [waiting[1]]
+
+
+def test_the_id_of_a_fires_job_is_known_by_its_shape(redis):
+    redis.hset("rq:job:prices-1764379000", mapping={"status": "queued", "origin": "low"})
+    run(3, job_id="prices-1764379001-000123")
+
+    assert at_present("prices-1764379000") == [("prices-1764379000", "queued")]
+    assert listed("prices-1764379001-000123") == ["prices-1764379001-000123"]
+
+
+def test_a_planned_job_is_found_by_its_id_with_its_time(redis, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        planned = tasks.do_nothing.enqueue_in(timedelta(hours=1))
+    [row] = lists.ask(planned, "", 50).present.rows
+
+    assert row.state == "scheduled"
+    assert row.due == pytest.approx(timezone.now().timestamp() + 3600, abs=30)
+
+
+def test_a_job_that_has_ended_is_told_by_its_run_and_by_redis_where_there_is_none(waiting, redis):
+    fail_all(redis, waiting[:2])
+    run(0, job_id=waiting[0], outcome="failed")
+
+    assert at_present(waiting[0]) == []
+    assert listed(waiting[0]) == [waiting[0]]
+    assert at_present(waiting[1]) == [(waiting[1], "failed")]
+
+
+def test_what_waits_runs_and_is_planned_stands_above_the_history(waiting, redis, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        planned = tasks.do_nothing.enqueue_in(timedelta(hours=1), "B000000077")
+        held = tasks.do_nothing.enqueue("B000000077")
+    verbs.hold(held)
+    as_started(redis, waiting[3])
+    run(0, args=["B000000077"], search="B000000077")
+
+    states = [(waiting[77], "queued"), (planned, "scheduled"), (held, "held")]
+    assert at_present("B000000077") == states
+    assert at_present("arg.0:B000000077 -id:x") == states
+    assert listed("B000000077") == ["j0"]
+    assert at_present("")[0] == (waiting[3], "started")
+    assert len(at_present("")) == lists.SHOWN_AT_PRESENT
+
+
+def test_all_are_counted_where_the_question_names_queues_at_most(waiting, redis):
+    as_started(redis, waiting[3])
+
+    found = lists.ask("queue:default OR queue:low", "", 50).present
+    assert {part.state: part.number for part in found.parts if part.number} == {"started": 1, "queued": 119}
+    for part in found.parts:
+        assert lists.ask(part.question, "", 50).total == part.number
+
+
+@pytest.mark.parametrize("text", ["outcome:lost", "error:kettle", "cause:f1", "duration>1s task:x"])
+def test_what_only_a_run_has_is_not_looked_for_among_the_waiting(waiting, redis, text):
+    redis.config_resetstat()
+
+    assert lists.ask(text, "", 50).present is None
+    assert "cmdstat_evalsha" not in redis.info("commandstats")
+
+
+def test_a_job_that_runs_stands_on_the_page_once(waiting, redis, client):
+    as_started(redis, waiting[0])
+    run(0, job_id=waiting[0], outcome="started", task="tests.jobs.tasks.do_nothing")
+    run(1, task="tests.jobs.tasks.do_nothing")
+
+    listing = lists.ask("task:do_nothing", "", 50)
+    assert [row.job_id for row in listing.rows] == ["j1"]
+    assert (listing.total, listing.note) == (2, "1 run of a job above is left out.")
+    shown = staff(client, "Monitor: view").get(reverse("monitor:jobs"), {"q": "task:do_nothing"}).content.decode()
+    assert shown.count(f"/job/{waiting[0]}") == 1
+
+
+def test_pages_below_what_is_present_leave_nothing_out_and_repeat_nothing(waiting, redis):
+    for number in range(45):
+        run(number)
+    for id in waiting[:3]:
+        as_started(redis, id)
+        run(5, job_id=id, execution_id=id, outcome="started")
+    above, seen, cursor = [id for id, _state in at_present("", 20)], [], ""
+    while True:
+        listing = lists.ask("", cursor, 20)
+        assert (listing.present is None) == bool(cursor)
+        seen += [row.job_id for row in listing.rows]
+        if not (cursor := listing.following):
+            break
+
+    assert seen == [f"j{n}" for n in range(45)]
+    assert set(above[:3]) == set(waiting[:3])
+
+
+def test_a_long_queue_hides_no_short_one_and_the_page_says_what_was_looked_at(
+    waiting, monkeypatch, client, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        planned = [tasks.do_nothing.enqueue_in(timedelta(hours=1), "B000000099") for _n in range(5)]
+    monkeypatch.setattr(lists, "SURVEYED", 50)
+
+    found = lists.ask("B000000099", "", 50).present
+    assert sorted(row.job_id for row in found.rows) == sorted(planned)
+    assert (found.looked_at, found.total) == (50, 125)
+    page = staff(client, "Monitor: view")
+    shown = page.get(reverse("monitor:jobs"), {"q": "B000000099"}).content.decode()
+    assert "(5 found)" in shown
+    assert "50 of 125 jobs were looked at" in shown
+    assert 'href="?q=state%3Aqueued%20B000000099"' in shown  # which goes on
+    assert listed("state:queued B000000099") == [waiting[99]]
+    shown = page.get(reverse("monitor:jobs"), {"q": "B000000098 OR x"}).content.decode()
+    assert 'href="?q=state%3Aqueued%20%28B000000098%20OR%20x%29"' in shown
+
+
+@pytest.mark.parametrize(
+    "text", ["", "B000000099", "task:do_nothing", "id:a OR id:b OR id:c OR id:d OR id:e", "queue:low"]
+)
+def test_a_list_of_all_states_costs_few_commands(waiting, redis, commands, text):
+    commands.clear()
+    lists.ask(text, "", 50)
+    assert len(commands) <= 10, commands
+
+
+def test_without_redis_the_history_is_listed_and_the_page_says_what_is_missing(client, history, redis_away):
+    page = staff(client, "Monitor: view")
+    shown = page.get(reverse("monitor:jobs"), {"q": "queue:low"}).content.decode()
+
+    assert "The kettle timed out" in shown
+    assert "Redis does not answer, so what waits and runs cannot be shown." in shown
+    assert page.get(reverse("monitor:api-jobs"), {"q": "queue:low"}).json()["note"].startswith("Redis does not answer")
+
+
+# Why a row waits
+
+
+def whys(text: str) -> dict[str, str]:
+    listing = lists.ask(text, "", 50)
+    rows = [*(listing.present.rows if listing.present else []), *listing.rows]
+    return {row.job_id: row.why for row in rows if row.why}
+
+
+def test_a_row_tells_who_paused_what_keeps_it(waiting, redis):
+    mia = User.objects.create_user("mia")
+    other = tasks.tagged.enqueue()
+    assert whys("state:queued") == {}  # its place in the queue would cost another look
+
+    Pause.objects.create(name="task:tests.jobs.tasks.do_nothing", by=mia, reason="A test")
+    found = whys("state:queued queue:default B000000001")
+    assert found == {waiting[1]: "task:tests.jobs.tasks.do_nothing is paused by mia"}
+    Pause.objects.create(name="queue:default", by=None, reason="A test")
+    assert whys(waiting[1]) == {waiting[1]: "queue:default is paused by the machine"}
+    redis.hset(f"rq:job:{waiting[2]}", mapping={"status": "deferred", "held": "task:tests.jobs.tasks.do_nothing"})
+    assert whys(waiting[2]) == {waiting[2]: "task:tests.jobs.tasks.do_nothing is paused by mia"}
+    redis.hset(f"rq:job:{waiting[3]}", mapping={"status": "started"})
+    assert whys(waiting[3]) == {}
+    assert other not in whys(other)
+
+
+def test_a_row_tells_who_holds_it_and_when_it_comes(waiting, redis, client, django_capture_on_commit_callbacks):
+    mia = User.objects.create_user("mia")
+    acts.on_job(User.objects.create_superuser("boss"), "hold", waiting[0], reason="A test")
+    acts.on_job(User.objects.get(username="boss"), "release", waiting[0])
+    verbs.hold(waiting[0])
+    AuditEntry.objects.record(mia, "hold", f"job:{waiting[0]}", count=1)
+    verbs.hold(waiting[1])  # by a bulk action: no line names the job
+    with django_capture_on_commit_callbacks(execute=True):
+        planned = tasks.do_nothing.enqueue_in(timedelta(hours=1), "x")
+        retried = tasks.do_nothing.enqueue_in(timedelta(hours=1), "y")
+    redis.hset(f"rq:job:{retried}", "attempt", 2)
+
+    assert whys("state:held") == {waiting[0]: "held by mia"}
+    told, score = whys("state:scheduled"), redis.zscore("rq:scheduled:default", planned)
+    when = timezone.localtime(datetime.fromtimestamp(score, UTC))
+    assert set(told) == {planned, retried}
+    assert told[planned] == f"planned for {when:%Y-%m-%d %H:%M:%S}"
+    assert told[retried].startswith("retry at ")
+    shown = staff(client, "Monitor: view").get(reverse("monitor:jobs"), {"q": "state:held"}).content.decode()
+    assert '<span class="why">held by mia</span>' in shown
+    assert client.get(reverse("monitor:api-jobs"), {"q": "state:held"}).json()["jobs"][0]["why"] == "held by mia"

@@ -62,6 +62,21 @@ def test_a_hundred_runs_are_listed_in_few_queries(admin_client, django_assert_ma
         admin_client.get(reverse("admin:jobs_jobrun_changelist"))
 
 
+def test_the_rows_of_the_history_have_no_button_that_would_act_on_a_whole_filter(admin_client, run, redis):
+    """Bulk actions have a preview, a reason and a number to type: monitor/bulk.py."""
+    address = reverse("admin:jobs_jobrun_changelist")
+    redis.hset("rq:job:j1", mapping={"status": "failed", "origin": "low"})
+    redis.zadd("rq:failed:low", {"j1": 2_000_000_000})
+
+    for action in ("retry", "cancel", "delete_selected"):
+        admin_client.post(address, {"action": action, "_selected_action": [run.pk], "select_across": 1}, follow=True)
+
+    assert redis.zscore("rq:failed:low", "j1")
+    assert JobRun.objects.exists()
+    assert not AuditEntry.objects.exists()
+    assert 'name="action"' not in admin_client.get(address).content.decode()
+
+
 @pytest.mark.parametrize("name", ["overview", "jobs"])
 def test_staff_without_a_role_see_nothing(client, name):
     assert staff(client).get(reverse(f"monitor:{name}")).status_code == 403

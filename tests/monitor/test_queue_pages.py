@@ -1,5 +1,6 @@
 """The pages of queues and tasks: what they tell, and how a queue, a task or a tag is paused, resumed and drained."""
 
+import re
 import time
 from datetime import timedelta
 
@@ -10,7 +11,7 @@ from django.utils import timezone
 
 from amazon_pilot.jobs import queues, verbs
 from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause, Tally
-from amazon_pilot.jobs.monitor import sample, store, task_pages
+from amazon_pilot.jobs.monitor import queue_pages, readings, sample, store, task_pages
 from amazon_pilot.jobs.tasks import drain_queue
 from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
@@ -53,6 +54,101 @@ def test_a_queue_tells_which_tasks_wait_at_its_head(person):
 
 def test_a_queue_that_is_none_is_not_found(person):
     assert person("view").get(reverse("monitor:queue", args=["nowhere"])).status_code == 404
+
+
+def cells(text, queue):
+    """Answer the values of a queue's row by the names that a phone shows before them."""
+    row = next(row for row in text.split("<tr>") if f'/monitor/queue/{queue}"' in row)
+    found = re.findall(r'data-label="([^"]*)">(.*?)</t[dh]>', row, re.DOTALL)
+    return {label: " ".join(re.sub(r"<[^>]+>", " ", value).split()).replace(" ,", ",") for label, value in found}
+
+
+def test_the_list_tells_what_ended_today_and_what_share_of_a_day_failed(person):
+    now = timezone.now()
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    for at, outcome, count in (
+        (hour - timedelta(hours=30), "failed", 90),  # neither today nor within a day
+        (hour - timedelta(hours=23), "succeeded", 1000),
+        (hour - timedelta(hours=23), "retrying", 40),
+    ):
+        Tally.objects.create(span="hour", at=at, queue="default", task="t", outcome=outcome, count=count)
+    Tally.objects.create(span="minute", at=hour - timedelta(hours=23), queue="default", task="t", outcome="x", count=0)
+    runs(150, queue="default", started_at=now, ended_at=now)
+    runs(10, queue="default", started_at=now, ended_at=now, outcome="lost", execution_id="l")
+    serve()
+
+    today = queues_today(person("view"))
+
+    is_today = timezone.localdate(hour - timedelta(hours=23)) == timezone.localdate(now)
+    ended = 160 + (1040 if is_today else 0)
+    assert today["default"]["Ended, failed today"] == f"{ended:,}, 10"
+    assert today["default"]["Error rate, 24 h"] == "&lt;1%"  # 10 of 1,200
+    assert today["low"]["Ended, failed today"] == "0, 0"
+    assert today["low"]["Error rate, 24 h"] == "–"
+
+
+def queues_today(client):
+    text = look(client, "queues")
+    return {name: cells(text, name) for name in queues.names()}
+
+
+def test_the_list_has_the_days_numbers_of_the_statistics(person):
+    now = timezone.now()
+    for n, outcome in enumerate(("succeeded", "failed", "lost", "retrying", "stopped")):
+        runs(n + 3, queue="low", started_at=now, ended_at=now, outcome=outcome, execution_id=outcome)
+    client = person("view")
+
+    [low] = [each for each in client.get(reverse("monitor:api-stats")).json()["queues"] if each["name"] == "low"]
+    assert low["processed_today"] == 25
+    assert queues_today(client)["low"]["Ended, failed today"] == f"{low['processed_today']}, {low['failed_today']}"
+
+
+def test_a_queue_on_which_nobody_listens_is_marked(person):
+    serve()  # on default alone
+    client = person("view")
+    found = queues_today(client)
+
+    assert "no workers" not in found["default"]["Queue"]
+    assert "no workers" in found["low"]["Queue"]
+    assert "no workers" not in look(client, "queue", "default")
+    assert "no workers" in look(client, "queue", "low")
+    assert look(client, "overview").count("no workers") == 2
+
+
+def test_retries_are_told_where_the_reading_knows_them(person):
+    for id in tasks.do_nothing.enqueue_many([(n,) for n in range(3)]):
+        verbs.snooze(id, timezone.now() + timedelta(hours=1))
+        queues.connection().hset(f"rq:job:{id}", "attempt", 2)
+    client = person("view")
+    assert queues_today(client)["default"]["Scheduled"] == "3"
+
+    readings.take(queues.connection(), timezone.now())
+    assert queues_today(client)["default"]["Scheduled"] == "3 about 3 retries"
+
+
+@pytest.mark.parametrize(
+    ("order", "names"),
+    [
+        ("", ["critical", "default", "low"]),
+        ("-waiting", ["low", "default", "critical"]),
+        ("waiting", ["critical", "default", "low"]),
+        ("-queue", ["low", "default", "critical"]),
+        ("-oldest", ["default", "low", "critical"]),  # of an empty queue there is none
+        ("oldest", ["low", "default", "critical"]),
+        ("-error_rate", ["critical", "default", "low"]),  # not known of any
+        ("<script>", ["critical", "default", "low"]),
+    ],
+)
+def test_the_list_is_sorted_by_its_address(person, order, names):
+    tasks.do_nothing.enqueue_many([(n,) for n in range(2)])
+    for n in range(3):
+        verbs.move(tasks.add.enqueue(n, 1), "low")
+    client = person("view")
+
+    text = client.get(reverse("monitor:queues"), {"sort": order}).content.decode()
+
+    assert re.findall(r'<th scope="row"[^>]*><a href="/admin/monitor/queue/(\w+)"', text)[:3] == names
+    assert text.count("aria-sort=") == (order.strip("-") in queue_pages.COLUMNS)
 
 
 @pytest.mark.parametrize("name", ["queue:low", "task:tests.jobs.tasks.add", "tag:apify"])
@@ -171,7 +267,7 @@ def runs(number, **fields):
     began = timezone.now() - timedelta(minutes=5)
     given = {"task": "tests.jobs.tasks.add", "queue": "default", "started_at": began, "ended_at": began} | fields
     rows = [
-        JobRun(job_id=f"j{n}", execution_id=f"e{n}", wait=n / 10, duration=n, outcome="succeeded", **given)
+        JobRun(**{"job_id": f"j{n}", "execution_id": f"e{n}", "outcome": "succeeded"} | given, wait=n / 10, duration=n)
         for n in range(number)
     ]
     JobRun.objects.bulk_create(rows)

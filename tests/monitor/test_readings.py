@@ -7,7 +7,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from amazon_pilot.jobs import metrics
+from amazon_pilot.jobs import metrics, retention
 from amazon_pilot.jobs.models import Reading
 from amazon_pilot.jobs.monitor import readings, sample, store
 from tests.busy_day import as_failed
@@ -96,8 +96,8 @@ def test_an_hour_is_the_mean_of_its_minutes_and_the_worst_age(redis):
 def test_readings_are_pruned_like_tallies(redis):
     read(redis)
 
-    assert Reading.objects.prune(now=MINUTE + timedelta(days=3)) == 3
-    assert Reading.objects.prune(now=MINUTE + timedelta(days=401)) == 3
+    assert retention.clean_up(MINUTE + timedelta(days=3)) == ({"reading_minutes": 3}, True)
+    assert retention.clean_up(MINUTE + timedelta(days=401))[0]["reading_hours"] == 3
 
 
 def test_a_redis_that_does_not_tell_hides_nothing_else(redis, person):

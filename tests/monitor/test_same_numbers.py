@@ -1,14 +1,20 @@
 """One number, three doors: what a page shows, the JSON answers and the command line writes is the same."""
 
+import html
 import json
 import re
+import time
 from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.core.management import call_command
 from django.urls import reverse
+from django.utils import timezone
 
-from amazon_pilot.jobs import verbs
+from amazon_pilot.jobs import presence, verbs
+from amazon_pilot.jobs.models import JobRun
+from amazon_pilot.jobs.monitor import store
 from tests.jobs import tasks
 
 from .test_bulk import bury, failures
@@ -78,7 +84,7 @@ def test_a_count_of_the_list(person, capsys, shop, question, number):
 
     page = client.get(reverse("monitor:jobs"), {"q": question}).content.decode()
 
-    assert f"{number} jobs match." in page
+    assert f"{number} {'jobs' if 'state:' in question else 'runs'} match." in page
     assert client.get(reverse("monitor:api-jobs"), {"q": question}).json()["total"] == number
     assert told(capsys, "list", question)["total"] == number
     if question in ("state:failed", "cause:a"):
@@ -87,3 +93,56 @@ def test_a_count_of_the_list(person, capsys, shop, question, number):
         assert f"{number} jobs match." in seen or f"{number} are looked at." in seen
         assert client.get(reverse("monitor:api-bulk-preview"), words).json()["number"] == number
         assert told(capsys, "bulk", "retry", question, "--dry-run")["number"] == number
+
+
+@pytest.fixture
+def crowd(redis):
+    """Fourteen jobs that run: thirteen in the slots of a living worker, and one whose worker died."""
+    now = time.time()
+    slots = [
+        {"slot": n, "pid": 1, "jobs": 0, "job": f"run{n}", "execution": f"pilot-run{n}", "task": "t", "queue": "low",
+         "since": now - 60} for n in range(13)
+    ]  # fmt: skip
+    picture = {
+        "worker": "w1", "state": "working", "pid": 1, "host": "h", "born": now, "seen": now, "queues": {"low": 1},
+        "takes": {}, "ended": {"succeeded": 0, "failed": 0, "lost": 0}, "slots": slots,
+    }  # fmt: skip
+    store.connect().set(presence.snapshot_key("w1"), json.dumps(picture))
+    store.connect().zadd(presence.WORKERS, {"w1": now})
+    for n in range(14):
+        redis.hset(f"rq:job:run{n}", mapping={"status": "started", "origin": "low"})
+        redis.zadd("rq:wip:low", {f"run{n}:pilot-run{n}": now + 80})
+
+
+PAGES = [
+    ("monitor:overview", ()), ("monitor:queues", ()), ("monitor:queue", ("default",)), ("monitor:failures", ()),
+    ("monitor:task", ("t",)), ("monitor:jobs", ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "args"), PAGES)
+def test_every_number_that_is_a_link_leads_to_so_many_jobs(person, shop, crowd, name, args):
+    week = timezone.now() - timedelta(days=3)  # of a cause that also came lately: no page counts it
+    failed = {"task": "t", "queue": "low", "outcome": "failed", "fingerprint": "a"}
+    JobRun.objects.create(job_id="old", execution_id="e", started_at=week, ended_at=week, **failed)
+    client, counted = person("admin"), []
+    text = client.get(reverse(name, args=args)).content.decode()
+
+    for address, label, inside in re.findall(r'<a [^>]*?href="([^"]*\?q=[^"]*)"([^>]*)>(.*?)</a>', text, re.DOTALL):
+        said = re.search(r"[\d,]+(?= ×|$)", re.sub(r"<title>.*|<[^>]*>", "", inside).strip() or label.strip(' "'))
+        first = re.search(r"<strong>([\d,]+)</strong>", inside)
+        number = first[1] if first else said[0] if said else ""
+        if number and not re.search(r"B0|attempts", address):
+            question = parse_qs(urlsplit(html.unescape(address)).query)["q"][0]
+            counted.append((question, int(number.replace(",", "")), total(client, question)))
+
+    assert counted
+    assert [each for each in counted if each[1] != each[2]] == []
+    if name == "monitor:overview":
+        assert ("state:started", 14, 14) in counted
+    if name in ("monitor:overview", "monitor:failures", "monitor:task"):
+        assert [number for question, number, _total in counted if "cause:a" in question] == [12]
+
+
+def total(client, question):
+    return client.get(reverse("monitor:api-jobs"), {"q": question}).json()["total"]

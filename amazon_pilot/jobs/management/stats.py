@@ -1,4 +1,4 @@
-"""`manage.py jobs stats` and `queue-history`: figures in columns."""
+"""`manage.py jobs stats`, `queue-history` and `retention`: figures in columns."""
 
 from typing import Any
 
@@ -29,6 +29,37 @@ def lines_of(seen: api.Answer) -> list[str]:
 def lines_of_days(past: api.Answer) -> list[str]:
     """Answer days as a table."""
     return table(["day", *PER_DAY], [[day["day"], *(shown(day[name]) for name in PER_DAY)] for day in past["days"]])
+
+
+def lines_of_retention(seen: api.Answer) -> list[str]:
+    """Answer the kinds of rows as a table, when the next clean-up is, and what Redis keeps."""
+    head, tried = ["rows", "days", "setting", "number", "oldest", "deletes", "MB"], ["if so", "deletes", "MB"]
+    is_tried = any(kind["tried"] for kind in seen["kinds"])
+    cells = []
+    for kind in seen["kinds"]:
+        oldest = kind["oldest"][:10] if kind["oldest"] else "-"
+        cell = [kind["name"], str(kind["days"]), kind["variable"] or "fixed", written(kind["rows"]), oldest]
+        cells.append([*cell, *doomed(kind["deletes"])])
+        if is_tried:
+            cells[-1] += [str(kind["tried"]["days"]), *doomed(kind["tried"])] if kind["tried"] else ["-"] * 3
+    redis = seen["redis"]
+    return [
+        *table([*head, *tried] if is_tried else head, cells),
+        f"next clean-up: {seen['next_clean_up'] or 'none is planned'}",
+        "Redis keeps a job that succeeded for {result_seconds} s, one that failed for {failure_seconds} s".format(
+            **redis
+        ),
+    ]
+
+
+def doomed(rows: dict[str, Any]) -> list[str]:
+    """Answer how many rows are deleted and how many megabytes that frees."""
+    return [written(rows), f"{rows['bytes'] / 2**20:.1f}"]
+
+
+def written(number: dict[str, Any]) -> str:
+    """Answer a count with a sign before it where it is not exact: ~ about, > more than."""
+    return {"exactly": "", "about": "~", "more": ">"}[number["how"]] + str(number["value"])
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0010_add_the_source_of_acts'),
+        ('jobs', '0012_count_what_is_kept'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,6 +1,6 @@
 """Who did what (AuditEntry), what ran (JobRun, counted in Tally), lay in queues (Reading), waits (Pause), is planned
-(ScheduleEntry), was due (Fire), was asked of many jobs (BulkAction), was deleted (KeptJob) and is looked for often
-(SavedSearch)."""
+(ScheduleEntry), was due (Fire), was asked of many jobs (BulkAction), was deleted (KeptJob), is looked for often
+(SavedSearch), and how often things happened (Total)."""
 
 from .audit_entry import AuditEntry, Source, acting_from
 from .bulk_action import BulkAction
@@ -11,6 +11,7 @@ from .reading import Reading
 from .saved_search import SavedSearch
 from .schedule_entry import Fire, ScheduleEntry
 from .tally import Tally, TallyTotal
+from .total import Total
 
 __all__ = [
     "AuditEntry",
@@ -25,5 +26,6 @@ __all__ = [
     "Source",
     "Tally",
     "TallyTotal",
+    "Total",
     "acting_from",
 ]

@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
+
+from .expiring import ExpiringQuerySet
+from .total import Total
 
 # An action is kept as its English verb and translated where it is shown; this tells the catalogue of each of them.
 ACTIONS = (
@@ -18,7 +22,7 @@ ACTIONS = (
     gettext_noop("quiet"), gettext_noop("wake"), gettext_noop("stop"), gettext_noop("kill"),
     gettext_noop("recover"), gettext_noop("create"), gettext_noop("update"), gettext_noop("monitor"),
     gettext_noop("collect"), gettext_noop("analyse"), gettext_noop("run now"), gettext_noop("leave alone"),
-    gettext_noop("resume planning"), gettext_noop("send again"), gettext_noop("abort"),
+    gettext_noop("resume planning"), gettext_noop("send again"), gettext_noop("abort"), gettext_noop("prune"),
     gettext_noop("restore"),
     "django-rq",
 )  # fmt: skip
@@ -50,17 +54,35 @@ def acting_from(source: Source, address: str | None = None) -> Iterator[None]:
         _address.reset(tokens[1])
 
 
-class AuditEntryManager(models.Manager["AuditEntry"]):
+class AuditEntryQuerySet(ExpiringQuerySet["AuditEntry"]):
     def record(
-        self, by: Any, action: str, target: str, *, reason: str = "", count: int = 1, **detail: Any
+        self,
+        by: Any,
+        action: str,
+        target: str,
+        *,
+        reason: str = "",
+        count: int = 1,
+        goes_on: bool = False,
+        **detail: Any,
     ) -> "AuditEntry":
         """Write one row for one act; `by` is a user, or None for the machine; `detail` must be JSON.
 
-        Source and address are those of `acting_from`; what happens outside of it is done by the system itself.
+        What `goes_on` in the background has its count written later. Source and address are those of `acting_from`;
+        what happens outside of it is done by the system itself.
         """
         user = by if by is not None and by.is_authenticated else None
         words = {"target": target[:200], "reason": reason, "count": count, "detail": detail}
-        return self.create(actor=user, source=_source.get(), address=_address.get(), action=action, **words)
+        entry = self.create(actor=user, source=_source.get(), address=_address.get(), action=action, **words)
+        # After the commit: a request that goes on for long must not keep the count of its verb from others, and only
+        # then it is known how much was changed.
+        transaction.on_commit(partial(_count, entry, goes_on), robust=True)
+        return entry
+
+
+def _count(entry: "AuditEntry", goes_on: bool) -> None:
+    result = "begun" if goes_on else "done" if entry.count else "nothing"
+    Total.objects.raise_by(Total.Name.ACTIONS, {(entry.action, result): 1})
 
 
 class AuditEntry(models.Model):
@@ -82,7 +104,7 @@ class AuditEntry(models.Model):
     reason = models.TextField(_("reason"), blank=True)
     detail = models.JSONField(_("detail"), default=dict, blank=True)
 
-    objects = AuditEntryManager()
+    objects = AuditEntryQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("audit entry")

@@ -2,15 +2,19 @@
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .expiring import ExpiringQuerySet
 
-class BulkActionQuerySet(models.QuerySet["BulkAction"]):
+
+class BulkActionQuerySet(ExpiringQuerySet["BulkAction"]):
+    clock = "created_at"
+
     def claim(self, pk: int, **counts: int) -> bool:
         """Move from waiting to running, or go on with what a dead worker began; False means that it has ended.
 
@@ -54,9 +58,9 @@ class BulkActionQuerySet(models.QuerySet["BulkAction"]):
         open_states = (BulkAction.State.WAITING, BulkAction.State.RUNNING)
         return self.filter(pk=pk, state__in=open_states).update(state=BulkAction.State.ABORTED, aborted_by=by) == 1
 
-    def prune(self, older_than: datetime) -> int:
-        """Delete ended actions that were asked for before; answers how many. The audit keeps its line."""
-        return self.filter(created_at__lt=older_than, ended_at__isnull=False).delete()[0]
+    def expired(self, before: datetime) -> Self:
+        """Answer the ended actions that were asked for before a moment; the audit keeps its line of each."""
+        return self.older(before).filter(ended_at__isnull=False)
 
 
 class BulkAction(models.Model):

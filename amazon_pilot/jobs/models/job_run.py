@@ -1,12 +1,13 @@
 """The history: one row per execution of a job, kept when Redis has long forgotten it."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, Self
 
 from django.db import models
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from .expiring import ExpiringQuerySet
 
 
 class Outcome(models.TextChoices):
@@ -18,7 +19,9 @@ class Outcome(models.TextChoices):
     LOST = "lost", _("Lost")
 
 
-class JobRunQuerySet(models.QuerySet["JobRun"]):
+class JobRunQuerySet(ExpiringQuerySet["JobRun"]):
+    clock = "started_at"
+
     def newest(self) -> "JobRunQuerySet":
         """Order by start, the newest first: the order of every list."""
         return self.order_by("-started_at", "-id")
@@ -47,15 +50,15 @@ class JobRunQuerySet(models.QuerySet["JobRun"]):
             .order_by("-count")
         )
 
-    def prune(self, older_than: timedelta, *, now: datetime | None = None, batch: int = 5_000) -> int:
-        """Delete the runs that started longer ago, some at a time; answers how many."""
-        limit = (now or timezone.now()) - older_than
-        deleted = 0
-        while True:
-            keys = list(self.filter(started_at__lt=limit).order_by("started_at").values_list("pk", flat=True)[:batch])
-            if not keys:
-                return deleted
-            deleted += self.model.objects.filter(pk__in=keys)._raw_delete(self.db)
+    def expired(self, before: datetime) -> Self:
+        """Answer the runs that ended before a moment and are counted for good: no total falls when they are deleted."""
+        from .tally import Tally  # which counts job runs, and so imports this module
+
+        counted = Tally.objects.settled_until()
+        if counted is None:
+            return self.none()
+        until = min(before, counted)
+        return self.older(until).filter(ended_at__lt=until)  # no index but that of the start and the outcome is needed
 
 
 class JobRun(models.Model):

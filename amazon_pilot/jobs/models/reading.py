@@ -4,17 +4,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .tally import KEPT
+from .expiring import ExpiringQuerySet
 
 # A longer span keeps the mean of a size, and the worst age.
 MEANS = ("waiting", "running", "scheduled", "retries", "held", "failed", "canceled", "memory")
 HOUR = timedelta(hours=1)
 
 
-class ReadingQuerySet(models.QuerySet["Reading"]):
+class ReadingQuerySet(ExpiringQuerySet["Reading"]):
     def between(self, span: str, start: datetime, end: datetime) -> "ReadingQuerySet":
         """Answer the readings of one span, `minute` or `hour`, that begin from `start` up to and without `end`."""
         return self.filter(span=span, at__gte=start, at__lt=end)
@@ -31,11 +30,6 @@ class ReadingQuerySet(models.QuerySet["Reading"]):
         Reading.objects.bulk_create(
             hours, update_conflicts=True, unique_fields=["span", "at", "queue"], update_fields=["oldest", *MEANS]
         )
-
-    def prune(self, *, now: datetime | None = None) -> int:
-        """Delete minutes after two days and hours after 400, like tallies; answers how many rows."""
-        now = now or timezone.now()
-        return sum(self.filter(span=span, at__lt=now - kept).delete()[0] for span, kept in KEPT.items())
 
 
 def _means(row: dict[str, Any]) -> dict[str, int | None]:

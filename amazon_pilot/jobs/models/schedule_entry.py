@@ -4,16 +4,19 @@ import zoneinfo
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from amazon_pilot.jobs import cron
+
+from .expiring import ExpiringQuerySet
+from .total import Total
 
 NAME_TAKEN = _("An entry of this name exists: edit it, or choose another name.")
 
@@ -142,36 +145,38 @@ class ScheduleEntry(models.Model):
         return cron.next_fires(cron.parse(self.cron), zoneinfo.ZoneInfo(self.zone), after, count)
 
 
-class FireQuerySet(models.QuerySet["Fire"]):
+class FireQuerySet(ExpiringQuerySet["Fire"]):
+    clock = "planned_at"
+
     def pending(self) -> "FireQuerySet":
         """Answer the fires that were decided and of which it is not known whether they reached Redis, oldest first."""
         return self.filter(outcome=Fire.Outcome.PENDING).order_by("planned_at")
 
-    def totals(self) -> Counter[tuple[str, str]]:
-        """Count the fires by entry name and outcome."""
-        rows = self.order_by().values_list("entry_id", "outcome").annotate(count=models.Count("pk"))
-        return Counter({(entry, outcome): count for entry, outcome, count in rows})
+    def decide(self, fires: "list[Fire]") -> None:
+        """Write fires down, and count those of which nothing more will come; call it in a transaction."""
+        self.bulk_create(fires)
+        settled = Counter((str(fire.entry_id), fire.outcome) for fire in fires if fire.outcome != Fire.Outcome.PENDING)
+        Total.objects.raise_by(Total.Name.FIRES, settled)
 
-    def prune(self, older_than: datetime, batch: int = 1000) -> int:
-        """Delete settled fires planned before `older_than`, in batches; answer how many.
+    def expired(self, before: datetime) -> Self:
+        """Answer the settled fires planned before a moment.
 
         None of them can come again: the entry's `next_at` has passed them.
         """
-        settled = self.filter(planned_at__lt=older_than).exclude(outcome=Fire.Outcome.PENDING)
-        deleted = 0
-        while ids := list(settled.values_list("pk", flat=True)[:batch]):
-            deleted += self.filter(pk__in=ids).delete()[0]
-        return deleted
+        return self.older(before).exclude(outcome=Fire.Outcome.PENDING)
 
     def settle(self, fires: Iterable["Fire"]) -> None:
-        """Store the outcome of fires that were pending; one that another scheduler settled first stays as it is."""
+        """Store and count the outcome of fires that were pending; one that another scheduler settled stays as it is."""
         alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for fire in fires:
-            alike[fire.outcome, fire.enqueued_at, fire.suppressed, fire.note].append(fire.pk)
-        for (outcome, enqueued_at, suppressed, note), ids in alike.items():
-            self.filter(pk__in=ids, outcome=Fire.Outcome.PENDING).update(
-                outcome=outcome, enqueued_at=enqueued_at, suppressed=suppressed, note=note
-            )
+            alike[fire.entry_id, fire.outcome, fire.enqueued_at, fire.suppressed, fire.note].append(fire.pk)
+        settled: Counter[tuple[str, str]] = Counter()
+        with transaction.atomic():
+            for (entry, outcome, enqueued_at, suppressed, note), ids in alike.items():
+                settled[entry, outcome] += self.filter(pk__in=ids, outcome=Fire.Outcome.PENDING).update(
+                    outcome=outcome, enqueued_at=enqueued_at, suppressed=suppressed, note=note
+                )
+            Total.objects.raise_by(Total.Name.FIRES, settled)
 
 
 class Fire(models.Model):

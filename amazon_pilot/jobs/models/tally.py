@@ -2,13 +2,13 @@
 
 from collections import Counter
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from django.db import models, transaction
 from django.db.models.functions import TruncHour, TruncMinute
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .expiring import ExpiringQuerySet
 from .job_run import JobRun, Outcome
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -19,7 +19,7 @@ KEPT = {"minute": timedelta(days=2), "hour": timedelta(days=400)}
 Key = tuple[datetime, str, str, str]
 
 
-class TallyQuerySet(models.QuerySet["Tally"]):
+class TallyQuerySet(ExpiringQuerySet["Tally"]):
     def between(self, span: str, start: datetime, end: datetime) -> "TallyQuerySet":
         """Answer the tallies of one span, `minute` or `hour`, that begin from `start` up to and without `end`."""
         return self.filter(span=span, at__gte=start, at__lt=end)
@@ -28,14 +28,18 @@ class TallyQuerySet(models.QuerySet["Tally"]):
         """Answer the last minute that holds a count, None where nothing was ever counted."""
         return self.filter(span="minute").aggregate(last=models.Max("at"))["last"]
 
+    def settled_until(self) -> datetime | None:
+        """Answer the moment before which no run is counted again, None where nothing was ever counted."""
+        last = self.counted_until()
+        return last - AGAIN if last else None
+
     def fold(self, until: datetime) -> int:
         """Count what ended before `until` and since the last fold, an hour at a time; answers how many runs.
 
         Give the moment before which every end has been written (`historian` may be behind). Minutes that were counted
         are counted again for five minutes, so folding twice changes nothing.
         """
-        last = self.counted_until()
-        start = last - AGAIN if last else JobRun.objects.aggregate(first=models.Min("ended_at"))["first"]
+        start = self.settled_until() or JobRun.objects.aggregate(first=models.Min("ended_at"))["first"]
         counted = 0
         while start is not None and start < until:
             start = start.replace(second=0, microsecond=0)
@@ -62,10 +66,13 @@ class TallyQuerySet(models.QuerySet["Tally"]):
         self.between("hour", first, end).delete()
         Tally.objects.bulk_create([Tally(span="hour", **row) for row in wholes])
 
-    def prune(self, *, now: datetime | None = None) -> int:
-        """Delete minutes after two days and hours after 400; answers how many rows."""
-        now = now or timezone.now()
-        return sum(self.filter(span=span, at__lt=now - kept).delete()[0] for span, kept in KEPT.items())
+    def expired(self, before: datetime) -> Self:
+        """Answer the tallies from before a moment, but none of an hour that is added up again.
+
+        However long nothing has ended, the last minute stays: without it all history would be counted a second time.
+        """
+        settled = Tally.objects.settled_until()
+        return self.older(min(before, settled.replace(minute=0, second=0))) if settled else self.none()
 
 
 class Tally(models.Model):

@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from redis.exceptions import RedisError
 
-from .. import acts
+from .. import acts, redaction
 from ..models import JobRun, Source, acting_from
 from . import lists, pages, query, redis_page, sample, store, waiting
 from .api_errors import failure
@@ -164,15 +164,31 @@ def job_list(request: HttpRequest) -> Answer:
 def found(question: str, limit: int, cursor: str = "") -> Answer:
     """Answer one page of what a question asks for; `note` says what may be missing from it.
 
-    Raises ValidationError where the question cannot be read.
+    Where it names no state `jobs` are runs, and `present` on the first page is what has not ended. Raises
+    ValidationError where the question cannot be read.
     """
-    listing = lists.find(parsed(question), cursor, limit)
+    try:
+        listing = lists.ask(question, cursor, limit)
+    except query.QueryError as error:
+        raise ValidationError(str(error)) from error
     return {
+        "present": present_of(listing.present) if listing.present else None,
         "jobs": [asdict(row) for row in listing.rows],
         "total": listing.total,
         "is_more_than": listing.is_more_than,
         "next": listing.following,
         "note": listing.note,
+    }
+
+
+def present_of(present: lists.Present) -> Answer:
+    """Answer what has not ended as JSON: of `total` jobs `looked_at` were looked at, and `number` match."""
+    return {
+        "jobs": [asdict(row) for row in present.rows],
+        "number": present.number,
+        "looked_at": present.looked_at,
+        "total": present.total,
+        "states": {part.state: part.number for part in present.parts},
     }
 
 
@@ -197,7 +213,9 @@ def run_of(run: JobRun, *, whole: bool = False) -> Answer:
         "message", "enqueued_at", "started_at", "ended_at", "retry_at", "wait", "duration", "worker", "slot",
         "progress",
     ]  # fmt: skip
-    return {name: getattr(run, name) for name in names + (["traceback", "log", "result"] if whole else [])}
+    told = {name: getattr(run, name) for name in names + (["traceback", "log", "result"] if whole else [])}
+    told["args"], told["kwargs"] = redaction.call(run.task, run.args, run.kwargs)
+    return told
 
 
 @endpoint("GET")

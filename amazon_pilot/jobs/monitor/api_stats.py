@@ -5,18 +5,14 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import Sum
-from django.db.models.functions import TruncDay
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .. import queues
-from ..models import Tally
-from ..models.tally import counts
-from . import sample
+from . import retention_page, sample
 from .api import Answer, Refusal, endpoint
-from .charts import BAD, GOOD, MOST_TAIL
+from .days import by_day, told
 
 DAYS, MOST_DAYS = 10, 90
 HELD = ("waiting", "running", "scheduled", "retries", "deferred", "failed")
@@ -35,6 +31,12 @@ def history(request: HttpRequest, name: str) -> Answer:
     if not number.isdigit():
         raise Refusal(400, "invalid", _("days has to be from 1 to %d.") % MOST_DAYS)
     return past(int(number), name)
+
+
+@endpoint("GET")
+def retention(request: HttpRequest) -> Answer:
+    """Answer how long each kind of row is kept, what the next clean-up deletes, and with ?days=30 what would be."""
+    return retention_page.as_json(retention_page.number_of(request.GET.get("days", "")))
 
 
 def glance(now: datetime | None = None) -> Answer:
@@ -88,29 +90,3 @@ def past(days: int, queue: str = "", now: datetime | None = None) -> Answer:
         if queue in ("", name):
             each[day] += ended
     return {"queue": queue, "days": [{"day": day.isoformat()} | told(each[day]) for day in dates]}
-
-
-def by_day(first: date, now: datetime) -> dict[tuple[str, date], Counter[str]]:
-    """Count what ended from the midnight of a day until now, by queue and day, and then by outcome.
-
-    Hours come from tallies; what has not been folded is counted on the spot, as the charts do.
-    """
-    start = timezone.make_aware(datetime(first.year, first.month, first.day))
-    found: dict[tuple[str, date], Counter[str]] = defaultdict(Counter)
-    hours = Tally.objects.between("hour", start, now).order_by().annotate(day=TruncDay("at"))
-    for row in hours.values("day", "queue", "outcome").annotate(n=Sum("count")):
-        found[row["queue"], row["day"].date()][row["outcome"]] += row["n"]
-    known = Tally.objects.counted_until()
-    tail = max(known + timedelta(minutes=1) if known else start, now - MOST_TAIL, start)
-    for late in counts(tail, now):
-        found[late["queue"], timezone.localdate(late["at"])][late["outcome"]] += late["count"]
-    return found
-
-
-def told(ended: Counter[str]) -> dict[str, int]:
-    """Answer runs by what became of them: all, those that went well, and those that failed or were lost."""
-    return {
-        "processed": ended.total(),
-        "succeeded": sum(ended[outcome] for outcome in GOOD),
-        "failed": sum(ended[outcome] for outcome in BAD),
-    }

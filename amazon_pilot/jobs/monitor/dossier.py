@@ -18,9 +18,9 @@ from redis.exceptions import RedisError
 from rq.defaults import RQ_KEY_PREFIX
 from rq.utils import as_text, utcparse
 
-from .. import presence
+from .. import presence, redaction
 from ..assignment import Assignment
-from ..historian import call_of, loaded
+from ..historian import loaded, shown_call_of
 from ..models import AuditEntry, Fire, JobRun
 from ..models.job_run import Outcome
 from ..registry import TASKS, Task
@@ -101,14 +101,14 @@ class Dossier:
 
     @property
     def call(self) -> tuple[str, list[Any], dict[str, Any]]:
-        """Task, arguments and keyword arguments."""
+        """Task, arguments and keyword arguments, without secrets."""
         if self._call is None:
             if self.fields is not None:
                 text = self.payload.decode(errors="replace")
-                self._call = call_of({"payload": text, "task": self.fields.get("task", "")})
+                self._call = shown_call_of({"payload": text, "task": self.fields.get("task", "")})
             else:
                 assert self.last is not None
-                self._call = self.last.task, self.last.args, self.last.kwargs
+                self._call = self.last.task, *redaction.call(self.last.task, self.last.args, self.last.kwargs)
         return self._call
 
     @property

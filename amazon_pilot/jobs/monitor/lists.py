@@ -1,7 +1,8 @@
 """The job list: one page over all states, asked through one box, with everything in its address.
 
 History is read row by row from an index, the newest first; what waits, runs or has failed for good is read from Redis
-in windows. One request looks at so much and no more, says so, and leads on from there.
+in windows. A question that names no state is answered from both: what has not ended, by a look at the heads of all
+places, and below it the history. One request looks at so much and no more, says so, and leads on from there.
 """
 
 from collections.abc import Iterator
@@ -19,18 +20,22 @@ from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from redis.exceptions import RedisError
 
+from .. import redaction
 from ..models import JobRun, SavedSearch
 from . import live
 from .pages import action, back, fragment, page, show
-from .query import Query, QueryError, parse
+from .query import Query, QueryError, parse, within
+from .waiting import in_short
 
 SIZES = (20, 50, 100)
 MOST_LOOKED_AT = 2000  # jobs of Redis that one request reads, at most
 WINDOW = 500
 MOST_WINDOWS = 7  # with twelve counts: a page stays below twenty commands, however many places it names
+SURVEYED, SHOWN_AT_PRESENT = 1000, 10  # jobs of Redis that a list of all states looks at, and those that it shows
+MOST_IDS = 8  # that are looked up one by one: two commands for each
 COUNTED = 10_000  # rows that are counted exactly; beyond it the page says "more than"
 SECONDS = 2  # that the database may take for one question
 # How PostgreSQL plans a question: it thinks that an index is as slow as a disk that seeks, and would rather read the
@@ -40,8 +45,14 @@ COLUMNS = (
     "id", "job_id", "task", "args", "kwargs", "queue", "outcome", "attempt", "enqueued_at", "started_at", "ended_at",
     "wait", "duration", "exception", "message", "worker", "is_poison",
 )  # fmt: skip
+PRESENT_LABELS = {
+    "started": gettext_lazy("Running"),
+    "queued": gettext_lazy("Waiting"),
+    "scheduled": gettext_lazy("Planned and retries"),
+    "deferred": gettext_lazy("Held"),
+}
 EXAMPLES = [
-    ("", gettext_lazy("All runs")),
+    ("", gettext_lazy("All jobs")),
     ("state:started", gettext_lazy("Running")),
     ("state:queued", gettext_lazy("Waiting")),
     ("state:scheduled", gettext_lazy("Planned and retries")),
@@ -69,17 +80,63 @@ class Row:
     message: str = ""
     worker: str = ""
     due: float | None = None
+    why: str = ""  # it waits, in few words; '' where that would cost another look at Redis
+
+
+@dataclass(frozen=True)
+class Part:
+    """One state of what has not ended: of `total` jobs `looked_at` were looked at, and `number` match.
+
+    `question` asks for the jobs of this state alone.
+    """
+
+    state: str
+    label: Any
+    question: str
+    number: int
+    looked_at: int
+    total: int
+
+    @property
+    def is_whole(self) -> bool:
+        return self.looked_at == self.total
+
+
+@dataclass(frozen=True)
+class Present:
+    """What has not ended, of what a question asks for: the first rows, how many were found, and where to go on."""
+
+    rows: list[Row]
+    number: int
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def looked_at(self) -> int:
+        return sum(part.looked_at for part in self.parts)
+
+    @property
+    def total(self) -> int:
+        return sum(part.total for part in self.parts)
+
+    @property
+    def is_whole(self) -> bool:
+        return self.looked_at == self.total
 
 
 @dataclass
 class Listing:
-    """One page of an answer. `total` is None where counting would cost too much; `note` says what is missing."""
+    """One page of an answer. `total` is None where counting would cost too much; `note` says what is missing.
+
+    The rows are runs where they come from the history, whose first page has beside them what is `present`: not ended.
+    """
 
     rows: list[Row] = field(default_factory=list)
     total: int | None = None
     is_more_than: bool = False
     following: str = ""
     note: str = ""
+    is_history: bool = False
+    present: Present | None = None
 
 
 @page()
@@ -92,7 +149,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
     context["cursor"] = request.GET.get("from", "")
     context["address"] = urlencode({"q": text, "size": str(size)})
     try:
-        context["listing"] = find(parse(text), context["cursor"], size)
+        context["listing"] = ask(text, context["cursor"], size)
     except QueryError as error:
         context |= {"problem": str(error), "listing": Listing()}
     except RedisError:
@@ -105,10 +162,36 @@ def jobs(request: HttpRequest) -> HttpResponse:
     return show(request, "jobs", _("Jobs"), **context)
 
 
+def ask(text: str, cursor: str, size: int) -> Listing:
+    """Answer one page of the list: that of a state, or of all, which begins with what has not ended.
+
+    Raises QueryError, or RedisError where a state is asked for and Redis is away.
+    """
+    query = parse(text)
+    listing = find(query, cursor, size)
+    if query.states or cursor or query.is_of_runs:
+        return listing
+    try:
+        ran = {row.job_id for row in listing.rows}
+        listing.present = by_id(query, ran) if 0 < len(query.ids) <= MOST_IDS else present(query, text, size)
+    except RedisError:
+        listing.note = f"{listing.note} {_('Redis does not answer, so what waits and runs cannot be shown.')}".strip()
+        return listing
+    shown = {row.job_id for row in listing.present.rows}
+    rows = [row for row in listing.rows if row.job_id not in shown]
+    if left_out := len(listing.rows) - len(rows):
+        told = ngettext("%d run of a job above is left out.", "%d runs of the jobs above are left out.", left_out)
+        listing.rows, listing.note = rows, f"{listing.note} {told % left_out}".strip()
+    return listing
+
+
 def find(query: Query, cursor: str, size: int) -> Listing:
-    """Answer one page of what a question asks for, from `cursor` on."""
+    """Answer one page of what a question asks for, from `cursor` on: of its states, or of the history."""
     if not query.states:
         return from_history(query, cursor, size)
+    if 0 < len(query.ids) <= MOST_IDS:
+        jobs = [job for job in named(query) if any(is_of(state, job) for state in query.states)]
+        return Listing(with_history(jobs), total=len(jobs))
     if query.states == {"failed"} and not query.is_plain:
         return failed_by_history(query, cursor, size)
     return from_redis(query, cursor, size)
@@ -119,7 +202,7 @@ def find(query: Query, cursor: str, size: int) -> Listing:
 
 def from_history(query: Query, cursor: str, size: int) -> Listing:
     """Answer runs, the newest first; the cursor is the start and the key of the last row before."""
-    listing, found = Listing(), None
+    listing, found = Listing(is_history=True), None
     with in_time(listing):
         found = keys(query.arms(), cursor, size + 1)
         rows = list(JobRun.objects.filter(pk__in=found[:size]).newest().only(*COLUMNS))
@@ -213,8 +296,9 @@ def planned(seconds: int) -> Iterator[None]:
 
 
 def of_run(run: JobRun, state: str = "") -> Row:
+    args, kwargs = redaction.call(run.task, run.args, run.kwargs)  # rows of an older version hold them
     return Row(
-        job_id=run.job_id, task=run.task, args=run.args, kwargs=run.kwargs, queue=run.queue,
+        job_id=run.job_id, task=run.task, args=args, kwargs=kwargs, queue=run.queue,
         state=state or run.outcome, when=run.started_at, wait=run.wait, duration=run.duration, attempt=run.attempt,
         exception=run.exception, message=run.message, worker=run.worker,
     )  # fmt: skip
@@ -255,6 +339,41 @@ def from_redis(query: Query, cursor: str, size: int) -> Listing:
     return listing
 
 
+def by_id(query: Query, ran: set[str]) -> Present:
+    """Answer the jobs that a question names, in whatever state they are; an ended one of `ran` is told by its run."""
+    rows = with_history([job for job in named(query) if job.state in live.PRESENT or job.id not in ran])
+    return Present(rows, len(rows))
+
+
+def named(query: Query) -> list[live.LiveJob]:
+    """Answer the jobs that a question names by their ids and that match, in whatever state they are."""
+    return [job for job in live.find(sorted(query.ids)) if query.matches(job)]
+
+
+def is_of(state: str, job: live.LiveJob) -> bool:
+    """Tell whether a job that was found by its id is in a state of the box."""
+    return live.PARTS.get(state, state) == job.state and live.is_in(state, job)
+
+
+def present(query: Query, text: str, size: int) -> Present:
+    """Answer what waits, runs and is planned, of what a question asks for: counted where it names queues at most."""
+    names = [name for name in settings.QUEUE_WEIGHTS if not query.queues or name in query.queues]
+    places = [(state, queue) for state in live.PRESENT for queue in names]
+    most = min(size, SHOWN_AT_PRESENT)
+    windows = live.survey(places, SURVEYED, most if query.is_plain else SURVEYED)
+    found: list[live.LiveJob] = []
+    parts = []
+    for state, label in PRESENT_LABELS.items():
+        of_state = [window for (each, _queue), window in zip(places, windows, strict=True) if each == state]
+        matching = [job for window in of_state for job in window.jobs if query.matches(job)]
+        total = sum(window.total for window in of_state)
+        looked_at = total if query.is_plain else sum(window.seen for window in of_state)
+        number = total if query.is_plain else len(matching)
+        parts.append(Part(state, label, within(text, state), number, looked_at, total))
+        found += matching
+    return Present(with_history(found[:most]), sum(part.number for part in parts), parts)
+
+
 def position(cursor: str, places: int) -> tuple[int, int]:
     """Read a cursor; one that cannot be read is the beginning."""
     place, _colon, start = cursor.partition(":")
@@ -262,23 +381,24 @@ def position(cursor: str, places: int) -> tuple[int, int]:
 
 
 def with_history(found: list[live.LiveJob]) -> list[Row]:
-    """Answer rows for jobs of Redis, with the newest run of each from one query."""
+    """Answer rows for jobs of Redis: three queries tell of their newest runs, of pauses, and of who holds them."""
     runs: dict[str, JobRun] = {}
     if ids := [job.id for job in found if job.state in ("failed", "canceled", "scheduled", "retry")]:
         for run in JobRun.objects.filter(job_id__in=ids).only(*COLUMNS).order_by("attempt", "started_at"):
             runs[run.job_id] = run
-    return [of_job(job, runs.get(job.id)) for job in found]
+    why = in_short(found)
+    return [of_job(job, runs.get(job.id), why[job.id]) for job in found]
 
 
-def of_job(job: live.LiveJob, run: JobRun | None) -> Row:
+def of_job(job: live.LiveJob, run: JobRun | None, why: str) -> Row:
     is_due = job.state in ("scheduled", "retry")
-    state = "retrying" if is_due and job.attempt else job.state
+    state = "retrying" if is_due and job.attempt else "held" if job.state == "deferred" and job.held else job.state
     ran = run.duration if run else None
     return Row(
         job_id=job.id, task=job.task, args=job.args, kwargs=job.kwargs, queue=job.queue, state=state,
         when=job.ended_at or job.started_at or job.enqueued_at, wait=run.wait if run else job.wait, duration=ran,
         attempt=job.attempt, exception=run.exception if run else "", message=run.message if run else "",
-        worker=job.worker, due=job.score if is_due else None,
+        worker=job.worker, due=job.score if is_due else None, why=why,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from ..models import JobRun, Pause, ScheduleEntry
-from . import sample
+from . import days, sample
 from .pages import fragment, page, widget
 from .window import RANGES
 
@@ -29,6 +29,7 @@ def parts() -> dict[str, Any]:
     return {
         "sample": widget(sample.current),
         "pauses": widget(pauses),
+        "days": widget(days.by_queue),
         "failures": widget(lambda: list(recent_failures())),
         "groups": widget(lambda: list(JobRun.objects.failure_groups(timezone.now() - timedelta(hours=24))[:5])),
         "fires": widget(lambda: next_fires(8)),

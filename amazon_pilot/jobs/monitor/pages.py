@@ -44,6 +44,7 @@ NAVIGATION = [
     ("monitor:stuck", gettext_lazy("Stuck")),
     ("admin:jobs_scheduleentry_changelist", gettext_lazy("Schedule")),
     ("monitor:redis", gettext_lazy("Redis")),
+    ("monitor:retention", gettext_lazy("Retention")),
     ("admin:jobs_auditentry_changelist", gettext_lazy("Audit")),
 ]
 # The pages behind those of the menu, which marks where they belong: else whoever stands there does not know where.

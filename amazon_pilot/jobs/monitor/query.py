@@ -7,7 +7,7 @@ each other are joined by AND; OR binds less, NOT (or a minus) more; brackets gro
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from ..models import JobRun
 from ..models.job_run import Outcome, searchable
 from ..registry import TASKS
-from .live import STATES, LiveJob
+from .live import PARTS, STATES, LiveJob
 
 TOKEN = re.compile(
     r"""\s*(?:(?P<bracket>[()])
@@ -40,6 +40,9 @@ NUMBERS = {"attempts": "attempt", "duration": "duration", "wait": "wait"}
 SIGNS = {">": "gt", "<": "lt", ">=": "gte", "<=": "lte", ":": "exact"}
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 LONGEST = 500
+# The ids that jobs have: a UUID, with or without its hyphens, or a schedule entry's name and the time of the fire.
+ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|.+-\d{10}(-\d{6})?", re.IGNORECASE)
+OF_RUNS = {"outcome", "error", "cause", "duration"}  # what only the history knows of a job
 
 
 class QueryError(ValueError):
@@ -90,6 +93,21 @@ class Query:
     def is_plain(self) -> bool:
         """Whether it names nothing but states and queues."""
         return all(_alternatives(node, "queue") is not None for node in self.rest)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The jobs of which it names one, by `id:` or by a word that looks like an id; empty where it names none."""
+        for node in self.rest:
+            terms = node.parts if isinstance(node, Or) else (node,)
+            ids = frozenset(term.value for term in terms if isinstance(term, Term) and term.field == "id")
+            if all(isinstance(term, Term) and term.field in ("id", "") and term.value in ids for term in terms):
+                return ids
+        return frozenset()
+
+    @property
+    def is_of_runs(self) -> bool:
+        """Whether it wants something that only a run has, so that no job that waits can match."""
+        return any(isinstance(node, Term) and node.field in OF_RUNS for node in self.rest)
 
     def q(self) -> Q:
         """Answer the question without its states as a condition over JobRun."""
@@ -148,7 +166,18 @@ def _refuse_states(node: Node, text: str) -> None:
                 raise QueryError(
                     _("OR comes last here, so state: would hold for one side alone; write %s") % hint, term.at
                 )
-            raise QueryError(_("state: cannot stand within NOT or beside other words in OR; try outcome:"), term.at)
+            if isinstance(node, Not) and node.part == term:
+                others = " OR ".join(f"state:{name}" for name in STATES if name not in (term.value, *PARTS))
+                raise QueryError(_("state: cannot be denied; name the states that you mean: (%s)") % others, term.at)
+            problem = _("state: has to hold for the whole question; ask for each side of OR by itself, such as %s")
+            raise QueryError(problem % f"state:{term.value} task:…", term.at)
+
+
+def within(text: str, state: str) -> str:
+    """Answer the question of the box, which has to be one, about the jobs of one state alone."""
+    rest = parse(text).rest
+    is_either = len(rest) == 1 and isinstance(rest[0], Or)
+    return f"state:{state} ({text})" if is_either else f"state:{state} {text}".strip()
 
 
 def _bracketed(node: Node, text: str) -> str:
@@ -247,7 +276,8 @@ class _Reader:
             return node
         if token["field"]:
             return self.condition(token)
-        return Term("", ":", _unquoted(token["quoted"] or token["word"]), self.start_of(token))
+        word = Term("", ":", _unquoted(token["quoted"] or token["word"]), self.start_of(token))
+        return Or((replace(word, field="id"), word)) if ID.fullmatch(word.value) else word
 
     def condition(self, token: re.Match[str]) -> Term:
         field, _dot, path = token["field"].partition(".")

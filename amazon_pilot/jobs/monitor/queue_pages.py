@@ -1,5 +1,7 @@
 """The queues: what each holds and how fast it moves, and the buttons that pause, resume and drain it."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -10,12 +12,13 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rq.defaults import RQ_KEY_PREFIX
 from rq.utils import as_text
 
 from .. import acts, queues
 from ..models import AuditEntry
-from . import pages, sample, store
+from . import days, pages, sample, store
 from .charts import BARS, bars
 from .job import moment_of
 from .overview import pauses
@@ -25,10 +28,68 @@ EXAMINED = 500
 AUDIT_SHOWN = 10
 
 
+@dataclass(frozen=True)
+class Line:
+    """One queue: what it holds, its day (None where the database does not say), and how many workers listen on it."""
+
+    queue: sample.QueueSample
+    day: dict[str, Any] | None
+    workers: int
+
+
+# The table's columns by their names in the address: the heading, and by what the lines are sorted.
+COLUMNS: dict[str, tuple[Any, Callable[[Line], Any]]] = {
+    "queue": (gettext_lazy("Queue"), lambda line: line.queue.name),
+    "waiting": (gettext_lazy("Waiting"), lambda line: line.queue.waiting),
+    "oldest": (gettext_lazy("Oldest"), lambda line: line.queue.oldest if line.queue.waiting else None),
+    "running": (gettext_lazy("Running"), lambda line: line.queue.running),
+    "scheduled": (gettext_lazy("Scheduled"), lambda line: line.queue.scheduled),
+    "held": (gettext_lazy("Held"), lambda line: line.queue.deferred),
+    "failed": (gettext_lazy("Failed"), lambda line: line.queue.failed),
+    "today": (gettext_lazy("Ended, failed today"), lambda line: line.day and line.day["processed"]),
+    "error_rate": (gettext_lazy("Error rate, 24 h"), lambda line: line.day and line.day["error_rate"]),
+    "in": (gettext_lazy("In, out / min"), lambda line: line.queue.in_per_minute),
+    "empty_in": (gettext_lazy("Empty in"), lambda line: line.queue.drain_seconds if line.queue.waiting else None),
+    "weight": (gettext_lazy("Weight, share"), lambda line: line.queue.weight),
+    "memory": (gettext_lazy("Memory, about"), lambda line: line.queue.memory),
+    "workers": (gettext_lazy("Workers"), lambda line: line.workers),
+}
+
+
+def ordered(lines: list[Line], order: str) -> list[Line]:
+    """Sort lines by a column, the greatest first where `-` stands before its name; what is not known comes last."""
+    if order.removeprefix("-") not in COLUMNS:
+        return lines
+    _label, by = COLUMNS[order.removeprefix("-")]
+    known = sorted((line for line in lines if by(line) is not None), key=by, reverse=order.startswith("-"))
+    return known + [line for line in lines if by(line) is None]
+
+
+def headings(order: str) -> list[dict[str, Any]]:
+    """Answer each column's name and heading, how the lines are sorted by it now, and the order that a click asks for.
+
+    The first click puts names in their order and the greatest number first, the second turns that round.
+    """
+    found = []
+    for name, (label, _by) in COLUMNS.items():
+        first, second = (name, f"-{name}") if name == "queue" else (f"-{name}", name)
+        sort = {name: "ascending", f"-{name}": "descending"}.get(order, "")
+        found.append({"name": name, "label": label, "sort": sort, "next": second if order == first else first})
+    return found
+
+
+def lines_of(seen: sample.Sample, day: dict[str, dict[str, Any]]) -> list[Line]:
+    return [Line(queue, day.get(queue.name), seen.serving(queue.name)) for queue in seen.queues]
+
+
 @pages.page()
 def queue_list(request: HttpRequest) -> HttpResponse:
-    """Show all queues and everything that is paused."""
+    """Show all queues and everything that is paused: /admin/monitor/queues?sort=-failed."""
+    order = request.GET.get("sort", "")
     context: dict[str, Any] = {"sample": pages.widget(sample.current), "pauses": pages.widget(pauses)}
+    day = pages.widget(days.by_queue).get("value", {})
+    context["lines"] = pages.widget(lambda: ordered(lines_of(sample.current(), day), order))
+    context["headings"] = headings(order)
     context |= {"bars": pages.widget(lambda: bars(sample.current())), "bar_states": BARS}
     if request.headers.get("HX-Request"):
         return pages.fragment(request, "_queues", **context)
@@ -45,6 +106,7 @@ def queue(request: HttpRequest, name: str) -> HttpResponse:
         "sample": pages.widget(sample.current),
         "queue": pages.widget(lambda: sample.current().queue(name)),
         "pauses": pages.widget(pauses),
+        "days": pages.widget(days.by_queue),
         "types": pages.widget(lambda: types(name)),
         "audit": pages.widget(lambda: acts_on(f"queue:{name}")),
         "pause_name": f"queue:{name}",

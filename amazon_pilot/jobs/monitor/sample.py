@@ -140,6 +140,11 @@ class Sample:
         busy = [slot | {"worker": w["worker"]} for w in self.alive for slot in w["slots"] if slot.get("job")]
         return sorted(busy, key=lambda slot: slot["since"])
 
+    @property
+    def started(self) -> int:
+        """How many jobs count as running, also those whose worker died a moment ago."""
+        return sum(queue.running for queue in self.queues)
+
     def queue(self, name: str) -> QueueSample | None:
         return next((queue for queue in self.queues if queue.name == name), None)
 

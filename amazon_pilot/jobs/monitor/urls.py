@@ -18,6 +18,7 @@ from . import (
     pages,
     queue_pages,
     redis_page,
+    retention_page,
     task_pages,
     workers,
 )
@@ -52,6 +53,7 @@ urlpatterns = [
     path("stuck", workers.stuck, name="stuck"),
     path("stuck/recover", workers.recover, name="recover"),
     path("redis", redis_page.redis, name="redis"),
+    path("retention", retention_page.page, name="retention"),
     path("api/queues", api.queue_list, name="api-queues"),
     path("api/stats", api_stats.stats, name="api-stats"),
     path("api/jobs", api.job_list, name="api-jobs"),
@@ -66,6 +68,7 @@ urlpatterns = [
         for verb, view in slugs(api_schedule.VERBS)
     ),
     path("api/redis", api.redis, name="api-redis"),
+    path("api/retention", api_stats.retention, name="api-retention"),
     path("api/pause", api.pause, name="api-pause"),
     path("api/resume", api.resume, name="api-resume"),
     path("api/queue/<str:name>/history", api_stats.history, name="api-queue-history"),

@@ -1,10 +1,12 @@
 """Why a job waits: the first true reason, and where in its queue it stands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.urls import reverse
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from redis import Redis
@@ -13,8 +15,9 @@ from rq.utils import as_text, utcparse
 
 from .. import queues
 from ..historian import loaded
-from ..models import Pause
+from ..models import AuditEntry, Pause
 from .dossier import Dossier
+from .live import LiveJob
 from .sample import Sample
 
 EXACT_UP_TO = 1000  # the place in a longer queue would have to be searched for job by job
@@ -48,6 +51,36 @@ def reason(connection: Redis, known: Dossier, sample: Sample) -> Reason | None:
         limit = known.fields.get("rate_limit_key", "")
         return Reason(_("It waits for its turn under the rate limit %s.") % limit)
     return None
+
+
+def in_short(jobs: Sequence[LiveJob]) -> dict[str, str]:
+    """Answer by id and in few words why jobs wait, '' where they do not or only a look at Redis could tell.
+
+    Two queries tell who paused and who holds.
+    """
+    pauses = {pause.name: pause for pause in Pause.objects.active().select_related("by")} if jobs else {}
+    held = [f"job:{job.id}" for job in jobs if job.held == "job"]
+    acts = AuditEntry.objects.filter(target__in=held, action="hold", count__gt=0) if held else AuditEntry.objects.none()
+    holders = {act.target: act.actor or _("the machine") for act in acts.select_related("actor").order_by("at")}
+    return {job.id: _in_short(job, pauses, holders) for job in jobs}
+
+
+def _in_short(job: LiveJob, pauses: dict[str, Pause], holders: dict[str, Any]) -> str:
+    if job.state in ("scheduled", "retry") and job.score:
+        when = localtime(datetime.fromtimestamp(job.score, UTC))
+        return (_("retry at %s") if job.attempt else _("planned for %s")) % f"{when:%Y-%m-%d %H:%M:%S}"
+    if job.state not in ("queued", "deferred", "held"):
+        return ""
+    if job.held == "job":
+        holder = holders.get(f"job:{job.id}")
+        return _("held by %s") % holder if holder else ""
+    if job.state != "queued" and not job.held:
+        return _("waits for another job")
+    keepers = [f"queue:{job.queue}", f"task:{job.task}", *(f"tag:{tag}" for tag in job.tags.split(","))]
+    pause = next((pauses[name] for name in ([job.held] if job.held else keepers) if name in pauses), None)
+    if pause is None:
+        return ""
+    return _("%(name)s is paused by %(who)s") % {"name": pause.name, "who": pause.by or _("the machine")}
 
 
 def _pause_reason(name: str) -> Reason:

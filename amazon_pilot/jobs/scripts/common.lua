@@ -99,6 +99,16 @@ local function lose(queue, entry, cause, poison_text, now)
   return verdict
 end
 
+-- What pages read of a job in a place: {id, score or '', HMGET of FIELDS}; one that was deleted comes with empty fields.
+local FIELDS = {'status', 'origin', 'data', 'enqueued_at', 'created_at', 'attempt', 'losses', 'held', 'tags', 'task',
+  'worker_name', 'started_at', 'ended_at', 'description'}
+local function shown(place, member, score)
+  local id = place == 'wip' and member:match('^(.*):[^:]*$') or member
+  local fields = call('HMGET', job_key(id), unpack(FIELDS))
+  for i = 1, #FIELDS do fields[i] = fields[i] or '' end
+  return {id, score, fields}
+end
+
 -- Take a waiting job out of the one place where it waits; answers that place and its score there, or nothing.
 local function pull(id, queue, status)
   if status == 'queued' then

@@ -2,24 +2,14 @@
 -- Arguments: list or the name of a registry; queue, position of the first (0 = next to run, or newest in a registry that
 --   is read backwards; -1 the last of a queue), how many, 1 to read a registry backwards; and to read a registry on
 --   from behind a job, whether that is still there or not: its score and its id.
--- Answer: {how many are there, jobs}, a job being {id, score or '', HMGET of FIELDS}; the id of a job that was deleted
---   meanwhile comes with empty fields.
-local FIELDS = {'status', 'origin', 'data', 'enqueued_at', 'created_at', 'attempt', 'losses', 'held', 'tags', 'task',
-  'worker_name', 'started_at', 'ended_at', 'description'}
+-- Answer: {how many are there, jobs}, a job as `shown` answers it.
 local place, queue, first, number, backwards = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 local jobs, total = {}, 0
-
-local function show(member, score)
-  local id = place == 'wip' and member:match('^(.*):[^:]*$') or member
-  local fields = call('HMGET', job_key(id), unpack(FIELDS))
-  for i = 1, #FIELDS do fields[i] = fields[i] or '' end
-  jobs[#jobs + 1] = {id, score, fields}
-end
 
 if place == 'list' then
   total = call('LLEN', queue_key(queue))
   for _, id in ipairs(number > 0 and call('LRANGE', queue_key(queue), first, first + number - 1) or {}) do
-    show(id, '')
+    jobs[#jobs + 1] = shown(place, id, '')
   end
 else
   local key = registry(place, queue)
@@ -33,6 +23,6 @@ else
     call('ZREM', key, mark)
   end
   local found = number == 0 and {} or call(backwards and 'ZREVRANGE' or 'ZRANGE', key, first, first + number - 1, 'WITHSCORES')
-  for i = 1, #found, 2 do show(found[i], found[i + 1]) end
+  for i = 1, #found, 2 do jobs[#jobs + 1] = shown(place, found[i], found[i + 1]) end
 end
 return {total, jobs}

@@ -128,8 +128,10 @@ def clock(when: Any) -> SafeString:
 
 @register.filter
 def percent(ratio: Any) -> str:
-    """Write a ratio as a whole percentage; – for nothing."""
-    return "–" if ratio in (None, "") else f"{float(ratio) * 100:.0f}%"
+    """Write a ratio as a whole percentage, one that is not quite 0 as <1%; – for nothing."""
+    if ratio in (None, ""):
+        return "–"
+    return "<1%" if 0 < float(ratio) < 0.01 else f"{float(ratio) * 100:.0f}%"
 
 
 @register.filter

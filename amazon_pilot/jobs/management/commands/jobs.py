@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from amazon_pilot.jobs import acts, registry
 from amazon_pilot.jobs.management import bulk, schedule, stats
 from amazon_pilot.jobs.models import Source, acting_from
-from amazon_pilot.jobs.monitor import api, api_stats, export, pages, sample, store
+from amazon_pilot.jobs.monitor import api, api_stats, export, pages, retention_page, sample, store
 from amazon_pilot.jobs.monitor.dossier import collect
 
 ON_JOBS = {acts.slug(verb): verb for verb in acts.JOB_VERBS if verb != "edit"}
@@ -65,6 +65,8 @@ class Command(BaseCommand):
         past = verb("queue-history", "What ended on each of the last days.")
         past.add_argument("queue", nargs="?", default="", help="All queues where none is named.")
         past.add_argument("--days", type=int, default=api_stats.DAYS)
+        kept = verb("retention", "How long rows are kept, and what the next clean-up deletes.")
+        kept.add_argument("--days", type=int, help="Show what would be deleted if rows were kept so long.")
         listed = verb("list", "Jobs of every state, by a question such as 'state:failed task:update_product'.")
         listed.add_argument("question", nargs="?", default="")
         listed.add_argument("--limit", type=int, default=api.PAGE)
@@ -151,6 +153,10 @@ class Command(BaseCommand):
         past = api_stats.past(options["days"], options["queue"])
         self.tell(options, past, stats.lines_of_days(past))
 
+    def do_retention(self, by: Any, options: dict[str, Any]) -> None:
+        seen = retention_page.as_json(options["days"])
+        self.tell(options, seen, stats.lines_of_retention(seen))
+
     def do_list(self, by: Any, options: dict[str, Any]) -> None:
         if options["json"] and (options["all"] or options["jsonl"]):
             raise CommandError("--all is written line by line, so ask for --jsonl instead of --json.")
@@ -166,7 +172,12 @@ class Command(BaseCommand):
         if options["jsonl"]:
             self.stdout.writelines(map(export.json_line, page["jobs"]))
             return
-        lines = api.lines_of(page["jobs"])
+        present = page["present"] or {"jobs": [], "looked_at": 0, "total": 0}
+        lines = api.lines_of([*present["jobs"], *page["jobs"]])
+        if present["looked_at"] < present["total"]:
+            lines.append(
+                f"{present['looked_at']} of {present['total']} jobs that wait or run were looked at; name a state"
+            )
         self.tell(options, page, [*lines, page["note"]] if page["note"] else lines)
 
     def do_show(self, by: Any, options: dict[str, Any]) -> None:

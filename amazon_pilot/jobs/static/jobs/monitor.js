@@ -1,4 +1,4 @@
-// Live pages: one request at a time, none in a hidden tab, none while rows are chosen or a form is open. And the charts.
+// Live pages: one request at a time, none in a hidden tab; they stay as they are while rows are chosen or a form is open. And the charts, and the keys.
 "use strict";
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -14,9 +14,8 @@ function seconds() {
 }
 
 // Rows stay still while somebody chooses among them or fills in a form.
-function isBusy() {
-  return Boolean(live.querySelector("details[open] form, [data-choose]:checked, dialog[open]"));
-}
+const isChoosing = () => Boolean(live.querySelector("[data-choose]:checked"));
+const isBusy = () => isChoosing() || Boolean(live.querySelector("details[open] form"));
 
 // What has ended does not change any more: the page stops asking, and says no longer that it does.
 function isSettled() {
@@ -29,8 +28,43 @@ function tick() {
   clearTimeout(timer);
   if (!seconds() || isSettled()) return;
   if (!document.hidden && !inFlight && !isBusy()) document.body.dispatchEvent(new Event("tick"));
+  else if (!document.hidden && !inFlight && changed && isChoosing()) compare();
   timer = setTimeout(tick, seconds() * 1000 * Math.min(8, 2 ** failures));
 }
+
+// ---- While rows are chosen the list is asked for all the same, and a bar tells what would be new in it.
+
+const changed = document.querySelector("[data-changed]");
+let next = null;
+
+const rowsOf = (place) => [...place.querySelectorAll("[data-choose]")].map((box) => [box.value, box.closest("tr").querySelector(".state").textContent]);
+
+function tellChanged(text) {
+  changed.querySelector("[data-changed-text]").textContent = text;
+  changed.querySelector("[data-changed-show]").hidden = !text;
+}
+
+async function compare() {
+  inFlight = true;
+  const answer = await fetch(live.getAttribute("hx-get"), { headers: { "HX-Request": "true" } }).catch(() => null);
+  const text = answer?.ok && !answer.redirected ? await answer.text().catch(() => "") : "";
+  inFlight = false;
+  failures = text ? 0 : failures + 1;
+  if (!text || !isChoosing()) return;
+  next = new DOMParser().parseFromString(text, "text/html").body;
+  const known = rowsOf(live), ids = new Set(known.map(([id]) => id)), found = rowsOf(next);
+  const fresh = new Set(found.map(([id]) => id).filter((id) => !ids.has(id))).size;
+  const words = changed.dataset;
+  tellChanged(String(known) === String(found) ? "" : fresh === 1 ? words.one : fresh ? words.many.replace("{n}", fresh) : words.other);
+}
+
+changed?.querySelector("[data-changed-show]").addEventListener("click", () => {
+  const chosen = new Set([...live.querySelectorAll("[data-choose]:checked")].map((box) => box.value));
+  live.replaceChildren(...next.childNodes);
+  live.querySelectorAll("[data-choose]").forEach((box) => { box.checked = chosen.has(box.value); });
+  tellChanged("");
+  live.querySelector(".wide")?.focus({ preventScroll: true });
+});
 
 function focusables() {
   return [...live.querySelectorAll("a, button, select, input, summary, [tabindex]")];
@@ -38,7 +72,7 @@ function focusables() {
 
 if (live && refresh) {
   const select = refresh.querySelector("select"), state = refresh.querySelector("[data-refresh-state]");
-  let focused = -1, open = [];
+  let focused = -1, address = "", open = [];
   select.value = String(seconds());
   select.addEventListener("change", () => { localStorage.setItem("monitor.seconds", select.value); tick(); });
   refresh.addEventListener("submit", (event) => event.preventDefault());
@@ -53,13 +87,18 @@ if (live && refresh) {
   });
   live.addEventListener("htmx:beforeSwap", (event) => {
     if (event.target !== live) return;
+    if (isBusy()) { event.detail.shouldSwap = false; return; } // somebody began meanwhile
     focused = focusables().indexOf(document.activeElement);
+    address = document.activeElement.getAttribute("href") ?? "";
     open = [...live.querySelectorAll("details")].map((each) => each.open);
   });
   live.addEventListener("htmx:afterSwap", (event) => {
     if (event.target !== live) return;
     [...live.querySelectorAll("details")].forEach((each, n) => { if (open[n]) each.open = true; });
-    if (focused >= 0) focusables()[focused]?.focus({ preventScroll: true });
+    if (changed) tellChanged("");
+    // The same row where it is still there: new ones may have come above it.
+    const same = focusables().find((each) => address && each.getAttribute("href") === address);
+    if (focused >= 0) (same ?? focusables()[focused])?.focus({ preventScroll: true });
   });
   timer = setTimeout(tick, seconds() * 1000);
 }
@@ -208,7 +247,7 @@ if (chooser) {
   };
   document.addEventListener("click", (event) => {
     const box = event.target;
-    if (box.matches?.("[data-choose-all]")) boxes().forEach((each) => { each.checked = box.checked; });
+    if (box.matches?.("[data-choose-all]")) box.closest("table").querySelectorAll("[data-choose]").forEach((each) => { each.checked = box.checked; });
     if (box.matches?.("[data-choose]")) {
       if (event.shiftKey && last) {
         const all = boxes(), [from, to] = [all.indexOf(last), all.indexOf(box)].sort((a, b) => a - b);
@@ -229,14 +268,52 @@ setInterval(() => document.querySelectorAll("[data-countdown]").forEach((place) 
   place.textContent = place.textContent.replace(/\d+(\.\d+)?/, String(Math.round(left)));
 }), 1000);
 
-// ---- Copying an id, and two keys: / to search, ? for help.
+// ---- Copying an id
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-copy]");
   if (button) navigator.clipboard?.writeText(button.dataset.copy).then(() => { button.textContent = button.dataset.copied; });
 });
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, textarea, select")) return;
+
+// ---- Keys: never while somebody types, and not at all in a browser where they were switched off.
+
+const keys = document.querySelector("[data-keys]");
+if (keys) {
+  const SECOND_KEY = 1500; // milliseconds that g waits for the next one
+  const opener = document.querySelector("[data-keys-open]"), isOn = keys.querySelector("[data-keys-on]");
   const box = document.querySelector("[data-search]");
-  if (box) { event.preventDefault(); box.focus(); box.select(); }
-});
+  const jobs = keys.querySelector('[data-go="j"]').href;
+  let went = 0;
+
+  opener.hidden = false;
+  opener.addEventListener("click", () => keys.showModal());
+  keys.querySelector("[data-keys-close]").addEventListener("click", () => keys.close());
+  isOn.checked = localStorage.getItem("monitor.keys") !== "off";
+  isOn.addEventListener("change", () => localStorage.setItem("monitor.keys", isOn.checked ? "on" : "off"));
+  if (box && location.hash === "#q") {
+    box.focus();
+    history.replaceState(null, "", location.pathname + location.search); // else the form's answer would have it too
+  }
+
+  const step = (by) => {
+    const links = [...document.querySelectorAll("#content table.stack tbody tr")].map((row) => row.querySelector("a")).filter((link) => link?.checkVisibility());
+    const here = links.findIndex((link) => link.closest("tr").contains(document.activeElement));
+    links[here < 0 ? 0 : Math.min(links.length - 1, Math.max(0, here + by))]?.focus();
+  };
+  const meant = {
+    "/": () => { if (box) { box.focus(); box.select(); } else location.href = `${jobs}#q`; },
+    "?": () => keys.showModal(),
+    "g": () => { went = Date.now(); },
+    "j": () => step(1),
+    "k": () => step(-1),
+    "x": () => document.activeElement.closest("tr")?.querySelector("[data-choose]")?.click(),
+  };
+  document.addEventListener("keydown", (event) => {
+    const isTyped = event.target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]");
+    if (!isOn.checked || keys.open || isTyped || event.ctrlKey || event.metaKey || event.altKey) return;
+    const gone = Date.now() - went < SECOND_KEY ? keys.querySelector(`[data-go="${CSS.escape(event.key)}"]`) : null;
+    went = 0;
+    const act = gone ? () => { location.href = gone.href; } : Object.hasOwn(meant, event.key) ? meant[event.key] : null;
+    if (act) { event.preventDefault(); act(); }
+  });
+}
