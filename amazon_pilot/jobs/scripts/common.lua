@@ -122,3 +122,31 @@ local function pull(id, queue, status)
     end
   end
 end
+
+-- Taking a job out of the midst of a million by its id alone reads half of them; so those whose place is known are
+-- struck out there, by index, and removed together at the end.
+local WINDOW, SLACK = 500, 200 -- the ids are some of so many jobs; and so many may have come behind them meanwhile
+local places, struck = {}, {}
+
+local function look(queue, distance)
+  local found, length = {}, call('LLEN', queue_key(queue))
+  local first = math.max(0, length - distance - WINDOW - SLACK)
+  for n, id in ipairs(call('LRANGE', queue_key(queue), first, length - 1 - math.max(0, distance - SLACK))) do
+    found[id] = first + n - 1
+  end
+  places[queue] = found
+  return found
+end
+
+-- Answers whether the job stood about so far from the end of its queue.
+local function strike(id, queue, distance)
+  local at = (places[queue] or look(queue, distance))[id]
+  if not at then return false end
+  call('LSET', queue_key(queue), at, 'pilot:gone')
+  struck[queue] = (struck[queue] or 0) + 1
+  return true
+end
+
+local function remove_struck()
+  for queue, number in pairs(struck) do call('LREM', queue_key(queue), -number, 'pilot:gone') end
+end

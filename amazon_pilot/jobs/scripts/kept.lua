@@ -11,8 +11,7 @@
 --   restore: the hash in which to count, the key of the last row; then per row: its key, id, unique key or '', content.
 --     What has been done up to that last row is not done again. Answer: the keys of the rows that were brought back.
 local verb, FIRST = ARGV[2], 6
-local GONE, WEEK = 'pilot:gone', 604800
-local WINDOW, SLACK = 500, 200 -- as in rearrange.lua
+local WEEK = 604800
 local ENDED = {failed = 'failed', stopped = 'failed', canceled = 'canceled', finished = 'finished'}
 local WAITING = {queued = 'queued', scheduled = 'scheduled', deferred = 'deferred'}
 
@@ -62,26 +61,9 @@ local function keep()
   return {i - FIRST, jobs}
 end
 
--- As in rearrange.lua: taking a job out of the midst of a million by its id alone reads half of them.
-local places, struck = {}, {}
-
-local function look(queue, distance)
-  local found, length = {}, call('LLEN', queue_key(queue))
-  local first = math.max(0, length - distance - WINDOW - SLACK)
-  for n, id in ipairs(call('LRANGE', queue_key(queue), first, length - 1 - math.max(0, distance - SLACK))) do
-    found[id] = first + n - 1
-  end
-  places[queue] = found
-  return found
-end
-
 local function take_out(id, queue, place, distance)
   if place ~= 'queued' then return call('ZREM', registry(place, queue), id) == 1 end
-  local at = distance and (places[queue] or look(queue, distance))[id]
-  if not at then return call('LREM', queue_key(queue), 1, id) == 1 end
-  call('LSET', queue_key(queue), at, GONE)
-  struck[queue] = (struck[queue] or 0) + 1
-  return true
+  return distance and strike(id, queue, distance) or call('LREM', queue_key(queue), 1, id) == 1
 end
 
 local function forget()
@@ -97,7 +79,7 @@ local function forget()
       done[#done + 1] = id
     end
   end
-  for queue, number in pairs(struck) do call('LREM', queue_key(queue), -number, GONE) end
+  remove_struck()
   if tally ~= '' then
     call('HINCRBY', tally, field, #done)
     call('EXPIRE', tally, WEEK)

@@ -4,38 +4,16 @@
 --   count the jobs it was done to or '' and '', then the ids of the jobs. The word:
 --   hold; release; snooze (seconds by Unix time); cancel; move (queue); run and run_first, what waits for a time to the
 --   end or the head of its queue; requeue and requeue_first, likewise what has ended (JSON, how many retries each task
---   has); delete (JSON, the list of states, or '' for any).
+--   has).
 -- Answer: how many jobs it was done to; the others were not in a place where the verb makes sense.
 local verb, now_text, word, before, distance = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6] or '')
 local tally, field = ARGV[7], ARGV[8]
-local FIRST, GONE, WEEK = 9, 'pilot:gone', 604800
-local WINDOW, SLACK = 500, 200 -- the ids are some of so many jobs; and so many may have come behind them meanwhile
+local FIRST, WEEK = 9, 604800
 local now = clock()
-local detail = (verb:sub(1, 7) == 'requeue' or verb == 'delete') and word ~= '' and cjson.decode(word) or {}
-
--- Where the jobs stand in their queues, by index. Taking one out of the midst of a million by its id alone reads half
--- of them; so those whose place is known are struck out there, and removed together at the end.
-local places, struck = {}, {}
-
-local function look(queue)
-  local found, length = {}, call('LLEN', queue_key(queue))
-  local first = math.max(0, length - distance - WINDOW - SLACK)
-  for n, id in ipairs(call('LRANGE', queue_key(queue), first, length - 1 - math.max(0, distance - SLACK))) do
-    found[id] = first + n - 1
-  end
-  places[queue] = found
-  return found
-end
+local detail = verb:sub(1, 7) == 'requeue' and word ~= '' and cjson.decode(word) or {}
 
 local function take_out(id, queue, status)
-  if distance and status == 'queued' then
-    local at = (places[queue] or look(queue))[id]
-    if at then
-      call('LSET', queue_key(queue), at, GONE)
-      struck[queue] = (struck[queue] or 0) + 1
-      return 'queued'
-    end
-  end
+  if distance and status == 'queued' and strike(id, queue, distance) then return 'queued' end
   return pull(id, queue, status)
 end
 
@@ -73,24 +51,6 @@ local function requeue(key, id, queue, task)
   return true
 end
 
-local function delete(key, id, queue, status)
-  local state, is_there = status == 'stopped' and 'failed' or status, false
-  if word ~= '' then
-    local is_meant = false
-    for _, each in ipairs(detail) do is_meant = is_meant or each == state end
-    if not is_meant then return false end
-  end
-  if state == 'failed' or state == 'canceled' or state == 'finished' then
-    is_there = call('ZREM', registry(state, queue), id) == 1
-  else
-    is_there = take_out(id, queue, status) ~= nil
-  end
-  if is_there then
-    call('UNLINK', key, key .. ':dependents', key .. ':dependencies', P .. ':results:' .. id, P .. ':executions:' .. id)
-  end
-  return is_there
-end
-
 local function act(id)
   local key = job_key(id)
   local status, queue, held, enqueued_at, task = unpack(call('HMGET', key, 'status', 'origin', 'held', 'enqueued_at',
@@ -99,7 +59,6 @@ local function act(id)
   -- Both times are UTC and of one format, so that they compare as text.
   if before ~= '' and enqueued_at and enqueued_at >= before then return false end
   if verb:sub(1, 7) == 'requeue' then return requeue(key, id, queue, task or '') end
-  if verb == 'delete' then return delete(key, id, queue, status) end
   if verb == 'run' or verb == 'run_first' then return status == 'scheduled' and run(key, id, queue) end
   if verb == 'release' and not held then return false end
   if verb == 'hold' and status == 'deferred' then return false end
@@ -133,7 +92,7 @@ local done = 0
 for i = FIRST, #ARGV do
   if act(ARGV[i]) then done = done + 1 end
 end
-for queue, number in pairs(struck) do call('LREM', queue_key(queue), -number, GONE) end
+remove_struck()
 if tally ~= '' then
   call('HINCRBY', tally, field, done)
   call('EXPIRE', tally, WEEK)
