@@ -21,7 +21,7 @@ from amazon_pilot.jobs.models import JobRun
 from amazon_pilot.jobs.registry import JSONJob
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 40  # seconds: the machine may be busy
+PATIENCE = 100  # seconds: where others want the processors too, the historian, which is as nice as can be, waits long
 
 
 def wait_for(condition: Callable[[], Any], what: str = "") -> Any:
