@@ -16,12 +16,6 @@ from .test_bulk import begin, bury, counted, enqueue, failures
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(autouse=True)
-def _connection_of_this_test():
-    yield
-    queues._connections.clear()
-
-
 def look(client, **words):
     answer = client.get(reverse("monitor:api-bulk-preview"), {"action": "retry", "q": "state:failed"} | words)
     return answer.status_code, answer.json()

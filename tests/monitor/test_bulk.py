@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import F
 from django.utils import timezone
 
-from amazon_pilot.jobs import bulk, queues, verbs
+from amazon_pilot.jobs import bulk, queues, verbs, walks
 from amazon_pilot.jobs.enqueueing import fields, payloads, send
 from amazon_pilot.jobs.models import AuditEntry, BulkAction, JobRun
 from amazon_pilot.jobs.monitor import live
@@ -18,22 +18,6 @@ from amazon_pilot.jobs.registry import JSONJob
 from tests.jobs import tasks
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _connection_of_this_test():
-    yield
-    queues._connections.clear()
-
-
-@pytest.fixture
-def boss():
-    return User.objects.create_superuser("boss")
-
-
-@pytest.fixture
-def small_batches(monkeypatch):
-    monkeypatch.setattr(bulk, "BATCH", 3)
 
 
 def enqueue(number, task=tasks.do_nothing, queue="default", name=""):
@@ -426,7 +410,7 @@ def test_after_a_crash_it_goes_on_and_counts_each_job_once(
     assert (row.state, row.seen, row.matched, row.changed) == ("done", seen, matched, changed)
     assert AuditEntry.objects.get(target=row.target).count == changed
     assert counted("held" if action == "hold" else "queued") == changed + (9 if action == "retry" else 0)
-    assert not queues.connection().exists(bulk.tally(row.pk))
+    assert not queues.connection().exists(walks.tally(row.pk))
 
 
 def test_a_job_with_several_runs_is_counted_once(boss, small_batches):

@@ -17,12 +17,6 @@ pytestmark = pytest.mark.django_db
 PREVIEW, START = reverse("monitor:bulk_preview"), reverse("monitor:bulk_start")
 
 
-@pytest.fixture(autouse=True)
-def _connection_of_this_test():
-    yield
-    queues._connections.clear()
-
-
 def form(action="retry", q="state:failed", **more):
     words = {"action": action, "q": q, "token": str(uuid.uuid4()), "reason": "A test", "next": PREVIEW}
     return {name: value for name, value in (words | more).items() if value is not None}

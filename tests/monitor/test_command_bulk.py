@@ -23,12 +23,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 WHY = ("--reason", "A test")
 
 
-@pytest.fixture(autouse=True)
-def _connection_of_this_test():
-    yield
-    queues._connections.clear()
-
-
 def failed(number):
     ids = enqueue(number)
     bury(ids)

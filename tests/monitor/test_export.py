@@ -12,7 +12,6 @@ from django.db import OperationalError
 from django.urls import reverse
 from django.utils import timezone
 
-from amazon_pilot.jobs import queues
 from amazon_pilot.jobs.models import JobRun
 from amazon_pilot.jobs.monitor import export, lists
 from amazon_pilot.jobs.monitor.query import parse
@@ -21,12 +20,6 @@ from .test_bulk import bury, enqueue, plan
 
 pytestmark = pytest.mark.django_db
 EXPORT = reverse("monitor:jobs-export")
-
-
-@pytest.fixture(autouse=True)
-def _connection_of_this_test():
-    yield
-    queues._connections.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +53,23 @@ def objects(client, question):
 def test_every_run_comes_once_and_the_newest_first(admin_client, number):
     ids = runs(number)
     assert [row["job_id"] for row in objects(admin_client, "")] == ids
+
+
+def test_what_has_not_ended_stands_before_the_runs_and_a_job_that_runs_comes_once(admin_client, redis):
+    waits, runs_now = enqueue(2)
+    begun = timezone.now().isoformat()
+    redis.lrem("rq:queue:default", 1, runs_now)
+    redis.hset(f"rq:job:{runs_now}", mapping={"status": "started", "started_at": begun})
+    redis.zadd("rq:wip:default", {f"{runs_now}:pilot-1": 1e10})
+    ended = runs(2)
+    JobRun.objects.create(
+        job_id=runs_now, execution_id="pilot-1", task="t", queue="default", outcome="started", started_at=timezone.now()
+    )
+
+    told = [(row["state"], row["job_id"]) for row in objects(admin_client, "")]
+    assert told == [("queued", waits), ("started", runs_now), ("succeeded", ended[0]), ("failed", ended[1])]
+    assert [row["job_id"] for row in objects(admin_client, "outcome:failed")] == [ended[1]]
+    assert [row["job_id"] for row in objects(admin_client, f"id:{waits}")] == [waits]
 
 
 @pytest.mark.parametrize(
@@ -167,8 +177,9 @@ def test_the_command_line_writes_all_line_by_line(capsys):
     assert [json.loads(line)["job_id"] for line in capsys.readouterr().out.splitlines()] == ids
     call_command("jobs", "list", "outcome:failed", "--all")
     assert len(capsys.readouterr().out.splitlines()) == 6
+    [waits] = enqueue(1)
     call_command("jobs", "list", "--jsonl", "--limit", "2")
-    assert [json.loads(line)["job_id"] for line in capsys.readouterr().out.splitlines()] == ids[:2]
+    assert [json.loads(line)["job_id"] for line in capsys.readouterr().out.splitlines()] == [waits, *ids[:2]]
     for wrong in (("--all", "--json"), ("state:(", "--all")):
         with pytest.raises(CommandError):
             call_command("jobs", "list", *wrong)

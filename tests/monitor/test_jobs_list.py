@@ -10,19 +10,13 @@ from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
-from amazon_pilot.jobs import acts, queues, verbs
+from amazon_pilot.jobs import acts, verbs
 from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause, SavedSearch
 from amazon_pilot.jobs.monitor import lists, live
 from amazon_pilot.jobs.monitor.query import QueryError, parse
 from tests.jobs import tasks
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _connection_of_this_test():
-    yield
-    queues._connections.clear()
 
 
 def run(number: int = 0, **values):

@@ -28,22 +28,6 @@ pytestmark = pytest.mark.django_db
 QUEUE = queues.key("default")
 
 
-@pytest.fixture(autouse=True)
-def _connection_of_this_test():
-    yield
-    queues._connections.clear()
-
-
-@pytest.fixture
-def boss():
-    return User.objects.create_superuser("boss")
-
-
-@pytest.fixture
-def small_batches(monkeypatch):
-    monkeypatch.setattr(bulk, "BATCH", 3)
-
-
 def taken_back(boss, row, **words):
     words = {"token": uuid.uuid4(), "reason": "A mistake"} | words
     back, _is_new = bulk.restore(boss, row, **words)

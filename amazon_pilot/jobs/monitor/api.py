@@ -192,14 +192,6 @@ def present_of(present: lists.Present) -> Answer:
     }
 
 
-def parsed(question: str) -> query.Query:
-    """Read a question; raises ValidationError where it cannot be read."""
-    try:
-        return query.parse(question)
-    except query.QueryError as error:
-        raise ValidationError(str(error)) from error
-
-
 def lines_of(rows: list[Answer]) -> list[str]:
     """Answer jobs as lines for a terminal."""
     names = ("state", "queue", "job_id", "task")

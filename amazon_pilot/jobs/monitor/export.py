@@ -7,7 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from ..models import JobRun
+from ..models.job_run import Outcome
 from . import lists, live, pages
 from .query import Query, QueryError, parse
 
@@ -48,17 +49,33 @@ def export(request: HttpRequest) -> Any:
 def rows(query: Query) -> Iterator[lists.Row]:
     """Answer every row of the job list for a question; raises OperationalError where the database takes too long."""
     if not query.states:
-        yield from map(lists.of_run, of_history(query.arms()))
+        yield from of_all_states(query)
     elif query.states == {"failed"} and not query.is_plain:
         yield from failed_by_history(query)
     else:
-        cursor = ""
-        while True:
-            page = lists.from_redis(query, cursor, CHUNK)
-            yield from page.rows
-            cursor = page.following
-            if not cursor:
-                return
+        yield from of_redis(query)
+
+
+def of_all_states(query: Query) -> Iterator[lists.Row]:
+    """Answer what has not ended, as the list of all does, and then the runs; a run that was told of comes once."""
+    running = set()
+    if not query.is_of_runs or query.ids:
+        for row in of_redis(replace(query, states=frozenset(live.PRESENT))):
+            if row.state == "started":
+                running.add(row.job_id)
+            yield row
+    for run in of_history(query.arms()):
+        if run.outcome != Outcome.STARTED or run.job_id not in running:
+            yield lists.of_run(run)
+
+
+def of_redis(query: Query) -> Iterator[lists.Row]:
+    """Answer the jobs of the states that a question names, window by window."""
+    cursor: str | None = ""
+    while cursor is not None:
+        page = lists.from_redis(query, cursor, CHUNK)
+        yield from page.rows
+        cursor = page.following or None
 
 
 def of_history(arms: list[Q]) -> Iterator[JobRun]:

@@ -191,3 +191,8 @@ def widget(build: Callable[[], Any]) -> dict[str, Any]:
     except Exception:
         logger.exception("A part of the monitor could not be shown")
         return {"error": _("This part could not be loaded; the web server's log says why.")}
+
+
+def widget_of(known: dict[str, Any], build: Callable[[Any], Any]) -> dict[str, Any]:
+    """Answer a part that is made of another one, or what is said in the place of that."""
+    return widget(lambda: build(known["value"])) if "value" in known else known

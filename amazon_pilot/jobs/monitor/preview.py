@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from .. import bulk, queues
+from .. import bulk, queues, walks
 from ..models import BulkAction
 from . import lists, sample
 from .query import Query, QueryError, parse
@@ -88,12 +88,12 @@ def at_most(query: Query, states: list[str], names: list[str]) -> int | None:
     """Answer how many jobs an action looks at for a search, from the sample; None where it is too many to count."""
     of_history = "failed" in states and not query.is_plain
     columns = {COLUMNS[state] for state in states if state != "failed" or not of_history}
-    seen = [sample.current().queue(name) for name in names] if columns else []
-    total = sum(int(getattr(queue, column)) for queue in seen if queue for column in columns)
+    seen = sample.current().queues if columns else []
+    total = sum(int(getattr(queue, column)) for queue in seen if queue.name in names for column in columns)
     if of_history:
         listing, counted = lists.Listing(), lists.COUNTED + 1
         with lists.in_time(listing):
-            counted = bulk.history(query, "failed", timezone.now()).order_by()[: lists.COUNTED + 1].count()
+            counted = walks.history(query, "failed", timezone.now()).order_by()[: lists.COUNTED + 1].count()
         if counted > lists.COUNTED:
             return None
         total += counted

@@ -86,11 +86,16 @@ def lines_of(seen: sample.Sample, day: dict[str, dict[str, Any]]) -> list[Line]:
 def queue_list(request: HttpRequest) -> HttpResponse:
     """Show all queues and everything that is paused: /admin/monitor/queues?sort=-failed."""
     order = request.GET.get("sort", "")
-    context: dict[str, Any] = {"sample": pages.widget(sample.current), "pauses": pages.widget(pauses)}
+    seen = pages.widget(sample.current)
     day = pages.widget(days.by_queue).get("value", {})
-    context["lines"] = pages.widget(lambda: ordered(lines_of(sample.current(), day), order))
-    context["headings"] = headings(order)
-    context |= {"bars": pages.widget(lambda: bars(sample.current())), "bar_states": BARS}
+    context: dict[str, Any] = {
+        "sample": seen,
+        "pauses": pages.widget(pauses),
+        "lines": pages.widget_of(seen, lambda now: ordered(lines_of(now, day), order)),
+        "headings": headings(order),
+        "bars": pages.widget_of(seen, bars),
+        "bar_states": BARS,
+    }
     if request.headers.get("HX-Request"):
         return pages.fragment(request, "_queues", **context)
     return pages.show(request, "queues", _("Queues"), **context)
@@ -101,10 +106,11 @@ def queue(request: HttpRequest, name: str) -> HttpResponse:
     """Show one queue: its numbers, its history, and which tasks wait at its head."""
     if name not in queues.names():
         raise Http404
+    seen = pages.widget(sample.current)
     context: dict[str, Any] = {
         "name": name,
-        "sample": pages.widget(sample.current),
-        "queue": pages.widget(lambda: sample.current().queue(name)),
+        "sample": seen,
+        "queue": pages.widget_of(seen, lambda now: now.queue(name)),
         "pauses": pages.widget(pauses),
         "days": pages.widget(days.by_queue),
         "types": pages.widget(lambda: types(name)),

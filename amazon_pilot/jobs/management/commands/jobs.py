@@ -20,6 +20,7 @@ from amazon_pilot.jobs.management import bulk, schedule, stats
 from amazon_pilot.jobs.models import Source, acting_from
 from amazon_pilot.jobs.monitor import api, api_stats, export, pages, retention_page, sample, store
 from amazon_pilot.jobs.monitor.dossier import collect
+from amazon_pilot.jobs.monitor.query import QueryError, parse
 
 ON_JOBS = {acts.slug(verb): verb for verb in acts.JOB_VERBS if verb != "edit"}
 
@@ -161,7 +162,10 @@ class Command(BaseCommand):
         if options["json"] and (options["all"] or options["jsonl"]):
             raise CommandError("--all is written line by line, so ask for --jsonl instead of --json.")
         if options["all"]:
-            found = map(asdict, export.rows(api.parsed(options["question"])))
+            try:
+                found = map(asdict, export.rows(parse(options["question"])))
+            except QueryError as error:
+                raise CommandError(str(error)) from error
             self.stdout.writelines(
                 export.json_line(row) if options["jsonl"] else f"{api.lines_of([row])[0]}\n" for row in found
             )
@@ -169,11 +173,12 @@ class Command(BaseCommand):
         if not 1 <= options["limit"] <= api.MOST:
             raise CommandError(f"--limit has to be from 1 to {api.MOST}.")
         page = api.found(options["question"], options["limit"], options["cursor"])
-        if options["jsonl"]:
-            self.stdout.writelines(map(export.json_line, page["jobs"]))
-            return
         present = page["present"] or {"jobs": [], "looked_at": 0, "total": 0}
-        lines = api.lines_of([*present["jobs"], *page["jobs"]])
+        rows = [*present["jobs"], *page["jobs"]]
+        if options["jsonl"]:
+            self.stdout.writelines(map(export.json_line, rows))
+            return
+        lines = api.lines_of(rows)
         if present["looked_at"] < present["total"]:
             lines.append(
                 f"{present['looked_at']} of {present['total']} jobs that wait or run were looked at; name a state"

@@ -1,0 +1,22 @@
+"""What the monitor's tests share."""
+
+import pytest
+from django.contrib.auth.models import User
+
+from amazon_pilot.jobs import queues, walks
+
+
+@pytest.fixture(autouse=True)
+def _connection_of_this_test():
+    yield
+    queues._connections.clear()
+
+
+@pytest.fixture
+def boss():
+    return User.objects.create_superuser("boss")
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    monkeypatch.setattr(walks, "BATCH", 3)
