@@ -46,7 +46,7 @@ class PauseForm(forms.Form):
 
 @admin.register(ScheduleEntry)
 class ScheduleEntryAdmin(admin.ModelAdmin):
-    list_display = ("name", "state", "when", "zone", "next_fire", "last_fire", "last_run", "queue", "task_name")
+    list_display = ("name", "state", "when", "next_fire", "last_fire", "last_run", "queue", "task_name")
     list_filter = ("queue", "zone")
     search_fields = ("name", "task")
     fields = ("name", *schedule.EDITABLE, "state", "preview", "history")
@@ -103,11 +103,9 @@ class ScheduleEntryAdmin(admin.ModelAdmin):
 
     @admin.display(description=_("when"), ordering="cron")
     def when(self, entry: ScheduleEntry) -> SafeString | str:
-        return (
-            entry.cron
-            if entry.broken
-            else format_html("{}<br><code>{}</code>", cron_text.described(entry.cron), entry.cron)
-        )
+        if entry.broken:
+            return entry.cron
+        return format_html("{}<br><code>{}</code> {}", cron_text.described(entry.cron), entry.cron, entry.zone)
 
     @admin.display(description=_("next fire"), ordering="next_at")
     def next_fire(self, entry: ScheduleEntry) -> str:
