@@ -18,8 +18,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .jobs.models import Source, acting_from
-from .jobs.monitor.api_errors import failure, is_api
-from .jobs.monitor.pages import address_of
+from .jobs.web.api_errors import failure, is_api
+from .jobs.web.pages import address_of
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from amazon_pilot.jobs import metrics as engine
+from amazon_pilot.jobs.inspect import metrics as engine
 from analysis.models import ModelCall, Report
 from notifications.models import Notification
 from products.models import Change, Product, ScrapeRun, Tracking

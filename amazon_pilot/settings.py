@@ -149,7 +149,7 @@ MIDDLEWARE = [
     "amazon_pilot.http.PlainErrors",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
-CSRF_FAILURE_VIEW = "amazon_pilot.jobs.monitor.api_errors.csrf_failure"  # scripts read JSON
+CSRF_FAILURE_VIEW = "amazon_pilot.jobs.web.api_errors.csrf_failure"  # scripts read JSON
 ROOT_URLCONF = "amazon_pilot.urls"
 WSGI_APPLICATION = "amazon_pilot.wsgi.application"
 TEMPLATES = [
@@ -286,8 +286,8 @@ RETENTION_FIRES_DAYS = whole("RETENTION_FIRES_DAYS", 90, 7, 3650)  # Redis knows
 RETENTION_BULK_DAYS = whole("RETENTION_BULK_DAYS", 90, 1, 3650)
 RQ_QUEUES = {name: REDIS | {"DEFAULT_TIMEOUT": 180, "SERIALIZER": "json"} for name in QUEUE_WEIGHTS}
 RQ = {
-    "JOB_CLASS": "amazon_pilot.jobs.registry.JSONJob",
-    "SCHEDULER_CLASS": "amazon_pilot.jobs.scheduler.PilotScheduler",
+    "JOB_CLASS": "amazon_pilot.jobs.core.registry.JSONJob",
+    "SCHEDULER_CLASS": "amazon_pilot.jobs.schedule.scheduler.PilotScheduler",
     "COMMIT_MODE": "on_db_commit",
     "DEFAULT_RESULT_TTL": 3600,
 }

@@ -6,10 +6,10 @@ from django.urls import include, path
 
 from .metrics import metrics
 
-handler400 = "amazon_pilot.jobs.monitor.api_errors.bad_request"
-handler403 = "amazon_pilot.jobs.monitor.api_errors.permission_denied"
-handler404 = "amazon_pilot.jobs.monitor.api_errors.page_not_found"
-handler500 = "amazon_pilot.jobs.monitor.api_errors.server_error"
+handler400 = "amazon_pilot.jobs.web.api_errors.bad_request"
+handler403 = "amazon_pilot.jobs.web.api_errors.permission_denied"
+handler404 = "amazon_pilot.jobs.web.api_errors.page_not_found"
+handler500 = "amazon_pilot.jobs.web.api_errors.server_error"
 
 urlpatterns = [
     path("", include("products.urls")),
@@ -18,7 +18,7 @@ urlpatterns = [
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("metrics", metrics, name="metrics"),
-    path("admin/monitor/", include("amazon_pilot.jobs.monitor.urls")),
+    path("admin/monitor/", include("amazon_pilot.jobs.web.urls")),
     path("admin/", admin.site.urls),
     path("sandbox/", include("amazon_pilot.sandbox.urls")),
 ]

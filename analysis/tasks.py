@@ -8,7 +8,7 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
-from amazon_pilot.jobs.registry import Backoff, job
+from amazon_pilot.jobs import Backoff, job
 from notifications.models import Notification
 from notifications.tasks import send_notification
 from products.models import Role, Tracking

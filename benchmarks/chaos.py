@@ -220,7 +220,7 @@ class Chaos:
         return sorted(found, key=lambda event: event[0])
 
     def feed(self, count: int) -> None:
-        from amazon_pilot.jobs.enqueueing import enqueue
+        from amazon_pilot.jobs.core.enqueue import enqueue
         from tests.jobs.tasks import note_start_and_end
 
         for _ in range(0, count, 20):

@@ -63,7 +63,7 @@ def main() -> int:
 def fill(options: argparse.Namespace) -> None:
     from django.db import connection
 
-    from amazon_pilot.jobs.enqueueing import enqueue
+    from amazon_pilot.jobs.core.enqueue import enqueue
     from amazon_pilot.jobs.models import JobRun
 
     from .app import tasks
@@ -95,8 +95,8 @@ def plain(value: Any) -> Any:
 
 def fail(number: int) -> list[str]:
     """Put jobs among the failed of `default`, as fail.lua leaves them; answers their ids."""
-    from amazon_pilot.jobs import queues
-    from amazon_pilot.jobs.enqueueing import fields, payloads
+    from amazon_pilot.jobs.core import queues
+    from amazon_pilot.jobs.core.enqueue import fields, payloads
 
     from .app import tasks
 
@@ -164,7 +164,7 @@ def addresses() -> dict[str, str]:
     from django.urls import reverse
     from django.utils.http import urlencode
 
-    from amazon_pilot.jobs import queues
+    from amazon_pilot.jobs.core import queues
 
     last: Any = queues.connection().lindex(queues.key("low"), -1)
     waiting = last.decode()
@@ -220,7 +220,7 @@ def measure(options: argparse.Namespace) -> int:
     from django.contrib.auth.models import User
     from django.test import Client
 
-    from amazon_pilot.jobs import queues
+    from amazon_pilot.jobs.core import queues
 
     client = Client(SERVER_NAME="127.0.0.1", headers={"accept-language": "en"})
     client.force_login(User.objects.create_superuser("bench", password="x"))
@@ -304,9 +304,9 @@ def bulk(number: int, client: Any) -> dict[str, float]:
 
     from django.contrib.auth.models import User
 
-    from amazon_pilot.jobs import bulk as bulks
-    from amazon_pilot.jobs import queues
+    from amazon_pilot.jobs.core import queues
     from amazon_pilot.jobs.models import BulkAction
+    from amazon_pilot.jobs.operate import bulk as bulks
 
     queues.connection().delete("rq:failed:default")
     fail(number)
@@ -331,7 +331,7 @@ def aborted(by: Any, number: int) -> dict[str, float]:
 
     from django.db import connection
 
-    from amazon_pilot.jobs import bulk as bulks
+    from amazon_pilot.jobs.operate import bulk as bulks
 
     fail(number)
     row, _is_new = bulks.start(
@@ -357,9 +357,9 @@ def undone(by: Any, number: int) -> dict[str, float]:
     """Delete many failed jobs and bring them back; answers how long that took, and how long Redis stood still."""
     from uuid import uuid4
 
-    from amazon_pilot.jobs import bulk as bulks
-    from amazon_pilot.jobs import queues
+    from amazon_pilot.jobs.core import queues
     from amazon_pilot.jobs.models import KeptJob
+    from amazon_pilot.jobs.operate import bulk as bulks
 
     redis = queues.connection()
     redis.flushdb()

@@ -174,7 +174,7 @@ class product(ExitStack):  # noqa: N801 - used as a statement
 
 def load(task: str, number: int) -> None:
     """Enqueue jobs, sixty of a hundred on critical, thirty on default, ten on low."""
-    from amazon_pilot.jobs.enqueueing import enqueue
+    from amazon_pilot.jobs.core.enqueue import enqueue
 
     from .app import tasks
 
@@ -233,7 +233,7 @@ def ourselves(folder: Path) -> dict[str, float]:
 
 def weights(folder: Path) -> float:
     """Answer how far the shares of 5,000 starts lie from 60, 30 and 10 percent while every queue is full, in points."""
-    from amazon_pilot.jobs.enqueueing import enqueue
+    from amazon_pilot.jobs.core.enqueue import enqueue
 
     from .app import tasks
 

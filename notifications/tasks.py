@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from amazon_pilot.jobs.registry import Backoff, job
+from amazon_pilot.jobs import Backoff, job
 
 from .models import Notification
 from .transports import TransportError, send

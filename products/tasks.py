@@ -11,8 +11,8 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils.timezone import now
 
-from amazon_pilot.jobs import bulk
-from amazon_pilot.jobs.registry import Backoff, job
+from amazon_pilot.jobs import Backoff, job
+from amazon_pilot.jobs.operate import bulk
 from analysis.tasks import resume_reports
 from notifications.models import Notification
 from notifications.tasks import send_due_notifications, send_notification

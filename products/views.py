@@ -100,7 +100,7 @@ def refresh(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpR
     product = _tracking(request, marketplace, asin).product
     if not _warn_when_stopped(request):
         Product.objects.filter(pk=product.pk).ask()
-        update_product.enqueue(product.pk, at_front=True)
+        update_product.options(at_front=True).enqueue(product.pk)
         messages.success(request, _("%s will be looked at in a moment.") % product)
     return redirect(product)
 

@@ -9,11 +9,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from amazon_pilot.jobs import presence, queues, verbs
+from amazon_pilot.jobs.core import keys, queues
+from amazon_pilot.jobs.inspect import gauges, snapshot
+from amazon_pilot.jobs.inspect.stuck import GRACE
 from amazon_pilot.jobs.models import AuditEntry, BulkAction, Fire, JobRun, KeptJob, Pause, Tally
-from amazon_pilot.jobs.monitor import readings, sample
-from amazon_pilot.jobs.monitor.workers import GRACE
-from amazon_pilot.jobs.worker import LEASE
+from amazon_pilot.jobs.operate import changes
+from amazon_pilot.jobs.worker.supervisor import LEASE
 from tests.jobs import tasks
 from tests.jobs.schedule_world import Clock, make_entry, make_scheduler
 
@@ -78,7 +79,7 @@ class BusyDay:
         tasks.add.enqueue_many([(n, n + 1) for n in range(30)])
         self.scheduled = tasks.tagged.enqueue_in(timedelta(hours=2))
         self.held = tasks.do_nothing.enqueue("held")
-        verbs.hold(self.held)
+        changes.hold(self.held)
         self.failed = as_failed(tasks.add.enqueue(1, 2))
         self.running = tasks.tell_progress.enqueue()
         self.orphan = tasks.tell_progress.enqueue()
@@ -103,8 +104,8 @@ class BusyDay:
         self.bulk_back = BulkAction.objects.create(**words | ended | back, changed=1)
         self.bulk_cancelled = BulkAction.objects.create(**words | ended | {"action": "cancel"}, changed=5, asked=2)
         for minute in (2, 1, 0):
-            readings.take(queues.connection(), timezone.now().replace(second=0, microsecond=0) - MINUTE * minute)
-        queues.connection().delete(sample.KEY)
+            gauges.take(queues.connection(), timezone.now().replace(second=0, microsecond=0) - MINUTE * minute)
+        queues.connection().delete(snapshot.KEY)
         past = timezone.now() - timedelta(hours=5)
         Fire.objects.create(
             entry=self.entry, planned_at=past, decided_at=past, enqueued_at=past, job_id="forgotten", outcome="enqueued"
@@ -116,7 +117,7 @@ class BusyDay:
         lost = as_running(self.orphan, "pilot-gone", "w0", now - 90, GRACE - 60)
         self._show("w1", now, [{"slot": 1} | busy, {"slot": 2}, {"slot": 3}])
         self._show("w0", now - 90, [{"slot": 1} | lost, {"slot": 2}, {"slot": 3}])
-        queues.connection().set(presence.log_key("pilot-live"), LOG)
+        queues.connection().set(keys.log("pilot-live"), LOG)
 
     def _show(self, name: str, seen: float, slots: list[dict[str, Any]]) -> None:
         picture = {
@@ -125,8 +126,8 @@ class BusyDay:
             "takes": {"critical": 12, "default": 7, "low": 1}, "ended": {"succeeded": 1204, "failed": 3, "lost": 0},
             "slots": [{"pid": 1, "jobs": 0} | slot for slot in slots],
         }  # fmt: skip
-        queues.connection().set(presence.snapshot_key(name), json.dumps(picture))
-        queues.connection().zadd(presence.WORKERS, {name: seen})
+        queues.connection().set(keys.worker(name), json.dumps(picture))
+        queues.connection().zadd(keys.WORKERS, {name: seen})
 
     def _history(self) -> None:
         failed_run(self.failed, 1, hours=0.3, outcome="retrying", retry_at=timezone.now())
@@ -139,7 +140,7 @@ class BusyDay:
 
     def still_alive(self) -> None:
         """Renew what a living worker renews each second."""
-        key, now = presence.snapshot_key("w1"), time.time()
+        key, now = keys.worker("w1"), time.time()
         raw: Any = queues.connection().get(key)
         queues.connection().set(key, json.dumps(json.loads(raw) | {"seen": now}))
         queues.connection().zadd("rq:wip:default", {f"{self.running}:pilot-live": now + LEASE + GRACE})

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission, User
 from redis import Redis
 from redis.connection import HiredisRespSerializer, PythonRespSerializer
 
-from amazon_pilot.jobs.monitor import store
+from amazon_pilot.jobs.inspect import store
 
 # As the migration add_roles gives them, but for what no test of ours needs.
 VIEW = ["view_jobrun", "view_scheduleentry", "view_fire"]

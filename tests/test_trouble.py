@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from amazon_pilot import embedded
-from amazon_pilot.jobs import queues
+from amazon_pilot.jobs.core import queues
 from products.models import Product, Tracking
 from products.tasks import resume_unfinished
 from tests.world import enqueued

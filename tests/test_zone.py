@@ -6,9 +6,9 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from amazon_pilot.jobs.inspect import charts
+from amazon_pilot.jobs.inspect.window import window
 from amazon_pilot.jobs.models import Tally
-from amazon_pilot.jobs.monitor import charts
-from amazon_pilot.jobs.monitor.window import window
 from tests.busy_day import run
 from tests.jobs.tasks import add
 from tests.monitor.test_browser import chromium  # noqa: F401 - a fixture

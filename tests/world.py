@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from rq.registry import ScheduledJobRegistry
 
-from amazon_pilot.jobs.registry import TASKS
+from amazon_pilot.jobs.core.registry import TASKS
 from products.apify import Receipt, RunAnswer
 from products.listing import Availability, Listing, Outcome, Rank
 from products.models import Frequency, Product, Role, ScrapeRun, Tracking
@@ -89,7 +89,7 @@ def run_jobs(*, also_delayed: bool = True, limit: int = 100) -> list[str]:
             return ran
         django_rq.get_connection().flushdb()
         for name, args in jobs:
-            TASKS[name](*args)
+            TASKS[name].function(*args)
             ran.append(name.rsplit(".", 1)[-1])
     raise AssertionError(f"jobs without end: {ran}")
 

@@ -14,8 +14,8 @@ class JobsConfig(AppConfig):
     verbose_name = _("Jobs")
 
     def ready(self) -> None:
-        from .retention import check_retention  # their models are there only now
-        from .schedule_checks import check_schedule
+        from .history.retention import check_retention  # their models are there only now
+        from .schedule.checks import check_schedule
 
         checks.register(check_queues)
         checks.register(check_schedule)
@@ -24,7 +24,7 @@ class JobsConfig(AppConfig):
 
 def check_queues(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
     """Every queue has a weight, every weight a queue, and every task a queue that a worker serves."""
-    from . import registry
+    from .core import registry
 
     registry.discover()
     errors: list[checks.CheckMessage] = [

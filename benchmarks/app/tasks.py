@@ -2,7 +2,7 @@
 
 import time
 
-from amazon_pilot.jobs.registry import job
+from amazon_pilot.jobs import job
 
 from ..stage import leave_record
 

@@ -15,10 +15,10 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from amazon_pilot.jobs import queues
-from amazon_pilot.jobs.historian import Historian
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.core.registry import JSONJob
+from amazon_pilot.jobs.history.writer import Historian
 from amazon_pilot.jobs.models import JobRun
-from amazon_pilot.jobs.registry import JSONJob
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 100  # seconds: where others want the processors too, the historian, which is as nice as can be, waits long

@@ -12,9 +12,9 @@ from typing import Any
 from django.utils import timezone
 from redis import Redis
 
-from amazon_pilot.jobs import schedule, schedule_redis
-from amazon_pilot.jobs.fires import job_id_of
 from amazon_pilot.jobs.models import Fire, ScheduleEntry
+from amazon_pilot.jobs.schedule import entries, store
+from amazon_pilot.jobs.schedule.fires import job_id_of
 from tests.jobs.schedule_process import end, start, wait_for
 from tests.jobs.schedule_world import TASK, queued
 
@@ -37,7 +37,7 @@ def kill_while_firing(env: dict[str, str], redis: Redis, fires: int, kills: int,
     The lock is dropped with its owner: the lease would cost ten seconds a kill, and nothing may rest on it anyway.
     """
     random = Random(seed)
-    schedule.load_settings()
+    entries.load_settings()
     ScheduleEntry.objects.update(paused_at=timezone.now())  # the entries of the settings are not looked at here
     processes = [start(env), start(env)]
     expected: Counter[str] = Counter()
@@ -53,7 +53,7 @@ def kill_while_firing(env: dict[str, str], redis: Redis, fires: int, kills: int,
             victim = victim_of(random, redis, processes)
             processes[victim].send_signal(signal.SIGKILL)
             end(processes[victim])
-            redis.delete(schedule_redis.LOCK)
+            redis.delete(store.LOCK)
             processes[victim] = start(env)
         wait_for(lambda: len(queued(redis)) >= fires and not Fire.objects.pending().exists(), 120)
     finally:
@@ -76,14 +76,14 @@ def fall_due(prefix: str, count: int, planned_at: datetime) -> list[str]:
 
 def living(redis: Redis, processes: list[subprocess.Popen[bytes]]) -> list[int]:
     """Answer the numbers of those processes that have reported a tick; a scheduler's name holds its process id."""
-    _report, seen = schedule_redis.read_report(redis)
+    _report, seen = store.read_report(redis)
     ids = {int(name.split("-")[-2]) for name in seen}
     return [number for number, process in enumerate(processes) if process.pid in ids]
 
 
 def victim_of(random: Random, redis: Redis, processes: list[subprocess.Popen[bytes]]) -> int:
     """Choose one at random, two times out of three the one that leads."""
-    owner: Any = redis.get(schedule_redis.LOCK)
+    owner: Any = redis.get(store.LOCK)
     leader = int(owner.decode().split("-")[-2]) if owner else None
     pids = [process.pid for process in processes]
     return pids.index(leader) if leader in pids and random.random() < 2 / 3 else random.randrange(2)

@@ -19,8 +19,10 @@ from rq.registry import FailedJobRegistry  # noqa: E402
 from rq.serializers import JSONSerializer  # noqa: E402
 from rq.suspension import resume, suspend  # noqa: E402
 
-from amazon_pilot.jobs import forwarder, queues, verbs  # noqa: E402
-from amazon_pilot.jobs.registry import JSONJob  # noqa: E402
+from amazon_pilot.jobs.core import queues  # noqa: E402
+from amazon_pilot.jobs.core.registry import JSONJob  # noqa: E402
+from amazon_pilot.jobs.operate import changes  # noqa: E402
+from amazon_pilot.jobs.worker import forwarder  # noqa: E402
 from tests.jobs import tasks  # noqa: E402
 from tests.jobs.conftest import ended, wait_for  # noqa: E402
 from tests.jobs.stock import TASKS, fetch, registries, until  # noqa: E402
@@ -64,16 +66,16 @@ def waiting_jobs_are_arranged() -> None:
     suspend(redis)
     ids = [tasks.do_nothing.enqueue(n) for n in range(4)]
     held, put_off, moved, cancelled = ids
-    assert verbs.hold(held)
-    assert verbs.snooze(put_off, datetime.now(UTC) + timedelta(hours=1))
-    assert verbs.move(moved, "low")
-    assert verbs.cancel(cancelled) == "removed"
+    assert changes.hold(held)
+    assert changes.snooze(put_off, datetime.now(UTC) + timedelta(hours=1))
+    assert changes.move(moved, "low")
+    assert changes.cancel(cancelled) == "removed"
     assert [registries(each) for each in ids] == [["deferred"], ["scheduled"], [], ["canceled"]]
     assert queues.size("low") == 1
     pages_show_them(ids)
     resume(redis)
     until(moved, "finished")
-    assert verbs.release(held)
+    assert changes.release(held)
     until(held, "finished")
 
 

@@ -8,9 +8,10 @@ import pytest
 from rq.job import Job
 from rq_scheduler import Scheduler
 
+from amazon_pilot.jobs import job
+from amazon_pilot.jobs.core.registry import JSONJob
 from amazon_pilot.jobs.models import ScheduleEntry
-from amazon_pilot.jobs.registry import JSONJob, job
-from amazon_pilot.jobs.scheduler import PilotScheduler
+from amazon_pilot.jobs.schedule.scheduler import PilotScheduler
 
 
 @job("default", timeout=60)

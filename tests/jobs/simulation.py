@@ -14,7 +14,7 @@ from django.db.models import Min
 from redis import Redis
 
 from amazon_pilot.jobs.models import ScheduleEntry
-from amazon_pilot.jobs.scheduler import PilotScheduler
+from amazon_pilot.jobs.schedule.scheduler import PilotScheduler
 from tests.jobs import oracle
 from tests.jobs.schedule_world import TASK, Clock, at
 from tests.jobs.tripwire import Killed, Tripwire

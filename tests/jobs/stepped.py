@@ -19,10 +19,11 @@ from django_rq.queues import DjangoRQ  # noqa: E402
 from rq import Callback  # noqa: E402
 from rq.serializers import JSONSerializer  # noqa: E402
 
-from amazon_pilot.jobs import queues, registry, settle  # noqa: E402
-from amazon_pilot.jobs.crew import Place  # noqa: E402
-from amazon_pilot.jobs.registry import JSONJob  # noqa: E402
-from amazon_pilot.jobs.worker import GAVE_BACK_AT_ONCE, Worker  # noqa: E402
+from amazon_pilot.jobs.core import queues, registry  # noqa: E402
+from amazon_pilot.jobs.core.registry import JSONJob  # noqa: E402
+from amazon_pilot.jobs.worker import rq_finish  # noqa: E402
+from amazon_pilot.jobs.worker.pool import Place  # noqa: E402
+from amazon_pilot.jobs.worker.supervisor import GAVE_BACK_AT_ONCE, Worker  # noqa: E402
 from tests.jobs import tasks  # noqa: E402
 
 TASKS = "tests.jobs.tasks"
@@ -163,7 +164,7 @@ def a_cancelled_job_whose_worker_leaves_at_once() -> dict[str, Any]:
 
 def a_callback_that_never_ends() -> dict[str, Any]:
     """on_stopped swallows its own timeout; it is called twice at most."""
-    settle.MARGIN, settings.REDIS_PATIENCE_SECONDS = -119, 0  # so rq's code has 2 s where it would have 126
+    rq_finish.MARGIN, settings.REDIS_PATIENCE_SECONDS = -119, 0  # so rq's code has 2 s where it would have 126
     stage = Stage(size=2)
     stuck = Callback(f"{TASKS}.never_stop_stopping", timeout=1)
     job = stage.queue.enqueue(f"{TASKS}.sleep", 30, job_timeout=60, on_stopped=stuck).id

@@ -10,8 +10,8 @@ from rq.registry import (
     StartedJobRegistry,
 )
 
-from amazon_pilot.jobs import queues
-from amazon_pilot.jobs.registry import JSONJob
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.core.registry import JSONJob
 
 from .conftest import wait_for
 

@@ -13,7 +13,8 @@ from rq import get_current_job
 from rq.job import Retry
 from rq.timeouts import JobTimeoutException
 
-from amazon_pilot.jobs.registry import Backoff, JSONJob, job, progress
+from amazon_pilot.jobs import Backoff, job, progress
+from amazon_pilot.jobs.core.registry import JSONJob
 
 
 @job("default")

@@ -7,10 +7,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from amazon_pilot.jobs import bulk, queues, verbs
-from amazon_pilot.jobs.enqueueing import enqueue
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.core.enqueue import enqueue
+from amazon_pilot.jobs.core.registry import JSONJob
 from amazon_pilot.jobs.models import BulkAction, JobRun, Pause
-from amazon_pilot.jobs.registry import JSONJob
+from amazon_pilot.jobs.operate import bulk, changes
 from products.tasks import resume_unfinished
 
 from . import tasks
@@ -76,13 +77,13 @@ def test_one_action_ends_what_runs_and_what_waits_but_not_itself(start):
     waiting = enqueue(tasks.do_nothing, [((n,), {}) for n in range(3)], queue="low")
     start("--slots", "5", name="w1")
     running = tasks.sleep.enqueue_many([(60,)] * 4)
-    wait_for(lambda: all(verbs.state(job_id) == "started" for job_id in running), "four to run")
+    wait_for(lambda: all(changes.state(job_id) == "started" for job_id in running), "four to run")
 
     action = ask("cancel", "state:started OR state:queued")
     wait_for(lambda: row_of(action).ended_at, "the action to end")
 
     done = row_of(action)
     assert (done.state, done.removed, done.asked, done.changed) == ("done", 3, 4, 7)
-    assert [verbs.state(job_id) for job_id in waiting] == ["canceled"] * 3
+    assert [changes.state(job_id) for job_id in waiting] == ["canceled"] * 3
     runs = JobRun.objects.filter(job_id__in=running)
     wait_for(lambda: set(runs.values_list("outcome", flat=True)) == {"stopped"}, "those that ran to end")

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils.timezone import now
 
-from amazon_pilot.jobs import schedule
 from amazon_pilot.jobs.models import Fire, ScheduleEntry
+from amazon_pilot.jobs.schedule import entries
 from amazon_pilot.jobs.tasks import cleanup
 from tests.world import enqueued
 
@@ -21,7 +21,7 @@ def fire(ago):
 
 
 def test_it_forgets_old_fires_and_asks_every_app_to_clean_up(django_capture_on_commit_callbacks):
-    schedule.load_settings()
+    entries.load_settings()
     old, young = fire(timedelta(days=91)), fire(timedelta(days=1))
 
     with django_capture_on_commit_callbacks(execute=True):

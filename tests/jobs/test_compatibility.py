@@ -28,8 +28,8 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 from rq.suspension import resume, suspend
 
-from amazon_pilot.jobs import forwarder
-from amazon_pilot.jobs.registry import JSONJob
+from amazon_pilot.jobs.core.registry import JSONJob
+from amazon_pilot.jobs.worker import forwarder
 
 from . import tasks
 from .conftest import ROOT, ended, wait_for
@@ -234,7 +234,7 @@ def test_a_retry_at_the_front_comes_before_what_waits(start, queue, tmp_path):
 
 def test_the_head_of_the_queue_is_run_first(start, queue):
     first, second = tasks.do_nothing.enqueue(1), queue.enqueue(f"{TASKS}.do_nothing", 2, at_front=True)
-    third = tasks.do_nothing.enqueue(3, at_front=True)
+    third = tasks.do_nothing.options(at_front=True).enqueue(3)
 
     assert queue.get_job_ids() == [third, second.id, first]
 
@@ -475,7 +475,7 @@ def test_a_stock_worker_beside_ours_shares_the_work_and_harms_nobody(start, redi
     start(WORKER_CONCURRENCY="1")
     program = (
         "import django; django.setup()\n"
-        "from amazon_pilot.jobs import registry, queues; registry.discover()\n"
+        "from amazon_pilot.jobs.core import registry, queues; registry.discover()\n"
         "from rq import Queue, SimpleWorker; from rq.serializers import JSONSerializer\n"
         "c = queues.connection(); q = Queue('default', connection=c, job_class=registry.JSONJob)\n"
         "w = SimpleWorker([q], connection=c, name='stock', job_class=registry.JSONJob, serializer=JSONSerializer)\n"

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from amazon_pilot.jobs import cron
+from amazon_pilot.jobs.core import cron
 from tests.jobs import oracle
 from tests.jobs.schedule_world import at
 

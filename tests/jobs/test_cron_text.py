@@ -3,7 +3,7 @@
 import pytest
 from django.utils import translation
 
-from amazon_pilot.jobs import cron_text
+from amazon_pilot.jobs.schedule import cron_text
 from tests.jobs.schedule_world import at
 
 

@@ -6,9 +6,10 @@ import pytest
 from django.db import transaction
 from rq.job import JobStatus
 
-from amazon_pilot.jobs import queues, verbs
-from amazon_pilot.jobs.enqueueing import PayloadError
-from amazon_pilot.jobs.registry import JSONJob
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.core.enqueue import PayloadError
+from amazon_pilot.jobs.core.registry import JSONJob
+from amazon_pilot.jobs.operate import changes
 
 from . import tasks
 
@@ -68,7 +69,7 @@ def test_two_thousand_five_hundred_jobs_keep_their_order_and_take_three_round_tr
 
 def test_the_head_of_the_queue_is_for_jobs_at_the_front():
     tasks.do_nothing.enqueue(1)
-    first = tasks.do_nothing.enqueue(2, at_front=True)
+    first = tasks.do_nothing.options(at_front=True).enqueue(2)
 
     assert queues.connection().lindex(queues.key("default"), 0).decode() == first
 
@@ -88,7 +89,7 @@ def test_a_unique_task_waits_once_per_arguments():
 def test_a_unique_task_may_come_again_once_the_other_has_ended(state):
     first = tasks.once_at_a_time.enqueue("kettle")
     if state == "deleted":
-        assert verbs.delete(first)
+        assert changes.delete(first)
     else:
         queues.connection().hset(f"rq:job:{first}", "status", state)
 
@@ -121,7 +122,7 @@ def test_an_argument_that_is_not_json_is_refused_by_name(argument):
 
 
 def test_a_delayed_job_is_brought_forward_when_its_time_has_come():
-    from amazon_pilot.jobs import forwarder
+    from amazon_pilot.jobs.worker import forwarder
 
     job_id = tasks.do_nothing.enqueue_in(timedelta(minutes=10))
     assert forwarder.forward("default") == 0

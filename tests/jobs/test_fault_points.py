@@ -15,9 +15,11 @@ import pytest
 from django.utils import timezone
 from rq import Callback, Queue
 
-from amazon_pilot.jobs import faults, historian, queues, recoverer
+from amazon_pilot.jobs.core import faults, queues
+from amazon_pilot.jobs.core.registry import JSONJob
+from amazon_pilot.jobs.history import writer
 from amazon_pilot.jobs.models import JobRun
-from amazon_pilot.jobs.registry import JSONJob
+from amazon_pilot.jobs.worker import recoverer
 
 from . import tasks
 from .conftest import ROOT, wait_for
@@ -66,7 +68,7 @@ def waiting_or_running():
 
 @pytest.mark.parametrize("kill", KILLS, ids=lambda kill: kill.point)
 def test_nothing_is_lost_and_nothing_is_doubled(start, history, monkeypatch, tmp_path, kill):
-    monkeypatch.setattr(historian, "ABANDONED_MS", 0)
+    monkeypatch.setattr(writer, "ABANDONED_MS", 0)
     lines, died = tmp_path / "lines", tmp_path / "died"
     ids = tasks.write_line.enqueue_many([(str(lines), str(n)) for n in range(JOBS)])
 
@@ -80,7 +82,7 @@ def test_nothing_is_lost_and_nothing_is_doubled(start, history, monkeypatch, tmp
     wait_for(lambda: finished(ids), "all jobs to end")
 
     assert not any(waiting_or_running())
-    wait_for(lambda: history() and queues.connection().xlen(historian.STREAM) == 0, "the history")
+    wait_for(lambda: history() and queues.connection().xlen(writer.STREAM) == 0, "the history")
     runs = JobRun.objects.filter(job_id__in=ids)
     assert runs.filter(outcome="succeeded").count() == JOBS
     assert runs.filter(outcome="lost").count() in kill.lost
@@ -133,7 +135,7 @@ def test_a_kill_after_rq_has_ended_a_job_costs_neither_its_history_nor_a_second_
 
     assert not any(waiting_or_running())
     assert lines.read_text().split() == ["x"]
-    wait_for(lambda: queues.connection().xlen(historian.STREAM) == 0)
+    wait_for(lambda: queues.connection().xlen(writer.STREAM) == 0)
     outcome = "failed" if ends == "failure" else "succeeded"
     assert list(JobRun.objects.filter(job_id=job.id).values_list("outcome", "attempt")) == [(outcome, 1)]
 
@@ -206,7 +208,7 @@ def test_the_late_result_of_a_frozen_worker_is_refused(start, history, tmp_path,
     [result] = JSONJob.fetch(job_id, connection=queues.connection()).results()
     assert result.worker_name == "survivor"
     assert int(redis.get("successes") or 0) == int(rare)
-    wait_for(lambda: queues.connection().xlen(historian.STREAM) == 0)
+    wait_for(lambda: queues.connection().xlen(writer.STREAM) == 0)
     runs = JobRun.objects.filter(job_id=job_id).order_by("attempt").values_list("worker", "outcome", "cause")
     assert list(runs) == [("frozen", "lost", "worker_lost"), ("survivor", "succeeded", "")]
     assert frozen.leave() == 0
@@ -252,13 +254,13 @@ def test_a_run_whose_job_was_deleted_and_whose_worker_then_died_does_not_stay_op
     JSONJob.fetch(deleted, connection=queues.connection()).delete()
     victim.kill()
     JobRun.objects.update(started_at=timezone.now() - timedelta(minutes=3))
-    keeper = historian.Historian("keeper", queues.names())
+    keeper = writer.Historian("keeper", queues.names())
 
     assert keeper.close_unheard() == 0  # its end may still be on its way
     assert keeper.close_unheard() == 1
 
     run = JobRun.objects.get(job_id=deleted)
-    assert (run.outcome, run.cause, run.message) == ("lost", "unheard", historian.UNHEARD)
+    assert (run.outcome, run.cause, run.message) == ("lost", "unheard", writer.UNHEARD)
     assert run in JobRun.objects.ended_badly()
     assert JobRun.objects.get(job_id=kept).outcome == "started"  # the recoverer will find it
     assert keeper.close_unheard() == 0

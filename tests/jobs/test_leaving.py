@@ -9,8 +9,9 @@ from collections import Counter
 
 import pytest
 
-from amazon_pilot.jobs import queues, recoverer
+from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.models import JobRun
+from amazon_pilot.jobs.worker import recoverer
 
 from . import tasks
 from .conftest import PATIENCE, ROOT, children, ended, wait_for
@@ -22,11 +23,12 @@ HANGS = """
 import sys, time
 import django
 django.setup()
-from amazon_pilot.jobs import registry, queues, worker
+from amazon_pilot.jobs.core import registry, queues
+from amazon_pilot.jobs.worker import supervisor
 registry.discover()
-worker.WATCHDOG = 2
+supervisor.WATCHDOG = 2
 
-class Hanging(worker.Worker):
+class Hanging(supervisor.Worker):
     def consider_leaving(self):
         while self.held():
             time.sleep(1)

@@ -12,9 +12,11 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
-from amazon_pilot.jobs import acts, historian, metrics, presence, queues, retention
+from amazon_pilot.jobs.core import keys, queues
+from amazon_pilot.jobs.history import retention, writer
+from amazon_pilot.jobs.inspect import metrics, snapshot, store
 from amazon_pilot.jobs.models import AuditEntry, Fire, JobRun, Tally, TallyTotal, Total
-from amazon_pilot.jobs.monitor import sample, store
+from amazon_pilot.jobs.operate import operations
 from tests.busy_day import as_running, busy_day, failed_run, run  # noqa: F401 - a fixture
 from tests.jobs import tasks
 from tests.jobs.schedule_world import Clock, at, make_entry, make_scheduler
@@ -33,7 +35,7 @@ def told(part):
 
 
 def anew():
-    store.connect().delete(sample.KEY, sample.LOCK)
+    store.connect().delete(snapshot.KEY, snapshot.LOCK)
 
 
 def lost(job_id, **fields):
@@ -97,8 +99,8 @@ def test_every_outcome_of_an_entry_begins_at_nought():
 def test_lost_jobs_are_counted_once_however_often_they_are_told():
     lines = [lost("a"), lost("b", cause="slot_killed: signal 9"), lost("c", is_poison=True), lost("d")]
 
-    historian.write(lines)
-    historian.write(lines)
+    writer.write(lines)
+    writer.write(lines)
 
     found = told(metrics.losses)
     assert found["pilot_tasks_recovered_total"]["low", "worker_lost"] == 2
@@ -120,9 +122,9 @@ def test_acts_are_counted_and_stay_counted():
 def test_an_act_that_changed_nothing_counts_as_such():
     job_id = tasks.do_nothing.enqueue()
 
-    acts.on_job(None, "hold", job_id)
-    acts.on_job(None, "hold", job_id)
-    acts.drain(None, "low", reason="A test")
+    operations.on_job(None, "hold", job_id)
+    operations.on_job(None, "hold", job_id)
+    operations.drain(None, "low", reason="A test")
 
     found = told(metrics.monitor_numbers)["pilot_monitor_actions_total"]
     assert found == {("hold", "done"): 1, ("hold", "nothing"): 1, ("drain", "begun"): 1}
@@ -137,11 +139,11 @@ def test_queues_tell_who_serves_them_and_when_they_are_empty(redis):
     assert found["pilot_queue_drain_seconds"] == {("critical",): 0, ("low",): 0}  # of the full one nobody knows yet
     assert set(found["pilot_queue_starved"].values()) == {0}
 
-    seen = sample.current()
+    seen = snapshot.current()
     for queue in seen.queues:
         queue.in_per_minute, queue.out_per_minute, queue.retries = 9.0, 4.0, 3
     seen.queues[2].waiting, seen.queues[2].in_per_minute = 10, 2.0
-    store.connect().set(sample.KEY, json.dumps(sample.asdict(seen)))
+    store.connect().set(snapshot.KEY, json.dumps(snapshot.asdict(seen)))
     found = told(metrics.queue_gauges)
     assert math.isnan(found["pilot_queue_drain_seconds"]["default",])
     assert found["pilot_queue_drain_seconds"]["low",] == 10 / 2 * 60
@@ -169,8 +171,8 @@ def test_stuck_jobs_are_told_by_queue_and_reason(redis):
         "worker": "w1", "state": "working", "seen": time.time(), "queues": {"default": 3}, "takes": {},
         "slots": [{"slot": n} | slot for n, slot in enumerate(slots)],
     }  # fmt: skip
-    redis.set(presence.snapshot_key("w1"), json.dumps(picture))
-    redis.zadd(presence.WORKERS, {"w1": time.time()})
+    redis.set(keys.worker("w1"), json.dumps(picture))
+    redis.zadd(keys.WORKERS, {"w1": time.time()})
     anew()
 
     found = told(metrics.stuck_gauges)["pilot_tasks_stuck"]

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from rq import Queue
 
-from amazon_pilot.jobs import forwarder, queues, verbs
-from amazon_pilot.jobs import worker as worker_module
-from amazon_pilot.jobs.enqueueing import PayloadError
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.core.enqueue import PayloadError
+from amazon_pilot.jobs.core.registry import JSONJob
 from amazon_pilot.jobs.models import JobRun, Pause
-from amazon_pilot.jobs.registry import JSONJob
+from amazon_pilot.jobs.operate import changes
+from amazon_pilot.jobs.worker import forwarder
+from amazon_pilot.jobs.worker import supervisor as worker_module
 
 from . import tasks
 from .conftest import children, ended, run_of, wait_for
@@ -44,7 +46,7 @@ def test_a_job_blocked_in_c_is_killed_when_it_is_cancelled(start):
     job_id = tasks.block_in_c.enqueue()
     running(job_id)
 
-    assert verbs.cancel(job_id, grace=0.5, by="alice") == "asked"
+    assert changes.cancel(job_id, grace=0.5, by="alice") == "asked"
 
     run = ended(job_id)
     assert (run.outcome, run.attempt) == ("stopped", 1)
@@ -58,7 +60,7 @@ def test_a_sleeping_job_ends_by_itself_when_it_is_cancelled(start):
     job_id = tasks.sleep.enqueue(60)
     running(job_id)
 
-    verbs.cancel(job_id, grace=20)
+    changes.cancel(job_id, grace=20)
 
     run = ended(job_id)
     assert (run.outcome, run.cause) == ("stopped", "cancelled: asked")
@@ -129,7 +131,7 @@ def test_a_child_that_a_job_started_dies_with_it(start, tmp_path, grace):
     child = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
     running(job_id)
 
-    verbs.cancel(job_id, grace=grace)
+    changes.cancel(job_id, grace=grace)
 
     assert ended(job_id).outcome == "stopped"
     wait_for(lambda: not lives(child), "the child to end")

@@ -10,9 +10,9 @@ from django.utils import timezone
 from rq.job import JobStatus
 from rq_scheduler import Scheduler
 
-from amazon_pilot.jobs import schedule
+from amazon_pilot.jobs.core.registry import JSONJob
 from amazon_pilot.jobs.models import ScheduleEntry
-from amazon_pilot.jobs.registry import JSONJob
+from amazon_pilot.jobs.schedule import entries
 
 from .conftest import ROOT, ended
 from .stock import TASKS, fetch, until
@@ -23,8 +23,8 @@ STOCK = """
 import django
 django.setup()
 from rq_scheduler import Scheduler
-from amazon_pilot.jobs import queues
-from amazon_pilot.jobs.registry import JSONJob
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.core.registry import JSONJob
 Scheduler(connection=queues.connection(), job_class=JSONJob, interval=1).run()
 """
 
@@ -32,7 +32,7 @@ Scheduler(connection=queues.connection(), job_class=JSONJob, interval=1).run()
 @pytest.fixture(params=["manage.py rqscheduler", "rq-scheduler's own"])
 def mover(request, env):
     """A process that brings planned jobs onto their queues."""
-    schedule.load_settings()
+    entries.load_settings()
     ScheduleEntry.objects.update(paused_at=timezone.now())  # the product's own entries are not looked at here
     words = ["manage.py", "rqscheduler"] if request.param.startswith("manage") else ["-c", STOCK]
     process = subprocess.Popen([sys.executable, *words], cwd=ROOT, env=env, stderr=subprocess.DEVNULL)

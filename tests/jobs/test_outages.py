@@ -9,10 +9,10 @@ import pytest
 from redis.exceptions import OutOfMemoryError
 from rq import Callback, Queue
 
-from amazon_pilot.jobs import recoverer
+from amazon_pilot.jobs.core.registry import JSONJob
+from amazon_pilot.jobs.core.scripts import script
 from amazon_pilot.jobs.models import JobRun
-from amazon_pilot.jobs.registry import JSONJob
-from amazon_pilot.jobs.scripts import script
+from amazon_pilot.jobs.worker import recoverer
 
 from . import tasks
 from .conftest import wait_for

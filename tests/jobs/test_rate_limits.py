@@ -3,8 +3,8 @@
 import pytest
 from rq.rate_limit import RateLimit
 
-from amazon_pilot.jobs import queues
-from amazon_pilot.jobs.historian import Historian
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.history.writer import Historian
 
 from .conftest import ended, wait_for
 from .stock import TASKS, fetch, until

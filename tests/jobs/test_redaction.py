@@ -9,9 +9,10 @@ from django.core.management import call_command
 from django.db import models
 from django.urls import reverse
 
-from amazon_pilot.jobs import acts, queues, redaction, verbs
+from amazon_pilot.jobs.core import queues, redaction
+from amazon_pilot.jobs.core.registry import JSONJob
 from amazon_pilot.jobs.models import JobRun
-from amazon_pilot.jobs.registry import JSONJob
+from amazon_pilot.jobs.operate import changes, operations
 from tests.busy_day import failed_run
 
 from . import tasks
@@ -120,7 +121,7 @@ def test_a_job_that_redis_still_has_runs_again_with_its_secret(redis):
     job_id = tasks.sign_in.enqueue(*CALL[0], **CALL[1])
     failed_run(job_id, task=tasks.sign_in.name, args=["mia", "…"], kwargs={})
 
-    call = acts.last_call(job_id)
+    call = operations.last_call(job_id)
 
     assert call[1:3] == CALL
 
@@ -129,10 +130,10 @@ def test_a_call_whose_secret_is_gone_is_not_run(redis):
     failed_run("gone", task=tasks.sign_in.name, args=["mia", "…"], kwargs={})
 
     with pytest.raises(ValidationError, match="A secret of this call is not kept"):
-        acts.on_job(None, "retry", "gone")
+        operations.on_job(None, "retry", "gone")
     with pytest.raises(ValidationError, match="A secret of this call is not kept"):
-        acts.on_job(None, "edit", "gone", args=json.dumps(["noah", "…"]))
+        operations.on_job(None, "edit", "gone", args=json.dumps(["noah", "…"]))
     assert queues.size("default") == 0
 
-    done = acts.on_job(None, "edit", "gone", args=json.dumps(["noah", SECRET]))
-    assert verbs.find(done.job_id).args == ["noah", SECRET]
+    done = operations.on_job(None, "edit", "gone", args=json.dumps(["noah", SECRET]))
+    assert changes.find(done.job_id).args == ["noah", SECRET]

@@ -10,7 +10,8 @@ import pytest
 from django.core.checks import run_checks
 from django.utils.timezone import now
 
-from amazon_pilot.jobs import retention, tasks
+from amazon_pilot.jobs import tasks
+from amazon_pilot.jobs.history import retention
 from amazon_pilot.jobs.models import AuditEntry, BulkAction, Fire, JobRun, Reading, Tally, TallyTotal
 from tests.busy_day import failed_run, run
 from tests.jobs.conftest import ROOT
@@ -200,7 +201,7 @@ def test_a_preview_counts_so_far_and_no_farther(monkeypatch):
 DYING = """
 import os, signal, django
 django.setup()
-from amazon_pilot.jobs import retention
+from amazon_pilot.jobs.history import retention
 from amazon_pilot.jobs.models.expiring import ExpiringQuerySet
 prune = ExpiringQuerySet.prune_in_steps
 def dying(rows, before):

@@ -9,8 +9,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.urls import reverse
 
-from amazon_pilot.jobs import schedule
 from amazon_pilot.jobs.models import AuditEntry, ScheduleEntry
+from amazon_pilot.jobs.schedule import entries
 from tests.jobs.schedule_world import TASK, make_entry
 
 from .test_schedule_admin import ADD, FORM
@@ -95,7 +95,7 @@ def test_the_command_line_is_told():
 def test_two_schedulers_that_start_at_once_write_one_row(settings, caplog):
     settings.SCHEDULE = {"tea": {"cron": "daily at 09:00", "task": TASK}}
     with somebody_first():
-        schedule.load_settings()
+        entries.load_settings()
 
     assert ScheduleEntry.objects.get().name == "tea"
     assert not caplog.records

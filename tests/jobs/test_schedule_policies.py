@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from amazon_pilot.jobs import fires, schedule
 from amazon_pilot.jobs.models import AuditEntry, Fire, ScheduleEntry
+from amazon_pilot.jobs.schedule import entries, fires
 from tests.jobs.schedule_world import at, clock, fetch, make_entry, queued, scheduler, work_off
 
 __all__ = ["clock", "scheduler"]
@@ -148,7 +148,7 @@ def test_a_job_that_ended_in_any_way_never_blocks_the_next_fire(scheduler, clock
 def test_a_paused_entry_leaves_its_fires_out_and_says_so(scheduler, clock, redis, django_user_model):
     olga = django_user_model.objects.create_user("olga")
     entry = make_entry(cron="@hourly", next_at=at("2026-01-05 09:00"))
-    schedule.pause(entry, by=olga, reason="Stocktaking")
+    entries.pause(entry, by=olga, reason="Stocktaking")
     clock.now = at("2026-01-05 09:00")
 
     scheduler.tick()
@@ -161,12 +161,12 @@ def test_a_paused_entry_leaves_its_fires_out_and_says_so(scheduler, clock, redis
 
 def test_after_resuming_the_next_planned_time_fires(scheduler, clock, redis):
     entry = make_entry(cron="@hourly", next_at=at("2026-01-05 09:00"))
-    schedule.pause(entry, by=None, reason="Stocktaking")
+    entries.pause(entry, by=None, reason="Stocktaking")
     clock.now = at("2026-01-05 09:00")
     scheduler.tick()
 
-    assert schedule.resume(entry, by=None) is True
-    assert schedule.resume(entry, by=None) is False
+    assert entries.resume(entry, by=None) is True
+    assert entries.resume(entry, by=None) is False
     clock.now = at("2026-01-05 10:00")
     scheduler.tick()
 
@@ -176,7 +176,7 @@ def test_after_resuming_the_next_planned_time_fires(scheduler, clock, redis):
 
 def test_a_pause_ends_by_itself_at_its_end(scheduler, clock, redis):
     entry = make_entry(cron="@hourly", next_at=at("2026-01-05 09:00"))
-    schedule.pause(entry, by=None, reason="Stocktaking", until=at("2026-01-05 09:30"))
+    entries.pause(entry, by=None, reason="Stocktaking", until=at("2026-01-05 09:30"))
     for hour in ("09", "10"):
         clock.now = at(f"2026-01-05 {hour}:00")
         scheduler.tick()

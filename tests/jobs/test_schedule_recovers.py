@@ -5,10 +5,11 @@ import time
 import pytest
 from redis.exceptions import RedisError
 
-from amazon_pilot.jobs import queues, recoverer
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.core.registry import JSONJob
+from amazon_pilot.jobs.core.scripts import script
 from amazon_pilot.jobs.models import JobRun
-from amazon_pilot.jobs.registry import JSONJob
-from amazon_pilot.jobs.scripts import script
+from amazon_pilot.jobs.worker import recoverer
 from tests.jobs import tasks
 from tests.jobs.conftest import env, start  # noqa: F401 - fixtures
 from tests.jobs.conftest import wait_for as wait_long

@@ -7,10 +7,10 @@ from django.core.management import call_command
 from django.utils import timezone
 from django_rq import get_scheduler
 
-from amazon_pilot.jobs import schedule, schedule_redis
 from amazon_pilot.jobs.models import Fire, ScheduleEntry
-from amazon_pilot.jobs.schedule_checks import check_schedule
-from amazon_pilot.jobs.scheduler import PilotScheduler
+from amazon_pilot.jobs.schedule import entries, store
+from amazon_pilot.jobs.schedule.checks import check_schedule
+from amazon_pilot.jobs.schedule.scheduler import PilotScheduler
 from tests.jobs.schedule_world import TASK, at, clock, fetch, make_entry, queued, scheduler
 
 __all__ = ["clock", "scheduler"]
@@ -71,7 +71,7 @@ def test_sync_adds_corrects_and_removes_templates_and_leaves_one_off_jobs_alone(
     one_off = scheduler.enqueue_at(at("2026-01-07 09:00").replace(tzinfo=None), TASK)
     redis.zadd(SCHEDULED, {"schedule-kept": 1, "schedule-gone": 2})
 
-    schedule.sync(redis, clock.now)
+    entries.sync(redis, clock.now)
 
     assert templates(redis) == {
         "schedule-kept": at("2026-01-05 09:00").timestamp(),
@@ -82,7 +82,7 @@ def test_sync_adds_corrects_and_removes_templates_and_leaves_one_off_jobs_alone(
 def test_a_new_row_gets_its_next_time_at_the_next_sync(scheduler, clock, redis):
     entry = make_entry(zone="Asia/Shanghai")
 
-    schedule.sync(redis, clock.now)
+    entries.sync(redis, clock.now)
 
     entry.refresh_from_db()
     assert entry.next_at == at("2026-01-06 09:00", "Asia/Shanghai")
@@ -91,8 +91,8 @@ def test_a_new_row_gets_its_next_time_at_the_next_sync(scheduler, clock, redis):
 def test_the_settings_become_rows_once(db, settings):
     settings.SCHEDULE = {"tea": {"cron": "@daily", "task": TASK, "args": [], "queue": "low"}}
 
-    schedule.load_settings()
-    schedule.load_settings()
+    entries.load_settings()
+    entries.load_settings()
 
     entry = ScheduleEntry.objects.get()
     assert (entry.name, entry.queue, entry.zone, entry.from_settings) == ("tea", "low", settings.TIME_ZONE, True)
@@ -100,10 +100,10 @@ def test_the_settings_become_rows_once(db, settings):
 
 def test_a_line_that_changes_in_the_settings_changes_its_row_and_one_that_leaves_goes(db, settings):
     settings.SCHEDULE = {name: {"cron": "@daily", "task": TASK} for name in ("tea", "milk")}
-    schedule.load_settings()
+    entries.load_settings()
     settings.SCHEDULE = {"tea": {"cron": "@hourly", "task": TASK}}
 
-    schedule.load_settings()
+    entries.load_settings()
 
     assert list(ScheduleEntry.objects.values_list("name", "cron")) == [("tea", "@hourly")]
 
@@ -111,7 +111,7 @@ def test_a_line_that_changes_in_the_settings_changes_its_row_and_one_that_leaves
 def test_a_line_of_the_settings_that_cannot_be_used_is_logged_and_stops_nobody(db, settings, caplog):
     settings.SCHEDULE = {"bad": {"cron": "61 * * * *", "task": TASK}, "good": {"cron": "@daily", "task": TASK}}
 
-    schedule.load_settings()
+    entries.load_settings()
 
     assert list(ScheduleEntry.objects.values_list("name", flat=True)) == ["good"]
     assert "SCHEDULE['bad'] cannot be used: “61” cannot be read as minute" in caplog.text
@@ -119,18 +119,18 @@ def test_a_line_of_the_settings_that_cannot_be_used_is_logged_and_stops_nobody(d
 
 def test_an_operators_edit_wins_over_the_settings(db, settings):
     settings.SCHEDULE = {"tea": {"cron": "@daily", "task": TASK}}
-    schedule.load_settings()
-    schedule.edit(ScheduleEntry.objects.get(), by=None, cron="@hourly")
+    entries.load_settings()
+    entries.edit(ScheduleEntry.objects.get(), by=None, cron="@hourly")
 
-    schedule.load_settings()
+    entries.load_settings()
     settings.SCHEDULE = {}
-    schedule.load_settings()
+    entries.load_settings()
 
     assert ScheduleEntry.objects.get().cron == "@hourly"
 
 
 def test_the_table_of_the_settings_holds_the_six_entries(db, settings):
-    schedule.load_settings()
+    entries.load_settings()
 
     assert {(e.name, e.cron, e.queue) for e in ScheduleEntry.objects.all()} >= {
         ("daily-update", "0 9 * * *", "default"),
@@ -157,7 +157,7 @@ def test_the_check_names_a_task_that_is_not_registered_and_a_line_that_cannot_be
 
 def test_django_rq_loads_our_scheduler_and_its_page_shows_the_entries(admin_client, redis, clock, urls_of_django_rq):
     make_entry(cron="0 9 * * *", zone="Asia/Shanghai", next_at=at("2026-01-06 01:00"))
-    schedule.sync(redis, clock.now)
+    entries.sync(redis, clock.now)
 
     page = admin_client.get("/django-rq/schedulers/0/").content.decode()
 
@@ -175,7 +175,7 @@ def urls_of_django_rq(settings) -> None:
 
 def test_the_tools_of_rq_scheduler_read_the_entries(scheduler, clock, redis):
     make_entry(next_at=at("2026-01-06 09:00"))
-    schedule.sync(redis, clock.now)
+    entries.sync(redis, clock.now)
 
     [(job, time)] = scheduler.get_jobs(with_times=True)
 
@@ -187,7 +187,7 @@ def test_the_tools_of_rq_scheduler_read_the_entries(scheduler, clock, redis):
 
 def test_enqueueing_a_template_with_rq_schedulers_tools_runs_its_entry_now(scheduler, clock, redis, transactional_db):
     make_entry(next_at=at("2026-01-06 09:00"))
-    schedule.sync(redis, clock.now)
+    entries.sync(redis, clock.now)
 
     scheduler.enqueue_job(fetch(redis, "schedule-stock"))
 
@@ -197,7 +197,7 @@ def test_enqueueing_a_template_with_rq_schedulers_tools_runs_its_entry_now(sched
 
 
 def test_all_keys_of_ours_begin_alike():
-    keys = (schedule_redis.REPORT, schedule_redis.INSTANCES, schedule_redis.SYNCED, schedule_redis.FIRED)
+    keys = (store.REPORT, store.INSTANCES, store.SYNCED, store.FIRED)
     assert all(key.startswith(("pilot:schedule", "pilot:fired:")) for key in keys)
 
 

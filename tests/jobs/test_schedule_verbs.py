@@ -6,8 +6,8 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from amazon_pilot.jobs import schedule, schedule_redis
 from amazon_pilot.jobs.models import AuditEntry, Fire, ScheduleEntry, Total
+from amazon_pilot.jobs.schedule import entries, store
 from tests.jobs.schedule_world import (
     TASK,
     at,
@@ -29,7 +29,7 @@ def olga(transactional_db, django_user_model):
 
 
 def test_creating_an_entry_plans_it_and_shows_it_in_redis(olga, redis):
-    entry = schedule.create(olga, name="tea", cron="daily at 09:00", task=TASK, zone="Asia/Shanghai")
+    entry = entries.create(olga, name="tea", cron="daily at 09:00", task=TASK, zone="Asia/Shanghai")
 
     assert entry.next_at == entry.next_fire(timezone.now())
     assert redis.zscore("rq:scheduler:scheduled_jobs", "schedule-tea") == entry.next_at.timestamp()
@@ -48,7 +48,7 @@ def test_creating_an_entry_plans_it_and_shows_it_in_redis(olga, redis):
 )
 def test_a_wrong_entry_is_refused_with_a_sentence_and_nothing_is_written(db, redis, field, value, sentence):
     with pytest.raises(ValidationError) as refusal:
-        schedule.create(None, **{"name": "tea", "cron": "@daily", "task": TASK, "zone": "UTC"} | {field: value})
+        entries.create(None, **{"name": "tea", "cron": "@daily", "task": TASK, "zone": "UTC"} | {field: value})
 
     assert refusal.value.message_dict[field] == [sentence]
     assert not ScheduleEntry.objects.exists()
@@ -58,7 +58,7 @@ def test_a_wrong_entry_is_refused_with_a_sentence_and_nothing_is_written(db, red
 def test_editing_the_time_plans_anew_and_says_what_changed(olga, redis):
     entry = make_entry(cron="0 9 * * *", next_at=at("2026-01-06 09:00"), broken="was wrong")
 
-    schedule.edit(entry, olga, reason="Too early", cron="30 10 * * *")
+    entries.edit(entry, olga, reason="Too early", cron="30 10 * * *")
 
     entry.refresh_from_db()
     assert (entry.next_at.hour, entry.next_at.minute, entry.broken) == (10, 30, "")
@@ -72,7 +72,7 @@ def test_an_edit_of_something_else_leaves_the_time_to_the_scheduler(olga):
     entry = make_entry(next_at=at("2026-01-06 09:00"))
     ScheduleEntry.objects.update(next_at=at("2026-01-07 09:00"))  # the scheduler fired meanwhile
 
-    schedule.edit(entry, olga, queue="low")
+    entries.edit(entry, olga, queue="low")
 
     entry.refresh_from_db()
     assert (entry.queue, entry.next_at) == ("low", at("2026-01-07 09:00"))
@@ -80,14 +80,14 @@ def test_an_edit_of_something_else_leaves_the_time_to_the_scheduler(olga):
 
 def test_a_field_that_the_scheduler_owns_cannot_be_edited(db):
     with pytest.raises(ValidationError):
-        schedule.edit(make_entry(), None, next_at=at("2026-01-06 09:00"))
+        entries.edit(make_entry(), None, next_at=at("2026-01-06 09:00"))
 
 
 def test_removing_an_entry_keeps_its_history(olga, redis):
     entry = make_entry(next_at=at("2026-01-06 09:00"))
-    schedule.run_now(entry, olga)
+    entries.run_now(entry, olga)
 
-    schedule.remove(entry, olga)
+    entries.remove(entry, olga)
 
     assert Fire.objects.get().entry_id == "stock"
     assert redis.zscore("rq:scheduler:scheduled_jobs", "schedule-stock") is None
@@ -96,7 +96,7 @@ def test_removing_an_entry_keeps_its_history(olga, redis):
 def test_run_now_fires_at_once_and_leaves_the_planned_times_alone(olga, redis):
     entry = make_entry(next_at=at("2026-01-06 09:00"))
 
-    fire = schedule.run_now(entry, olga, reason="A seller asked")
+    fire = entries.run_now(entry, olga, reason="A seller asked")
 
     fire.refresh_from_db()
     assert (fire.outcome, fire.note) == ("manual", "A seller asked")
@@ -110,7 +110,7 @@ def test_run_now_fires_at_once_and_leaves_the_planned_times_alone(olga, redis):
 def test_run_now_in_the_second_of_a_planned_fire_has_an_id_of_its_own(olga, redis):
     entry = make_entry(next_at=at("2026-01-06 09:00"))
 
-    first, second = schedule.run_now(entry, olga), schedule.run_now(entry, olga)
+    first, second = entries.run_now(entry, olga), entries.run_now(entry, olga)
 
     assert first.job_id != second.job_id
     assert first.planned_at.microsecond > 0
@@ -118,7 +118,7 @@ def test_run_now_in_the_second_of_a_planned_fire_has_an_id_of_its_own(olga, redi
 
 
 def test_run_now_is_made_up_for_by_the_scheduler_when_redis_was_away(scheduler, clock, redis):
-    fire = schedule.run_now(make_entry(), by=None)  # inside the test's transaction nothing is sent yet
+    fire = entries.run_now(make_entry(), by=None)  # inside the test's transaction nothing is sent yet
     assert queued(redis) == []
 
     scheduler.tick()
@@ -131,8 +131,8 @@ def test_run_now_is_made_up_for_by_the_scheduler_when_redis_was_away(scheduler, 
 def test_catching_up_fires_an_entry_that_never_has(olga, redis):
     entry = make_entry(next_at=at("2026-01-06 09:00"))
 
-    assert schedule.catch_up(entry) is not None
-    assert schedule.catch_up(entry) is None
+    assert entries.catch_up(entry) is not None
+    assert entries.catch_up(entry) is None
 
     assert len(queued(redis)) == 1
 
@@ -156,11 +156,11 @@ def test_pruning_deletes_old_fires_and_keeps_pending_ones(db):
 
 
 def test_health_is_good_after_a_tick_and_names_the_leader(scheduler, clock, redis):
-    clock.now = schedule_redis.clock(redis)
+    clock.now = store.clock(redis)
     scheduler.tick()
     make_scheduler(redis, clock, "second").tick()
 
-    health = schedule.health(redis)
+    health = entries.health(redis)
 
     assert (health.ok, health.reason, health.leader) == (True, "", "first")
     assert health.tick_age_seconds < 30
@@ -168,17 +168,17 @@ def test_health_is_good_after_a_tick_and_names_the_leader(scheduler, clock, redi
 
 
 def test_health_fails_when_no_tick_came_for_thirty_seconds(scheduler, clock, redis):
-    clock.now = schedule_redis.clock(redis) - timedelta(seconds=31)
+    clock.now = store.clock(redis) - timedelta(seconds=31)
     scheduler.tick()
 
-    health = schedule.health(redis)
+    health = entries.health(redis)
 
     assert health.ok is False
     assert "seconds ago" in health.reason
 
 
 def test_health_fails_before_the_first_tick(redis):
-    assert schedule.health(redis).reason == "No scheduler has reported yet."
+    assert entries.health(redis).reason == "No scheduler has reported yet."
 
 
 def test_health_tells_the_lag_of_the_last_fire(scheduler, clock, redis):
@@ -188,4 +188,4 @@ def test_health_tells_the_lag_of_the_last_fire(scheduler, clock, redis):
     clock.forward(seconds=1)
     scheduler.tick()
 
-    assert schedule.health(redis).lag_seconds == 0.4
+    assert entries.health(redis).lag_seconds == 0.4

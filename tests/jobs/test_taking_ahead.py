@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from amazon_pilot.jobs import queues, wire
-from amazon_pilot.jobs.assignment import Assignment
-from amazon_pilot.jobs.crew import Crew
-from amazon_pilot.jobs.endings import GivenBack, Succeeded
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.core.taken_job import Assignment
 from amazon_pilot.jobs.models import JobRun, Pause
-from amazon_pilot.jobs.pace import DEEPEST, Pace
-from amazon_pilot.jobs.wire import LETTER_LIMIT, Mailbox, Wire
-from amazon_pilot.jobs.worker import Worker
+from amazon_pilot.jobs.worker import messages
+from amazon_pilot.jobs.worker.messages import LETTER_LIMIT, Mailbox, Wire
+from amazon_pilot.jobs.worker.outcomes import GivenBack, Succeeded
+from amazon_pilot.jobs.worker.pool import Crew
+from amazon_pilot.jobs.worker.prefetch import DEEPEST, Pace
+from amazon_pilot.jobs.worker.supervisor import Worker
 
 from . import tasks
 from .conftest import children, wait_for
@@ -73,7 +74,7 @@ def test_nothing_is_laid_behind_what_came_by_wire():
 
 def test_a_slot_waits_for_a_worker_that_was_stopped(monkeypatch):
     """It knows what became of its job, and a worker that was suspended wakes up again."""
-    monkeypatch.setattr(wire, "SEND_SECONDS", 1)
+    monkeypatch.setattr(messages, "SEND_SECONDS", 1)
     ours, theirs = Wire.pair()
     long = ("done", b"x" * 5_000_000)
     speaker = threading.Thread(target=theirs.send, args=(long,))

@@ -6,8 +6,10 @@ import pytest
 from django_rq.queues import get_queue
 from rq.rate_limit import RateLimit
 
-from amazon_pilot.jobs import forwarder, queues, verbs
-from amazon_pilot.jobs.registry import JSONJob, UnknownTaskError
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.core.registry import JSONJob, UnknownTaskError
+from amazon_pilot.jobs.operate import changes
+from amazon_pilot.jobs.worker import forwarder
 
 from . import tasks
 
@@ -34,21 +36,21 @@ def test_a_held_job_is_deferred_and_released_to_the_head():
     tasks.do_nothing.enqueue(1)
     job_id = tasks.do_nothing.enqueue(2)
 
-    assert verbs.hold(job_id)
+    assert changes.hold(job_id)
     assert places(job_id) == ["deferred default"]
     assert status(job_id) == "deferred"
-    assert verbs.release(job_id)
+    assert changes.release(job_id)
     assert queues.connection().lindex(queues.key("default"), 0).decode() == job_id
     assert places(job_id) == ["queue default"]
-    assert not verbs.release(job_id)
+    assert not changes.release(job_id)
 
 
 def test_a_held_job_keeps_its_planned_time():
     job_id = tasks.do_nothing.enqueue_in(timedelta(hours=2))
     planned = queues.connection().zscore("rq:scheduled:default", job_id)
 
-    assert verbs.hold(job_id)
-    assert verbs.release(job_id)
+    assert changes.hold(job_id)
+    assert changes.release(job_id)
 
     assert queues.connection().zscore("rq:scheduled:default", job_id) == planned
 
@@ -57,7 +59,7 @@ def test_a_snoozed_job_waits_until_its_new_time():
     job_id = tasks.do_nothing.enqueue()
     until = datetime.now(UTC) + timedelta(hours=3)
 
-    assert verbs.snooze(job_id, until)
+    assert changes.snooze(job_id, until)
 
     assert places(job_id) == ["scheduled default"]
     assert queues.connection().zscore("rq:scheduled:default", job_id) == pytest.approx(until.timestamp(), abs=1)
@@ -66,28 +68,28 @@ def test_a_snoozed_job_waits_until_its_new_time():
 def test_a_planned_job_that_is_run_now_is_the_next_of_its_queue():
     first, job_id = tasks.do_nothing.enqueue(1), tasks.do_nothing.enqueue_in(timedelta(hours=2), 2)
 
-    assert verbs.run_now(job_id)
+    assert changes.run_now(job_id)
 
     assert places(job_id) == ["queue default"]
     assert status(job_id) == "queued"
     waiting = queues.connection().lrange(queues.key("default"), 0, -1)
     assert [each.decode() for each in waiting] == [job_id, first]
-    assert not verbs.run_now(job_id)
+    assert not changes.run_now(job_id)
 
 
 def test_a_retry_that_is_run_now_keeps_its_attempts_and_retries():
     job_id = tasks.fail.enqueue()
-    verbs.snooze(job_id, datetime.now(UTC) + timedelta(hours=3))
+    changes.snooze(job_id, datetime.now(UTC) + timedelta(hours=3))
     queues.connection().hset(f"rq:job:{job_id}", mapping={"attempt": 2, "retries_left": 1})
 
-    assert verbs.run_now(job_id)
+    assert changes.run_now(job_id)
 
     assert queues.connection().hmget(f"rq:job:{job_id}", "attempt", "retries_left") == [b"2", b"1"]
 
 
 def test_a_unique_job_that_is_run_now_stays_the_only_one():
     job_id = tasks.once_at_a_time.enqueue_in(timedelta(hours=1), "a")
-    verbs.run_now(job_id)
+    changes.run_now(job_id)
 
     assert tasks.once_at_a_time.enqueue("a") == job_id
     assert queues.size("default") == 1
@@ -99,7 +101,7 @@ def test_a_planned_job_with_a_rate_limit_is_due_at_once_and_asks_for_its_permit(
     held = queue.enqueue("tests.jobs.tasks.add", 1, 1, rate_limit=limit)
     planned = queue.enqueue_in(timedelta(hours=1), "tests.jobs.tasks.add", 2, 2, rate_limit=limit)
 
-    assert verbs.run_now(planned.id)
+    assert changes.run_now(planned.id)
     assert places(planned.id) == ["scheduled default"]
     assert forwarder.forward("default") == 1
 
@@ -111,16 +113,16 @@ def test_a_planned_job_with_a_rate_limit_is_due_at_once_and_asks_for_its_permit(
 def test_a_job_that_waits_for_no_time_is_not_run_now(where):
     job_id = tasks.do_nothing.enqueue()
     if where == "held":
-        verbs.hold(job_id)
+        changes.hold(job_id)
     elif where == "canceled":
-        verbs.cancel(job_id)
+        changes.cancel(job_id)
     elif where == "running":
         queues.connection().hset(f"rq:job:{job_id}", "status", "started")
     elif where == "forgotten":
-        verbs.delete(job_id)
+        changes.delete(job_id)
     before = places(job_id)
 
-    assert not verbs.run_now(job_id)
+    assert not changes.run_now(job_id)
     assert places(job_id) == before
 
 
@@ -128,43 +130,43 @@ def test_a_job_that_waits_for_no_time_is_not_run_now(where):
 def test_a_waiting_job_is_cancelled_by_removal(where):
     job_id = tasks.do_nothing.enqueue_in(timedelta(hours=1)) if where == "scheduled" else tasks.do_nothing.enqueue()
     if where == "held":
-        verbs.hold(job_id)
+        changes.hold(job_id)
 
-    assert verbs.cancel(job_id) == "removed"
+    assert changes.cancel(job_id) == "removed"
     assert places(job_id) == ["canceled default"]
-    assert verbs.cancel(job_id) == "too late"
+    assert changes.cancel(job_id) == "too late"
 
 
 @pytest.mark.parametrize("where", ["queue", "scheduled", "deferred"])
 def test_a_waiting_job_moves_to_another_queue(where):
     job_id = tasks.do_nothing.enqueue_in(timedelta(hours=1)) if where == "scheduled" else tasks.do_nothing.enqueue()
     if where == "deferred":
-        verbs.hold(job_id)
+        changes.hold(job_id)
 
-    assert verbs.move(job_id, "low")
+    assert changes.move(job_id, "low")
     assert places(job_id) == [f"{where} low"]
     assert JSONJob.fetch(job_id, connection=queues.connection()).origin == "low"
 
 
 def test_a_job_does_not_move_to_a_queue_that_nobody_serves():
     with pytest.raises(ValueError, match="nowhere is not one of critical, default, low"):
-        verbs.move(tasks.do_nothing.enqueue(), "nowhere")
+        changes.move(tasks.do_nothing.enqueue(), "nowhere")
 
 
 def test_a_cancelled_job_can_be_retried_with_all_its_retries():
     job_id = tasks.fail.enqueue()
     queues.connection().hset(f"rq:job:{job_id}", "retries_left", 0)
-    verbs.cancel(job_id)
+    changes.cancel(job_id)
 
-    assert verbs.retry(job_id)
+    assert changes.retry(job_id)
     assert places(job_id) == ["queue default"]
     assert JSONJob.fetch(job_id, connection=queues.connection()).retries_left == 2
-    assert not verbs.retry(job_id)
+    assert not changes.retry(job_id)
 
 
 def test_a_copy_with_edited_arguments_leaves_the_original_alone():
     job_id = tasks.add.enqueue(1, 2)
-    copy = verbs.run_again("tests.jobs.tasks.add", [3, 4], of=job_id)
+    copy = changes.run_again("tests.jobs.tasks.add", [3, 4], of=job_id)
 
     jobs = JSONJob.fetch_many([job_id, copy], connection=queues.connection())
     assert [job.args for job in jobs] == [[1, 2], [3, 4]]
@@ -173,14 +175,14 @@ def test_a_copy_with_edited_arguments_leaves_the_original_alone():
 
 def test_a_copy_of_something_that_is_no_task_is_refused():
     with pytest.raises(UnknownTaskError, match=r"os\.system is not a registered task"):
-        verbs.run_again("os.system", ["true"])
+        changes.run_again("os.system", ["true"])
 
 
 def test_deleting_forgets_a_job_but_not_one_that_runs():
     job_id = tasks.do_nothing.enqueue()
     queues.connection().hset(f"rq:job:{job_id}", "status", "started")
-    assert not verbs.delete(job_id)
+    assert not changes.delete(job_id)
     queues.connection().hset(f"rq:job:{job_id}", "status", "queued")
-    assert verbs.delete(job_id)
-    assert verbs.find(job_id) is None
+    assert changes.delete(job_id)
+    assert changes.find(job_id) is None
     assert places(job_id) == []

@@ -3,7 +3,8 @@
 import pytest
 from django.contrib.auth.models import User
 
-from amazon_pilot.jobs import queues, walks
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.operate import batches
 
 
 @pytest.fixture(autouse=True)
@@ -19,4 +20,4 @@ def boss():
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    monkeypatch.setattr(walks, "BATCH", 3)
+    monkeypatch.setattr(batches, "BATCH", 3)

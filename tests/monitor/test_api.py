@@ -9,10 +9,12 @@ from django.apps import apps
 from django.urls import reverse
 from django.utils import timezone
 
-from amazon_pilot.jobs import queues, verbs
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.inspect import snapshot, store
 from amazon_pilot.jobs.models import AuditEntry, BulkAction, JobRun, Pause
-from amazon_pilot.jobs.monitor import sample, store, urls
-from amazon_pilot.jobs.tasks import drain_queue
+from amazon_pilot.jobs.operate import changes
+from amazon_pilot.jobs.operate.drain import drain_queue
+from amazon_pilot.jobs.web import urls
 from tests.jobs import tasks
 from tests.jobs.schedule_world import make_entry
 from tests.staff import serve
@@ -76,7 +78,7 @@ def test_every_address_is_walked():
 
 def contents(redis):
     """Answer all that Redis holds, but for what is renewed by being looked at: the shared sample."""
-    keys = {key for key in redis.keys("*") if not key.startswith(sample.KEY.encode())}
+    keys = {key for key in redis.keys("*") if not key.startswith(snapshot.KEY.encode())}
     return {key: redis.dump(key) for key in keys}
 
 
@@ -219,7 +221,7 @@ def test_verbs_act_and_are_written_down(person):
     assert post(client, "job-move", job_id, queue="low")[0] == 200
     status, told = post(client, "job-edit", job_id, args=[3, 4])
     assert status == 200
-    assert verbs.find(told["job"]).args == [3, 4]
+    assert changes.find(told["job"]).args == [3, 4]
     assert post(client, "job-cancel", job_id)[0] == 200
     assert post(client, "job-retry", job_id)[0] == 200
     assert post(client, "job-delete", job_id)[0] == 200
@@ -265,7 +267,7 @@ def test_a_queue_is_drained_once_its_name_is_confirmed(person):
     assert (status, told["count"]) == (200, 3)
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.target, entry.reason) == ("drain", "queue:default", "Wrong import")
-    assert drain_queue(*verbs.find(told["job"]).args) == "3 deleted, 0 newer ones kept"
+    assert drain_queue(*changes.find(told["job"]).args) == "3 deleted, 0 newer ones kept"
     assert queues.size("default") == 0
 
 

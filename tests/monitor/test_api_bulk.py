@@ -7,9 +7,11 @@ import pytest
 from django.core import signing
 from django.urls import reverse
 
-from amazon_pilot.jobs import bulk, queues
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.inspect import snapshot
 from amazon_pilot.jobs.models import AuditEntry, BulkAction
-from amazon_pilot.jobs.monitor import api_bulk, sample
+from amazon_pilot.jobs.operate import bulk
+from amazon_pilot.jobs.web import api_bulk
 
 from .test_bulk import begin, bury, counted, enqueue, failures
 
@@ -187,7 +189,7 @@ def test_a_preview_asks_redis_little(person, commands):
     bury(enqueue(30))
     client = person("edit")
     look(client, action="cancel", q="")
-    queues.connection().delete(sample.KEY)
+    queues.connection().delete(snapshot.KEY)
     commands.clear()
 
     look(client, action="cancel", q="")

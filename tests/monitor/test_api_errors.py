@@ -7,8 +7,9 @@ from django.test import Client
 from django.urls import reverse
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from amazon_pilot.jobs import acts, enqueueing
+from amazon_pilot.jobs.core import enqueue
 from amazon_pilot.jobs.models import AuditEntry, Pause
+from amazon_pilot.jobs.operate import operations
 from tests.jobs import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -92,7 +93,7 @@ def test_a_fault_of_ours_is_told_in_json_and_leaves_nothing_half_done(person, mo
         AuditEntry.objects.record(None, "pause", "queue:low")
         raise error
 
-    monkeypatch.setattr(acts, "pause", break_down)
+    monkeypatch.setattr(operations, "pause", break_down)
 
     answer = person("operate").post(PAUSE, {"name": "queue:low", "reason": "x"}, content_type="application/json")
 
@@ -107,7 +108,7 @@ def test_redis_that_goes_away_at_the_end_is_told_in_json(person, monkeypatch):
     def lose_the_line(*args, **words):
         raise RedisConnectionError
 
-    monkeypatch.setattr(enqueueing, "send", lose_the_line)
+    monkeypatch.setattr(enqueue, "send", lose_the_line)
     answer = client.post(reverse("monitor:api-job-edit", args=[job_id]), {"args": [1]}, content_type="application/json")
 
     error_of(answer, 503, "redis_away")

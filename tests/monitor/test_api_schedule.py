@@ -8,9 +8,9 @@ from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 from django.utils import timezone
 
-from amazon_pilot.jobs import cron_text
+from amazon_pilot.jobs.inspect import store
 from amazon_pilot.jobs.models import AuditEntry, Fire, JobRun, ScheduleEntry
-from amazon_pilot.jobs.monitor import store
+from amazon_pilot.jobs.schedule import cron_text
 from tests.jobs.schedule_world import TASK, at, make_entry, queued
 
 from .test_api import get, post

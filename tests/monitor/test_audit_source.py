@@ -9,8 +9,8 @@ from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from amazon_pilot.jobs import schedule
 from amazon_pilot.jobs.models import AuditEntry, ScheduleEntry, Source, acting_from
+from amazon_pilot.jobs.schedule import entries
 from tests.jobs import tasks
 from tests.jobs.schedule_world import make_entry
 
@@ -54,7 +54,7 @@ def test_what_the_machine_does_on_the_way_of_a_persons_act_is_its_own(admin_clie
 def test_a_source_ends_with_its_door_also_when_that_breaks():
     with pytest.raises(ZeroDivisionError), acting_from(Source.API):
         _ = 1 / 0
-    schedule.pause(make_entry(), None, "A test")
+    entries.pause(make_entry(), None, "A test")
     assert sources() == [("pause", "system")]
 
 

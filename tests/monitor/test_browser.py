@@ -12,8 +12,9 @@ from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
-from amazon_pilot.jobs import queues, verbs
+from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.models import AuditEntry, BulkAction, Pause, ScheduleEntry
+from amazon_pilot.jobs.operate import changes
 from tests.busy_day import as_failed, run
 from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
@@ -358,7 +359,7 @@ def test_a_job_that_waits_is_found_by_its_id_and_its_asin(visit, busy_day):
 def test_the_queues_are_sorted_by_the_keyboard_and_stay_so(visit, transactional_db):
     serve()  # on default alone
     for number in range(3):
-        verbs.move(tasks.add.enqueue(number, 1), "low")
+        changes.move(tasks.add.enqueue(number, 1), "low")
     page = visit("operate", seconds=1)
     page.goto("/admin/monitor/queues")
     names = page.locator("table.dense tbody th a")
@@ -456,7 +457,7 @@ def test_an_operator_holds_and_releases_while_the_page_refreshes_itself(visit, t
 
     page.click("summary:has-text('Hold')")
     page.get_by_label("Reason").locator("visible=true").fill("Wait for the fix")
-    verbs.snooze(job_id, timezone.now() + timedelta(days=1))
+    changes.snooze(job_id, timezone.now() + timedelta(days=1))
     page.wait_for_timeout(1500)  # a refresh would be due, and must not take the open form away
     page.locator("details[open] button.act").click()
     page.wait_for_selector("text=The job is held until somebody releases it.")
@@ -488,7 +489,7 @@ def test_a_page_stops_asking_when_its_job_has_ended(visit, transactional_db):
     page.wait_for_timeout(1500)
     assert any(job_id in url for url in asked)
 
-    verbs.cancel(job_id)
+    changes.cancel(job_id)
     page.wait_for_selector("[data-settled]", state="attached")
     page.wait_for_selector("form.refresh", state="hidden")
     asked.clear()
@@ -530,13 +531,13 @@ def test_an_editor_edits_retries_and_deletes(visit, transactional_db):
     page.click("text=Run with these arguments")
     page.wait_for_selector("text=A new job was enqueued")
     new = page.url.rpartition("/")[2]
-    assert verbs.find(new).args == [3, 4]
-    assert verbs.find(job_id).args == [1, 2]
+    assert changes.find(new).args == [3, 4]
+    assert changes.find(job_id).args == [1, 2]
 
     page.click(f"a:has-text('{job_id}')")  # its copy leads to it
     act(page, "Delete", "Not needed")
     page.wait_for_selector("text=The job was deleted")
-    assert verbs.find(job_id) is None
+    assert changes.find(job_id) is None
     page.click(".messagelist a:has-text('Bring back')")
     page.wait_for_selector("text=There is no such job")
     page.get_by_label("Reason").fill("Needed after all")
@@ -552,7 +553,7 @@ def test_an_administrator_drains_a_queue_and_stops_a_worker(visit, start, redis)
     page = visit("admin", seconds=1)
     Pause.objects.begin("queue:low", by=None, reason="Filling up")
     for number in range(20):
-        verbs.move(tasks.add.enqueue(number, 1), "low")
+        changes.move(tasks.add.enqueue(number, 1), "low")
     worker = start()
 
     page.goto("/admin/monitor/queue/low")
@@ -650,7 +651,7 @@ def test_chosen_rows_stay_still_and_a_bar_tells_of_new_ones(visit, transactional
     sync_api.expect(page.get_by_role("button", name="Act on the chosen")).to_contain_text("(1)")
     sync_api.expect(bar.get_by_role("button")).to_be_hidden()
 
-    verbs.delete(first)
+    changes.delete(first)
     sync_api.expect(bar).to_contain_text("The list has changed")
     assert rows.count() == 5
     page.uncheck(f"input[value='{jobs[1]}']")  # it goes on by itself

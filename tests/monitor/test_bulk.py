@@ -10,11 +10,12 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import F
 from django.utils import timezone
 
-from amazon_pilot.jobs import bulk, queues, verbs, walks
-from amazon_pilot.jobs.enqueueing import fields, payloads, send
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.core.enqueue import fields, payloads, send
+from amazon_pilot.jobs.core.registry import JSONJob
+from amazon_pilot.jobs.inspect import redis_jobs
 from amazon_pilot.jobs.models import AuditEntry, BulkAction, JobRun
-from amazon_pilot.jobs.monitor import live
-from amazon_pilot.jobs.registry import JSONJob
+from amazon_pilot.jobs.operate import batches, bulk, changes
 from tests.jobs import tasks
 
 pytestmark = pytest.mark.django_db
@@ -59,7 +60,7 @@ def carried_out(boss, action, query="", **words):
 
 
 def counted(state, queue="default"):
-    return live.count(state, queue)
+    return redis_jobs.count(state, queue)
 
 
 def numbers(row):
@@ -123,7 +124,7 @@ def test_deleting_takes_the_hash_and_leaves_what_runs(boss):
     row = carried_out(boss, "delete", ids=ids)
 
     assert numbers(row) == ("done", 3, 2, 1)
-    assert [verbs.find(job_id) is None for job_id in ids] == [False, True, True]
+    assert [changes.find(job_id) is None for job_id in ids] == [False, True, True]
     assert counted("queued") == 0
 
 
@@ -215,7 +216,7 @@ def test_of_the_planned_jobs_the_retries_alone_are_run_now(boss):
     queues.connection().hset(f"rq:job:{planned[2]}", "attempt", 1)
 
     assert carried_out(boss, "run now", "state:retry").changed == 1
-    assert [verbs.state(job_id) for job_id in planned] == ["scheduled", "scheduled", "queued", "scheduled"]
+    assert [changes.state(job_id) for job_id in planned] == ["scheduled", "scheduled", "queued", "scheduled"]
 
 
 def begin(ids, queue="default"):
@@ -269,13 +270,13 @@ def test_chosen_jobs_are_removed_asked_or_left_as_too_late(boss, heard):
 
 def test_a_job_that_begins_while_one_looks_is_asked_as_well(boss, monkeypatch, heard):
     ids = enqueue(3)
-    rearrange = verbs.rearrange
+    rearrange = changes.rearrange
 
     def begin_one_first(*words, **more):
         begin(ids[:1])
         return rearrange(*words, **more)
 
-    monkeypatch.setattr(verbs, "rearrange", begin_one_first)
+    monkeypatch.setattr(changes, "rearrange", begin_one_first)
     row = carried_out(boss, "cancel", "state:queued OR state:started")
 
     assert (row.matched, row.removed, row.asked, len(heard())) == (3, 2, 1, 1)
@@ -308,10 +309,10 @@ def test_after_a_crash_each_that_runs_is_asked_and_counted_once(boss, small_batc
 def test_waiting_planned_and_held_jobs_are_put_off(boss, small_batches, monkeypatch, crash):
     until = (timezone.now() + timedelta(hours=2)).replace(microsecond=0)
     waiting, held = enqueue(7), enqueue(2, name="held")
-    verbs.rearrange("hold", held)
+    changes.rearrange("hold", held)
     sooner, later = enqueue(4, name="sooner"), enqueue(4, name="later")
     for n, job_id in enumerate([*sooner, *later]):
-        verbs.rearrange("snooze", [job_id], until.timestamp() + (n - 3.5) * 100)
+        changes.rearrange("snooze", [job_id], until.timestamp() + (n - 3.5) * 100)
     row = asked(boss, "snooze", "state:queued OR state:scheduled OR state:held", until=until)
     if crash:
         act, calls = bulk.act, []
@@ -410,7 +411,7 @@ def test_after_a_crash_it_goes_on_and_counts_each_job_once(
     assert (row.state, row.seen, row.matched, row.changed) == ("done", seen, matched, changed)
     assert AuditEntry.objects.get(target=row.target).count == changed
     assert counted("held" if action == "hold" else "queued") == changed + (9 if action == "retry" else 0)
-    assert not queues.connection().exists(walks.tally(row.pk))
+    assert not queues.connection().exists(batches.tally(row.pk))
 
 
 def test_a_job_with_several_runs_is_counted_once(boss, small_batches):
@@ -453,7 +454,7 @@ def test_a_second_click_starts_nothing(boss, django_capture_on_commit_callbacks)
     assert (first, was_new, is_new) == (second, True, False)
     assert AuditEntry.objects.count() == 1
     assert counted("queued", "critical") == 1
-    assert live.window("queued", "critical", 0, 1).jobs[0].args == [first.pk]
+    assert redis_jobs.window("queued", "critical", 0, 1).jobs[0].args == [first.pk]
 
 
 def test_a_job_without_a_hash_is_left_alone(boss):
@@ -468,7 +469,7 @@ def test_a_job_without_a_hash_is_left_alone(boss):
 def test_an_error_is_noted_and_the_action_fails(boss, monkeypatch):
     bury(enqueue(1))
     row = asked(boss, "retry", "state:failed")
-    monkeypatch.setattr(verbs, "retries", lambda: "no JSON")
+    monkeypatch.setattr(changes, "retries", lambda: "no JSON")
 
     with pytest.raises(Exception, match="Expected value"):
         bulk.run(row.pk)

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 import pytest
 from django.urls import reverse
 
-from amazon_pilot.jobs import bulk, queues
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.inspect import lists
 from amazon_pilot.jobs.models import AuditEntry, BulkAction
-from amazon_pilot.jobs.monitor import lists
-from amazon_pilot.jobs.monitor.preview import look
+from amazon_pilot.jobs.operate import bulk
+from amazon_pilot.jobs.operate.preview import look
 
 from .test_bulk import begin, bury, enqueue, failures
 

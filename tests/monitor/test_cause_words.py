@@ -9,12 +9,12 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from amazon_pilot.jobs import endings
-from amazon_pilot.jobs.crew import death_cause
 from amazon_pilot.jobs.models import JobRun
 from amazon_pilot.jobs.templatetags.monitor import cause_words
+from amazon_pilot.jobs.worker import outcomes
+from amazon_pilot.jobs.worker.pool import death_cause
 
-JOBS = Path(endings.__file__).parent
+JOBS = Path(outcomes.__file__).parent
 WRITTEN = re.compile(
     r"""\.kill\("([^"]+)"\) | yield\ place,\ "([^"]+)" | cause"?\]?\s?=\s?"([^"]+)" | lose\(\w+,\ \w+,\ '(\w+)'""", re.X
 )
@@ -28,7 +28,7 @@ def written():
 
 def test_every_cause_that_the_engine_writes_has_chinese_words():
     died = {death_cause(int(signal.SIGKILL)), death_cause(os.EX_USAGE << 8)}
-    causes = written() | set(endings.KILLED) | died
+    causes = written() | set(outcomes.KILLED) | died
     assert {"worker_lost", "timeout", "unheard", "cancelled: asked", "interrupted", "cancelled"} <= causes
 
     for cause in causes:

@@ -8,9 +8,9 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from amazon_pilot.jobs.inspect import charts, redis_jobs, snapshot
+from amazon_pilot.jobs.inspect.window import RANGES, range_of, window
 from amazon_pilot.jobs.models import Reading, Tally
-from amazon_pilot.jobs.monitor import charts, live, sample
-from amazon_pilot.jobs.monitor.window import RANGES, range_of, window
 from tests.busy_day import busy_day, failed_run, run  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -82,12 +82,12 @@ def test_only_a_queue_has_gauges(person):
 
 def test_every_part_of_a_bar_leads_to_as_many_jobs_as_it_says(busy_day, person):  # noqa: F811
     text = person("view").get(reverse("monitor:queues")).content.decode()
-    bars = charts.bars(sample.current())
+    bars = charts.bars(snapshot.current())
 
     default = next(bar for bar in bars if bar.queue == "default")
     assert {part.state for part in default.parts} >= {"waiting", "running", "scheduled", "deferred", "failed"}
     for part in default.parts:
-        assert part.count == live.count(part.asked, "default")
+        assert part.count == redis_jobs.count(part.asked, "default")
         assert f"?q=state%3A{part.asked}+queue%3Adefault" in text
     assert default.total == sum(part.count for part in default.parts) == sum(n for *_words, n in default.counts)
 
@@ -96,12 +96,12 @@ def test_bars_are_as_long_as_their_queues_are_and_small_parts_can_be_seen():
     def queue(name, **counts):
         states = {state: counts.get(state, 0) for state, *_words in charts.BARS}
         rest = {"finished": 0, "oldest": 0.0, "next_due": None, "weight_ratio": 1.0, "share_ratio": None}
-        return sample.QueueSample(
+        return snapshot.QueueSample(
             name=name, weight=1, **states, **rest, out_per_minute=None, in_per_minute=None, paused=False
         )
 
     queues = [queue("a", waiting=999_999, failed=1), queue("b", running=500_000), queue("c")]
-    big, half, empty = charts.bars(sample.Sample(0, queues, {}, [], 0, 0, {}, {}, {}))
+    big, half, empty = charts.bars(snapshot.Sample(0, queues, {}, [], 0, 0, {}, {}, {}))
 
     assert [part.width for part in big.parts] == [pytest.approx(98, abs=0.1), pytest.approx(2, abs=0.1)]
     assert big.parts[-1].x + big.parts[-1].width == pytest.approx(100, abs=0.1)

@@ -6,8 +6,9 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
 
-from amazon_pilot.jobs import queues, verbs
+from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.models import AuditEntry, Pause
+from amazon_pilot.jobs.operate import changes
 from tests.jobs import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,7 +74,7 @@ def test_a_role_is_not_exceeded(capsys):
         jobs(capsys, "queues", "--user", "nil")
     with pytest.raises(CommandError, match="no user zoe"):
         jobs(capsys, "queues", "--user", "zoe")
-    assert verbs.find(job_id) is not None
+    assert changes.find(job_id) is not None
     assert not AuditEntry.objects.exists()
 
 
@@ -92,15 +93,15 @@ def test_a_job_is_put_off_run_now_moved_and_edited(capsys):
     job_id = tasks.add.enqueue(1, 2)
 
     jobs(capsys, "snooze", job_id, "--minutes", "90")
-    assert verbs.state(job_id) == "scheduled"
+    assert changes.state(job_id) == "scheduled"
     jobs(capsys, "run-now", job_id, "--reason", "No need to wait")
-    assert verbs.state(job_id) == "queued"
+    assert changes.state(job_id) == "queued"
     with pytest.raises(CommandError, match="1 of 1 were left alone"):
         jobs(capsys, "run-now", job_id)
     jobs(capsys, "move", job_id, "--to", "low")
     assert queues.size("low") == 1
     new = jobs(capsys, "edit", job_id, "[5, 6]", "--json")["job"]
-    assert verbs.find(new).args == [5, 6]
+    assert changes.find(new).args == [5, 6]
     told = AuditEntry.objects.order_by("at").values_list("action", "count")
     assert list(told) == [("snooze", 1), ("run now", 1), ("run now", 0), ("move", 1), ("edit", 1)]
 
@@ -114,7 +115,7 @@ def test_pause_resume_and_run(capsys):
         jobs(capsys, "resume", "queue:low")
 
     new = jobs(capsys, "run", "tests.jobs.tasks.add", "[5, 6]", "--json")["job"]
-    assert verbs.find(new).args == [5, 6]
+    assert changes.find(new).args == [5, 6]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from contextlib import nullcontext
 import pytest
 from django.core.management import CommandError, call_command
 
-from amazon_pilot.jobs import bulk, queues
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.inspect import snapshot
 from amazon_pilot.jobs.models import AuditEntry, BulkAction
-from amazon_pilot.jobs.monitor import sample
-from amazon_pilot.jobs.tasks import drain_queue
+from amazon_pilot.jobs.operate import bulk
+from amazon_pilot.jobs.operate.drain import drain_queue
 from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
 from tests.staff import serve
@@ -222,7 +223,7 @@ def test_a_worker_is_seen_quieted_woken_and_stopped(capsys, start):  # noqa: F81
     process = start("--slots", "2")
 
     def state():
-        queues.connection().delete(sample.KEY)
+        queues.connection().delete(snapshot.KEY)
         return jobs(capsys, "workers", "--json")["workers"][0]["shown_state"]
 
     assert "0/2 slots" in jobs(capsys, "workers")

@@ -13,9 +13,10 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from redis import Redis
 
-from amazon_pilot.jobs import queues
+from amazon_pilot.jobs.cli import terminal as dash
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.inspect import gauges, snapshot, store
 from amazon_pilot.jobs.models import Pause
-from amazon_pilot.jobs.monitor import dash, readings, sample, store
 from tests.busy_day import busy_day, failed_run  # noqa: F401 - a fixture
 from tests.jobs import tasks
 from tests.jobs.conftest import ROOT, wait_for
@@ -55,8 +56,8 @@ def terminal(redis):
 
 
 def test_queues_are_told_with_their_states_weights_pauses_and_what_runs(busy_day, redis, terminal):  # noqa: F811
-    readings.take(redis, timezone.now().replace(second=0, microsecond=0) + timedelta(minutes=1))
-    redis.delete(sample.KEY)
+    gauges.take(redis, timezone.now().replace(second=0, microsecond=0) + timedelta(minutes=1))
+    redis.delete(snapshot.KEY)
     busy_day.still_alive()
 
     text = terminal.screen()

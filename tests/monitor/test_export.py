@@ -12,9 +12,9 @@ from django.db import OperationalError
 from django.urls import reverse
 from django.utils import timezone
 
+from amazon_pilot.jobs.inspect import export, lists
+from amazon_pilot.jobs.inspect.query import parse
 from amazon_pilot.jobs.models import JobRun
-from amazon_pilot.jobs.monitor import export, lists
-from amazon_pilot.jobs.monitor.query import parse
 
 from .test_bulk import bury, enqueue, plan
 

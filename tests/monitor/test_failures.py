@@ -6,9 +6,9 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from amazon_pilot.jobs.inspect import failures
+from amazon_pilot.jobs.inspect.failures import WINDOWS
 from amazon_pilot.jobs.models import JobRun
-from amazon_pilot.jobs.monitor import failures
-from amazon_pilot.jobs.monitor.failures import WINDOWS
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()

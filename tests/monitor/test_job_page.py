@@ -10,9 +10,11 @@ from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 from django.utils import timezone
 
-from amazon_pilot.jobs import acts, queues, recoverer, verbs
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.inspect import snapshot, store
 from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause
-from amazon_pilot.jobs.monitor import sample, store
+from amazon_pilot.jobs.operate import changes, operations
+from amazon_pilot.jobs.worker import recoverer
 from tests.jobs import tasks
 from tests.jobs.conftest import children, env, history, start, wait_for  # noqa: F401 - fixtures
 from tests.staff import serve
@@ -192,7 +194,7 @@ def test_a_damaged_job_still_has_its_page(person, redis, fields):
     redis.rpush(queues.key("low"), "broken")
 
     assert "broken" in text_of(person("admin"), "broken")
-    store.connect().delete(sample.KEY)
+    store.connect().delete(snapshot.KEY)
     answer = person("view").get(reverse("monitor:queue", args=["low"]))
     assert answer.context["queue"]["value"].waiting == 1
 
@@ -262,7 +264,7 @@ def test_it_costs_few_commands_and_queries(person, commands, django_assert_max_n
     job_id = tasks.do_nothing.enqueue()
     client = person("admin")
     text_of(client, job_id)
-    store.connect().delete(sample.KEY)  # the dearest case: this viewer takes the sample
+    store.connect().delete(snapshot.KEY)  # the dearest case: this viewer takes the sample
     commands.clear()
 
     with django_assert_max_num_queries(14):
@@ -272,7 +274,7 @@ def test_it_costs_few_commands_and_queries(person, commands, django_assert_max_n
 
 # Buttons
 
-VERBS = [acts.slug(verb) for verb in acts.JOB_VERBS]
+VERBS = [operations.slug(verb) for verb in operations.JOB_VERBS]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -319,7 +321,7 @@ def test_a_forgotten_job_is_run_again_as_a_new_one(person):
 
     new = answer.redirect_chain[-1][0].rpartition("/")[2]
     assert new != "old"
-    job = verbs.find(new)
+    job = changes.find(new)
     assert (job.args, job.origin, job.meta) == ([1, 2], "low", {"copy_of": "old"})
     assert AuditEntry.objects.get().detail["new_job"] == new
 
@@ -348,7 +350,7 @@ def test_a_planned_job_is_run_now(person):
 def test_a_job_that_waits_for_no_time_says_so(person, where, word):
     job_id = tasks.do_nothing.enqueue()
     if where == "held":
-        verbs.hold(job_id)
+        changes.hold(job_id)
     elif where == "failed":
         as_failed(job_id)
 
@@ -389,11 +391,11 @@ def test_move_and_delete(person):
     client = person("edit")
 
     press(client, "move", job_id, queue="low")
-    assert verbs.find(job_id).origin == "low"
+    assert changes.find(job_id).origin == "low"
     press(client, "move", job_id, queue="nowhere")
-    assert verbs.find(job_id).origin == "low"
+    assert changes.find(job_id).origin == "low"
     press(client, "delete", job_id)
-    assert verbs.find(job_id) is None
+    assert changes.find(job_id) is None
 
 
 def test_edited_arguments_make_a_new_job_that_leads_to_the_old_one(person):
@@ -402,8 +404,8 @@ def test_edited_arguments_make_a_new_job_that_leads_to_the_old_one(person):
     answer = press(person("edit"), "edit", job_id, args="[3, 4]")
 
     new = answer.redirect_chain[-1][0].rpartition("/")[2]
-    assert verbs.find(new).args == [3, 4]
-    assert verbs.find(job_id).args == [1, 2]
+    assert changes.find(new).args == [3, 4]
+    assert changes.find(job_id).args == [1, 2]
     assert status(job_id) == "failed"
     assert reverse("monitor:job", args=[job_id]) in answer.content.decode()
 

@@ -10,10 +10,10 @@ from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
-from amazon_pilot.jobs import acts, verbs
+from amazon_pilot.jobs.inspect import lists, redis_jobs
+from amazon_pilot.jobs.inspect.query import QueryError, parse
 from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause, SavedSearch
-from amazon_pilot.jobs.monitor import lists, live
-from amazon_pilot.jobs.monitor.query import QueryError, parse
+from amazon_pilot.jobs.operate import changes, operations
 from tests.jobs import tasks
 
 pytestmark = pytest.mark.django_db
@@ -262,7 +262,7 @@ def test_failed_jobs_come_with_their_error_the_newest_first(waiting, redis):
 
 
 def test_held_and_planned_jobs_are_told_apart(waiting, redis, django_capture_on_commit_callbacks):
-    verbs.hold(waiting[0])
+    changes.hold(waiting[0])
     with django_capture_on_commit_callbacks(execute=True):
         planned = tasks.do_nothing.enqueue_in(timedelta(hours=1))
         retried = tasks.do_nothing.enqueue_in(timedelta(hours=1), 1)
@@ -271,7 +271,7 @@ def test_held_and_planned_jobs_are_told_apart(waiting, redis, django_capture_on_
     assert listed("state:held") == [waiting[0]]
     assert set(listed("state:scheduled")) == {planned, retried}
     assert listed("state:retry") == [retried]
-    assert live.count("scheduled", "default") == 2
+    assert redis_jobs.count("scheduled", "default") == 2
 
 
 def test_a_job_that_carries_no_call_is_listed_all_the_same(redis):
@@ -351,8 +351,8 @@ def test_a_tag_is_not_found_within_another_one():
 
 
 def test_a_question_over_every_state_asks_redis_less_than_twenty_times_a_page(redis):
-    states = " OR ".join(f"state:{name}" for name in live.STATES)
-    live.count("queued", "low")  # a server that does not know the script yet is asked once more
+    states = " OR ".join(f"state:{name}" for name in redis_jobs.STATES)
+    redis_jobs.count("queued", "low")  # a server that does not know the script yet is asked once more
     redis.config_resetstat()
     listing = lists.find(parse(states), "", 50)
     assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] < 20
@@ -395,7 +395,7 @@ def test_a_job_that_never_ran_is_found_by_its_id(waiting, client):
 
 def test_a_job_of_a_state_is_found_by_its_id_wherever_it_stands_in_a_long_queue(waiting, redis, monkeypatch):
     monkeypatch.setattr(lists, "MOST_LOOKED_AT", 50)
-    verbs.hold(waiting[100])
+    changes.hold(waiting[100])
     fail_all(redis, waiting[:2])
 
     assert listed(f"state:queued {waiting[110]}") == [waiting[110]]
@@ -436,7 +436,7 @@ def test_what_waits_runs_and_is_planned_stands_above_the_history(waiting, redis,
     with django_capture_on_commit_callbacks(execute=True):
         planned = tasks.do_nothing.enqueue_in(timedelta(hours=1), "B000000077")
         held = tasks.do_nothing.enqueue("B000000077")
-    verbs.hold(held)
+    changes.hold(held)
     as_started(redis, waiting[3])
     run(0, args=["B000000077"], search="B000000077")
 
@@ -561,11 +561,11 @@ def test_a_row_tells_who_paused_what_keeps_it(waiting, redis):
 
 def test_a_row_tells_who_holds_it_and_when_it_comes(waiting, redis, client, django_capture_on_commit_callbacks):
     mia = User.objects.create_user("mia")
-    acts.on_job(User.objects.create_superuser("boss"), "hold", waiting[0], reason="A test")
-    acts.on_job(User.objects.get(username="boss"), "release", waiting[0])
-    verbs.hold(waiting[0])
+    operations.on_job(User.objects.create_superuser("boss"), "hold", waiting[0], reason="A test")
+    operations.on_job(User.objects.get(username="boss"), "release", waiting[0])
+    changes.hold(waiting[0])
     AuditEntry.objects.record(mia, "hold", f"job:{waiting[0]}", count=1)
-    verbs.hold(waiting[1])  # by a bulk action: no line names the job
+    changes.hold(waiting[1])  # by a bulk action: no line names the job
     with django_capture_on_commit_callbacks(execute=True):
         planned = tasks.do_nothing.enqueue_in(timedelta(hours=1), "x")
         retried = tasks.do_nothing.enqueue_in(timedelta(hours=1), "y")

@@ -9,10 +9,13 @@ from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
 
-from amazon_pilot.jobs import queues, verbs
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.inspect import gauges, snapshot, store
+from amazon_pilot.jobs.inspect import tasks as inspect_tasks
 from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause, Tally
-from amazon_pilot.jobs.monitor import queue_pages, readings, sample, store, task_pages
-from amazon_pilot.jobs.tasks import drain_queue
+from amazon_pilot.jobs.operate import changes
+from amazon_pilot.jobs.operate.drain import drain_queue
+from amazon_pilot.jobs.web import queues as queue_pages
 from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
 from tests.staff import serve
@@ -21,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def look(client, name, *args):
-    store.connect().delete(sample.KEY)
+    store.connect().delete(snapshot.KEY)
     answer = client.get(reverse(f"monitor:{name}", args=args))
     assert answer.status_code == 200
     return answer.content.decode()
@@ -117,12 +120,12 @@ def test_a_queue_on_which_nobody_listens_is_marked(person):
 
 def test_retries_are_told_where_the_reading_knows_them(person):
     for id in tasks.do_nothing.enqueue_many([(n,) for n in range(3)]):
-        verbs.snooze(id, timezone.now() + timedelta(hours=1))
+        changes.snooze(id, timezone.now() + timedelta(hours=1))
         queues.connection().hset(f"rq:job:{id}", "attempt", 2)
     client = person("view")
     assert queues_today(client)["default"]["Scheduled"] == "3"
 
-    readings.take(queues.connection(), timezone.now())
+    gauges.take(queues.connection(), timezone.now())
     assert queues_today(client)["default"]["Scheduled"] == "3 about 3 retries"
 
 
@@ -142,7 +145,7 @@ def test_retries_are_told_where_the_reading_knows_them(person):
 def test_the_list_is_sorted_by_its_address(person, order, names):
     tasks.do_nothing.enqueue_many([(n,) for n in range(2)])
     for n in range(3):
-        verbs.move(tasks.add.enqueue(n, 1), "low")
+        changes.move(tasks.add.enqueue(n, 1), "low")
     client = person("view")
 
     text = client.get(reverse("monitor:queues"), {"sort": order}).content.decode()
@@ -223,7 +226,7 @@ def test_draining_deletes_what_waits_and_keeps_what_comes_later(person):
 
     at_front, late = tasks.do_nothing.enqueue("front", at_front=True), tasks.do_nothing.enqueue("late")
     entry = AuditEntry.objects.get()
-    call = verbs.find(entry.detail["job"])
+    call = changes.find(entry.detail["job"])
     assert call.origin == "critical"
     assert drain_queue(*call.args) == "2500 deleted, 2 newer ones kept"
 
@@ -308,8 +311,8 @@ def test_a_task_that_is_registered_no_more_is_told_by_its_history(person):
 def test_percentiles_are_remembered_for_a_minute(django_assert_num_queries):
     cache.clear()
     with django_assert_num_queries(1):
-        task_pages.figures("a.b")
-        task_pages.figures("a.b")
+        inspect_tasks.figures("a.b")
+        inspect_tasks.figures("a.b")
 
 
 @pytest.mark.parametrize(
@@ -319,7 +322,7 @@ def test_a_page_costs_few_commands(person, commands, name, args):
     serve(busy=1)
     tasks.do_nothing.enqueue_many([(n,) for n in range(1000)])
     client = person("admin")
-    store.connect().delete(sample.KEY)
+    store.connect().delete(snapshot.KEY)
     commands.clear()
 
     assert client.get(reverse(f"monitor:{name}", args=args)).status_code == 200

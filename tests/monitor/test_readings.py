@@ -7,9 +7,10 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from amazon_pilot.jobs import metrics, retention
+from amazon_pilot.jobs.history import retention
+from amazon_pilot.jobs.inspect import gauges, metrics, store
+from amazon_pilot.jobs.inspect import snapshot as sample
 from amazon_pilot.jobs.models import Reading
-from amazon_pilot.jobs.monitor import readings, sample, store
 from tests.busy_day import as_failed
 from tests.jobs import tasks
 from tests.jobs.schedule_world import Clock, make_scheduler
@@ -22,7 +23,7 @@ MINUTE = datetime(2026, 3, 1, 12, 59, tzinfo=UTC)
 def read(redis, minute=MINUTE):
     """Take the reading of a minute of what is in Redis now, and look at it as a page does."""
     redis.delete(sample.KEY)
-    assert readings.take(redis, minute)
+    assert gauges.take(redis, minute)
     redis.delete(sample.KEY)
     return sample.current(redis)
 
@@ -63,9 +64,9 @@ def test_retries_are_told_apart_from_what_is_planned(redis):
 def test_weighing_looks_at_few_jobs_however_many_there_are(redis):
     def cost(number):
         tasks.do_nothing.enqueue_many([(n,) for n in range(number)])
-        readings.weigh(redis, "default")
+        gauges.weigh(redis, "default")
         redis.config_resetstat()
-        readings.weigh(redis, "default")
+        gauges.weigh(redis, "default")
         return {name: row["calls"] for name, row in redis.info("commandstats").items()}
 
     assert cost(100) == cost(5000)
@@ -75,7 +76,7 @@ def test_a_minute_is_read_once(redis):
     read(redis)
     tasks.do_nothing.enqueue(1)
 
-    assert not readings.take(redis, MINUTE)
+    assert not gauges.take(redis, MINUTE)
     assert Reading.objects.get(span="minute", queue="default").waiting == 0
 
 
@@ -148,7 +149,7 @@ def test_the_leading_scheduler_takes_it_once_a_minute(redis):
     scheduler.clock.forward(seconds=60)
     scheduler._turn()
     assert Reading.objects.filter(span="minute").count() == 6
-    assert store.connect().exists(readings.KEY)
+    assert store.connect().exists(gauges.KEY)
 
 
 def test_who_stands_by_takes_none(redis):

@@ -15,11 +15,13 @@ from django.urls import reverse
 from django.utils import timezone
 from redis.exceptions import ResponseError
 
-from amazon_pilot.jobs import acts, bulk, deletion, queues, verbs
-from amazon_pilot.jobs.enqueueing import fields, payloads, send, unique_key
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.core.enqueue import fields, payloads, send, unique_key
+from amazon_pilot.jobs.core.scripts import script
 from amazon_pilot.jobs.models import AuditEntry, BulkAction, KeptJob
-from amazon_pilot.jobs.scripts import script
-from amazon_pilot.jobs.tasks import cleanup, run_bulk_action
+from amazon_pilot.jobs.operate import bulk, changes, deletion, operations
+from amazon_pilot.jobs.operate.bulk import run_bulk_action
+from amazon_pilot.jobs.tasks import cleanup
 from tests.jobs import tasks
 
 from .test_bulk import asked, bury, carried_out, counted, enqueue, numbers, plan
@@ -63,7 +65,7 @@ def planned(redis):
 def held(redis):
     ids = enqueue(4)
     plan(ids[:1])
-    verbs.rearrange("hold", ids)
+    changes.rearrange("hold", ids)
 
 
 def failed(redis):
@@ -78,7 +80,7 @@ def failed(redis):
 
 
 def cancelled(redis):
-    verbs.rearrange("cancel", enqueue(3))
+    changes.rearrange("cancel", enqueue(3))
 
 
 def dependent(redis):
@@ -203,7 +205,7 @@ def test_a_deletion_that_was_cut_short_and_stopped_is_taken_back_exactly(
     back = taken_back(boss, row)
 
     assert back.changed == (6 if is_done else 3)
-    assert [verbs.find(job_id) is not None for job_id in ids] == [*[True] * 3, *[is_done] * 3, *[True] * 3]
+    assert [changes.find(job_id) is not None for job_id in ids] == [*[True] * 3, *[is_done] * 3, *[True] * 3]
     if is_done:
         assert picture(redis) == {**before, QUEUE.encode(): picture(redis)[QUEUE.encode()]}
 
@@ -337,7 +339,7 @@ def test_a_job_that_a_pause_kept_back_waits_for_its_end_or_goes_on(boss, redis, 
 
     assert {job_id.decode() for job_id in redis.lrange(QUEUE, 0, -1)} == set(ids)
     assert redis.llen(QUEUE) == 3
-    assert [verbs.state(job_id) for job_id in ids] == ["queued"] * 3
+    assert [changes.state(job_id) for job_id in ids] == ["queued"] * 3
 
 
 def test_jobs_are_deleted_also_where_redis_is_at_its_memory_limit(boss, redis):
@@ -374,7 +376,7 @@ def test_a_parent_does_not_remember_those_who_wait_for_it_no_more(boss, redis):
 
     taken_back(boss, row)
 
-    assert verbs.find(parent)
+    assert changes.find(parent)
     assert not redis.exists(f"rq:job:{parent}:dependents")
 
 
@@ -393,7 +395,7 @@ def test_what_changes_between_the_two_steps_is_left_alone(boss, redis, monkeypat
     row = carried_out(boss, "delete", "state:queued")
 
     assert numbers(row) == ("done", 5, 3, 2)
-    assert (verbs.state(ids[2]), verbs.state(ids[4])) == ("started", "failed")
+    assert (changes.state(ids[2]), changes.state(ids[4])) == ("started", "failed")
     assert set(KeptJob.objects.values_list("job_id", flat=True)) == {ids[0], ids[1], ids[3]}
 
 
@@ -520,33 +522,33 @@ def test_one_job_of_many_is_brought_back_alone(boss):
     ids = enqueue(3)
     row = carried_out(boss, "delete", "state:queued")
 
-    assert acts.on_job(boss, "restore", ids[1]).count == 1
-    assert acts.on_job(boss, "restore", ids[1]).count == 0
+    assert operations.on_job(boss, "restore", ids[1]).count == 1
+    assert operations.on_job(boss, "restore", ids[1]).count == 0
     assert numbers(taken_back(boss, row)) == ("done", 2, 2, 0)
     assert queues.size("default") == 3
 
 
 def test_one_job_comes_back_once_though_it_has_run_and_is_gone(boss, redis):
     [job_id] = enqueue(1)
-    acts.on_job(boss, "delete", job_id)
+    operations.on_job(boss, "delete", job_id)
     kept = KeptJob.objects.get()
-    assert acts.on_job(boss, "restore", job_id).count == 1
+    assert operations.on_job(boss, "restore", job_id).count == 1
     redis.delete(QUEUE, f"rq:job:{job_id}")
     kept.save()  # as if the web server had been killed before it could drop the row
 
-    acts.on_job(boss, "restore", job_id)
+    operations.on_job(boss, "restore", job_id)
 
     assert not redis.exists(f"rq:job:{job_id}")
 
 
 def test_one_job_that_could_not_come_back_may_be_tried_again(boss, redis):
     [job_id] = enqueue(1)
-    acts.on_job(boss, "delete", job_id)
+    operations.on_job(boss, "delete", job_id)
     redis.hset(f"rq:job:{job_id}", "status", "queued")
-    assert "exists again" in acts.on_job(boss, "restore", job_id).text
+    assert "exists again" in operations.on_job(boss, "restore", job_id).text
     redis.delete(f"rq:job:{job_id}")
 
-    assert acts.on_job(boss, "restore", job_id).count == 1
+    assert operations.on_job(boss, "restore", job_id).count == 1
 
 
 @pytest.mark.parametrize("is_done", [False, True])
@@ -555,12 +557,12 @@ def test_a_web_server_killed_while_it_deletes_leaves_the_truth(boss, redis, monk
     with monkeypatch.context() as patch:
         die(patch, "_forget", 1, is_done=is_done)
         with pytest.raises(SystemExit):
-            acts.on_job(boss, "delete", job_id)
+            operations.on_job(boss, "delete", job_id)
     if not is_done:
         redis.delete(QUEUE, f"rq:job:{job_id}")  # it runs, and is gone
     assert bool(deletion.kept(job_id)) is is_done
 
-    assert acts.on_job(boss, "restore", job_id).count == int(is_done)
+    assert operations.on_job(boss, "restore", job_id).count == int(is_done)
     assert redis.exists(f"rq:job:{job_id}") == int(is_done)
 
 
@@ -568,9 +570,9 @@ def test_a_job_in_no_place_of_ours_is_deleted_for_good(boss, redis):
     [job_id] = enqueue(1)
     redis.lrem(QUEUE, 1, job_id)
 
-    assert "for good" in acts.on_job(boss, "delete", job_id).text
+    assert "for good" in operations.on_job(boss, "delete", job_id).text
     assert not redis.exists(f"rq:job:{job_id}")
-    assert acts.on_job(boss, "restore", job_id).count == 0
+    assert operations.on_job(boss, "restore", job_id).count == 0
 
 
 # Pages, JSON, command line

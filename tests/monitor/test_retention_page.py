@@ -8,7 +8,7 @@ from django.core.management import CommandError
 from django.urls import reverse
 from django.utils.timezone import now
 
-from amazon_pilot.jobs import retention
+from amazon_pilot.jobs.history import retention
 from amazon_pilot.jobs.models import AuditEntry, JobRun, Tally
 from tests.busy_day import run
 from tests.jobs.schedule_world import make_entry

@@ -12,9 +12,10 @@ from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from amazon_pilot.jobs import presence, verbs
+from amazon_pilot.jobs.core import keys
+from amazon_pilot.jobs.inspect import store
 from amazon_pilot.jobs.models import JobRun
-from amazon_pilot.jobs.monitor import store
+from amazon_pilot.jobs.operate import changes
 from tests.jobs import tasks
 
 from .test_bulk import bury, failures
@@ -33,9 +34,9 @@ STATES = {
 def shop():
     """Jobs in every state and on every queue, no number of which is like another."""
     for n, queue in enumerate(("critical", "default", "low")):
-        ids = [verbs.run_again("tests.jobs.tasks.add", [n, m], queue=queue) for m in range(30 + n)]
+        ids = [changes.run_again("tests.jobs.tasks.add", [n, m], queue=queue) for m in range(30 + n)]
         for job_id in ids[: 3 + n]:
-            verbs.hold(job_id)
+            changes.hold(job_id)
         bury(ids[10 : 17 + n], queue)
         failures(ids[10:14], "a", queue)
     for n in range(11):
@@ -107,8 +108,8 @@ def crowd(redis):
         "worker": "w1", "state": "working", "pid": 1, "host": "h", "born": now, "seen": now, "queues": {"low": 1},
         "takes": {}, "ended": {"succeeded": 0, "failed": 0, "lost": 0}, "slots": slots,
     }  # fmt: skip
-    store.connect().set(presence.snapshot_key("w1"), json.dumps(picture))
-    store.connect().zadd(presence.WORKERS, {"w1": now})
+    store.connect().set(keys.worker("w1"), json.dumps(picture))
+    store.connect().zadd(keys.WORKERS, {"w1": now})
     for n in range(14):
         redis.hset(f"rq:job:run{n}", mapping={"status": "started", "origin": "low"})
         redis.zadd("rq:wip:low", {f"run{n}:pilot-run{n}": now + 80})

@@ -9,9 +9,9 @@ from django.core.management import CommandError
 from django.urls import reverse
 from django.utils import timezone
 
+from amazon_pilot.jobs.inspect import charts, stats
+from amazon_pilot.jobs.inspect.window import window
 from amazon_pilot.jobs.models import JobRun, Tally
-from amazon_pilot.jobs.monitor import api_stats, charts
-from amazon_pilot.jobs.monitor.window import window
 from tests.staff import serve
 
 from .test_api import get
@@ -51,7 +51,7 @@ def test_lines_tell_queues_total_workers_and_redis(capsys, redis, shop):
     serve(busy=1)
     ended(timezone.now(), "failed", number=4)
     ended(timezone.now(), number=5)
-    told = api_stats.glance()
+    told = stats.glance()
 
     head, *rows, workers, server = jobs(capsys, "stats").splitlines()
 
@@ -77,14 +77,14 @@ def test_days_are_those_of_our_clock_and_hold_what_is_folded_and_what_is_not(set
     Tally.objects.fold(now - timedelta(minutes=5))
     ended(now - timedelta(minutes=2), number=4)
 
-    told = api_stats.past(3, "low", now)["days"]
+    told = stats.past(3, "low", now)["days"]
 
     assert [tuple(day.values()) for day in told] == [
         ("2026-03-10", 5, 4, 0),
         ("2026-03-09", 4, 0, 4),
         ("2026-03-08", 2, 2, 0),
     ]
-    assert api_stats.past(1, "low", now)["days"] == told[:1]
+    assert stats.past(1, "low", now)["days"] == told[:1]
 
 
 def test_a_day_is_what_the_chart_of_the_queue_draws():
@@ -95,7 +95,7 @@ def test_a_day_is_what_the_chart_of_the_queue_draws():
     Tally.objects.fold(now)
 
     for queue in ("low", "default", ""):
-        days, chart = api_stats.past(90, queue, now)["days"], charts.series(window("90d", now), queue=queue)
+        days, chart = stats.past(90, queue, now)["days"], charts.series(window("90d", now), queue=queue)
         assert sum(day["failed"] for day in days) == sum(chart["failed"])
         assert sum(day["succeeded"] for day in days) == sum(chart["succeeded"])
     assert sum(day["processed"] for day in days) == 15 + 5

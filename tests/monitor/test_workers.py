@@ -5,9 +5,9 @@ import time
 import pytest
 from django.urls import reverse
 
-from amazon_pilot.jobs import queues
+from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.inspect import redis_health, snapshot, store, stuck
 from amazon_pilot.jobs.models import AuditEntry, JobRun
-from amazon_pilot.jobs.monitor import redis_page, sample, store, workers
 from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
 from tests.staff import serve
@@ -16,20 +16,20 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def look(client, name):
-    store.connect().delete(sample.KEY)
+    store.connect().delete(snapshot.KEY)
     answer = client.get(reverse(f"monitor:{name}"))
     assert answer.status_code == 200
     return answer.content.decode()
 
 
 def tell(client, verb, worker="w1", **form):
-    store.connect().delete(sample.KEY)
+    store.connect().delete(snapshot.KEY)
     return client.post(reverse(f"monitor:worker-{verb}", args=[worker]), {"reason": "A test"} | form, follow=True)
 
 
 def shown(name="w1"):
-    store.connect().delete(sample.KEY)
-    return next(worker for worker in sample.current().workers if worker["worker"] == name)
+    store.connect().delete(snapshot.KEY)
+    return next(worker for worker in snapshot.current().workers if worker["worker"] == name)
 
 
 def test_a_worker_shows_what_each_slot_runs(person, start):  # noqa: F811
@@ -107,7 +107,7 @@ def test_a_dead_worker_shows_what_it_held_and_when_it_comes_back(person, start):
     text = wait_for(lambda: ("fell silent" in (text := look(client, "workers"))) and text, "its death to be seen")
     assert reverse("monitor:job", args=[job_id]) in text
 
-    lease = wait_for(workers.old_leases, "its lease to be overdue")[0]
+    lease = wait_for(stuck.old_leases, "its lease to be overdue")[0]
     assert (lease.job_id, lease.queue, lease.worker, lease.task) == (job_id, "default", "w1", "tests.jobs.tasks.sleep")
     assert lease.remaining < 10
     assert "data-countdown" in look(client, "stuck") or lease.is_lost
@@ -115,7 +115,7 @@ def test_a_dead_worker_shows_what_it_held_and_when_it_comes_back(person, start):
     client.post(reverse("monitor:recover"), {"reason": "Too early"})  # the lease may still be renewed
     if not lease.is_lost:
         assert queues.size("default") == 0
-    wait_for(lambda: workers.old_leases()[0].is_lost, "the lease to be lost")
+    wait_for(lambda: stuck.old_leases()[0].is_lost, "the lease to be lost")
     assert "lost: at the next look" in look(client, "stuck")
     client.post(reverse("monitor:recover"), {"reason": "Now"})
 
@@ -172,7 +172,7 @@ def test_a_setting_that_loses_jobs_is_warned_of(person, redis):
 def test_each_risk_is_told_and_none_where_there_is_none(change, said):
     good = {"maxmemory_policy": "noeviction", "role": "master", "aof_enabled": 1}
 
-    told = [risk.text for risk in redis_page.warnings(good | change)]
+    told = [risk.text for risk in redis_health.warnings(good | change)]
 
     assert len(told) == (1 if said else 0)
     assert said in "".join(told)
@@ -188,14 +188,14 @@ def test_each_risk_is_told_and_none_where_there_is_none(change, said):
     ],
 )
 def test_a_slow_command_shows_no_secret_and_no_payload(command, shown_as):
-    assert redis_page.shortened(command) == shown_as
+    assert redis_health.shortened(command) == shown_as
 
 
 @pytest.mark.parametrize("name", ["workers", "stuck", "redis"])
 def test_a_page_costs_few_commands(person, commands, redis, name):
     serve(busy=2)
     client = person("admin")
-    store.connect().delete(sample.KEY)
+    store.connect().delete(snapshot.KEY)
     commands.clear()
 
     assert client.get(reverse(f"monitor:{name}")).status_code == 200

@@ -8,7 +8,7 @@ from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .. import queues
+from ..core import queues
 
 
 class PauseQuerySet(models.QuerySet["Pause"]):

@@ -13,8 +13,7 @@ from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from amazon_pilot.jobs import cron
-
+from ..core import cron
 from .expiring import ExpiringQuerySet
 from .total import Total
 

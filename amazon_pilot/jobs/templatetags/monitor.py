@@ -1,7 +1,6 @@
 """How the monitor writes times, spans, sizes and calls."""
 
 import json
-import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,107 +8,24 @@ from django import template
 from django.template.context import RequestContext
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.http import urlencode
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop, ngettext
 
-from ..monitor import overview, pages
+from ..inspect.words import STATE_SIGNS, ago, breakable, cause_words, span
+from ..operate import roles
+from ..web import overview, pages
 
 register = template.Library()
-
-STATE_SIGNS = {
-    "queued": "•", "started": "▶", "scheduled": "◷", "deferred": "‖", "failed": "✕", "finished": "✓",
-    "succeeded": "✓", "retrying": "↻", "stopped": "■", "canceled": "■", "lost": "?", "held": "‖", "running": "▶",
-    "idle": "○", "busy": "▶", "quiet": "‖", "dead": "✕", "gone": "■", "done": "✓", "waiting": "•", "aborted": "■",
-    "audit": "✎",
-}  # fmt: skip
-
-# The states are translated where they are shown, as variables; this tells the catalogue of each of them.
-STATE_WORDS = (
-    gettext_noop("queued"), gettext_noop("started"), gettext_noop("scheduled"), gettext_noop("retry"),
-    gettext_noop("deferred"), gettext_noop("held"), gettext_noop("failed"), gettext_noop("canceled"),
-    gettext_noop("finished"), gettext_noop("succeeded"), gettext_noop("retrying"), gettext_noop("stopped"),
-    gettext_noop("lost"), gettext_noop("idle"), gettext_noop("busy"), gettext_noop("quiet"), gettext_noop("dead"),
-)  # fmt: skip
-
-# Why the engine ended a run, as workers and scripts write it on the row: in English, whoever will read it.
-CAUSES = (
-    gettext_noop("timeout"), gettext_noop("memory"), gettext_noop("killed on request"), gettext_noop("cancelled"),
-    gettext_noop("cancelled: asked"), gettext_noop("lease lost"), gettext_noop("leaving"), gettext_noop("interrupted"),
-    gettext_noop("the worker leaves"), gettext_noop("does not read"), gettext_noop("recycled"), gettext_noop("unheard"),
-    gettext_noop("worker_lost"),
-)  # fmt: skip
-# The same with a number in it, by how it is written.
-CAUSE_PATTERNS = (
-    (re.compile(r"slot_killed: signal (?P<signal>.+)"), gettext_noop("slot_killed: signal %(signal)s")),
-    (
-        re.compile(r"slot_killed: it left with code (?P<code>-?\d+)"),
-        gettext_noop("slot_killed: it left with code %(code)s"),
-    ),
-)
-
-
-@register.filter
-def cause_words(cause: str) -> str:
-    """Write why a run was stopped or lost in the reader's language; what is not the engine's own stays as it is."""
-    if cause in CAUSES:
-        return _(cause)
-    for pattern, words in CAUSE_PATTERNS:
-        if found := pattern.fullmatch(cause):
-            return _(words) % found.groupdict()
-    return cause
-
-
-@register.filter
-def span(seconds: Any) -> str:
-    """Write seconds as people say them: 12 ms, 3.4 s, 5 min 20 s, 3 h 10 min, 4 d 2 h; – for nothing."""
-    if seconds is None or seconds == "":
-        return "–"
-    value = float(seconds)
-    if value < 1:
-        return _("%d ms") % round(value * 1000)
-    if value < 10:
-        return _("%.1f s") % value
-    if value < 60:
-        return _("%d s") % value
-    if value < 3600:
-        return _("%(m)d min %(s)d s") % {"m": value // 60, "s": value % 60}
-    if value < 86_400:
-        return _("%(h)d h %(m)d min") % {"h": value // 3600, "m": value % 3600 // 60}
-    return _("%(d)d d %(h)d h") % {"d": value // 86_400, "h": value % 86_400 // 3600}
+for words in (ago, breakable, cause_words, span):
+    register.filter(words)
 
 
 @register.filter
 def span_of_text(text: str) -> str:
     """Write seconds that Redis holds as text; -1 is rq's word for no limit."""
     return _("no limit") if str(text) == "-1" else span(text) if str(text).isdigit() else str(text)
-
-
-@register.filter
-def ago(when: Any) -> SafeString:
-    """Write a time relative to now, with the absolute one on hover: `3 min ago`, `in 2 h`."""
-    if not when:
-        return format_html("{}", "–")
-    moment = when if isinstance(when, datetime) else datetime.fromtimestamp(float(when), UTC)
-    seconds = (timezone.now() - moment).total_seconds()
-    amount = _rough(abs(seconds))
-    words = _("now") if abs(seconds) < 1 else (_("%s ago") if seconds > 0 else _("in %s")) % amount
-    local = timezone.localtime(moment)
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}", words
-    )
-
-
-def _rough(seconds: float) -> str:
-    if seconds < 60:
-        return _("%d s") % seconds
-    if seconds < 3600:
-        return _("%d min") % (seconds // 60)
-    if seconds < 86_400:
-        return _("%d h") % (seconds // 3600)
-    return ngettext("%d day", "%d days", int(seconds // 86_400)) % (seconds // 86_400)
 
 
 @register.filter
@@ -140,13 +56,6 @@ def rate(per_minute: Any) -> str:
     if per_minute is None:
         return "–"
     return f"{per_minute:.0f}" if per_minute >= 10 or per_minute == 0 else f"{per_minute:.1f}"
-
-
-@register.filter
-def breakable(name: str) -> SafeString:
-    """Let a dotted name break after its dots and underscores, where a narrow column would break it inside a word."""
-    parts = re.split(r"(?<=[._])(?=[^._])", name)
-    return format_html_join(mark_safe("<wbr>"), "{}", ((part,) for part in parts))
 
 
 @register.filter
@@ -252,6 +161,6 @@ def monitor_links(context: RequestContext) -> list[tuple[str, Any, str]]:
 def monitor_front(context: RequestContext) -> dict[str, Any]:
     """Show the overview on the admin's front page, to those who may see jobs."""
     request = context["request"]
-    if not pages.may(request.user, "view"):
+    if not roles.may(request.user, "view"):
         return {"may_view": False}
     return pages.frame(request) | overview.parts() | {"request": request, "may_view": True}

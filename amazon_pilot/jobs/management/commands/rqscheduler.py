@@ -5,8 +5,8 @@ from typing import Any
 import django_rq
 from django.core.management.base import BaseCommand, CommandParser
 
-from amazon_pilot.jobs import schedule_redis
-from amazon_pilot.jobs.schedule_checks import check_schedule
+from ...schedule import store
+from ...schedule.checks import check_schedule
 
 
 class Command(BaseCommand):
@@ -19,5 +19,5 @@ class Command(BaseCommand):
         # Told, and not a reason to stop: the other entries can fire.
         for error in check_schedule():
             self.stderr.write(str(error))
-        scheduler = django_rq.get_scheduler("default", connection=schedule_redis.connect())
+        scheduler = django_rq.get_scheduler("default", connection=store.connect())
         scheduler.run(burst=options["once"])

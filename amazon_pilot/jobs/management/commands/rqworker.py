@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from amazon_pilot.jobs import worker
+from ...worker import supervisor
 
 
 class Command(BaseCommand):
@@ -26,4 +26,4 @@ class Command(BaseCommand):
             raise CommandError(f"No such queue: {', '.join(unknown)}. There are {', '.join(settings.RQ_QUEUES)}.")
         if options["verbosity"] == 0:
             logging.getLogger("amazon_pilot.jobs").setLevel(logging.WARNING)
-        sys.exit(worker.work(names, name=options["name"], size=options["slots"], burst=options["burst"]))
+        sys.exit(supervisor.work(names, name=options["name"], size=options["slots"], burst=options["burst"]))

@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 from django.utils.timezone import now
 
-from amazon_pilot.jobs import schedule
 from amazon_pilot.jobs.models import ScheduleEntry
+from amazon_pilot.jobs.schedule import entries
 from amazon_pilot.sandbox import catalogue
 from analysis.models import Comparison
 from notifications.models import Channel, ChannelKind
@@ -49,9 +49,9 @@ class Command(BaseCommand):
             lamps = [product for product in products if product.asin.startswith("B0LAMP")]
             Comparison.objects.start(user, lamps[0], lamps[1:5], "Desk lamps")
             Channel.objects.create(user=user, kind=ChannelKind.EMAIL, address=user.email)
-        schedule.load_settings()
+        entries.load_settings()
         for entry in ScheduleEntry.objects.all():
-            schedule.catch_up(entry)
+            entries.catch_up(entry)
         self.stdout.write(f"  Demo: {len(products)} invented products with {DAYS} days of history.")
 
     def track(self, user: Any) -> list[Product]:

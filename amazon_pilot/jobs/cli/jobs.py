@@ -1,0 +1,314 @@
+"""jobs: the monitor's verbs for scripts, with the same permissions and the same audit."""
+
+import json
+import sys
+from argparse import ArgumentParser
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from redis.exceptions import RedisError
+
+from ..core import registry
+from ..inspect import as_json, export, retention, snapshot, store
+from ..inspect import stats as inspect_stats
+from ..inspect.job_detail import collect
+from ..inspect.query import QueryError, parse
+from ..models import Source, acting_from
+from ..operate import operations, roles
+from . import bulk, schedule, stats
+from . import lines as cli_lines
+
+ON_JOBS = {operations.slug(verb): verb for verb in operations.JOB_VERBS if verb != "edit"}
+
+HELP = {
+    "retry": "Put ended jobs back on their queues.",
+    "cancel": "Take waiting jobs out of their queues, and ask running ones to end.",
+    "hold": "Keep jobs from starting until they are released.",
+    "release": "Let held jobs go on.",
+    "snooze": "Have jobs wait until a time.",
+    "run-now": "Have planned jobs and retries not wait for their time.",
+    "move": "Move waiting jobs to another queue.",
+    "delete": "Forget jobs that do not run; their history stays.",
+    "restore": "Bring back jobs that were deleted within a day.",
+}
+ON_WORKERS = {
+    "quiet": "Have a worker take no more jobs.",
+    "wake": "Have a quiet worker take jobs again.",
+    "stop": "Have a worker leave when what it runs has ended.",
+    "kill": "Kill what a worker's slot runs.",
+}
+ARGUMENTS = 'JSON: [17], or {"args": [17], "kwargs": {}}.'
+
+
+class Command(BaseCommand):
+    help = "Look at jobs and queues and steer them; exits with 1 where anything was not done."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
+        common: dict[str, dict[str, Any]] = {
+            "--json": {"action": "store_true", "help": "Answer JSON."},
+            "--user": {"default": "", "help": "Act as this user, within the user's role; else as the machine."},
+            "--reason": {"default": "", "help": "Why, for the audit."},
+        }
+
+        def verb(name: str, help: str) -> Any:
+            sub = verbs.add_parser(name, help=help)
+            for option, settings in common.items():
+                sub.add_argument(option, **settings)
+            return sub
+
+        verb("queues", "What each queue holds.")
+        verb("stats", "All queues at a glance, with what ended today, the workers and Redis.")
+        past = verb("queue-history", "What ended on each of the last days.")
+        past.add_argument("queue", nargs="?", default="", help="All queues where none is named.")
+        past.add_argument("--days", type=int, default=inspect_stats.DAYS)
+        kept = verb("retention", "How long rows are kept, and what the next clean-up deletes.")
+        kept.add_argument("--days", type=int, help="Show what would be deleted if rows were kept so long.")
+        listed = verb("list", "Jobs of every state, by a question such as 'state:failed task:update_product'.")
+        listed.add_argument("question", nargs="?", default="")
+        listed.add_argument("--limit", type=int, default=as_json.PAGE)
+        listed.add_argument("--all", action="store_true", help="All that match, written as they are read.")
+        listed.add_argument("--jsonl", action="store_true", help="Answer a line of JSON for each job.")
+        listed.add_argument("--from", dest="cursor", default="", help="The `next` of an earlier answer.")
+        verb("show", "All that is known of one job.").add_argument("job")
+        on_jobs = {name: verb(name, HELP[name]) for name in ON_JOBS}
+        for sub in on_jobs.values():
+            sub.add_argument("jobs", nargs="+", metavar="job")
+        on_jobs["move"].add_argument("--to", required=True, dest="queue", help="The queue to which they go.")
+        edit = verb("edit", "Run a job's task with other arguments, as a new job.")
+        edit.add_argument("job")
+        edit.add_argument("arguments", help=ARGUMENTS)
+        paused = verb("pause", "Pause queue:…, task:… or tag:….")
+        paused.add_argument("name")
+        for sub in (paused, on_jobs["snooze"]):
+            sub.add_argument("--until", default="", help="A time such as 2026-06-01T12:00:00Z.")
+            sub.add_argument("--minutes", type=int, default=0)
+        verb("resume", "End a pause.").add_argument("name")
+        bulk.add_arguments(verb("bulk", "Act on all jobs that a question asks for, in the background."))
+        schedule.add_arguments(verb("schedule", "What runs when, what came of it, and its verbs."))
+        drained = verb("drain", "Delete all jobs that wait in a queue now, in the background.")
+        drained.add_argument("queue")
+        told = {name: verb(name, text) for name, text in ON_WORKERS.items()}
+        for sub in told.values():
+            sub.add_argument("worker")
+        told["kill"].add_argument("--slot", type=int, required=True, help="Its number; 0 for all of the worker's.")
+        for sub in (drained, told["stop"], told["kill"]):
+            sub.add_argument("--yes", action="store_true", help="Do it without being asked again.")
+        verb("workers", "The workers that were seen within an hour.")
+        verb("recover", "Bring back at once the jobs that count as lost.")
+        dashed = verb("dash", "Watch queues and jobs in this terminal.")
+        dashed.add_argument("--refresh", type=float, default=5, help="Seconds between two looks, at least 1.")
+        run = verb("run", "Enqueue one call of a task.")
+        run.add_argument("task")
+        run.add_argument("arguments", nargs="?", default="[]", help=ARGUMENTS)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        registry.discover()
+        by = self.person(options["user"])
+        act = getattr(self, f"do_{options['verb'].replace('-', '_')}", self.do_on_jobs)
+        try:
+            with acting_from(Source.COMMAND):
+                act(by, options)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        except PermissionDenied as error:
+            raise CommandError(str(error)) from error
+        except RedisError as error:
+            raise CommandError(f"Redis does not answer: {error}") from error
+
+    def person(self, name: str) -> Any:
+        """Answer the user in whose name this is done, None for the machine; looking needs a role as well."""
+        if not name:
+            return None
+        user = get_user_model().objects.filter(username=name).first()
+        if user is None:
+            raise CommandError(f"There is no user {name}.")
+        if not roles.may(user, "view"):
+            raise CommandError("Your role does not allow this.")
+        return user
+
+    def tell(self, options: dict[str, Any], value: Any, lines: list[str]) -> None:
+        """Write an answer: as JSON where that was asked for, else as lines."""
+        text = json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False) if options["json"] else "\n".join(lines)
+        self.stdout.write(text)
+
+    def do_queues(self, by: Any, options: dict[str, Any]) -> None:
+        seen = as_json.queues_now()
+        columns = ("waiting", "running", "scheduled", "deferred", "failed")
+        lines = [
+            f"{queue['name']:12}" + "  ".join(f"{name} {queue[name]}" for name in columns)
+            + ("  PAUSED" if queue["paused"] else "")
+            for queue in seen["queues"]
+        ]  # fmt: skip
+        self.tell(options, seen, lines)
+
+    def do_stats(self, by: Any, options: dict[str, Any]) -> None:
+        seen = inspect_stats.glance()
+        self.tell(options, seen, stats.lines_of(seen))
+
+    def do_queue_history(self, by: Any, options: dict[str, Any]) -> None:
+        past = inspect_stats.past(options["days"], options["queue"])
+        self.tell(options, past, stats.lines_of_days(past))
+
+    def do_retention(self, by: Any, options: dict[str, Any]) -> None:
+        seen = retention.as_json(options["days"])
+        self.tell(options, seen, stats.lines_of_retention(seen))
+
+    def do_list(self, by: Any, options: dict[str, Any]) -> None:
+        if options["json"] and (options["all"] or options["jsonl"]):
+            raise CommandError("--all is written line by line, so ask for --jsonl instead of --json.")
+        if options["all"]:
+            try:
+                found = map(asdict, export.rows(parse(options["question"])))
+            except QueryError as error:
+                raise CommandError(str(error)) from error
+            self.stdout.writelines(
+                export.json_line(row) if options["jsonl"] else f"{cli_lines.lines_of([row])[0]}\n" for row in found
+            )
+            return
+        if not 1 <= options["limit"] <= as_json.MOST:
+            raise CommandError(f"--limit has to be from 1 to {as_json.MOST}.")
+        page = as_json.found(options["question"], options["limit"], options["cursor"])
+        present = page["present"] or {"jobs": [], "looked_at": 0, "total": 0}
+        rows = [*present["jobs"], *page["jobs"]]
+        if options["jsonl"]:
+            self.stdout.writelines(map(export.json_line, rows))
+            return
+        lines = cli_lines.lines_of(rows)
+        if present["looked_at"] < present["total"]:
+            lines.append(
+                f"{present['looked_at']} of {present['total']} jobs that wait or run were looked at; name a state"
+            )
+        self.tell(options, page, [*lines, page["note"]] if page["note"] else lines)
+
+    def do_show(self, by: Any, options: dict[str, Any]) -> None:
+        known = collect(store.connect(), options["job"])
+        if not known.is_known:
+            raise CommandError(f"Neither Redis nor the history knows a job {options['job']}.")
+        told = as_json.job_of(known)
+        lines = [f"{name}: {told[name]}" for name in ("job_id", "state", "task", "queue", "args", "kwargs", "waits")]
+        for run in told["attempts"]:
+            lines.append(f"attempt {run['attempt']}: {run['outcome']} {run['exception']} {run['message']}".rstrip())
+            lines += [text.rstrip() for text in (run["traceback"], run["log"]) if text]
+        self.tell(options, told, lines)
+
+    def do_dash(self, by: Any, options: dict[str, Any]) -> None:
+        if options["refresh"] < 1:
+            raise CommandError("--refresh has to be at least 1.")
+        if not sys.stdout.isatty() or options["json"]:
+            raise CommandError("The dash needs a terminal; `jobs queues --json` answers the same to a script.")
+        from . import terminal  # curses is missing on some systems, and nothing else needs it
+
+        try:
+            terminal.run(options["refresh"])
+        except terminal.curses.error as error:
+            raise CommandError(f"This terminal cannot show the dash: {error}") from error
+
+    def do_on_jobs(self, by: Any, options: dict[str, Any]) -> None:
+        """Do one verb to each job; all are tried, and one that was left alone makes the command fail at its end."""
+        verb, reason = ON_JOBS[options["verb"]], options["reason"]
+        words: dict[str, Any] = {}
+        if verb == "snooze":
+            words = {"until": moment(options)}
+            if words["until"] is None:
+                raise CommandError("Say how long: --until or --minutes.")
+        elif verb == "move":
+            words = {"queue": options["queue"]}
+        answers = {job: operations.on_job(by, verb, job, reason=reason, **words) for job in options["jobs"]}
+        told = [
+            {"job": job, "count": done.count, "message": done.text, "new_job": done.job_id}
+            for job, done in answers.items()
+        ]
+        self.tell(options, told, [f"{row['job']}: {row['message']} {row['new_job']}".rstrip() for row in told])
+        if left := sum(not done.count for done in answers.values()):
+            raise CommandError(f"{left} of {len(answers)} were left alone.")
+
+    def do_edit(self, by: Any, options: dict[str, Any]) -> None:
+        words = {"reason": options["reason"], "args": options["arguments"]}
+        self.finish(options, operations.on_job(by, "edit", options["job"], **words))
+
+    def do_pause(self, by: Any, options: dict[str, Any]) -> None:
+        self.finish(options, operations.pause(by, options["name"], reason=options["reason"], until=moment(options)))
+
+    def do_resume(self, by: Any, options: dict[str, Any]) -> None:
+        self.finish(options, operations.resume(by, options["name"], reason=options["reason"]))
+
+    def do_run(self, by: Any, options: dict[str, Any]) -> None:
+        positional, named = operations.parse_arguments(options["arguments"])
+        self.finish(options, operations.run(by, options["task"], positional, named, reason=options["reason"]))
+
+    def do_bulk(self, by: Any, options: dict[str, Any]) -> None:
+        answer, lines = bulk.handle(by, options, moment(options), self.stderr)
+        self.tell(options, answer, lines)
+        if options["wait"] and (problem := bulk.problem(answer)):
+            raise CommandError(problem)
+
+    def do_schedule(self, by: Any, options: dict[str, Any]) -> None:
+        if options["what"] in schedule.LOOKS:
+            self.tell(options, *schedule.look(by, options))
+            return
+        if options["what"] == "delete":
+            name = schedule.name_in(options)
+            self.confirm(options, f"delete the schedule entry {name}", name)
+        self.finish(options, schedule.act(by, options, moment(options)))
+
+    def do_drain(self, by: Any, options: dict[str, Any]) -> None:
+        self.confirm(options, f"delete all that waits in {options['queue']}", options["queue"])
+        done = operations.drain(by, options["queue"], reason=options["reason"])
+        self.tell(options, told_of(done), [f"{done.text} {done.job_id}"])
+
+    def do_on_worker(self, by: Any, options: dict[str, Any]) -> None:
+        worker, slot = options["worker"], options.get("slot") or 0
+        if options["verb"] in ("stop", "kill"):
+            self.confirm(options, f"{options['verb']} {worker}", worker)
+        self.finish(options, operations.on_worker(by, options["verb"], worker, reason=options["reason"], slot=slot))
+
+    do_quiet = do_wake = do_stop = do_kill = do_on_worker
+
+    def do_workers(self, by: Any, options: dict[str, Any]) -> None:
+        workers = snapshot.current().workers
+        lines = [f"{row['worker']:20}{row['shown_state']:8}{row['busy']}/{len(row['slots'])} slots" for row in workers]
+        self.tell(options, {"workers": workers}, lines)
+
+    def do_recover(self, by: Any, options: dict[str, Any]) -> None:
+        """Bring back what is lost; that nothing was is no failure."""
+        done = operations.recover(by, reason=options["reason"])
+        self.tell(options, told_of(done), [done.text])
+
+    def confirm(self, options: dict[str, Any], what: str, word: str) -> None:
+        """Have a person type a word, and a script say --yes; raises CommandError where neither happens."""
+        if options["yes"] or (sys.stdin.isatty() and input(f"To {what}, type {word}: ").strip() == word):
+            return
+        raise CommandError(f"Nothing was done: this cannot be undone, so say --yes to {what}.")
+
+    def finish(self, options: dict[str, Any], done: operations.Done) -> None:
+        """Tell what came of one act, and fail where nothing was changed."""
+        self.tell(options, told_of(done), [f"{done.text} {done.job_id}".rstrip()])
+        if not done.count:
+            raise CommandError("Nothing was changed.")
+
+
+def told_of(done: operations.Done) -> dict[str, Any]:
+    """Answer what came of one act as JSON."""
+    return {"count": done.count, "message": done.text, "job": done.job_id}
+
+
+def moment(options: dict[str, Any]) -> datetime | None:
+    """Answer --until or --minutes as a time, None where neither is given; raises ValidationError where it is none."""
+    text = options["until"]
+    if options["minutes"] > 0 and not text:
+        return timezone.now() + timedelta(minutes=options["minutes"])
+    try:
+        when = parse_datetime(text) if text else None
+    except ValueError:
+        when = None
+    if text and when is None:
+        raise ValidationError("Write --until as 2026-06-01T12:00:00Z.")
+    return when if when is None or timezone.is_aware(when) else timezone.make_aware(when)

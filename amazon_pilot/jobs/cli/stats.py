@@ -1,0 +1,76 @@
+"""`manage.py jobs stats`, `queue-history` and `retention`: figures in columns."""
+
+from typing import Any
+
+from ..inspect import as_json
+
+NOW = {
+    "waiting": "waiting", "running": "running", "scheduled": "scheduled", "retry": "retries", "failed": "failed",
+    "processed today": "processed_today", "failed today": "failed_today",
+}  # fmt: skip
+PER_DAY = ("processed", "succeeded", "failed")
+
+
+def lines_of(seen: as_json.Answer) -> list[str]:
+    """Answer the queues as a table with a total, the workers and Redis in a line each."""
+    rows = [[queue["name"], queue] for queue in seen["queues"]] + [["total", seen["total"]]]
+    cells = [[name, *(shown(row[key]) for key in NOW.values())] for name, row in rows]
+    for line, queue in zip(cells, seen["queues"], strict=False):
+        line[0] += " (paused)" if queue["paused"] else ""
+    workers, redis = seen["workers"], seen["redis"]
+    memory = f"{redis['used_memory'] / 2**20:.1f} MiB (peak {redis['used_memory_peak'] / 2**20:.1f})"
+    return [
+        *table(["queue", *NOW], cells),
+        f"workers: {workers['alive']} alive, {workers['busy']} of {workers['slots']} slots busy",
+        f"Redis: version {redis['redis_version']}, memory {memory}",
+    ]
+
+
+def lines_of_days(past: as_json.Answer) -> list[str]:
+    """Answer days as a table."""
+    return table(["day", *PER_DAY], [[day["day"], *(shown(day[name]) for name in PER_DAY)] for day in past["days"]])
+
+
+def lines_of_retention(seen: as_json.Answer) -> list[str]:
+    """Answer the kinds of rows as a table, when the next clean-up is, and what Redis keeps."""
+    head, tried = ["rows", "days", "setting", "number", "oldest", "deletes", "MB"], ["if so", "deletes", "MB"]
+    is_tried = any(kind["tried"] for kind in seen["kinds"])
+    cells = []
+    for kind in seen["kinds"]:
+        oldest = kind["oldest"][:10] if kind["oldest"] else "-"
+        cell = [kind["name"], str(kind["days"]), kind["variable"] or "fixed", written(kind["rows"]), oldest]
+        cells.append([*cell, *doomed(kind["deletes"])])
+        if is_tried:
+            cells[-1] += [str(kind["tried"]["days"]), *doomed(kind["tried"])] if kind["tried"] else ["-"] * 3
+    redis = seen["redis"]
+    return [
+        *table([*head, *tried] if is_tried else head, cells),
+        f"next clean-up: {seen['next_clean_up'] or 'none is planned'}",
+        "Redis keeps a job that succeeded for {result_seconds} s, one that failed for {failure_seconds} s".format(
+            **redis
+        ),
+    ]
+
+
+def doomed(rows: dict[str, Any]) -> list[str]:
+    """Answer how many rows are deleted and how many megabytes that frees."""
+    return [written(rows), f"{rows['bytes'] / 2**20:.1f}"]
+
+
+def written(number: dict[str, Any]) -> str:
+    """Answer a count with a sign before it where it is not exact: ~ about, > more than."""
+    return {"exactly": "", "about": "~", "more": ">"}[number["how"]] + str(number["value"])
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Answer rows under their heads, the first column to the left and numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  ".join([f"{first:{widths[0]}}", *(f"{cell:>{w}}" for cell, w in zip(cells, widths[1:], strict=True))])
+        for first, *cells in [head, *rows]
+    ]
+
+
+def shown(number: Any) -> str:
+    """Answer a number, or a dash where nobody knows it."""
+    return "-" if number is None else str(number)

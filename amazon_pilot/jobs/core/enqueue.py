@@ -1,0 +1,144 @@
+"""How a call of a task becomes a job in Redis: the fields that rq reads, written by one script in one round trip."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import transaction
+from rq.utils import utcformat
+
+from . import faults, redaction
+from .queues import connection
+from .registry import CallError, PayloadError, Registered
+from .scripts import script
+
+Call = tuple[Sequence[Any], Mapping[str, Any]]
+
+BATCH = 1000
+PAYLOAD_LIMIT = 1024 * 1024
+
+
+def enqueue(
+    task: Registered,
+    calls: Sequence[Call],
+    *,
+    delay: timedelta = timedelta(0),
+    queue: str = "",
+    meta: dict[str, Any] | None = None,
+) -> list[str]:
+    """Enqueue `task` once per call when the current transaction commits, or at once where there is none.
+
+    `queue` stands in for the task's own; `meta` travels with the job. Answers the ids, as `Task.enqueue` says.
+    Raises PayloadError before anything is enqueued.
+    """
+    queue = queue or task.queue
+    wait = _seconds(delay)
+    jobs = [(uuid4().hex, unique_key(task, data), fields(task, queue, data, meta)) for data in payloads(task, calls)]
+    ids = [id for id, _, _ in jobs]
+    sent: list[str] = []
+    transaction.on_commit(lambda: sent.extend(send(queue, jobs, wait=wait, at_front=task.at_front)))
+    return sent or ids
+
+
+def _seconds(delay: timedelta) -> float:
+    """Return a delay in seconds, 0 for one that is over; raises PayloadError for a time that no calendar has."""
+    try:
+        datetime.now(UTC) + delay
+    except OverflowError as error:
+        raise PayloadError(
+            "This delay ends after the year 9999, so the job would never run. Choose a nearer time."
+        ) from error
+    return max(0.0, delay.total_seconds())
+
+
+def payloads(task: Registered, calls: Sequence[Call]) -> list[bytes]:
+    """Answer rq's payload of each call: [function, instance, arguments, keyword arguments] as JSON."""
+    encoded = []
+    for args, kwargs in calls:
+        task.bound(args, kwargs)
+        try:
+            data = json.dumps([task.name, None, args, kwargs], allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PayloadError(
+                f"{task.name} takes what JSON can carry, such as ids and words: {error}. Pass the id of a row instead."
+            ) from error
+        if len(data) > PAYLOAD_LIMIT:
+            raise PayloadError(
+                f"The arguments of {task.name} take {len(data) / 1024**2:.1f} MB; {PAYLOAD_LIMIT // 1024**2} MB is the "
+                "limit. Keep them in a row and pass its id."
+            )
+        encoded.append(data)
+    return encoded
+
+
+def unique_key(task: Registered, data: bytes) -> str:
+    """Return the key under which one job of a unique task may be pending, or ''.
+
+    It is that of the call as the function sees it: by name or by place, in whatever order, defaults written or not.
+    """
+    if not task.unique:
+        return ""
+    name, instance, args, kwargs = json.loads(data)
+    try:
+        call = task.bound(args, kwargs)
+    except CallError:  # the function has changed since, or the job was enqueued by other means
+        return _digest(name, data)
+    call.apply_defaults()
+    return _digest(
+        name, json.dumps([name, instance, call.args, dict(sorted(call.kwargs.items()))], default=repr).encode()
+    )
+
+
+def _digest(name: str, data: bytes) -> str:
+    return f"{name}:{hashlib.sha256(data).hexdigest()[:32]}"
+
+
+def fields(task: Registered, queue: str, data: bytes, meta: dict[str, Any] | None = None) -> list[Any]:
+    """Answer the fields of the job's hash, name and value in turn, as rq's Job.to_dict would write them.
+
+    The two dates are those of the call, not of the commit that may follow it.
+    """
+    now = utcformat(datetime.now(UTC))
+    words: list[Any] = ["created_at", now, "enqueued_at", now, "origin", queue, "data", zlib.compress(data, 1)]
+    words += ["description", description(data), "task", task.name, "timeout", task.timeout]
+    words += ["result_ttl", settings.RQ["DEFAULT_RESULT_TTL"], "failure_ttl", settings.JOB_FAILURE_TTL]
+    if task.retry and task.retry.attempts > 1:
+        intervals = task.retry.intervals()
+        words += ["retries_left", len(intervals), "retry_intervals", json.dumps(intervals)]
+    if task.tags:
+        words += ["tags", ",".join(task.tags)]
+    if meta:
+        words += ["meta", json.dumps(meta)]
+    return words
+
+
+def description(data: bytes) -> str:
+    """Answer the call as Python would write it, without secrets, at most 200 characters: rq's tools list jobs by it."""
+    name, _, args, kwargs = json.loads(data)
+    args, kwargs = redaction.call(name, args, kwargs)
+    words = [repr(arg)[:75] for arg in args[:10]] + [
+        f"{key}={value!r}"[:75] for key, value in list(kwargs.items())[:10]
+    ]
+    return f"{name}({', '.join(words)})"[:200]
+
+
+def send(
+    queue: str, jobs: Sequence[tuple[str, str, list[Any]]], *, wait: float = 0, at_front: bool = False
+) -> list[str]:
+    """Write jobs into Redis now, a thousand to a round trip; answers the ids under which they wait."""
+    faults.point("before enqueue")
+    ids: list[str] = []
+    # The first of the calls is to be the first of the queue, so the head is filled from behind.
+    ordered = list(reversed(jobs)) if at_front else jobs
+    for start in range(0, len(ordered), BATCH):
+        words: list[Any] = []
+        for id, key, hash_fields in ordered[start : start + BATCH]:
+            words += [id, key, len(hash_fields), *hash_fields]
+        ids += [id.decode() for id in script("enqueue")(connection(), queue, wait, int(at_front), *words)]
+    faults.point("after enqueue")
+    return list(reversed(ids)) if at_front else ids

@@ -1,0 +1,146 @@
+-- Shared by every script. ARGV[1] is rq's key prefix; times are seconds by Redis's own clock, never a worker's. KEY, LIMIT
+-- and FIELDS are written before this from keys.py, limits.py and fields.py.
+local P = ARGV[1]
+local call = redis.call
+
+local function clock()
+  local time = redis.call('TIME')
+  return time[1] + time[2] / 1000000
+end
+
+-- At its memory limit Redis refuses what may grow, but not within a script that has written already: a worker has to go
+-- on, or no queue would ever drain.
+local function insist() call('DEL', KEY.NOTHING) end
+
+local function precise(seconds) return string.format('%.6f', seconds) end
+local function job_key(id) return P .. ':job:' .. id end
+local function queue_key(queue) return P .. ':queue:' .. queue end
+local function registry(name, queue) return P .. ':' .. name .. ':' .. queue end
+
+-- One entry for the historian: lines in pairs, what happened and beside it the job's payload as it lies in its hash.
+local function note(...)
+  local lines, fields = {...}, {}
+  for i = 1, #lines, 2 do
+    local n = (i - 1) / 2
+    fields[2 * i - 1], fields[2 * i], fields[2 * i + 1], fields[2 * i + 2] = 'e' .. n, lines[i], 'd' .. n, lines[i + 1]
+  end
+  call('XADD', KEY.RUNS, 'MAXLEN', '~', LIMIT.HISTORY_LENGTH, '*', unpack(fields))
+end
+
+-- Tell the history of a run that has lost its right to decide, where nobody else does: its job was deleted, or rq
+-- cancelled it. One that was lost has had its line, and so has one that ended and whose job is not kept (rq_finish.py).
+-- `status` is that of the job's hash, or false.
+local function tell_if_abandoned(status, execution, line, data)
+  if (not status or status == 'canceled') and call('EXISTS', KEY.LOST .. execution) == 0 then note(line, data) end
+end
+
+-- The execution records that rq's tools read, written for jobs that run longer than a moment.
+local function forget(entry, id, execution, worker)
+  redis.call('DEL', P .. ':execution:' .. entry)
+  redis.call('ZREM', P .. ':executions:' .. id, execution)
+  redis.call('SREM', P .. ':worker:' .. worker .. ':executions', entry)
+end
+
+-- Put a job that is in no other place on its queue.
+local function push(queue, id, at_front)
+  redis.call('SADD', P .. ':queues', queue_key(queue))
+  redis.call(at_front and 'LPUSH' or 'RPUSH', queue_key(queue), id)
+end
+
+-- Add a result to the job's stream, as rq.results.Result.save does.
+local function result(id, ttl, ...)
+  local key = P .. ':results:' .. id
+  call('XADD', key, 'MAXLEN', '~', 10, '*', ...)
+  if ttl < 0 then call('PERSIST', key) else call('EXPIRE', key, ttl) end
+end
+
+-- Put a job among the failed, as rq's FailedJobRegistry.add does; a negative ttl keeps it for ever.
+local function bury(queue, id, ttl, now)
+  if ttl < 0 then redis.call('PERSIST', job_key(id)) else redis.call('EXPIRE', job_key(id), ttl) end
+  redis.call('ZADD', registry('failed', queue), ttl < 0 and ttl or precise(now + ttl), id)
+end
+
+-- A running job whose slot or worker is gone: back to the head of its queue, or among the failed after LOSSES times.
+-- Answers nothing where the right to decide was lost, else 'queued', 'poison' or 'gone' (deleted meanwhile).
+local function lose(queue, entry, cause, poison_text, now)
+  if redis.call('ZREM', registry('wip', queue), entry) == 0 then return nil end
+  local id, execution = entry:match('^(.*):([^:]*)$')
+  local key = job_key(id)
+  local job = redis.call('HMGET', key, 'status', 'losses', 'lost_at', 'worker_name', 'data', 'failure_ttl', 'attempt',
+    'started_at', 'enqueued_at', 'meta', 'tags')
+  local worker = job[4] or ''
+  forget(entry, id, execution, worker)
+  if not job[1] then return 'gone' end
+  -- rq writes 'scheduled' a moment before it schedules a retry: killed in between, the job would be nowhere.
+  local half_retried = job[1] == 'scheduled' and not redis.call('ZSCORE', registry('scheduled', queue), id)
+  if job[1] ~= 'started' and not half_retried then return 'gone' end
+  local first = tonumber(job[3] or '') or now
+  local losses = (tonumber(job[2] or '') or 0) + 1
+  if now - first > LIMIT.LOSS_WINDOW then first, losses = now, 1 end
+  local verdict = losses < LIMIT.LOSSES and 'queued' or 'poison'
+  redis.call('HSET', key, 'losses', losses, 'lost_at', precise(first))
+  redis.call('SET', KEY.LOST .. execution, 1, 'EX', LIMIT.LOST_SECONDS)
+  if verdict == 'queued' then
+    redis.call('HSET', key, 'status', 'queued')
+    push(queue, id, true)
+  else
+    redis.call('HSET', key, 'status', 'failed')
+    local ttl = tonumber(job[6] or '') or LIMIT.FAILURE_SECONDS
+    bury(queue, id, ttl, now)
+    result(id, ttl, 'type', 2, 'worker_name', worker, 'execution_id', execution, 'exc_string', poison_text)
+  end
+  note(cjson.encode({outcome = 'lost', id = id, execution = execution, queue = queue, worker = worker, cause = cause,
+    poison = verdict == 'poison', losses = losses, attempt = tonumber(job[7] or '') or 1, ended = now,
+    started_at = job[8] or '', enqueued_at = job[9] or '', meta = job[10] or '', tags = job[11] or ''}), job[5] or '')
+  return verdict
+end
+
+-- What pages read of a job in a place: {id, score or '', HMGET of FIELDS.SHOWN}; one that was deleted comes with empty fields.
+local function shown(place, member, score)
+  local id = place == 'wip' and member:match('^(.*):[^:]*$') or member
+  local fields = call('HMGET', job_key(id), unpack(FIELDS.SHOWN))
+  for i = 1, #FIELDS.SHOWN do fields[i] = fields[i] or '' end
+  return {id, score, fields}
+end
+
+-- Take a waiting job out of the one place where it waits; answers that place and its score there, or nothing.
+local function pull(id, queue, status)
+  if status == 'queued' then
+    if redis.call('LREM', queue_key(queue), 1, id) == 1 then return 'queued' end
+  elseif status == 'scheduled' or status == 'deferred' then
+    local key = registry(status, queue)
+    local score = redis.call('ZSCORE', key, id)
+    if score then
+      redis.call('ZREM', key, id)
+      return status, score
+    end
+  end
+end
+
+-- Taking a job out of the midst of a million by its id alone reads half of them; so those whose place is known are
+-- struck out there, by index, and removed together at the end.
+local WINDOW, SLACK = 500, 200 -- the ids are some of so many jobs; and so many may have come behind them meanwhile
+local places, struck = {}, {}
+
+local function look(queue, distance)
+  local found, length = {}, call('LLEN', queue_key(queue))
+  local first = math.max(0, length - distance - WINDOW - SLACK)
+  for n, id in ipairs(call('LRANGE', queue_key(queue), first, length - 1 - math.max(0, distance - SLACK))) do
+    found[id] = first + n - 1
+  end
+  places[queue] = found
+  return found
+end
+
+-- Answers whether the job stood about so far from the end of its queue.
+local function strike(id, queue, distance)
+  local at = (places[queue] or look(queue, distance))[id]
+  if not at then return false end
+  call('LSET', queue_key(queue), at, KEY.GONE)
+  struck[queue] = (struck[queue] or 0) + 1
+  return true
+end
+
+local function remove_struck()
+  for queue, number in pairs(struck) do call('LREM', queue_key(queue), -number, KEY.GONE) end
+end

@@ -1,0 +1,35 @@
+-- Look at everything that changes by the second, in one step. Reads only; nothing here grows with the number of jobs.
+-- Arguments: how many minutes of takes, how many workers at most, then the queues' names.
+-- Answer: {seconds, microseconds, queues, takes, paused, workers, unwritten, first unwritten, report, schedulers,
+--   the minute's reading}.
+local minutes, most = tonumber(ARGV[2]), tonumber(ARGV[3])
+local time = redis.call('TIME')
+local queues, takes = {}, {}
+for i = 4, #ARGV do
+  local name = ARGV[i]
+  local function size(registry) return redis.call('ZCARD', P .. ':' .. registry .. ':' .. name) end
+  local list = P .. ':queue:' .. name
+  local oldest = redis.call('LINDEX', list, 0)
+  local since = oldest and redis.call('HGET', P .. ':job:' .. oldest, 'enqueued_at') or ''
+  local due = redis.call('ZRANGE', P .. ':scheduled:' .. name, 0, 0, 'WITHSCORES')[2] or ''
+  queues[#queues + 1] = {name, redis.call('LLEN', list), size('wip'), size('scheduled'), size('deferred'),
+    size('failed'), size('finished'), size('canceled'), since, due}
+end
+local minute = math.floor(time[1] / 60)
+for i = 0, minutes - 1 do
+  local row = redis.call('HGETALL', KEY.TAKES .. (minute - i))
+  if #row > 0 then takes[#takes + 1] = {minute - i, row} end
+end
+local workers = {}
+for _, name in ipairs(redis.call('ZREVRANGE', KEY.WORKERS, 0, most - 1)) do
+  workers[#workers + 1] = redis.call('GET', KEY.WORKER .. name) or nil
+end
+local unwritten, first = 0, ''
+if redis.call('EXISTS', KEY.RUNS) == 1 then
+  unwritten = redis.call('XLEN', KEY.RUNS)
+  local entry = redis.call('XRANGE', KEY.RUNS, '-', '+', 'COUNT', 1)[1]
+  first = entry and entry[1] or ''
+end
+return {time[1], time[2], queues, takes, redis.call('HGETALL', KEY.PAUSED), workers, unwritten, first,
+  redis.call('HGETALL', KEY.SCHEDULER), redis.call('ZRANGE', KEY.SCHEDULERS, 0, -1, 'WITHSCORES'),
+  redis.call('GET', KEY.READING) or ''}

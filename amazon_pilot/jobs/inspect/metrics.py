@@ -1,0 +1,276 @@
+"""The engine's numbers for Prometheus: from the shared sample, the totals of the history and the schedule's rows."""
+
+import platform
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from functools import cache
+from math import nan
+from typing import Any
+
+import django
+import rq
+from django.conf import settings
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.utils.timezone import now
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from ..core import queues
+from ..core.registry import TASKS
+from ..models import Fire, JobRun, ScheduleEntry, TallyTotal, Total
+from ..models.job_run import Outcome
+from . import snapshot, stuck
+
+STATES = ("waiting", "running", "scheduled", "deferred", "failed", "finished", "canceled")
+WORKER_STATES = ("idle", "busy", "quiet", "dead")
+REASONS = ("unrenewed", "lost", "overdue")
+CAUSES = ("worker_lost", "slot_killed")
+MOST_NAMES, OTHER = 200, "other"  # types and entries that have series of their own: the first that were known
+LAST_RUNS = 100  # of an entry, among which the last success is looked for
+
+
+def known(names: Iterable[str]) -> Callable[[str], str]:
+    """Answer what gives a name its label: itself for the first 200 of `names`, else `other`.
+
+    Who asks with the oldest first has a name keep its label for ever, so that no counter falls.
+    """
+    first = set(list(dict.fromkeys(names))[:MOST_NAMES])
+    return lambda name: name if name in first else OTHER
+
+
+def queue_gauges() -> Iterator[Metric]:
+    """Yield what each queue holds, how long its oldest job waits, and its share of the starts beside its weight."""
+    tasks = GaugeMetricFamily(
+        "pilot_tasks", "Jobs by queue and state; scheduled has the retries too.", labels=["queue", "state"]
+    )
+    oldest = GaugeMetricFamily("pilot_queue_oldest_wait_seconds", "Age of the oldest waiting job.", labels=["queue"])
+    paused = GaugeMetricFamily("pilot_queue_paused", "1 while paused.", labels=["queue"])
+    weight = GaugeMetricFamily("pilot_queue_weight_ratio", "Configured share of the starts.", labels=["queue"])
+    share = GaugeMetricFamily("pilot_queue_share_ratio", "Share of the starts of five minutes.", labels=["queue"])
+    memory = GaugeMetricFamily("pilot_queue_memory_bytes", "Memory of a queue and its jobs, about.", labels=["queue"])
+    serving = GaugeMetricFamily("pilot_queue_workers", "Living workers that take jobs of a queue.", labels=["queue"])
+    drain = GaugeMetricFamily(
+        "pilot_queue_drain_seconds", "Until a queue is empty at its pace; NaN while it grows.", labels=["queue"]
+    )
+    starved = GaugeMetricFamily(
+        "pilot_queue_starved", "1 while jobs wait and only other queues' are started.", labels=["queue"]
+    )
+    seen = snapshot.current()
+    for queue in seen.queues:
+        for state in STATES:
+            tasks.add_metric([queue.name, state], getattr(queue, state))
+        if queue.retries is not None:
+            tasks.add_metric([queue.name, "retry"], queue.retries)
+        oldest.add_metric([queue.name], queue.oldest)
+        paused.add_metric([queue.name], queue.paused)
+        weight.add_metric([queue.name], queue.weight_ratio)
+        if queue.share_ratio is not None:
+            share.add_metric([queue.name], queue.share_ratio)
+        if queue.memory is not None:
+            memory.add_metric([queue.name], queue.memory)
+        serving.add_metric([queue.name], seen.serving(queue.name))
+        if not queue.waiting or queue.in_per_minute is not None:  # else nobody knows yet
+            seconds = queue.drain_seconds if queue.waiting else 0
+            drain.add_metric([queue.name], nan if seconds is None else seconds)
+        starved.add_metric([queue.name], queue.starved)
+    yield from (tasks, oldest, paused, weight, share, memory, serving, drain, starved)
+
+
+def stuck_gauges() -> Iterator[Metric]:
+    """Yield the jobs that do not go on, of each queue at most the hundred oldest, as the page Stuck has them."""
+    counts = Counter((lease.queue, "lost" if lease.is_lost else "unrenewed") for lease in stuck.old_leases())
+    counts.update((slot["queue"], "overdue") for slot in stuck.late())
+    family = GaugeMetricFamily(
+        "pilot_tasks_stuck",
+        "Jobs whose lease is not renewed, is lost and they are not brought back, or that run beyond their timeout.",
+        labels=["queue", "reason"],
+    )
+    for name in queues.names():
+        for reason in REASONS:
+            family.add_metric([name, reason], counts[name, reason])
+    yield family
+
+
+def worker_gauges() -> Iterator[Metric]:
+    """Yield the workers by state, their slots, and how long the most silent of those that did not leave is silent."""
+    seen = snapshot.current()
+    family = GaugeMetricFamily("pilot_workers", "Workers by state; dead ones for an hour.", labels=["state"])
+    slots = GaugeMetricFamily("pilot_worker_slots", "Slots of living workers by state.", labels=["state"])
+    age = GaugeMetricFamily("pilot_worker_heartbeat_age_seconds_max", "Silence of the most silent worker, dead or not.")
+    present = seen.alive + seen.dead
+    states = Counter(worker["shown_state"] for worker in present)
+    for state in WORKER_STATES:
+        family.add_metric([state], states[state])
+    total = sum(len(worker["slots"]) for worker in seen.alive)
+    slots.add_metric(["busy"], len(seen.running))
+    slots.add_metric(["free"], total - len(seen.running))
+    if present:
+        age.add_metric([], max(worker["silence"] for worker in present))
+    yield from (family, slots, age)
+
+
+def attempts() -> Iterator[Metric]:
+    """Yield all attempts since the beginning, by outcome."""
+    family = CounterMetricFamily("pilot_attempts", "Ended attempts.", labels=["queue", "type", "outcome"])
+    totals = list(TallyTotal.objects.order_by("pk"))
+    label = known(total.task for total in totals)
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for total in totals:
+        counts[total.queue, label(total.task), total.outcome] += total.count
+    for labels, count in counts.items():
+        family.add_metric(list(labels), count)
+    yield family
+
+
+def losses() -> Iterator[Metric]:
+    """Yield the jobs that were lost since the beginning: brought back, or put aside."""
+    recovered = CounterMetricFamily(
+        "pilot_tasks_recovered", "Runs that were lost, and whose job was not put aside.", labels=["queue", "cause"]
+    )
+    start = {(queue, cause): 0 for queue in queues.names() for cause in CAUSES}
+    for labels, count in counted(Total.Name.RECOVERED, start).items():
+        recovered.add_metric(list(labels), count)
+    poisoned = CounterMetricFamily(
+        "pilot_tasks_poisoned", "Jobs that were put aside after three losses.", labels=["queue", "type"]
+    )
+    found = counted(Total.Name.POISONED, {(task.queue, task.name): 0 for task in TASKS.values()})
+    label = known(task for _queue, task in found)
+    counts: Counter[tuple[str, str]] = Counter()
+    for (queue, task), count in found.items():
+        counts[queue, label(task)] += count
+    for labels, count in counts.items():
+        poisoned.add_metric(list(labels), count)
+    yield from (recovered, poisoned)
+
+
+def counted(name: Total.Name, start: dict[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+    """Answer totals by subject and outcome, the oldest first; behind them those of `start` that have none yet.
+
+    A series that begins at 0 shows Prometheus its first rise.
+    """
+    rows: QuerySet[Total, Any] = Total.objects.filter(name=name).order_by("pk")
+    found = {(subject, outcome): n for subject, outcome, n in rows.values_list("subject", "outcome", "count")}
+    return found | {key: number for key, number in start.items() if key not in found}
+
+
+def schedule_gauges() -> Iterator[Metric]:
+    """Yield the schedulers, the next planned times, and what became of the past ones."""
+    seen = snapshot.current()
+    tick = GaugeMetricFamily("pilot_scheduler_tick_age_seconds", "Seconds since the scheduler's last tick.")
+    if seen.tick_age is not None:
+        tick.add_metric([], seen.tick_age)
+    # Not `instance`: Prometheus gives that label to every series itself.
+    leader = GaugeMetricFamily("pilot_scheduler_leader", "1 for the one that leads.", labels=["scheduler"])
+    leads = (
+        seen.scheduler.get("leader") if seen.tick_age is not None and seen.tick_age < settings.SCHEDULER_LEASE else ""
+    )
+    for name in seen.schedulers:
+        leader.add_metric([name], name == leads)
+    yield from (tick, leader, *entry_gauges(), fires())
+
+
+def entry_gauges() -> Iterator[Metric]:
+    """Yield of each entry the next planned time, how late the last fire reached its queue, and the last success.
+
+    Of entries that share the label `other`: the soonest, the latest and the oldest. A success that lies more than a
+    hundred runs back, or that is not kept any more, is not known.
+    """
+    planned = GaugeMetricFamily("pilot_cron_next_fire_timestamp_seconds", "Next planned time.", labels=["entry"])
+    lag = GaugeMetricFamily("pilot_cron_lag_seconds", "How late the last fire reached its queue.", labels=["entry"])
+    success = GaugeMetricFamily(
+        "pilot_cron_last_success_timestamp_seconds", "End of the last success.", labels=["entry"]
+    )
+    entries = list(with_last().values_list("name", "next_at", "lag", "succeeded_at"))
+    label = known(name for name, *_rest in entries)
+    parts: list[tuple[GaugeMetricFamily, Callable[[float, float], float], list[tuple[str, Any]]]] = [
+        (planned, min, [(name, stamp(next_at)) for name, next_at, _lag, _end in entries]),
+        (lag, max, [(name, late.total_seconds() if late is not None else None) for name, _next, late, _end in entries]),
+        (success, min, [(name, stamp(end)) for name, _next, _lag, end in entries]),
+    ]
+    for family, together, values in parts:
+        shown: dict[str, float] = {}
+        for name, value in values:
+            if value is not None:
+                key = label(name)
+                shown[key] = together(shown.get(key, value), value)
+        for name, value in shown.items():
+            family.add_metric([name], value)
+        yield family
+
+
+def with_last() -> Any:
+    """Answer the entries with `lag` of their last fire and `succeeded_at`, each from an index."""
+    last = (
+        Fire.objects.filter(entry=OuterRef("name"))
+        .order_by("-planned_at")
+        .annotate(lag=F("enqueued_at") - F("planned_at"))
+    )
+    # That the entry is not '' PostgreSQL has to be told: else it takes no index of the runs that have one.
+    runs = JobRun.objects.filter(schedule_entry=OuterRef(OuterRef("name"))).exclude(schedule_entry="")
+    newest = runs.order_by("-started_at")[:LAST_RUNS]
+    good = JobRun.objects.filter(pk__in=newest.values("pk"), outcome=Outcome.SUCCEEDED).order_by("-started_at")
+    return ScheduleEntry.objects.order_by("pk").annotate(
+        lag=Subquery(last.values("lag")[:1]), succeeded_at=Subquery(good.values("ended_at")[:1])
+    )
+
+
+def stamp(moment: datetime | None) -> float | None:
+    return moment.timestamp() if moment else None
+
+
+def fires() -> Metric:
+    """Answer all fires since the beginning, by what became of them."""
+    family = CounterMetricFamily("pilot_cron_fires", "Fires since the beginning.", labels=["entry", "outcome"])
+    names = ScheduleEntry.objects.order_by("pk").values_list("name", flat=True)
+    outcomes = [str(outcome) for outcome in Fire.Outcome if outcome != Fire.Outcome.PENDING]
+    found = counted(Total.Name.FIRES, {(name, outcome): 0 for name in names for outcome in outcomes})
+    label = known(name for name, _outcome in found)
+    counts: Counter[tuple[str, str]] = Counter()
+    for (name, outcome), count in found.items():
+        counts[label(name), outcome] += count
+    for labels, count in counts.items():
+        family.add_metric(list(labels), count)
+    return family
+
+
+def redis_gauges() -> Iterator[Metric]:
+    """Yield Redis's memory, and 1 for each of its settings that keeps jobs from being lost."""
+    info = snapshot.current().info
+    memory = GaugeMetricFamily("pilot_redis_memory_bytes", "Memory used by Redis.")
+    memory.add_metric([], float(info.get("used_memory", 0)))
+    checks = GaugeMetricFamily("pilot_redis_check", "1 where a setting keeps jobs.", labels=["check"])
+    checks.add_metric(["eviction_policy"], info.get("maxmemory_policy") == "noeviction")
+    checks.add_metric(["aof"], bool(info.get("aof_enabled")))
+    yield from (memory, checks)
+
+
+def monitor_numbers() -> Iterator[Metric]:
+    """Yield how old the samples are, what operators and the machine did, and what runs here."""
+    seen = snapshot.current()
+    age = GaugeMetricFamily(
+        "pilot_monitor_sample_age_seconds", "Age of what pages and metrics read.", labels=["sample"]
+    )
+    age.add_metric(["queues"], seen.age)
+    if seen.weighed is not None:
+        age.add_metric(["memory"], max(timedelta(), now() - seen.weighed).total_seconds())
+    actions = CounterMetricFamily("pilot_monitor_actions", "Acts of the audit.", labels=["action", "result"])
+    for labels, count in counted(Total.Name.ACTIONS, {}).items():
+        actions.add_metric(list(labels), count)
+    yield from (age, actions, build())
+
+
+@cache
+def build() -> Metric:
+    """Answer the versions of what serves this, as labels."""
+    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())["project"]
+    versions = {
+        "version": project["version"], "python": platform.python_version(), "django": django.get_version(),
+        "rq": rq.__version__,
+    }  # fmt: skip
+    family = GaugeMetricFamily("pilot_build_info", "1, with the versions as labels.", labels=list(versions))
+    family.add_metric(list(versions.values()), 1)
+    return family
+
+
+PARTS = (queue_gauges, stuck_gauges, worker_gauges, attempts, losses, schedule_gauges, redis_gauges, monitor_numbers)

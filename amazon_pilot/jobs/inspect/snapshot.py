@@ -1,0 +1,272 @@
+"""The one sample that all viewers and Prometheus share: what Redis holds now, taken at most every few seconds.
+
+Whoever looks when it has grown old takes the next one; nobody takes two at once. Fifty viewers cost Redis what one
+does, but for one GET each.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from redis import Redis
+from rq.utils import as_text, utcparse
+
+from ..core import queues
+from ..core.scripts import script
+from . import store
+
+KEY, LOCK = "pilot:sample", "pilot:sample:lock"
+FRESH_SECONDS = 3.0
+STALE_SECONDS = 3 * FRESH_SECONDS
+KEPT_SECONDS = 900
+SIZES_SECONDS = 300  # sizes are remembered so long, to tell how fast a queue grows
+TAKES_MINUTES = 5
+MOST_WORKERS = 200
+SILENT_SECONDS = 10.0  # a worker shows itself each second
+
+INFO = (
+    "redis_version", "uptime_in_seconds", "used_memory", "used_memory_peak", "maxmemory", "maxmemory_policy",
+    "mem_fragmentation_ratio", "connected_clients", "connected_slaves", "role", "aof_enabled",
+    "aof_last_write_status", "rdb_last_bgsave_status", "rdb_last_save_time", "rdb_changes_since_last_save",
+    "evicted_keys", "expired_keys", "instantaneous_ops_per_sec", "total_commands_processed", "used_cpu_sys",
+    "used_cpu_user", "loading", "tcp_port", "rejected_connections",
+)  # fmt: skip
+
+
+@dataclass
+class QueueSample:
+    """One queue at the moment of the sample; ages and spans in seconds, rates in jobs per minute."""
+
+    name: str
+    weight: int
+    waiting: int
+    running: int
+    scheduled: int
+    deferred: int
+    failed: int
+    finished: int
+    canceled: int
+    oldest: float
+    next_due: float | None
+    weight_ratio: float
+    share_ratio: float | None
+    out_per_minute: float | None
+    in_per_minute: float | None
+    paused: bool
+    memory: int | None = None  # bytes, about, as of Sample.weighed_at
+    retries: int | None = None  # of the scheduled, about, as of Sample.weighed_at
+
+    @property
+    def pause_name(self) -> str:
+        return f"queue:{self.name}"
+
+    @property
+    def drain_seconds(self) -> float | None:
+        """Seconds until it is empty at the pace of the last minutes; None where it grows or nobody knows."""
+        if self.out_per_minute is None or self.in_per_minute is None or self.out_per_minute <= self.in_per_minute:
+            return None
+        return self.waiting / (self.out_per_minute - self.in_per_minute) * 60
+
+    @property
+    def grows_by(self) -> float | None:
+        """Jobs per minute by which it grows; None where it does not, or nobody knows."""
+        if self.out_per_minute is None or self.in_per_minute is None:
+            return None
+        return max(0.0, self.in_per_minute - self.out_per_minute) or None
+
+    @property
+    def starved(self) -> bool:
+        """Whether jobs wait, the queue is not paused, and none was started for minutes while others were."""
+        return self.waiting > 0 and not self.paused and self.share_ratio == 0 and self.oldest > 60 * TAKES_MINUTES
+
+
+@dataclass
+class Sample:
+    """What Redis held at `taken_at` (Unix time by Redis's clock)."""
+
+    taken_at: float
+    queues: list[QueueSample]
+    paused: dict[str, float]
+    workers: list[dict[str, Any]]
+    unwritten: int
+    written_until: float
+    scheduler: dict[str, str]
+    schedulers: dict[str, float]
+    info: dict[str, Any]
+    sizes: list[tuple[float, dict[str, int]]] = field(default_factory=list)
+    weighed_at: float | None = None  # when the scheduler last took a reading; None where it lies long ago
+
+    @property
+    def weighed(self) -> datetime | None:
+        return datetime.fromtimestamp(self.weighed_at, UTC) if self.weighed_at else None
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was taken."""
+        return max(0.0, time.time() - self.taken_at)
+
+    @property
+    def is_stale(self) -> bool:
+        return self.age > STALE_SECONDS
+
+    @property
+    def taken(self) -> datetime:
+        return datetime.fromtimestamp(self.taken_at, UTC)
+
+    @property
+    def tick_age(self) -> float | None:
+        """Seconds since the scheduler's last tick at the moment of the sample; None where none ever reported."""
+        at = self.scheduler.get("tick_at")
+        return max(0.0, self.taken_at - float(at)) if at else None
+
+    @property
+    def alive(self) -> list[dict[str, Any]]:
+        """The workers that showed themselves within the last seconds."""
+        return [worker for worker in self.workers if worker["is_alive"]]
+
+    @property
+    def dead(self) -> list[dict[str, Any]]:
+        """The workers that fell silent without saying goodbye, within the last hour."""
+        return [worker for worker in self.workers if not worker["is_alive"] and worker["state"] != "gone"]
+
+    @property
+    def running(self) -> list[dict[str, Any]]:
+        """What runs now: the busy slots of living workers with their worker's name, the longest first."""
+        busy = [slot | {"worker": w["worker"]} for w in self.alive for slot in w["slots"] if slot.get("job")]
+        return sorted(busy, key=lambda slot: slot["since"])
+
+    @property
+    def started(self) -> int:
+        """How many jobs count as running, also those whose worker died a moment ago."""
+        return sum(queue.running for queue in self.queues)
+
+    def queue(self, name: str) -> QueueSample | None:
+        return next((queue for queue in self.queues if queue.name == name), None)
+
+    def serving(self, queue: str) -> int:
+        """Answer how many living workers take jobs from a queue."""
+        return sum(queue in worker["queues"] for worker in self.alive)
+
+
+def current(connection: Redis | None = None) -> Sample:
+    """Answer the shared sample, taking a new one where it has grown old; raises RedisError where Redis is away."""
+    connection = connection or store.connect()
+    words = connection.get(KEY)
+    known = loads(words) if words else None
+    if known and known.age < FRESH_SECONDS:
+        return known
+    if not connection.set(LOCK, 1, nx=True, px=5000) and known:
+        return known  # somebody takes it at this moment
+    taken = take(connection, known)
+    connection.set(KEY, json.dumps(asdict(taken)), ex=KEPT_SECONDS)
+    connection.delete(LOCK)
+    return taken
+
+
+def loads(words: Any) -> Sample | None:
+    """Read a stored sample; None where another version of this code wrote it."""
+    try:
+        fields = json.loads(words)
+        return Sample(**fields | {"queues": [QueueSample(**queue) for queue in fields["queues"]]})
+    except (TypeError, KeyError, ValueError):
+        return None
+
+
+def take(connection: Redis, before: Sample | None = None) -> Sample:
+    """Look at Redis: one script and one INFO. `before` lends the sizes of the last minutes."""
+    names = queues.names()
+    answer: Any = script("snapshot")(connection, TAKES_MINUTES, MOST_WORKERS, *names)
+    seconds, micros, rows, takes, pauses, workers, unwritten, first, report, schedulers, words = answer
+    now = int(seconds) + int(micros) / 1e6
+    sizes = [(at, size) for at, size in (before.sizes if before else []) if at > now - SIZES_SECONDS]
+    if not sizes or sizes[-1][0] < now - 4:
+        sizes.append((now, {as_text(row[0]): row[1] for row in rows}))
+    started = _takes(takes)
+    paused = {as_text(name): float(until) for name, until in zip(pauses[::2], pauses[1::2], strict=True)}
+    paused = {name: until for name, until in paused.items() if not until or until > now}
+    found: Any = connection.info()
+    reading = json.loads(words) if words else {"at": None, "queues": {}}
+    return Sample(
+        taken_at=now,
+        queues=[_queue(row, now, started, sizes, paused, reading["queues"]) for row in rows],
+        paused=paused,
+        workers=[_worker(json.loads(words), now) for words in workers if words],
+        unwritten=unwritten,
+        written_until=int(as_text(first).partition("-")[0]) / 1000 if first else now,
+        scheduler={as_text(k): as_text(v) for k, v in zip(report[::2], report[1::2], strict=True)},
+        schedulers={as_text(k): now - float(v) for k, v in zip(schedulers[::2], schedulers[1::2], strict=True)},
+        info={name: found[name] for name in INFO if name in found},
+        sizes=sizes,
+        weighed_at=reading["at"],
+    )
+
+
+def _takes(rows: list[Any]) -> dict[int, dict[str, int]]:
+    """Answer how many jobs were started, by minute and queue."""
+    return {
+        minute: {as_text(name): int(count) for name, count in zip(row[::2], row[1::2], strict=True)}
+        for minute, row in rows
+    }
+
+
+def _queue(
+    row: list[Any],
+    now: float,
+    started: dict[int, dict[str, int]],
+    sizes: list[tuple[float, dict[str, int]]],
+    paused: dict[str, float],
+    held: dict[str, dict[str, int] | None],
+) -> QueueSample:
+    name, since = as_text(row[0]), as_text(row[8])
+    weights = settings.QUEUE_WEIGHTS
+    total = sum(sum(minute.values()) for minute in started.values())
+    mine = sum(minute.get(name, 0) for minute in started.values())
+    elapsed = (TAKES_MINUTES - 1) + (now % 60) / 60  # the running minute has only begun
+    out = mine / elapsed
+    grown = _growth(name, row[1], now, sizes)
+    return QueueSample(
+        name=name,
+        weight=weights[name],
+        waiting=row[1],
+        running=row[2],
+        scheduled=row[3],
+        deferred=row[4],
+        failed=row[5],
+        finished=row[6],
+        canceled=row[7],
+        oldest=_age(since, now),
+        next_due=float(row[9]) if row[9] else None,
+        weight_ratio=weights[name] / sum(weights.values()),
+        share_ratio=mine / total if total else None,
+        out_per_minute=out,
+        in_per_minute=max(0.0, out + grown) if grown is not None else None,
+        paused=f"queue:{name}" in paused,
+        **(held.get(name) or {}),
+    )
+
+
+def _age(since: str, now: float) -> float:
+    """Answer seconds since a time as rq writes it; 0 where it is none, so that one damaged job hides no queue."""
+    try:
+        return max(0.0, now - utcparse(since).timestamp()) if since else 0.0
+    except ValueError:
+        return 0.0
+
+
+def _growth(name: str, size: int, now: float, sizes: list[tuple[float, dict[str, int]]]) -> float | None:
+    """Answer by how many jobs per minute a queue grew since the oldest remembered sample; None before half a minute."""
+    at, then = sizes[0]
+    return (size - then.get(name, 0)) / (now - at) * 60 if now - at >= 30 else None
+
+
+def _worker(picture: dict[str, Any], now: float) -> dict[str, Any]:
+    """Add to a worker's own picture what only an observer can say."""
+    silence = max(0.0, now - picture["seen"])
+    busy = sum(bool(slot.get("job")) for slot in picture["slots"])
+    is_alive = picture["state"] != "gone" and silence < SILENT_SECONDS
+    state = "dead" if not is_alive else "quiet" if picture["state"] != "working" else "busy" if busy else "idle"
+    extra = {"silence": silence, "busy": busy, "is_alive": is_alive, "shown_state": state}
+    return picture | extra

@@ -1,0 +1,72 @@
+"""Figures for scripts: all queues at a glance, and what ended on each day, from tallies as the charts have it."""
+
+from collections import Counter, defaultdict
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from ..core import queues
+from . import snapshot
+from .as_json import Answer
+from .days import by_day, told
+
+DAYS, MOST_DAYS = 10, 90
+
+
+HELD = ("waiting", "running", "scheduled", "retries", "deferred", "failed")
+
+
+def glance(now: datetime | None = None) -> Answer:
+    """Answer the shared sample's figures and today's by queue; `retries` are about how many of the scheduled, or None.
+
+    Raises RedisError.
+    """
+    seen = snapshot.current()
+    now = now or timezone.now()
+    today = timezone.localdate(now)
+    ended = by_day(today, now)
+    rows = [
+        {"name": queue.name, "paused": queue.paused}
+        | {name: getattr(queue, name) for name in HELD}
+        | {f"{name}_today": number for name, number in told(ended[queue.name, today]).items()}
+        for queue in seen.queues
+    ]
+    numbers = [name for name in rows[0] if name not in ("name", "paused")] if rows else []
+    return {
+        "taken_at": seen.taken.isoformat(),
+        "weighed_at": seen.weighed.isoformat() if seen.weighed else None,
+        "queues": rows,
+        "total": {name: total([row[name] for row in rows]) for name in numbers},
+        "workers": {
+            "alive": len(seen.alive),
+            "busy": sum(worker["busy"] for worker in seen.alive),
+            "slots": sum(len(worker["slots"]) for worker in seen.alive),
+        },
+        "redis": {name: seen.info.get(name) for name in ("redis_version", "used_memory", "used_memory_peak")},
+    }
+
+
+def total(numbers: list[Any]) -> int | None:
+    """Add numbers up; None where one of them is not known."""
+    return None if None in numbers else sum(numbers)
+
+
+def past(days: int, queue: str = "", now: datetime | None = None) -> Answer:
+    """Answer what ended on each of the last days by the clock of TIME_ZONE, today first; '' means all queues.
+
+    Raises ValidationError where there is no such queue, or no such number of days.
+    """
+    if queue and queue not in queues.names():
+        raise ValidationError(_("There is no queue %s.") % queue)
+    if not 1 <= days <= MOST_DAYS:
+        raise ValidationError(_("days has to be from 1 to %d.") % MOST_DAYS)
+    now = now or timezone.now()
+    dates = [timezone.localdate(now) - timedelta(days=n) for n in range(days)]
+    each: dict[date, Counter[str]] = defaultdict(Counter)
+    for (name, day), ended in by_day(dates[-1], now).items():
+        if queue in ("", name):
+            each[day] += ended
+    return {"queue": queue, "days": [{"day": day.isoformat()} | told(each[day]) for day in dates]}

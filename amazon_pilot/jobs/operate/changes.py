@@ -1,0 +1,143 @@
+"""What an operator can do to one job: the verbs behind the monitor's buttons.
+
+Each answers whether it was done; False means that the job was not where the verb makes sense, and nothing was changed.
+They act at once: a caller inside a transaction wraps them in `transaction.on_commit`.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from rq.command import send_command
+from rq.defaults import RQ_KEY_PREFIX
+from rq.exceptions import NoSuchJobError
+from rq.job import JobStatus
+from rq.utils import as_text, utcformat
+
+from ..core.enqueue import enqueue
+from ..core.queues import connection
+from ..core.registry import TASKS, JSONJob, UnknownTaskError
+from ..core.scripts import script
+
+
+def find(job_id: str) -> JSONJob | None:
+    """Answer a job as rq knows it, None where Redis has forgotten it."""
+    try:
+        return JSONJob.fetch(job_id, connection=connection())  # type: ignore[return-value]
+    except NoSuchJobError:
+        return None
+
+
+def state(job_id: str) -> str:
+    """Answer where a job is, in the words of the query box; '' where Redis has forgotten it."""
+    found: Any = connection().hmget(f"{RQ_KEY_PREFIX}:job:{job_id}", "status", "held")
+    status, held = (as_text(word) if word else "" for word in found)
+    return "held" if status == "deferred" and held else status
+
+
+def retry(job_id: str, *, at_front: bool = False) -> bool:
+    """Put a failed, stopped or cancelled job back on its queue, with all its retries and no losses."""
+    return _rearrange("requeue_first" if at_front else "requeue", job_id, retries())
+
+
+def run_again(
+    task: str, args: Sequence[Any], kwargs: dict[str, Any] | None = None, *, of: str = "", queue: str = ""
+) -> str:
+    """Enqueue a new job, with edited arguments if so wished; the job `of` which it is a copy stays as it is.
+
+    Answers the new job's id. Raises UnknownTaskError, or PayloadError where the arguments are not JSON.
+    """
+    if task not in TASKS:
+        raise UnknownTaskError(f"{task} is not a registered task, so it was not run.")
+    meta = {"copy_of": of} if of else None
+    return enqueue(TASKS[task], [(list(args), kwargs or {})], queue=queue, meta=meta)[0]
+
+
+def run_now(job_id: str) -> bool:
+    """Put a job that waits for a time at the head of its queue; its attempts and its retries stay as they are."""
+    return _rearrange("run_first", job_id)
+
+
+def delete(job_id: str) -> bool:
+    """Forget a job that does not run; its history stays."""
+    job = find(job_id)
+    if job is None or job.get_status() == JobStatus.STARTED:
+        return False
+    job.delete()
+    return True
+
+
+def hold(job_id: str) -> bool:
+    """Keep a waiting job from starting until it is released."""
+    return _rearrange("hold", job_id)
+
+
+def release(job_id: str) -> bool:
+    """Let a held job go on: to the head of its queue, or to its planned time if that is still to come."""
+    return _rearrange("release", job_id)
+
+
+def snooze(job_id: str, until: datetime) -> bool:
+    """Have a waiting, held or delayed job wait until a time."""
+    return _rearrange("snooze", job_id, until.timestamp())
+
+
+def move(job_id: str, queue: str) -> bool:
+    """Move a waiting, held or delayed job to another queue; raises ValueError where no worker serves that."""
+    if queue not in settings.QUEUE_WEIGHTS:
+        raise ValueError(f"{queue} is not one of {', '.join(settings.QUEUE_WEIGHTS)}.")
+    return _rearrange("move", job_id, queue)
+
+
+def cancel(job_id: str, *, grace: float = 5, by: str = "") -> str:
+    """End a job: remove one that waits, ask one that runs and have it killed after `grace` seconds.
+
+    Answers `removed`, `asked`, or `too late` where it had ended. What became of a job that was asked is in its JobRun:
+    outcome stopped, and in `cause` whether it ended when asked or was killed.
+    """
+    if _rearrange("cancel", job_id):
+        return "removed"
+    return "asked" if ask_to_end([job_id], grace=grace, by=by) else "too late"
+
+
+def ask_to_end(ids: Sequence[str], *, grace: float = 5, by: str = "") -> list[str]:
+    """Ask running jobs to end, and have them killed after `grace` seconds; answers the ids of those that ran."""
+    with connection().pipeline(transaction=False) as pipeline:
+        for job_id in ids:
+            pipeline.hmget(f"{RQ_KEY_PREFIX}:job:{job_id}", "status", "worker_name")
+        found = pipeline.execute()
+        running = [
+            (job_id, as_text(worker))
+            for job_id, (status, worker) in zip(ids, found, strict=True)
+            if status == JobStatus.STARTED.encode() and worker
+        ]
+        for job_id, worker in running:
+            send_command(pipeline, worker, "stop-job", job_id=job_id, grace=grace, by=by)
+        pipeline.execute()
+    return [job_id for job_id, _worker in running]
+
+
+def retries() -> str:
+    """Answer as JSON how many retries each task grants a job; a task that is never retried is not named."""
+    return json.dumps({name: task.retry.attempts - 1 for name, task in TASKS.items() if task.retry})
+
+
+def rearrange(
+    verb: str, ids: Sequence[str], word: Any = "", *, before: datetime | None = None, distance: int | None = None,
+    tally: tuple[str, str] = ("", ""),
+) -> int:  # fmt: skip
+    """Do a verb of rearrange.lua to many jobs in one atomic step; answers to how many it was done.
+
+    Only jobs enqueued `before` are touched. With `distance`, how far from the end of their queue the jobs stand, taking
+    them out of a long queue is quick. The same step adds the answer to `tally`, a hash and a field of it.
+    """
+    since = utcformat(before) if before else ""
+    where = "" if distance is None else distance
+    now = utcformat(datetime.now(UTC))
+    return int(script("rearrange")(connection(), verb, now, word, since, where, *tally, *ids))
+
+
+def _rearrange(verb: str, job_id: str, word: Any = "") -> bool:
+    return rearrange(verb, [job_id], word) == 1

@@ -1,0 +1,62 @@
+"""The overview: the admin's front page, on which one sees at a glance whether all is well."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from ..inspect import days, snapshot
+from ..inspect.window import RANGES
+from ..models import JobRun, Pause, ScheduleEntry
+from .pages import fragment, page, widget
+
+FAILURES_SHOWN = 8
+RUNNING_SHOWN = 12
+
+
+@page()
+def overview(request: HttpRequest) -> HttpResponse:
+    """Answer the live part of the front page."""
+    return fragment(request, "_overview", **parts())
+
+
+def parts() -> dict[str, Any]:
+    """Answer all widgets, each on its own feet."""
+    return {
+        "sample": widget(snapshot.current),
+        "pauses": widget(pauses),
+        "days": widget(days.by_queue),
+        "failures": widget(lambda: list(recent_failures())),
+        "groups": widget(lambda: list(JobRun.objects.failure_groups(timezone.now() - timedelta(hours=24))[:5])),
+        "fires": widget(lambda: next_fires(8)),
+        "tiles": widget(tiles),
+        "ranges": RANGES,
+        "running_shown": RUNNING_SHOWN,
+    }
+
+
+def pauses() -> dict[str, Pause]:
+    """Answer the active pauses by name, each with who, why and until when."""
+    return {pause.name: pause for pause in Pause.objects.active().select_related("by")}
+
+
+def recent_failures() -> Any:
+    """Answer the newest runs that failed for good or were lost."""
+    columns = ("id", "job_id", "task", "args", "queue", "exception", "message", "started_at", "outcome", "cause")
+    bad = JobRun.objects.filter(outcome__in=("failed", "lost"), started_at__gte=timezone.now() - timedelta(days=7))
+    return bad.newest().only(*columns)[:FAILURES_SHOWN]
+
+
+def next_fires(count: int) -> list[ScheduleEntry]:
+    """Answer the entries that fire next, the soonest first."""
+    return list(ScheduleEntry.objects.filter(next_at__isnull=False).order_by("next_at")[:count])
+
+
+def tiles() -> list[dict[str, Any]]:
+    """Answer what the product counts of itself: settings.MONITOR_TILES names the function that knows."""
+    count: Callable[[], list[dict[str, Any]]] = import_string(settings.MONITOR_TILES)
+    return count()

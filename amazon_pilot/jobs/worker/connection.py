@@ -1,0 +1,212 @@
+"""A worker's line to Redis: one connection for packets of commands, one bell per queue, one for messages.
+
+Nothing here waits longer than ANSWER_SECONDS: a worker without Redis must still look after its slots.
+"""
+
+import contextlib
+import json
+import logging
+import selectors
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from redis.backoff import NoBackoff
+from redis.connection import AbstractConnection
+from redis.exceptions import RedisError, ResponseError
+from redis.retry import Retry
+from rq.command import PUBSUB_CHANNEL_TEMPLATE
+
+from ..core import keys, queues, scripts
+
+logger = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 5
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+BELL_SECONDS = 300
+MUTE_SECONDS = 1.0  # after Redis has refused a bell, as it does at its memory limit
+
+Command = tuple[Any, ...]
+
+
+class AwayError(Exception):
+    """Redis did not answer: nobody knows which of the commands were run, and all of them may be sent again."""
+
+
+def open_connection(seconds: float | None = ANSWER_SECONDS) -> AbstractConnection:
+    """Answer a new connection to the jobs' Redis that fails fast instead of trying again."""
+    pool = queues.connection().connection_pool
+    options = dict(pool.connection_kwargs)
+    options |= {"retry": Retry(NoBackoff(), 0), "health_check_interval": 0, "protocol": 2}
+    options |= {"socket_timeout": seconds, "socket_connect_timeout": 2, "retry_on_error": []}
+    link: AbstractConnection = pool.connection_class(**options)
+    link.connect()
+    return link
+
+
+def socket_of(connection: AbstractConnection) -> Any:
+    """Answer the socket under a connection, for a selector."""
+    return connection._sock
+
+
+class Link:
+    """All connections of one worker, opened and lost together; they register themselves with its selector."""
+
+    def __init__(self, worker: str, names: Sequence[str], selector: selectors.BaseSelector) -> None:
+        self.names = list(names)
+        self.selector = selector
+        self.channel = PUBSUB_CHANNEL_TEMPLATE % worker
+        self.main: AbstractConnection | None = None
+        self.messages: AbstractConnection | None = None
+        self.bells: dict[str, AbstractConnection] = {}
+        self.armed: set[str] = set()
+        self.mute_until = 0.0
+        self.posted: deque[int] = deque()  # how many commands each packet under way holds
+        self.pause = FIRST_PAUSE
+        self.next_try = 0.0
+
+    @property
+    def is_up(self) -> bool:
+        return self.main is not None
+
+    def come_up(self) -> bool:
+        """Connect if it is time to try again; True where the line has just come up."""
+        if self.is_up or time.monotonic() < self.next_try:
+            return False
+        try:
+            self.main = open_connection()
+            for name in scripts.names():
+                self.main.send_command("SCRIPT", "LOAD", scripts.script(name).source)
+                self.main.read_response()
+            self.messages = open_connection()
+            for channel in (self.channel, keys.CONTROL):
+                self.messages.send_command("SUBSCRIBE", channel)
+                self.messages.read_response()
+            self.selector.register(socket_of(self.messages), selectors.EVENT_READ, self.messages)
+        except (RedisError, OSError) as error:
+            self.go_down(error)
+            return False
+        self.pause = FIRST_PAUSE
+        return True
+
+    def go_down(self, reason: BaseException | str) -> None:
+        """Drop every connection and wait a growing while before the next try."""
+        logger.warning("Redis is away (%s); next try in %.1f s.", reason, self.pause)
+        self.close()
+        self.next_try = time.monotonic() + self.pause
+        self.pause = min(LONGEST_PAUSE, self.pause * 2)
+
+    def close(self) -> None:
+        """Close all connections; in a forked child this leaves the parent's alone."""
+        self.silence_bells()
+        if self.messages is not None:
+            self._forget(self.messages)
+        for connection in (self.main, self.messages):
+            if connection is not None:
+                connection.disconnect()
+        self.main = self.messages = None
+        self.posted.clear()
+
+    def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one packet and answer their replies, in order.
+
+        Raises AwayError where the line breaks, or where Redis refuses (read only, say): then it is dropped.
+        """
+        self.post(commands)
+        return self.collect()
+
+    def post(self, commands: Sequence[Command]) -> None:
+        """Send commands in one packet; `collect` has to follow, once for each packet. Raises like `ask`."""
+        if self.main is None:
+            raise AwayError("not connected")
+        try:
+            self.main.send_packed_command(self.main.pack_commands(commands))
+        except (RedisError, OSError) as error:
+            self.go_down(error)
+            raise AwayError(str(error)) from error
+        self.posted.append(len(commands))
+
+    def collect(self) -> list[Any]:
+        """Answer the replies to the oldest packet under way, in order. Raises like `ask`."""
+        if self.main is None or not self.posted:
+            raise AwayError("the line broke since")
+        try:
+            return [self.main.read_response() for _ in range(self.posted.popleft())]
+        except (RedisError, OSError) as error:  # also where Redis has forgotten our scripts: a new line brings them
+            self.go_down(error)
+            raise AwayError(str(error)) from error
+
+    def arm_bells(self, resting: set[str]) -> None:
+        """Have Redis ring when a queue gets a job; queues that are paused would only ring for nothing.
+
+        BLMOVE from a queue's head to its head blocks until there is a job and leaves it where it is.
+        """
+        if time.monotonic() < self.mute_until:
+            return
+        for name in self.names:
+            if name in self.armed or name in resting or not self.is_up:
+                continue
+            try:
+                if name not in self.bells:
+                    self.bells[name] = open_connection()
+                    self.selector.register(socket_of(self.bells[name]), selectors.EVENT_READ, self.bells[name])
+                key = queues.key(name)
+                self.bells[name].send_command("BLMOVE", key, key, "LEFT", "LEFT", BELL_SECONDS)
+                self.armed.add(name)
+            except (RedisError, OSError) as error:
+                self.go_down(error)
+
+    def hear_bell(self, bell: AbstractConnection) -> None:
+        """Read the answer of a bell that has rung."""
+        name = next((name for name, connection in self.bells.items() if connection is bell), None)
+        if name is None:
+            return  # silenced a moment ago
+        try:
+            bell.read_response()
+        except ResponseError:
+            logger.warning("The bell of %s failed; the queue is looked at each second.", name)
+            self.mute_until = time.monotonic() + MUTE_SECONDS
+        except (RedisError, OSError) as error:
+            self.go_down(error)
+        self.armed.discard(name)
+
+    def silence_bells(self) -> None:
+        """Hang up all bells."""
+        for connection in self.bells.values():
+            self._forget(connection)
+            connection.disconnect()
+        self.bells.clear()
+        self.armed.clear()
+
+    def read_messages(self) -> list[dict[str, Any]]:
+        """Answer what others have said to this worker; a word on the control channel is an empty one."""
+        heard: list[dict[str, Any]] = []
+        try:
+            while self.messages is not None and self.messages.can_read(0):
+                kind, channel, data = self.messages.read_response()
+                if kind == b"message":
+                    heard.append({} if channel == keys.CONTROL.encode() else decode(data))
+        except (RedisError, OSError) as error:
+            self.go_down(error)
+        return heard
+
+    def _forget(self, connection: AbstractConnection) -> None:
+        """Take a connection out of the selector.
+
+        It is looked up by itself: a connection that broke has closed its socket and no longer knows it, and a socket
+        left in the selector would be in the way of the next one with its number.
+        """
+        for key in list((self.selector.get_map() or {}).values()):  # None in a child, which has closed it
+            if key.data is connection:
+                with contextlib.suppress(KeyError, ValueError):  # closed by the other side
+                    self.selector.unregister(key.fileobj)
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """Answer a command that somebody published, {} where it is none."""
+    try:
+        command = json.loads(data)
+    except ValueError:
+        return {}
+    return command if isinstance(command, dict) else {}

@@ -1,0 +1,123 @@
+"""How a worker shows itself: rq's record of it, and one snapshot a second for the monitor."""
+
+import json
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from rq.defaults import RQ_KEY_PREFIX
+from rq.utils import as_text, utcformat
+from rq.version import VERSION
+
+from ..core import keys, queues
+from ..core.scripts import insisting
+from .broker import Exchange
+from .pool import Crew
+
+Command = tuple[Any, ...]
+
+RECORD_SECONDS = 90  # a killed worker leaves rq's lists after so long
+SNAPSHOT_SECONDS = 3600  # the monitor shows a dead worker for so long
+LOG_SECONDS = 10  # the tail of a running job's log is renewed each second; the whole is in its JobRun
+LOG_TAIL = 4096  # bytes
+
+
+class Presence:
+    """The records of one worker in Redis, each as one command for a packet."""
+
+    def __init__(self, worker: str, names: Sequence[str], weights: Sequence[int]) -> None:
+        self.worker = worker
+        self.names = list(names)
+        self.weights = list(weights)
+        self.key = f"{RQ_KEY_PREFIX}:worker:{worker}"
+        self.born_at = datetime.now(UTC)
+
+    def birth(self) -> Command:
+        """Forget a worker of the same name and appear in rq's lists."""
+        return insisting(("DEL", self.key), *self._record("idle"))
+
+    def beat(self, state: str) -> Command:
+        """Renew rq's record, and write it anew where Redis has lost it."""
+        return insisting(*self._record(state))
+
+    def _record(self, state: str) -> list[Command]:
+        record = {
+            "birth": utcformat(self.born_at),
+            "last_heartbeat": utcformat(datetime.now(UTC)),
+            "queues": ",".join(self.names),
+            "pid": os.getpid(),
+            "hostname": socket.gethostname(),
+            "ip_address": "unknown",
+            "version": VERSION,
+            "python_version": sys.version,
+            "state": state,
+        }
+        words = [word for pair in record.items() for word in pair]
+        commands: list[Command] = [("HSET", self.key, *words), ("EXPIRE", self.key, RECORD_SECONDS)]
+        lists = [f"{RQ_KEY_PREFIX}:workers", *(f"{RQ_KEY_PREFIX}:workers:{name}" for name in self.names)]
+        return [*commands, *(("SADD", each, self.key) for each in lists)]
+
+    def death(self) -> Command:
+        """Leave rq's lists, as its register_death does."""
+        lists = [f"{RQ_KEY_PREFIX}:workers", *(f"{RQ_KEY_PREFIX}:workers:{name}" for name in self.names)]
+        return insisting(
+            *(("SREM", each, self.key) for each in lists),
+            ("HSET", self.key, "death", utcformat(datetime.now(UTC)), "state", "idle"),
+            ("EXPIRE", self.key, 60),
+            ("DEL", f"{self.key}:executions"),
+        )
+
+    def snapshot(self, crew: Crew, exchange: Exchange, state: str) -> Command:
+        """Write what each slot does now, the end of its job's log, and what the worker has done since its start.
+
+        `state` is working, quiet, leaving or gone.
+        """
+        picture = {
+            "worker": self.worker,
+            "state": state,
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "born": self.born_at.timestamp(),
+            "seen": time.time(),
+            "queues": dict(zip(self.names, self.weights, strict=True)),
+            "takes": exchange.takes,
+            "ended": exchange.ended,
+            "slots": [self._slot(place) for place in crew],
+        }
+        words = json.dumps(picture)
+        return insisting(
+            ("SET", keys.worker(self.worker), words, "EX", SNAPSHOT_SECONDS),
+            ("ZADD", keys.WORKERS, time.time(), self.worker),
+            *self._logs(crew),
+        )
+
+    def _logs(self, crew: Crew) -> list[Command]:
+        held = [(place.assignment, place.cell.tail(LOG_TAIL)) for place in crew if place.assignment is not None]
+        return [("SET", keys.log(job.execution_id), tail, "EX", LOG_SECONDS) for job, tail in held if tail]
+
+    def _slot(self, place: Any) -> dict[str, Any]:
+        shown: dict[str, Any] = {"slot": place.number, "pid": place.pid, "jobs": place.jobs_done}
+        if held := place.assignment:
+            percent, text = place.cell.progress
+            shown |= {"job": held.job_id, "execution": held.execution_id, "task": held.task, "queue": held.queue}
+            shown |= {"since": held.taken_on, "percent": percent, "progress": text, "memory": place.memory()}
+            shown |= {"cancelled": bool(held.cancelled_by)}
+        return shown
+
+
+def workers() -> list[dict[str, Any]]:
+    """Answer the last snapshot of each worker that was seen within the last hour, the newest first.
+
+    A worker whose `seen` is more than a few seconds ago is dead or cut off; see `Presence.snapshot` for the fields.
+    """
+    connection = queues.connection()
+    limit = time.time() - SNAPSHOT_SECONDS
+    connection.zremrangebyscore(keys.WORKERS, "-inf", limit)
+    names = [as_text(name) for name in cast("list[bytes]", connection.zrevrange(keys.WORKERS, 0, 199))]
+    found = connection.mget([keys.worker(name) for name in names]) if names else []
+    return [json.loads(words) for words in found if words]

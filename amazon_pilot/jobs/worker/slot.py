@@ -1,0 +1,392 @@
+"""A slot: one long-lived child of a worker that runs one job at a time and says what became of it.
+
+It never touches the queues: the worker takes jobs and commits outcomes. It has its own database connection, can be
+killed at any moment, and ends with its worker.
+"""
+
+import contextvars
+import json
+import logging
+import math
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from types import FrameType
+from typing import Any, TextIO
+
+from django.conf import settings
+from django.db import close_old_connections, reset_queries
+from django_rq.workers import get_exception_handlers
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from rq.job import Retry as ReturnedRetry
+from rq.job import _current_job
+from rq.job_lifecycle import call_exception_handlers
+from rq.timeouts import JobTimeoutException
+
+from ..core import faults
+from ..core import shared_memory as cells
+from ..core.queues import connection
+from ..core.registry import TASKS, JSONJob, UnknownTaskError, run
+from ..core.taken_job import Assignment
+from ..history import run_event
+from . import forwarder, rq_finish
+from .messages import Mailbox, Wire
+
+logger = logging.getLogger(__name__)
+
+NICE = 5  # a slot gives way to those that feed it, worker and Redis: where it did not, slots ran dry while these waited
+AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)  # it will be back
+REDIS_AGAIN = 1.0  # seconds, beside what a connection waits by itself
+LETTER_FOLLOWS = ("follows",)  # in the mailbox: the message itself is too large for it and comes by wire
+
+
+class JobCancelled(BaseException):
+    """Somebody asked for this job to end. Not an Exception, so that a task's own handlers let it through."""
+
+
+class UnreadablePayloadError(Exception):
+    """What Redis holds as this job's call is not the JSON that an enqueue writes, so nothing was run."""
+
+
+class Tee:
+    """Standard output in a slot: to the console as ever, and into the running job's log."""
+
+    def __init__(self, stream: TextIO, cell: cells.Cell) -> None:
+        self.stream = stream
+        self.cell = cell
+
+    def write(self, words: str) -> int:
+        self.cell.write(words)
+        return self.stream.write(words)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+class LogHandler(logging.Handler):
+    """Copies what a task logs into its cell."""
+
+    def __init__(self, cell: cells.Cell) -> None:
+        super().__init__()
+        self.cell = cell
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, log_record: logging.LogRecord) -> None:
+        self.cell.write(self.format(log_record) + "\n")
+
+
+class RunningJob(JSONJob):
+    """rq's view of the job that a slot runs, filled in when somebody first looks.
+
+    Most tasks never do, and rq's constructor takes longer than a short task.
+    """
+
+    _assignment: Assignment
+
+    @classmethod
+    def of(cls, assignment: Assignment) -> "RunningJob":
+        """Answer the job of an assignment, of which nothing is read yet."""
+        job = cls.__new__(cls)
+        job.__dict__["_assignment"] = assignment
+        return job
+
+    def __getattr__(self, name: str) -> Any:
+        if "_id" in self.__dict__:  # filled in already, so it has no such attribute
+            raise AttributeError(name)
+        noted = dict(self.__dict__)
+        taken = self._assignment
+        super().__init__(taken.job_id, connection=connection())
+        self.data = taken.payload
+        self.origin = taken.queue
+        self.description = taken.text("description")
+        self.meta = taken.meta
+        self.timeout = taken.timeout or -1
+        self.result_ttl = taken.number("result_ttl")
+        self.failure_ttl = taken.number("failure_ttl")
+        self.retries_left = taken.number("retries_left")
+        if intervals := taken.text("retry_intervals"):
+            self.retry_intervals = json.loads(intervals)
+        self.__dict__.update(noted)
+        return getattr(self, name)
+
+
+class Slot:
+    """The child's side. `number` is its place in the worker, from 1."""
+
+    def __init__(self, number: int, worker: str, mailbox: Mailbox, wire: Wire, cell: cells.Cell) -> None:
+        self.number = number
+        self.worker = worker
+        self.mailbox = mailbox
+        self.wire = wire
+        self.cell = cell
+        self.pid = os.getpid()
+        self.is_running_a_task = False
+        self.next_look = 0.0
+
+    def live(self) -> None:
+        """Do what lies in the mailbox until the worker closes it."""
+        self.be_born()
+        while (message := self.mailbox.next()) is not None:
+            if message == LETTER_FOLLOWS and (message := self.wire.receive()) is None:
+                return
+            self.wire.send(self.answer(message))
+
+    def be_born(self) -> None:
+        """Set up what a fork does not: signals, output, limits, priority, random numbers."""
+        for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
+            signal.signal(ignored, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR1, self.on_cancel)
+        random.seed()
+        os.nice(NICE)
+        cells.use(self.cell)
+        logging.getLogger().addHandler(LogHandler(self.cell))
+        sys.stdout = Tee(sys.stdout, self.cell)
+        sys.stderr = Tee(sys.stderr, self.cell)
+        limit = settings.WORKER_SLOT_MEMORY_MB * 1024**2
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+    def answer(self, message: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Do what the worker asks and answer what became of it."""
+        try:
+            if message[0] == "job":
+                return self.run_job(Assignment.from_reply(list(message[1:])))
+            return self.patiently(partial(self.do_chore, message))
+        except Exception:
+            logger.exception("Slot %s could not do what rq asks for after a job; its maintenance will.", self.number)
+        return ("idle",)
+
+    def do_chore(self, message: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Do through rq's code what scripts cannot, and answer what became of it; doing it twice does no harm."""
+        if message[0] == "finish":
+            answer = rq_finish.finish_later(message, self.worker, self.cell)
+            faults.point("slot after settling")
+            return answer
+        if message[0] == "forward":
+            forwarder.forward_limited(message[1].decode())
+        elif message[0] == "ended":
+            rq_finish.after_end(message, self.worker, self.cell)
+        else:
+            rq_finish.after_loss(message, self.worker, self.cell)
+        return ("idle",)
+
+    def patiently(self, step: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+        """Do a step again until Redis answers, however long it is away: what has ended is not run again for that."""
+        while True:
+            self.cell.close_within(settings.REDIS_PATIENCE_SECONDS + rq_finish.MARGIN)
+            try:
+                return step()
+            except AWAY as error:
+                logger.warning("Slot %s waits for Redis: %s", self.number, error)
+                time.sleep(REDIS_AGAIN)
+
+    def run_job(self, assignment: Assignment) -> tuple[Any, ...]:
+        """Run one job and answer its outcome."""
+        self.cell.clear()
+        self.look_after_connections()
+        faults.point("slot before task")
+        started = time.time()
+        job = self.rq_job(assignment, started)
+        token = _current_job.set(job)
+        value, error = None, None
+        try:
+            value = self.call(assignment, job)
+        except BaseException as caught:
+            error = caught
+            self.next_look = 0
+        finally:
+            _current_job.reset(token)
+        if os.getpid() != self.pid:
+            os._exit(0)  # the task forked and its child came back here: only the slot itself may answer
+        faults.point("slot after task")
+        outcome = self.outcome(assignment, job, value, error, started)
+        faults.point("slot before answer")
+        if settings.DEBUG:
+            reset_queries()
+        return outcome
+
+    def look_after_connections(self) -> None:
+        """Close database connections that have grown old or broken: each second, and after an attempt that failed."""
+        if time.monotonic() >= self.next_look:
+            close_old_connections()
+            self.next_look = time.monotonic() + 1
+
+    def rq_job(self, assignment: Assignment, started: float) -> JSONJob:
+        """Answer the job as rq's get_current_job shows it to the task."""
+        job = RunningJob.of(assignment)
+        if assignment.is_rare:
+            job.refresh()
+        job.worker_name = self.worker
+        job.started_at = datetime.fromtimestamp(started, UTC)
+        return job
+
+    def call(self, assignment: Assignment, job: JSONJob) -> Any:
+        """Call the task under its timeout, in a context of its own.
+
+        So what it sets there, such as the active language and time zone, ends with it.
+        """
+        try:
+            name, instance, args, kwargs = json.loads(assignment.payload)
+        except (ValueError, TypeError) as error:
+            raise UnreadablePayloadError(
+                "The payload of this job is not a call in JSON, so nothing was run."
+            ) from error
+        # The alarm rings again each second: a task that swallows the first exception meets the next one.
+        self.is_running_a_task = True
+        signal.signal(signal.SIGALRM, self.on_alarm)  # the limits of rq's callbacks leave none behind
+        signal.setitimer(signal.ITIMER_REAL, assignment.timeout or 0, 1)
+        try:
+            return contextvars.copy_context().run(run, name, instance, args, kwargs)
+        finally:
+            self.is_running_a_task = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def on_alarm(self, number: int, frame: FrameType | None) -> None:
+        job = _current_job.get()
+        if self.is_running_a_task and job is not None:
+            raise JobTimeoutException(f"The task exceeded its timeout of {job.timeout} seconds.")
+
+    def on_cancel(self, number: int, frame: FrameType | None) -> None:
+        if self.is_running_a_task:
+            raise JobCancelled("The job was cancelled while it ran, and ended when it was asked to.")
+
+    def outcome(
+        self, assignment: Assignment, job: JSONJob, value: Any, error: BaseException | None, started: float
+    ) -> tuple[Any, ...]:
+        """Answer what the worker has to commit."""
+        if assignment.is_rare or isinstance(value, ReturnedRetry):
+            return self.settle_rare(assignment, job, value, error, started)
+        if error is None:
+            return self.success(assignment, value, started)
+        return self.failure(assignment, job, error, started)
+
+    def success(self, assignment: Assignment, value: Any, started: float) -> tuple[Any, ...]:
+        ended = time.time()
+        text, encoded = run_event.encode_value(value)
+        ttl = assignment.number("result_ttl")
+        line = run_event.line(
+            assignment, self.worker, self.number, "succeeded", started, ended=ended, result=text,
+            **run_event.traces(self.cell),
+        )  # fmt: skip
+        default = settings.RQ["DEFAULT_RESULT_TTL"]
+        return (
+            "done",
+            default if ttl is None else ttl,
+            *run_event.dates(started, ended),
+            started,
+            ended,
+            encoded,
+            line,
+        )
+
+    def failure(self, assignment: Assignment, job: JSONJob, error: BaseException, started: float) -> tuple[Any, ...]:
+        ended = time.time()
+        meta_before = json.dumps(job.meta)
+        is_cancelled = isinstance(error, JobCancelled)
+        if not is_cancelled:
+            apply_policy(job, error)
+            tell_handlers(job, error)
+        verdict, wait = ("stopped", 0) if is_cancelled else verdict_of(job)
+        words = {"scheduled": "retrying", "queued": "retrying"}
+        details = run_event.failure(error, assignment.task)
+        line = run_event.line(
+            assignment, self.worker, self.number, words.get(verdict, verdict), started, ended=ended,
+            cause="cancelled: asked" if is_cancelled else None, retry_in=wait if verdict == "scheduled" else None,
+            **details, **run_event.traces(self.cell),
+        )  # fmt: skip
+        meta = json.dumps(job.meta)
+        return (
+            "failed", verdict, wait, int(assignment.text("enqueue_at_front_on_retry") == "1"),
+            run_event.failure_ttl(assignment),
+            "" if job.retries_left is None else job.retries_left, meta if meta != meta_before else "",
+            *run_event.dates(started, ended), started, ended, run_event.encode_trace(details["traceback"]), line,
+        )  # fmt: skip
+
+    def settle_rare(
+        self, assignment: Assignment, job: JSONJob, value: Any, error: BaseException | None, started: float
+    ) -> tuple[Any, ...]:
+        """End the job through rq's own code, here and now; the worker only hears of it."""
+        is_cancelled = isinstance(error, JobCancelled)
+
+        def tell(outcome: str, cause: BaseException | None) -> str:
+            cause = error if is_cancelled else cause
+            details = run_event.failure(cause, assignment.task) if cause else {}
+            if is_cancelled:
+                details["cause"] = "cancelled: asked"
+            if outcome == "succeeded":
+                details["result"] = run_event.encode_value(value)[0]
+            if outcome == "retrying" and cause:
+                details["retry_in"] = job.get_retry_interval()
+            return run_event.line(
+                assignment, self.worker, self.number, outcome, started, ended=time.time(), **details,
+                **run_event.traces(self.cell),
+            )  # fmt: skip
+
+        if error is not None and not is_cancelled:
+            apply_policy(job, error)
+        closer = rq_finish.Closer(self.worker, self.cell, assignment.data, tell)
+        as_it_was = dict(job.__dict__)
+
+        def end() -> tuple[Any, ...]:
+            place = rq_finish.claim(assignment, self.worker, self.cell)
+            if place is None and closer.outcome:
+                return ("settled", closer.outcome)  # before the line broke
+            if place is None:
+                outcome = "stopped" if is_cancelled else "failed" if error else "succeeded"
+                rq_finish.refuse(assignment, self.worker, tell(outcome, error))
+                return ("refused",)
+            _, queue, execution = place
+            faults.point("slot before settling")
+            job.__dict__.update(as_it_was)  # rq counts retries down before it stores them
+            if error is None:
+                rq_finish.succeed((job, queue, execution), closer, value, started)
+            elif is_cancelled:
+                rq_finish.stop((job, queue, execution), closer, started)
+            else:
+                rq_finish.fail((job, queue, execution), closer, error, started)
+            faults.point("slot after settling")
+            return ("settled", closer.outcome)
+
+        return self.patiently(end)
+
+
+def apply_policy(job: JSONJob, error: BaseException) -> None:
+    """Set on rq's job what our retry policy says, where rq and the exception handlers look for it."""
+    task = TASKS.get(str(job.func_name)) if not isinstance(error, UnreadablePayloadError) else None
+    if isinstance(error, UnknownTaskError | UnreadablePayloadError):
+        job.retries_left = 0  # another attempt would meet the same
+    elif task and task.retry:
+        if job.retries_left is None:  # enqueued by somebody who does not know the policy
+            job.retries_left = task.retry.attempts - 1
+        if not job.retries_left:
+            return
+        if isinstance(error, task.retry.permanent):
+            job.retries_left = 0
+        else:
+            retry = max(0, task.retry.attempts - 1 - job.retries_left)
+            job.retry_intervals = [math.ceil(task.retry.wait(retry, error))]
+
+
+def tell_handlers(job: JSONJob, error: BaseException) -> None:
+    """Call RQ_EXCEPTION_HANDLERS, which may still change the retries or the meta of the job."""
+    handlers: list[Callable[..., Any]] = get_exception_handlers()
+    try:
+        call_exception_handlers(handlers, job, type(error), error, error.__traceback__)
+    except Exception:
+        logger.exception("An exception handler failed on job %s.", job.id)
+
+
+def verdict_of(job: JSONJob) -> tuple[str, int]:
+    """Answer where a failed attempt leads: failed, scheduled after so many seconds, or queued at once."""
+    if not job.should_retry:
+        return "failed", 0
+    wait = job.get_retry_interval()
+    job.retries_left = (job.retries_left or 1) - 1
+    return ("scheduled", wait) if wait > 0 else ("queued", 0)
