@@ -17,7 +17,7 @@ from rq.serializers import JSONSerializer
 
 from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.core.registry import JSONJob
-from amazon_pilot.jobs.history.writer import Historian
+from amazon_pilot.jobs.history.writer import HistoryWriter
 from amazon_pilot.jobs.models import JobRun
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ def history(transactional_db: None) -> Callable[[], list[JobRun]]:
     """Write what the stream holds and answer all runs, the oldest first."""
 
     def read() -> list[JobRun]:
-        historian = Historian("test", queues.names())
+        historian = HistoryWriter("test", queues.names())
         historian.join()
         while historian.write_some():
             pass

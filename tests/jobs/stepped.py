@@ -22,8 +22,8 @@ from rq.serializers import JSONSerializer  # noqa: E402
 from amazon_pilot.jobs.core import queues, registry  # noqa: E402
 from amazon_pilot.jobs.core.registry import JSONJob  # noqa: E402
 from amazon_pilot.jobs.worker import rq_finish  # noqa: E402
-from amazon_pilot.jobs.worker.pool import Place  # noqa: E402
-from amazon_pilot.jobs.worker.supervisor import GAVE_BACK_AT_ONCE, Worker  # noqa: E402
+from amazon_pilot.jobs.worker.pool import SlotHandle  # noqa: E402
+from amazon_pilot.jobs.worker.supervisor import GAVE_BACK_AT_ONCE, Supervisor  # noqa: E402
 from tests.jobs import tasks  # noqa: E402
 
 TASKS = "tests.jobs.tasks"
@@ -37,11 +37,11 @@ class Stage:
         registry.discover()
         connection = queues.connection()
         self.queue = DjangoRQ("default", connection=connection, job_class=JSONJob, serializer=JSONSerializer)
-        self.worker = Worker(["default"], name="w1", size=size)
+        self.worker = Supervisor(["default"], name="w1", size=size)
         self.worker.start()
         warm = tasks.do_nothing.enqueue()
         self.until(lambda: self.status(warm) == "finished")
-        self.place: Place = next(iter(self.worker.crew))
+        self.handle: SlotHandle = next(iter(self.worker.pool))
 
     def until(self, condition: Callable[[], Any], seconds: float = 20) -> Any:
         """Take turns until `condition` holds, or so many seconds."""
@@ -54,7 +54,7 @@ class Stage:
         self.until(lambda: False, seconds)
 
     def until_runs(self, job_id: str) -> None:
-        self.until(lambda: self.place.assignment is not None and self.place.assignment.job_id == job_id)
+        self.until(lambda: self.handle.taken_job is not None and self.handle.taken_job.job_id == job_id)
         self.turns(0.3)
 
     def status(self, job_id: str) -> str:
@@ -67,14 +67,14 @@ class Stage:
 
     def flood(self) -> None:
         """Have the worker take as if jobs had been short and many."""
-        self.worker.exchange.pace.mean = 0.0001
-        self.worker.exchange.is_flooded = self.worker.exchange.is_hungry = True
+        self.worker.broker.prefetch.mean = 0.0001
+        self.worker.broker.is_flooded = self.worker.broker.is_hungry = True
 
     def take(self) -> None:
         """Take and hand out, as the rest of a turn does."""
         self.flood()
-        self.worker.exchange.turn(True)
-        self.worker.exchange.settle()
+        self.worker.broker.turn(True)
+        self.worker.broker.settle()
 
 
 def the_next_job_when_the_one_before_ends_by_itself() -> dict[str, Any]:
@@ -83,7 +83,7 @@ def the_next_job_when_the_one_before_ends_by_itself() -> dict[str, Any]:
     first = stage.queue.enqueue(f"{TASKS}.add", 1, 2, on_success=NOTE).id
     second = tasks.sleep.enqueue(1)
     stage.take()
-    assert len(stage.place.hands) == 2
+    assert len(stage.handle.hands) == 2
     time.sleep(0.5)  # the slot ends the first and begins the second
     stage.worker.next_beat = stage.worker.next_moment = 0
     stage.worker.tick()
@@ -96,9 +96,9 @@ def the_next_job_when_the_one_before_was_to_be_killed() -> dict[str, Any]:
     stage = Stage()
     first, second = tasks.sleep.enqueue(0.2), tasks.sleep.enqueue(1)
     stage.take()
-    assert len(stage.place.hands) == 2
+    assert len(stage.handle.hands) == 2
     time.sleep(0.5)
-    stage.place.kill("timeout")
+    stage.handle.kill("timeout")
     stage.until(lambda: stage.status(second) == "finished")
     return stage.told(first=first, second=second)
 
@@ -121,10 +121,10 @@ def a_timeout_after_a_callback() -> dict[str, Any]:
     stage = Stage()
     first = stage.queue.enqueue(f"{TASKS}.add", 1, 2, on_success=NOTE).id
     stage.until(lambda: stage.status(first) == "finished")
-    pid = stage.place.pid
+    pid = stage.handle.pid
     second = tasks.sleep_beyond_its_timeout.enqueue()
     stage.until(lambda: stage.status(second) == "failed")
-    return stage.told(first=first, second=second) | {"is_the_same_slot": stage.place.pid == pid}
+    return stage.told(first=first, second=second) | {"is_the_same_slot": stage.handle.pid == pid}
 
 
 def a_hanging_job_in_a_slot_that_retires() -> dict[str, Any]:
@@ -134,8 +134,8 @@ def a_hanging_job_in_a_slot_that_retires() -> dict[str, Any]:
     first = tasks.do_nothing.enqueue()
     second = stage.queue.enqueue(f"{TASKS}.swallow_every_exception", job_timeout=1).id
     stage.take()
-    assert len(stage.place.hands) == 2
-    stage.until(lambda: stage.place.is_retiring)
+    assert len(stage.handle.hands) == 2
+    stage.until(lambda: stage.handle.is_retiring)
     stage.until(lambda: stage.status(second) == "failed")
     return stage.told(first=first, second=second)
 

@@ -254,7 +254,7 @@ def test_a_run_whose_job_was_deleted_and_whose_worker_then_died_does_not_stay_op
     JSONJob.fetch(deleted, connection=queues.connection()).delete()
     victim.kill()
     JobRun.objects.update(started_at=timezone.now() - timedelta(minutes=3))
-    keeper = writer.Historian("keeper", queues.names())
+    keeper = writer.HistoryWriter("keeper", queues.names())
 
     assert keeper.close_unheard() == 0  # its end may still be on its way
     assert keeper.close_unheard() == 1

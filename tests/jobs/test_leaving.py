@@ -28,7 +28,7 @@ from amazon_pilot.jobs.worker import supervisor
 registry.discover()
 supervisor.WATCHDOG = 2
 
-class Hanging(supervisor.Worker):
+class Hanging(supervisor.Supervisor):
     def consider_leaving(self):
         while self.held():
             time.sleep(1)

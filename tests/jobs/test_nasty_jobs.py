@@ -473,9 +473,9 @@ def test_a_worker_leaves_although_redis_and_its_historian_do_not_answer(start, t
 
 
 def test_a_historian_that_does_not_hear_is_killed(monkeypatch):
-    monkeypatch.setattr(worker_module, "HISTORIAN_SECONDS", 0.5)
-    worker = worker_module.Worker(["default"], size=1)
-    worker.historian_pid = deaf = os.fork()
+    monkeypatch.setattr(worker_module, "WRITER_SECONDS", 0.5)
+    worker = worker_module.Supervisor(["default"], size=1)
+    worker.writer_pid = deaf = os.fork()
     if not deaf:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(60)
@@ -483,7 +483,7 @@ def test_a_historian_that_does_not_hear_is_killed(monkeypatch):
     time.sleep(0.1)  # it has stopped listening by now
 
     began = time.monotonic()
-    worker.dismiss_historian()
+    worker.dismiss_writer()
 
     assert time.monotonic() - began < 5
     with pytest.raises(ChildProcessError):

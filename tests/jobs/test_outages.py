@@ -49,7 +49,7 @@ def begin(own, start, **more):
 def test_an_idle_worker_lives_through_one_outage_after_the_other(own, start, tmp_path):
     worker = begin(own, start)
     for number in range(4):
-        time.sleep(0.5)  # its bells are armed on all queues
+        time.sleep(0.5)  # its wake-ups are armed on all queues
         own.stop()
         time.sleep(1)
         own.start()

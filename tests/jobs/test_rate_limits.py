@@ -4,7 +4,7 @@ import pytest
 from rq.rate_limit import RateLimit
 
 from amazon_pilot.jobs.core import queues
-from amazon_pilot.jobs.history.writer import Historian
+from amazon_pilot.jobs.history.writer import HistoryWriter
 
 from .conftest import ended, wait_for
 from .stock import TASKS, fetch, until
@@ -36,7 +36,7 @@ def test_a_permit_that_a_kill_kept_from_its_release_is_freed_by_the_housekeeping
     redis.zrem("rq:rl:apify:allowed", first.id)
     redis.zadd("rq:rl:apify:allowed", {ended_long_ago.id: 1})
     first.delete()
-    historian = Historian("keeper", queues.names())
+    historian = HistoryWriter("keeper", queues.names())
     historian.join()
 
     historian.keep_house()

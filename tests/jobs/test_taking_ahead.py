@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from amazon_pilot.jobs.core import queues
-from amazon_pilot.jobs.core.taken_job import Assignment
+from amazon_pilot.jobs.core.taken_job import TakenJob
 from amazon_pilot.jobs.models import JobRun, Pause
 from amazon_pilot.jobs.worker import messages
-from amazon_pilot.jobs.worker.messages import LETTER_LIMIT, Mailbox, Wire
+from amazon_pilot.jobs.worker.messages import MESSAGE_LIMIT, MessageSocket, SlotQueue
 from amazon_pilot.jobs.worker.outcomes import GivenBack, Succeeded
-from amazon_pilot.jobs.worker.pool import Crew
-from amazon_pilot.jobs.worker.prefetch import DEEPEST, Pace
-from amazon_pilot.jobs.worker.supervisor import Worker
+from amazon_pilot.jobs.worker.pool import Pool
+from amazon_pilot.jobs.worker.prefetch import DEEPEST, Prefetch
+from amazon_pilot.jobs.worker.supervisor import Supervisor
 
 from . import tasks
 from .conftest import children, wait_for
@@ -33,49 +33,49 @@ def flood(path: Path, number: int) -> list[str]:
 
 
 def test_a_letter_is_read_by_one_side_alone():
-    mailbox = Mailbox()
+    slot_queue = SlotQueue()
     for n in range(3):
-        assert mailbox.put(("job", n))
-    mailbox.post()
+        assert slot_queue.put(("job", n))
+    slot_queue.post()
 
-    assert mailbox.next() == ("job", 0)
-    assert mailbox.take_back() == 2
-    assert mailbox.take_back() == 0
-    mailbox.put(("job", 3))
-    mailbox.post()
-    assert mailbox.next() == ("job", 3)
-    mailbox.close_inlet()
-    assert mailbox.next() is None
+    assert slot_queue.next() == ("job", 0)
+    assert slot_queue.take_back() == 2
+    assert slot_queue.take_back() == 0
+    slot_queue.put(("job", 3))
+    slot_queue.post()
+    assert slot_queue.next() == ("job", 3)
+    slot_queue.close_inlet()
+    assert slot_queue.next() is None
 
 
 def test_what_is_too_large_for_a_letter_is_refused():
-    assert not Mailbox().put((b"x" * (LETTER_LIMIT + 1),))
+    assert not SlotQueue().put((b"x" * (MESSAGE_LIMIT + 1),))
 
 
 def test_nothing_is_laid_behind_what_came_by_wire():
-    """Taken back, its letter would be gone and its words still on the wire, for the slot to read as the next job."""
+    """Taken back, its message would be gone and its words still on the socket, for the slot to read as the next job."""
 
-    def assignment(job_id: bytes, size: int) -> Assignment:
-        return Assignment.from_reply([b"default", job_id, b"pilot-1", 0, [None, os.urandom(size), *[None] * 14]])
+    def taken_job(job_id: bytes, size: int) -> TakenJob:
+        return TakenJob.from_reply([b"default", job_id, b"pilot-1", 0, [None, os.urandom(size), *[None] * 14]])
 
-    crew = Crew("w", 1, lambda: None)
-    (place,) = crew
-    place.pid, place.mailbox = os.getpid(), Mailbox()
-    place.wire, slot_side = Wire.pair()
-    large, small = assignment(b"large", 2 * LETTER_LIMIT), assignment(b"small", 10)
+    pool = Pool("w", 1, lambda: None)
+    (handle,) = pool
+    handle.pid, handle.slot_queue = os.getpid(), SlotQueue()
+    handle.message_socket, slot_side = MessageSocket.pair()
+    large, small = taken_job(b"large", 2 * MESSAGE_LIMIT), taken_job(b"small", 10)
 
-    place.hands.append(large)
-    assert crew.tell(place, [large.message]) == 1
-    place.hands.append(small)
-    assert crew.tell(place, [small.message]) == 0
-    assert place.mailbox.next() == ("follows",)
+    handle.hands.append(large)
+    assert pool.tell(handle, [large.message]) == 1
+    handle.hands.append(small)
+    assert pool.tell(handle, [small.message]) == 0
+    assert handle.slot_queue.next() == ("follows",)
     assert slot_side.receive() == large.message
 
 
 def test_a_slot_waits_for_a_worker_that_was_stopped(monkeypatch):
     """It knows what became of its job, and a worker that was suspended wakes up again."""
     monkeypatch.setattr(messages, "SEND_SECONDS", 1)
-    ours, theirs = Wire.pair()
+    ours, theirs = MessageSocket.pair()
     long = ("done", b"x" * 5_000_000)
     speaker = threading.Thread(target=theirs.send, args=(long,))
     speaker.start()
@@ -88,26 +88,26 @@ def test_a_slot_waits_for_a_worker_that_was_stopped(monkeypatch):
         ours.send(long)
 
 
-def ending(seconds: float) -> Succeeded:
-    return Succeeded(Assignment("low", "j", "e", False, []), "w", (60, "", "", 0.0, seconds, "", ""))
+def outcome(seconds: float) -> Succeeded:
+    return Succeeded(TakenJob("low", "j", "e", False, []), "w", (60, "", "", 0.0, seconds, "", ""))
 
 
 def test_nothing_is_taken_ahead_until_jobs_have_shown_to_be_short():
-    pace = Pace()
-    assert pace.depth == 0
+    prefetch = Prefetch()
+    assert prefetch.depth == 0
     for _ in range(200):
-        pace.note(ending(0.0001))
-    assert pace.depth == DEEPEST
+        prefetch.note(outcome(0.0001))
+    assert prefetch.depth == DEEPEST
 
-    pace.note(ending(1))  # one long job is enough
-    assert pace.depth == 0
+    prefetch.note(outcome(1))  # one long job is enough
+    assert prefetch.depth == 0
     for _ in range(200):
-        pace.note(ending(0.0001))
-    pace.note(GivenBack(Assignment("low", "j", "e", False, []), "w"))
-    assert pace.depth == 0
+        prefetch.note(outcome(0.0001))
+    prefetch.note(GivenBack(TakenJob("low", "j", "e", False, []), "w"))
+    assert prefetch.depth == 0
     for _ in range(200):
-        pace.note(ending(0.01))
-    assert pace.depth <= 1
+        prefetch.note(outcome(0.01))
+    assert prefetch.depth <= 1
 
 
 def test_jobs_behind_a_long_one_go_to_other_slots(start, tmp_path, history):
@@ -145,7 +145,7 @@ def test_a_pause_reaches_what_was_taken_ahead(start, tmp_path, transactional_db)
     assert at_pause < 20_000
     time.sleep(0.5)
     assert len(lines(path)) == at_pause
-    assert queues.size("default") == 20_000 - at_pause  # nothing is kept in a mailbox
+    assert queues.size("default") == 20_000 - at_pause  # nothing is kept in a slot queue
     Pause.objects.end("queue:default", by=None)
     wait_for(lambda: len(lines(path)) == 20_000, "the rest")
 
@@ -183,72 +183,72 @@ def test_a_worker_that_leaves_in_a_flood_gives_back_what_has_not_begun(start, tm
 
 
 @pytest.fixture
-def exchange(redis, transactional_db):
-    """An exchange whose four slots seem to live and to do short jobs; nobody hands the jobs out."""
-    worker = Worker(["default"], size=4)
-    worker.link.come_up()
-    for place in worker.crew:
-        place.pid = os.getpid()
-    worker.exchange.pace.mean = 0.001
-    worker.exchange.is_flooded = True
-    yield worker.exchange
-    worker.link.close()
+def broker(redis, transactional_db):
+    """An broker whose four slots seem to live and to do short jobs; nobody hands the jobs out."""
+    worker = Supervisor(["default"], size=4)
+    worker.connection.come_up()
+    for handle in worker.pool:
+        handle.pid = os.getpid()
+    worker.broker.prefetch.mean = 0.001
+    worker.broker.is_flooded = True
+    yield worker.broker
+    worker.connection.close()
 
 
-def test_two_packets_under_way_ask_for_no_more_than_the_slots_have_room_for(exchange, tmp_path):
+def test_two_packets_under_way_ask_for_no_more_than_the_slots_have_room_for(broker, tmp_path):
     jobs = set(flood(tmp_path / "lines", 300))
-    room = 4 * (1 + exchange.depth)
-    assert exchange.post(may_take=True)
-    assert not exchange.post(may_take=True)  # the first has asked for all the room there is
+    room = 4 * (1 + broker.depth)
+    assert broker.post(may_take=True)
+    assert not broker.post(may_take=True)  # the first has asked for all the room there is
 
-    came = exchange.collect()
+    came = broker.collect()
     assert len(came) == room
-    assert {assignment.job_id for _, assignment in came} <= jobs
-    for _, assignment in came[:10]:
-        place = exchange.crew.holder(assignment.job_id)
-        place.hands.remove(assignment)
-        exchange.outcomes.append(GivenBack(assignment, exchange.worker))
-    assert exchange.post(may_take=True)
-    for _, assignment in came[10:15]:
-        exchange.crew.holder(assignment.job_id).hands.remove(assignment)
-        exchange.outcomes.append(GivenBack(assignment, exchange.worker))
-    assert exchange.post(may_take=True)
-    assert [len(packet.free) for packet in exchange.packets] == [10, 5]
-    assert len(exchange.held()) == 15
+    assert {taken_job.job_id for _, taken_job in came} <= jobs
+    for _, taken_job in came[:10]:
+        handle = broker.pool.holder(taken_job.job_id)
+        handle.hands.remove(taken_job)
+        broker.outcomes.append(GivenBack(taken_job, broker.worker))
+    assert broker.post(may_take=True)
+    for _, taken_job in came[10:15]:
+        broker.pool.holder(taken_job.job_id).hands.remove(taken_job)
+        broker.outcomes.append(GivenBack(taken_job, broker.worker))
+    assert broker.post(may_take=True)
+    assert [len(packet.free) for packet in broker.packets] == [10, 5]
+    assert len(broker.held()) == 15
 
-    assert [len(exchange.collect()), len(exchange.collect())] == [10, 5]
-    assert not exchange.packets
-    assert not exchange.held()
-    assert [len(place.hands) for place in exchange.crew] == [1 + exchange.depth] * 4
+    assert [len(broker.collect()), len(broker.collect())] == [10, 5]
+    assert not broker.packets
+    assert not broker.held()
+    assert [len(handle.hands) for handle in broker.pool] == [1 + broker.depth] * 4
     assert queues.counts("default")["started"] == room
 
 
-def test_outcomes_of_every_packet_under_way_are_kept_when_the_line_breaks(exchange, tmp_path):
+def test_outcomes_of_every_packet_under_way_are_kept_when_the_line_breaks(broker, tmp_path):
     flood(tmp_path / "lines", 300)
-    exchange.post(may_take=True)
-    came = [assignment for _, assignment in exchange.collect()]
-    for assignment in came[:2]:
-        exchange.crew.holder(assignment.job_id).hands.remove(assignment)
-        exchange.outcomes.append(GivenBack(assignment, exchange.worker))
-        exchange.post(may_take=True)
-    assert len(exchange.packets) == 2
+    broker.post(may_take=True)
+    came = [taken_job for _, taken_job in broker.collect()]
+    for taken_job in came[:2]:
+        broker.pool.holder(taken_job.job_id).hands.remove(taken_job)
+        broker.outcomes.append(GivenBack(taken_job, broker.worker))
+        broker.post(may_take=True)
+    assert len(broker.packets) == 2
 
-    exchange.link.go_down("cut in the test")
-    exchange.settle()
+    broker.connection.go_down("cut in the test")
+    broker.settle()
 
-    assert [ending.assignment for ending in exchange.outcomes] == came[:2]
-    assert all(place.asked == 0 for place in exchange.crew)
+    assert [outcome.taken_job for outcome in broker.outcomes] == came[:2]
+    assert all(handle.asked == 0 for handle in broker.pool)
 
 
-def test_a_bell_rests_when_it_rings_in_vain_again_and_again(exchange):
+def test_a_bell_rests_when_it_rings_in_vain_again_and_again(broker):
     for rests in (False, True):
-        exchange.heed_bell()
-        exchange.post(may_take=True)
-        assert exchange.collect() == []
-        assert (exchange.bell_rest_until > 0) is rests
+        broker.heed_wake_up()
+        broker.post(may_take=True)
+        assert broker.collect() == []
+        assert (broker.wake_up_rest_until > 0) is rests
 
     tasks.do_nothing.enqueue()
-    exchange.heed_bell()
-    exchange.post(may_take=True)
-    assert len(exchange.collect()) == 1
-    assert exchange.vain_rings == 0
+    broker.heed_wake_up()
+    broker.post(may_take=True)
+    assert len(broker.collect()) == 1
+    assert broker.vain_rings == 0

@@ -16,7 +16,8 @@ from amazon_pilot.jobs.worker.pool import death_cause
 
 JOBS = Path(outcomes.__file__).parent
 WRITTEN = re.compile(
-    r"""\.kill\("([^"]+)"\) | yield\ place,\ "([^"]+)" | cause"?\]?\s?=\s?"([^"]+)" | lose\(\w+,\ \w+,\ '(\w+)'""", re.X
+    r"""\.kill\("([^"]+)"\) | yield\ handle,\ "([^"]+)" | cause"?\]?\s?=\s?"([^"]+)" | lose\(\w+,\ \w+,\ '(\w+)'""",
+    re.X,
 )
 
 

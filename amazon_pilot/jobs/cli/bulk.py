@@ -57,7 +57,7 @@ def handle(by: Any, options: dict[str, Any], until: datetime | None, out: Output
 
 
 def followed(row: BulkAction, options: dict[str, Any], out: OutputWrapper) -> tuple[Any, list[str]]:
-    """Answer an action, with --wait once it has ended."""
+    """Return an action, with --wait once it has ended."""
     row.refresh_from_db()
     if options["wait"]:
         wait(row, out)
@@ -89,7 +89,7 @@ def start(
 
 
 def token_in(options: dict[str, Any]) -> uuid.UUID:
-    """Answer --token, or one of our own; raises ValidationError where it is no UUID."""
+    """Return --token, or one of our own; raises ValidationError where it is no UUID."""
     try:
         return uuid.UUID(options["token"]) if options["token"] else uuid.uuid4()
     except ValueError as error:
@@ -122,12 +122,12 @@ def line_of(row: BulkAction) -> str:
 
 
 def told(row: BulkAction) -> tuple[as_json.Answer, list[str]]:
-    """Answer an action as JSON and as lines."""
+    """Return an action as JSON and as lines."""
     return preview.of_row(row), [line_of(row), *([row.error] if row.error else [])]
 
 
 def lines_of(seen: as_json.Answer) -> list[str]:
-    """Answer a preview as lines."""
+    """Return a preview as lines."""
     number = f"more than {seen['confirm']}" if seen["number"] is None else str(seen["number"])
     how = "jobs" if seen["is_exact"] else "are looked at; those of them that match are changed"
     return [seen["effect"], f"{number} {how}", *lines.lines_of(seen["sample"]), *seen["jobs"]]

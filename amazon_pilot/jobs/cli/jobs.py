@@ -124,7 +124,7 @@ class Command(BaseCommand):
             raise CommandError(f"Redis does not answer: {error}") from error
 
     def person(self, name: str) -> Any:
-        """Answer the user in whose name this is done, None for the machine; looking needs a role as well."""
+        """Return the user in whose name this is done, None for the machine; looking needs a role as well."""
         if not name:
             return None
         user = get_user_model().objects.filter(username=name).first()
@@ -296,12 +296,12 @@ class Command(BaseCommand):
 
 
 def told_of(done: operations.Done) -> dict[str, Any]:
-    """Answer what came of one act as JSON."""
+    """Return what came of one act as JSON."""
     return {"count": done.count, "message": done.text, "job": done.job_id}
 
 
 def moment(options: dict[str, Any]) -> datetime | None:
-    """Answer --until or --minutes as a time, None where neither is given; raises ValidationError where it is none."""
+    """Return --until or --minutes as a time, None where neither is given; raises ValidationError where it is none."""
     text = options["until"]
     if options["minutes"] > 0 and not text:
         return timezone.now() + timedelta(minutes=options["minutes"])

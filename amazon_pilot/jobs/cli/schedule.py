@@ -39,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def look(by: Any, options: dict[str, Any]) -> tuple[Any, list[str]]:
-    """Answer what was asked for as JSON and as lines; raises ValidationError."""
+    """Return what was asked for as JSON and as lines; raises ValidationError."""
     schedule.allow(by, "history" if options["what"] == "history" else "list")
     if options["what"] == "list":
         entries = schedule_as_json.told(ScheduleEntry.objects.order_by("name"))
@@ -73,7 +73,7 @@ def name_in(options: dict[str, Any]) -> str:
 
 
 def fields_in(options: dict[str, Any]) -> dict[str, Any]:
-    """Answer the fields that were given; raises ValidationError where the arguments are no JSON."""
+    """Return the fields that were given; raises ValidationError where the arguments are no JSON."""
     given = {field: options["arguments" if field == "args" else field] for field in EDITABLE}
     fields = {field: value for field, value in given.items() if value is not None}
     if "args" in fields:
@@ -85,7 +85,7 @@ def fields_in(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def line_of(entry: as_json.Answer) -> str:
-    """Answer an entry in one line."""
+    """Return an entry in one line."""
     coming = entry["next_fires"][0]["local"] if entry["next_fires"] else "-"
     call = f"{entry['task']}({', '.join(json.dumps(value) for value in entry['args'])})"
     parts = [f"{entry['name']:24}", f"{coming:25}", entry["words"], entry["zone"], call, entry["queue"], last(entry)]
@@ -98,7 +98,7 @@ def last(entry: as_json.Answer) -> str:
 
 
 def result(fire: as_json.Answer) -> str:
-    """Answer what came of a fire: of the fire itself, and of its job where that has started."""
+    """Return what came of a fire: of the fire itself, and of its job where that has started."""
     return " ".join([fire["outcome"], *([fire["run"]["outcome"]] if fire["run"] else [])])
 
 
@@ -114,14 +114,14 @@ def state(entry: as_json.Answer) -> list[str]:
 
 
 def lines_of(entry: as_json.Answer) -> list[str]:
-    """Answer an entry with all that is known of it."""
+    """Return an entry with all that is known of it."""
     lines = [f"{name}: {entry[name]}" for name in ("name", "words", *EDITABLE, "from_settings")]
     lines += [f"next: {each['local']} {each['note']}".rstrip() for each in entry["next_fires"]]
     return [*lines, last(entry), *state(entry)]
 
 
 def line_of_fire(fire: as_json.Answer) -> str:
-    """Answer a fire in one line: planned, actual, lag, what came of it, its job, the note."""
+    """Return a fire in one line: planned, actual, lag, what came of it, its job, the note."""
     actual = moment(fire["enqueued_at"]) if fire["enqueued_at"] else "-"
     lag = "-" if fire["lag_seconds"] is None else f"{fire['lag_seconds']:.3f} s"
     parts = [moment(fire["planned_at"]), f"{actual:24}", f"{lag:>10}", result(fire), fire["job_id"], fire["note"]]

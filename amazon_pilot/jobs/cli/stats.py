@@ -12,7 +12,7 @@ PER_DAY = ("processed", "succeeded", "failed")
 
 
 def lines_of(seen: as_json.Answer) -> list[str]:
-    """Answer the queues as a table with a total, the workers and Redis in a line each."""
+    """Return the queues as a table with a total, the workers and Redis in a line each."""
     rows = [[queue["name"], queue] for queue in seen["queues"]] + [["total", seen["total"]]]
     cells = [[name, *(shown(row[key]) for key in NOW.values())] for name, row in rows]
     for line, queue in zip(cells, seen["queues"], strict=False):
@@ -27,12 +27,12 @@ def lines_of(seen: as_json.Answer) -> list[str]:
 
 
 def lines_of_days(past: as_json.Answer) -> list[str]:
-    """Answer days as a table."""
+    """Return days as a table."""
     return table(["day", *PER_DAY], [[day["day"], *(shown(day[name]) for name in PER_DAY)] for day in past["days"]])
 
 
 def lines_of_retention(seen: as_json.Answer) -> list[str]:
-    """Answer the kinds of rows as a table, when the next clean-up is, and what Redis keeps."""
+    """Return the kinds of rows as a table, when the next clean-up is, and what Redis keeps."""
     head, tried = ["rows", "days", "setting", "number", "oldest", "deletes", "MB"], ["if so", "deletes", "MB"]
     is_tried = any(kind["tried"] for kind in seen["kinds"])
     cells = []
@@ -53,17 +53,17 @@ def lines_of_retention(seen: as_json.Answer) -> list[str]:
 
 
 def doomed(rows: dict[str, Any]) -> list[str]:
-    """Answer how many rows are deleted and how many megabytes that frees."""
+    """Return how many rows are deleted and how many megabytes that frees."""
     return [written(rows), f"{rows['bytes'] / 2**20:.1f}"]
 
 
 def written(number: dict[str, Any]) -> str:
-    """Answer a count with a sign before it where it is not exact: ~ about, > more than."""
+    """Return a count with a sign before it where it is not exact: ~ about, > more than."""
     return {"exactly": "", "about": "~", "more": ">"}[number["how"]] + str(number["value"])
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Answer rows under their heads, the first column to the left and numbers to the right."""
+    """Return rows under their heads, the first column to the left and numbers to the right."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     return [
         "  ".join([f"{first:{widths[0]}}", *(f"{cell:>{w}}" for cell, w in zip(cells, widths[1:], strict=True))])
@@ -72,5 +72,5 @@ def table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def shown(number: Any) -> str:
-    """Answer a number, or a dash where nobody knows it."""
+    """Return a number, or a dash where nobody knows it."""
     return "-" if number is None else str(number)

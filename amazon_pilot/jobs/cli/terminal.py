@@ -75,11 +75,11 @@ class View(ABC):
 
     @abstractmethod
     def lines(self, width: int, room: int) -> list[Line]:
-        """Answer at most `room` lines."""
+        """Return at most `room` lines."""
 
     @abstractmethod
     def press(self, key: str) -> "View | None":
-        """Do what a key means here; answers another view where one is opened."""
+        """Do what a key means here; returns another view where one is opened."""
 
 
 class Queues(View):
@@ -267,7 +267,7 @@ class Dash:
         return True
 
     def lines(self, width: int, height: int) -> list[Line]:
-        """Answer the whole screen, each line no wider than it is."""
+        """Return the whole screen, each line no wider than it is."""
         view, room = self.views[-1], max(1, height - FRAME)
         body = view.lines(width, room)[:room]
         head = f"{view.title} - {view.note}" if view.note else view.title
@@ -326,7 +326,7 @@ def paint(window: Any, lines: list[Line]) -> None:
 
 
 def told(job: dict[str, Any]) -> list[str]:
-    """Answer what `jobs show` says of a job, a text for each line."""
+    """Return what `jobs show` says of a job, a text for each line."""
     lines = [f"{name}: {job[name]}" for name in ("job_id", "state", "task", "queue", "args", "kwargs", "waits")]
     for run in job["attempts"]:
         spans = f"waited {span(run['wait'])}, ran {span(run['duration'])}, {run['worker']}"
@@ -338,7 +338,7 @@ def told(job: dict[str, Any]) -> list[str]:
 
 
 def paused(pause: Pause) -> str:
-    """Answer who paused what, why and until when."""
+    """Return who paused what, why and until when."""
     until = f"until {clock(pause.until)}" if pause.until else "until resumed"
     return f"{pause.name} by {pause.by or 'the machine'}, {until}: {pause.reason}"
 
@@ -383,12 +383,12 @@ def size(number: int | None) -> str:
 
 
 def plain(text: str) -> str:
-    """Answer a text without what a terminal would obey: a job's arguments may hold escape sequences."""
+    """Return a text without what a terminal would obey: a job's arguments may hold escape sequences."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def breadth(text: str) -> int:
-    """Answer how many columns a text takes: Chinese and Japanese letters take two, combining marks none."""
+    """Return how many columns a text takes: Chinese and Japanese letters take two, combining marks none."""
     return sum(
         0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
         for letter in text
@@ -396,7 +396,7 @@ def breadth(text: str) -> int:
 
 
 def cut(text: str, width: int) -> str:
-    """Answer a text that a terminal obeys in nothing, no wider than `width` columns; ~ stands for what was left out."""
+    """Return a text that a terminal obeys in nothing, no wider than `width` columns; ~ stands for what was left out."""
     text = plain(text)
     if breadth(text) <= width:
         return text
@@ -406,7 +406,7 @@ def cut(text: str, width: int) -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Answer a text in parts that are no wider than `width` columns; an empty one is one empty part."""
+    """Return a text in parts that are no wider than `width` columns; an empty one is one empty part."""
     parts, part, taken = [], "", 0
     for letter in plain(text):
         columns = breadth(letter)

@@ -61,7 +61,7 @@ class Cron:
     every_hour: bool
 
     def wall_after(self, wall: datetime) -> datetime:
-        """Answer the first matching reading of a wall clock after `wall`; both are without a zone."""
+        """Return the first matching reading of a wall clock after `wall`; both are without a zone."""
         return next(CronSim(self.line, wall))
 
 
@@ -82,7 +82,7 @@ def parse(text: str) -> Cron:
 
 
 def next_fire(cron: Cron, zone: ZoneInfo, after: datetime) -> datetime:
-    """Answer the first fire later than `after`, in UTC; seconds are 0 unless a zone changes its clock within a minute.
+    """Return the first fire later than `after`, in UTC; seconds are 0 unless a zone changes its clock within a minute.
 
     `after` must be aware.
     """
@@ -91,7 +91,7 @@ def next_fire(cron: Cron, zone: ZoneInfo, after: datetime) -> datetime:
 
 
 def next_fires(cron: Cron, zone: ZoneInfo, after: datetime, count: int) -> list[datetime]:
-    """Answer the next `count` fires later than `after`, in UTC."""
+    """Return the next `count` fires later than `after`, in UTC."""
     fires: list[datetime] = []
     for _turn in range(count):
         after = next_fire(cron, zone, after)
@@ -100,7 +100,7 @@ def next_fires(cron: Cron, zone: ZoneInfo, after: datetime, count: int) -> list[
 
 
 def instant_of(wall: datetime, zone: ZoneInfo) -> datetime:
-    """Answer the instant at which a clock in `zone` reads `wall`, in UTC.
+    """Return the instant at which a clock in `zone` reads `wall`, in UTC.
 
     The first of two such instants; for a reading that is skipped, the moment at which the clock jumps over it.
     """
@@ -112,17 +112,17 @@ def instant_of(wall: datetime, zone: ZoneInfo) -> datetime:
 
 
 def wall_of(instant: datetime, zone: ZoneInfo) -> datetime:
-    """Answer what a clock in `zone` reads at `instant`, without a zone."""
+    """Return what a clock in `zone` reads at `instant`, without a zone."""
     return instant.astimezone(zone).replace(tzinfo=None, fold=0)
 
 
 def offset_of(instant: datetime, zone: ZoneInfo) -> timedelta:
-    """Answer how far clocks in `zone` are ahead of UTC at `instant`."""
+    """Return how far clocks in `zone` are ahead of UTC at `instant`."""
     return instant.astimezone(zone).utcoffset() or timedelta()
 
 
 def change_between(early: datetime, late: datetime, zone: ZoneInfo) -> datetime:
-    """Answer the second at which the offset of `early` ends, given that `late` has another one."""
+    """Return the second at which the offset of `early` ends, given that `late` has another one."""
     before = offset_of(early, zone)
     while late - early > SECOND:
         middle = early + ((late - early) // 2 // SECOND or 1) * SECOND
@@ -156,7 +156,7 @@ def _next_real(cron: Cron, zone: ZoneInfo, after: datetime) -> datetime:
 
 
 def _first_change(after: datetime, until: datetime, offset: timedelta, zone: ZoneInfo) -> datetime | None:
-    """Answer the first second in (after + 1 s, until] whose offset is not `offset`; no zone changes twice in a day."""
+    """Return the first second in (after + 1 s, until] whose offset is not `offset`; no zone changes twice in a day."""
     early = after + SECOND
     while early < until:
         late = min(early + DAY, until)
@@ -167,7 +167,7 @@ def _first_change(after: datetime, until: datetime, offset: timedelta, zone: Zon
 
 
 def _line(text: str) -> str:
-    """Answer five fields for what was typed; the columns of a cron line stay as they were typed."""
+    """Return five fields for what was typed; the columns of a cron line stay as they were typed."""
     phrase = " ".join(text.lower().split())
     if not phrase:
         raise CronError(_("A cron line is needed, such as 0 9 * * * or @hourly."), 1)
@@ -227,5 +227,5 @@ def _refuse_field_count(line: str, words: list[re.Match[str]]) -> NoReturn:
 
 
 def _column(line: str, field: int) -> int:
-    """Answer the column, from 1, at which a field begins."""
+    """Return the column, from 1, at which a field begins."""
     return list(re.finditer(r"\S+", line))[field].start() + 1

@@ -33,7 +33,7 @@ def enqueue(
 ) -> list[str]:
     """Enqueue `task` once per call when the current transaction commits, or at once where there is none.
 
-    `queue` stands in for the task's own; `meta` travels with the job. Answers the ids, as `Task.enqueue` says.
+    `queue` stands in for the task's own; `meta` travels with the job. Returns the ids, as `Task.enqueue` says.
     Raises PayloadError before anything is enqueued.
     """
     queue = queue or task.queue
@@ -57,7 +57,7 @@ def _seconds(delay: timedelta) -> float:
 
 
 def payloads(task: Registered, calls: Sequence[Call]) -> list[bytes]:
-    """Answer rq's payload of each call: [function, instance, arguments, keyword arguments] as JSON."""
+    """Return rq's payload of each call: [function, instance, arguments, keyword arguments] as JSON."""
     encoded = []
     for args, kwargs in calls:
         task.bound(args, kwargs)
@@ -99,7 +99,7 @@ def _digest(name: str, data: bytes) -> str:
 
 
 def fields(task: Registered, queue: str, data: bytes, meta: dict[str, Any] | None = None) -> list[Any]:
-    """Answer the fields of the job's hash, name and value in turn, as rq's Job.to_dict would write them.
+    """Return the fields of the job's hash, name and value in turn, as rq's Job.to_dict would write them.
 
     The two dates are those of the call, not of the commit that may follow it.
     """
@@ -118,7 +118,7 @@ def fields(task: Registered, queue: str, data: bytes, meta: dict[str, Any] | Non
 
 
 def description(data: bytes) -> str:
-    """Answer the call as Python would write it, without secrets, at most 200 characters: rq's tools list jobs by it."""
+    """Return the call as Python would write it, without secrets, at most 200 characters: rq's tools list jobs by it."""
     name, _, args, kwargs = json.loads(data)
     args, kwargs = redaction.call(name, args, kwargs)
     words = [repr(arg)[:75] for arg in args[:10]] + [
@@ -130,7 +130,7 @@ def description(data: bytes) -> str:
 def send(
     queue: str, jobs: Sequence[tuple[str, str, list[Any]]], *, wait: float = 0, at_front: bool = False
 ) -> list[str]:
-    """Write jobs into Redis now, a thousand to a round trip; answers the ids under which they wait."""
+    """Write jobs into Redis now, a thousand to a round trip; returns the ids under which they wait."""
     faults.point("before enqueue")
     ids: list[str] = []
     # The first of the calls is to be the first of the queue, so the head is filled from behind.

@@ -19,7 +19,7 @@ def unpacked(data: bytes) -> bytes:
 
 
 def storable(value: Any) -> Any:
-    """Answer a value of JSON without what no database stores as text: NUL, and halves of a surrogate pair."""
+    """Return a value of JSON without what no database stores as text: NUL, and halves of a surrogate pair."""
     if isinstance(value, str):
         return value if value.isascii() and "\0" not in value else UNSTORABLE.sub("", value)
     if isinstance(value, list):
@@ -30,7 +30,7 @@ def storable(value: Any) -> Any:
 
 
 def call_of(event: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
-    """Answer task, arguments and keyword arguments of a payload; a payload that is no call is kept as its text."""
+    """Return task, arguments and keyword arguments of a payload; a payload that is no call is kept as its text."""
     call = loaded(event.get("payload"), None)
     if isinstance(call, list) and len(call) == 4 and isinstance(call[2], list) and isinstance(call[3], dict):
         return str(call[0]), call[2], call[3]
@@ -38,13 +38,13 @@ def call_of(event: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
 
 
 def shown_call_of(event: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
-    """Answer like `call_of`, without the secrets: so a call is kept, searched and shown."""
+    """Return like `call_of`, without the secrets: so a call is kept, searched and shown."""
     name, args, kwargs = call_of(event)
     return name, *redaction.call(name, args, kwargs)
 
 
 def loaded(text: str | None, otherwise: Any) -> Any:
-    """Answer JSON text as values."""
+    """Return JSON text as values."""
     if not text:
         return otherwise
     try:

@@ -21,7 +21,7 @@ _connections: dict[int, Redis] = {}
 
 
 def connection() -> Redis:
-    """Answer this process's connection to Redis, made at first use and never shared with a child."""
+    """Return this process's connection to Redis, made at first use and never shared with a child."""
     pid = os.getpid()
     if pid not in _connections:
         _connections.clear()
@@ -30,18 +30,18 @@ def connection() -> Redis:
 
 
 def names() -> list[str]:
-    """Answer the queues by weight, the most important first."""
+    """Return the queues by weight, the most important first."""
     return list(settings.QUEUE_WEIGHTS)
 
 
 def key(queue: str) -> str:
-    """Answer the Redis key of a queue's list."""
+    """Return the Redis key of a queue's list."""
     return f"{RQ_KEY_PREFIX}:queue:{queue}"
 
 
 @cache
 def orders(weights: tuple[int, ...]) -> tuple[list[tuple[int, ...]], list[float]]:
-    """Answer every order of a few queues, and the running total of their odds."""
+    """Return every order of a few queues, and the running total of their odds."""
     names, odds = list(permutations(range(len(weights)))), []
     for order in names:
         left, odd = sum(weights), 1.0
@@ -65,19 +65,19 @@ def draw_order(weights: Sequence[int], draw: random.Random) -> Sequence[int]:
 
 
 def size(queue: str) -> int:
-    """Answer how many jobs wait in a queue."""
+    """Return how many jobs wait in a queue."""
     return connection().llen(key(queue))
 
 
 def latency(queue: str) -> float:
-    """Answer the age of the oldest waiting job of a queue, in seconds; 0 where none waits."""
+    """Return the age of the oldest waiting job of a queue, in seconds; 0 where none waits."""
     oldest = connection().lindex(key(queue), 0)
     enqueued_at = connection().hget(f"{RQ_KEY_PREFIX}:job:{as_text(oldest)}", "enqueued_at") if oldest else None
     return max(0.0, time.time() - utcparse(as_text(enqueued_at)).timestamp()) if enqueued_at else 0.0
 
 
 def counts(queue: str) -> dict[str, int]:
-    """Answer how many jobs of a queue are in each state, without any of rq's clean-up."""
+    """Return how many jobs of a queue are in each state, without any of rq's clean-up."""
     registries = ("wip", "scheduled", "deferred", "finished", "failed", "canceled")
     with connection().pipeline(transaction=False) as pipeline:
         pipeline.llen(key(queue))
@@ -88,7 +88,7 @@ def counts(queue: str) -> dict[str, int]:
 
 
 def takes(minutes: int) -> dict[str, int]:
-    """Answer how many jobs all workers have taken from each queue in the last `minutes`, at most 120."""
+    """Return how many jobs all workers have taken from each queue in the last `minutes`, at most 120."""
     this_minute = int(time.time() // 60)
     with connection().pipeline(transaction=False) as pipeline:
         for minute in range(this_minute - minutes + 1, this_minute + 1):
@@ -104,7 +104,7 @@ def takes(minutes: int) -> dict[str, int]:
 def drain(queue: str, before: datetime, most: int) -> tuple[int, int, bool]:
     """Delete those of the first `most` waiting jobs that were enqueued before a time, with all their keys.
 
-    Answers how many were deleted, how many newer ones stand at the head now, and whether the queue's end was reached.
+    Returns how many were deleted, how many newer ones stand at the head now, and whether the queue's end was reached.
     """
     deleted, newer, is_over = script("drain")(connection(), queue, utcformat(before), most)
     return deleted, newer, bool(is_over)
@@ -125,5 +125,5 @@ def end_pause(pause: str, *, only_if_over: bool = False) -> None:
 
 
 def paused() -> dict[str, float]:
-    """Answer what workers hold paused now, and until which Unix time (0 = until resumed)."""
+    """Return what workers hold paused now, and until which Unix time (0 = until resumed)."""
     return {as_text(name): float(until) for name, until in connection().hgetall(keys.PAUSED).items()}

@@ -32,7 +32,7 @@ def is_secret(name: str) -> bool:
 
 
 def redacted(value: Any) -> Any:
-    """Answer JSON with the mark in place of each value whose key names a secret; what says nothing is left."""
+    """Return JSON with the mark in place of each value whose key names a secret; what says nothing is left."""
     if isinstance(value, dict):
         return {key: under(str(key), each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -41,14 +41,14 @@ def redacted(value: Any) -> Any:
 
 
 def under(name: str, value: Any) -> Any:
-    """Answer a value as it may be shown beside a name; nothing, true and false are no secrets."""
+    """Return a value as it may be shown beside a name; nothing, true and false are no secrets."""
     if value is None or value == "" or isinstance(value, bool) or not is_secret(name):
         return redacted(value)
     return MARK
 
 
 def call(task: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Call:
-    """Answer the arguments of a call as they may be kept and shown."""
+    """Return the arguments of a call as they may be kept and shown."""
     names = parameters(task)
     shown = [under(names[n] if n < len(names) else "", value) for n, value in enumerate(args)]
     return shown, redacted(kwargs)
@@ -70,7 +70,7 @@ def _is_cut(name: str, value: Any) -> bool:
 
 
 def parameters(task: str) -> tuple[str, ...]:
-    """Answer the names of a task's positional parameters; none of a task that is not registered."""
+    """Return the names of a task's positional parameters; none of a task that is not registered."""
     return _parameters(TASKS[task].function) if task in TASKS else ()
 
 

@@ -38,7 +38,7 @@ class JSONJob(Job):
         super().__init__(*args, **kwargs)
 
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
-        """Answer rq's fields and two of ours: the task and its tags, which a pause looks at."""
+        """Return rq's fields and two of ours: the task and its tags, which a pause looks at."""
         fields = super().to_dict(include_meta, include_result)
         fields["task"] = self.func_name
         task = TASKS.get(str(self.func_name))
@@ -64,11 +64,11 @@ class Backoff:
     permanent: tuple[type[BaseException], ...] = ()
 
     def intervals(self) -> list[int]:
-        """Answer the wait before each further attempt, in seconds, without jitter."""
+        """Return the wait before each further attempt, in seconds, without jitter."""
         return [int(min(self.cap, self.first * 2**n)) for n in range(self.attempts - 1)]
 
     def wait(self, retry: int, error: BaseException | None) -> float:
-        """Answer how many seconds to wait before the retry numbered `retry` (the first is 0).
+        """Return how many seconds to wait before the retry numbered `retry` (the first is 0).
 
         An error's own `retry_after` is kept to, and so is the cap of a day on it. Else the wait is drawn from the
         upper half of the interval, so that jobs that failed together do not come back together.

@@ -1,4 +1,4 @@
-"""A slot's cell: a piece of memory shared with its worker, where a running job leaves its progress and its log.
+"""A slot's shared: a piece of memory shared with its worker, where a running job leaves its progress and its log.
 
 The worker reads it without asking, also when the slot has been killed; the task makes no call to Redis for it.
 """
@@ -15,7 +15,7 @@ CLOSING_AT = HEADER.size + TEXT_LIMIT
 LOG_AT = CLOSING_AT + CLOSING.size
 
 
-class Cell:
+class SharedMemory:
     """Made before the fork, so that worker and slot see the same memory."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Cell:
         return self.memory[LOG_AT : LOG_AT + used].decode(errors="replace")
 
     def tail(self, most: int) -> bytes:
-        """Answer the last bytes of the log, not decoded: the worker looks each second and must not linger."""
+        """Return the last bytes of the log, not decoded: the worker looks each second and must not linger."""
         used = HEADER.unpack_from(self.memory)[2]
         return self.memory[LOG_AT + max(0, used - most) : LOG_AT + used]
 
@@ -92,13 +92,13 @@ class Cell:
         return bool(HEADER.unpack_from(self.memory)[3])
 
 
-_current: Cell | None = None
+_current: SharedMemory | None = None
 
 
-def use(cell: Cell | None) -> None:
-    """Make `cell` the one that `progress` writes to; a slot does so at birth."""
+def use(shared: SharedMemory | None) -> None:
+    """Make `shared` the one that `progress` writes to; a slot does so at birth."""
     global _current
-    _current = cell
+    _current = shared
 
 
 def progress(percent: float, text: str = "") -> None:

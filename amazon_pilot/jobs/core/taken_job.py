@@ -11,12 +11,12 @@ from .fields import TAKEN
 from .payload import unpacked
 
 PLACE = {name: n for n, name in enumerate(TAKEN)}
-MOMENT = 0.1  # a job that runs longer is shown in rq's execution records, and nothing lies behind it in a mailbox
+MOMENT = 0.1  # a job that runs longer is shown in rq's execution records, and nothing lies behind it in a slot queue
 MARK = "pilot"  # begins every execution id of ours, so that the recoverer leaves a stock worker's entries alone
 
 
 @dataclass(slots=True)
-class Assignment:
+class TakenJob:
     """A taken job. `fields` are the job's own, as bytes or None, in the order of TAKEN."""
 
     queue: str
@@ -33,7 +33,7 @@ class Assignment:
     _payload: bytes | None = None
 
     @classmethod
-    def from_reply(cls, reply: list[Any]) -> "Assignment":
+    def from_reply(cls, reply: list[Any]) -> "TakenJob":
         """Read one job out of TAKE's answer, or out of the message by which a worker hands it to a slot."""
         queue, job_id, execution_id, rare, fields = reply
         return cls(queue.decode(), job_id.decode(), execution_id.decode(), bool(rare), fields, reply)
@@ -57,17 +57,17 @@ class Assignment:
         return f"{self.job_id}:{self.execution_id}"
 
     @property
-    def place(self) -> tuple[str, str, str]:
+    def run_id(self) -> tuple[str, str, str]:
         """Queue, job id and execution id: the words by which every script finds this run."""
         return self.queue, self.job_id, self.execution_id
 
     def text(self, name: str) -> str:
-        """Answer one field as text, '' where the job has none."""
+        """Return one field as text, '' where the job has none."""
         value = self.fields[PLACE[name]]
         return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
 
     def number(self, name: str) -> int | None:
-        """Answer one field as a number, None where the job has none."""
+        """Return one field as a number, None where the job has none."""
         try:
             return int(self.fields[PLACE[name]])
         except (TypeError, ValueError):

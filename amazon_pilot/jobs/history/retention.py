@@ -61,12 +61,12 @@ class Kind:
 
 
 def runs(*outcomes: Outcome) -> Callable[[], list[Rows]]:
-    """Answer what asks for the runs that ended so; those that have not ended are in no kind."""
+    """Return what asks for the runs that ended so; those that have not ended are in no kind."""
     return lambda: [JobRun.objects.filter(outcome=outcome) for outcome in outcomes]
 
 
 def span(model: type[Tally] | type[Reading], word: str) -> Callable[[], list[Rows]]:
-    """Answer what asks for the rows of one span, `minute` or `hour`."""
+    """Return what asks for the rows of one span, `minute` or `hour`."""
     return lambda: [model.objects.filter(span=word)]
 
 
@@ -134,7 +134,7 @@ class Line:
 
 
 def preview(now: datetime | None = None, days: int | None = None) -> tuple[datetime, datetime | None, list[Line]]:
-    """Answer as of when it is said, when the next clean-up is planned (None: never), and a line for each kind.
+    """Return as of when it is said, when the next clean-up is planned (None: never), and a line for each kind.
 
     It is said as of the next clean-up, where one is planned. `days` is tried for each kind whose setting can be changed
     to it. Changes nothing. Raises ValidationError where there are no such days.
@@ -148,7 +148,7 @@ def preview(now: datetime | None = None, days: int | None = None) -> tuple[datet
 
 
 def next_clean_up(now: datetime) -> datetime | None:
-    """Answer when the schedule cleans up next, None where it does not."""
+    """Return when the schedule cleans up next, None where it does not."""
     entries = ScheduleEntry.objects.filter(task=TASK, broken="", next_at__isnull=False).order_by("next_at")
     times = [entry.next_at for entry in entries if entry.next_at and not entry.is_paused_at(entry.next_at)]
     return max(now, times[0]) if times else None
@@ -174,7 +174,7 @@ def added(numbers: Iterator[Number]) -> Number:
 
 
 def oldest(rows: Rows) -> datetime | None:
-    """Answer the age column of the oldest row, None where there is none."""
+    """Return the age column of the oldest row, None where there is none."""
     return rows.order_by(rows.clock).values_list(rows.clock, flat=True).first()
 
 
@@ -193,7 +193,7 @@ def number(rows: Rows, wider: Rows) -> Number:
 
 
 def doomed(parts: list[Rows], before: datetime) -> Doomed:
-    """Answer what of some rows is deleted that are from before a moment."""
+    """Return what of some rows is deleted that are from before a moment."""
     total, size = Number(0), 0.0
     for rows in parts:
         expired = rows.expired(before)
@@ -203,7 +203,7 @@ def doomed(parts: list[Rows], before: datetime) -> Doomed:
 
 
 def bytes_of_one(rows: Rows) -> float:
-    """Answer about how many bytes one row takes with its index entries: the mean of the oldest."""
+    """Return about how many bytes one row takes with its index entries: the mean of the oldest."""
     meta, function = rows.model._meta, LENGTH[connection.vendor]
     sizes = [
         Coalesce(Func(F(field.column), function=function, output_field=IntegerField()), Value(0))
@@ -216,7 +216,7 @@ def bytes_of_one(rows: Rows) -> float:
 
 
 def index_ratio(table: str) -> float:
-    """Answer how many bytes table and indexes take for each of the table; 0 where a table is small or nobody knows."""
+    """Return how many bytes table and indexes take for each of the table; 0 where a table is small or nobody knows."""
     if connection.vendor != "postgresql":
         return 0
     with connection.cursor() as cursor:
@@ -229,7 +229,7 @@ def index_ratio(table: str) -> float:
 
 
 def clean_up(now: datetime | None = None, seconds: float | None = None) -> tuple[Counter[str], bool]:
-    """Delete what is kept no longer; answers how many rows of each kind, and False where `seconds` were over first.
+    """Delete what is kept no longer; returns how many rows of each kind, and False where `seconds` were over first.
 
     Each step is a transaction with its part of one line of audit, so that a clean-up may be killed at any moment, the
     line is true, and the next one goes on.

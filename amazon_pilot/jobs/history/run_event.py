@@ -1,4 +1,4 @@
-"""The historian's lines: what became of one execution of a job, as JSON on the stream `pilot:runs`."""
+"""The writer of the history's lines: what became of one execution of a job, as JSON on the stream `pilot:runs`."""
 
 import base64
 import hashlib
@@ -14,8 +14,8 @@ from typing import Any
 from django.conf import settings
 
 from ..core import keys, limits
-from ..core.shared_memory import Cell
-from ..core.taken_job import Assignment
+from ..core.shared_memory import SharedMemory
+from ..core.taken_job import TakenJob
 
 TRACEBACK_LIMIT = 32 * 1024
 ENGINE = Path(__file__).parents[1]
@@ -26,30 +26,30 @@ RESULT_LIMIT = 64 * 1024
 UNSERIALIZABLE = "Unserializable return value"
 
 
-def line(assignment: Assignment, worker: str, slot: int, outcome: str, started: float, **more: Any) -> str:
-    """Answer one line. Empty values are left out; times are seconds since 1970.
+def line(taken_job: TakenJob, worker: str, slot: int, outcome: str, started: float, **more: Any) -> str:
+    """Return one line. Empty values are left out; times are seconds since 1970.
 
-    The payload travels beside the line as it lies in Redis: the historian, which has time, unpacks it.
+    The payload travels beside the line as it lies in Redis: the writer of the history, which has time, unpacks it.
     """
     for name in ("tags", "meta"):
-        if text := assignment.text(name):
+        if text := taken_job.text(name):
             more[name] = text
     words = {name: value for name, value in more.items() if value not in (None, "")}
     return encode(
         [
-            outcome, assignment.job_id, assignment.execution_id, assignment.queue, assignment.task, assignment.attempt,
-            assignment.text("enqueued_at"), worker, slot, started, words,
+            outcome, taken_job.job_id, taken_job.execution_id, taken_job.queue, taken_job.task, taken_job.attempt,
+            taken_job.text("enqueued_at"), worker, slot, started, words,
         ]
     )  # fmt: skip
 
 
 def command(line: str, data: bytes) -> tuple[Any, ...]:
-    """Answer the command that puts one line and its payload on the stream, as common.lua's `note` does."""
+    """Return the command that puts one line and its payload on the stream, as common.lua's `note` does."""
     return ("XADD", keys.RUNS, "MAXLEN", "~", limits.HISTORY_LENGTH, "*", "e0", line, "d0", data)
 
 
 def event_of(text: bytes) -> dict[str, Any]:
-    """Answer what a line tells, by name; one written by a script of Redis is an object already. Raises ValueError."""
+    """Return what a line tells, by name; one written by a script of Redis is an object already. Raises ValueError."""
     event = json.loads(text.decode(errors="replace"))
     if isinstance(event, list):
         *values, words = event
@@ -57,16 +57,16 @@ def event_of(text: bytes) -> dict[str, Any]:
     return dict(event)
 
 
-def traces(cell: Cell) -> dict[str, Any]:
-    """Answer what a run has left in its cell: progress and log."""
-    if cell.is_empty:
+def traces(shared: SharedMemory) -> dict[str, Any]:
+    """Return what a run has left in its shared memory: progress and log."""
+    if shared.is_empty:
         return {}
-    percent, text = cell.progress
-    return {"percent": percent, "progress": text, "log": cell.log, "log_cut": cell.is_cut}
+    percent, text = shared.progress
+    return {"percent": percent, "progress": text, "log": shared.log, "log_cut": shared.is_cut}
 
 
 def failure(error: BaseException, task: str) -> dict[str, Any]:
-    """Answer an error's class, message, traceback and fingerprint."""
+    """Return an error's class, message, traceback and fingerprint."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return {
@@ -78,12 +78,12 @@ def failure(error: BaseException, task: str) -> dict[str, Any]:
 
 
 def trace_of(error: BaseException) -> str:
-    """Answer the traceback as Python prints it, at most 32 kB of its end, where the cause stands."""
+    """Return the traceback as Python prints it, at most 32 kB of its end, where the cause stands."""
     return "".join(traceback.format_exception(error))[-TRACEBACK_LIMIT:]
 
 
 def fingerprint(exception: str, task: str, trace: TracebackType | None) -> str:
-    """Answer 16 letters that failures of one cause share: exception, task, and the last frame in our own code."""
+    """Return 16 messages that failures of one cause share: exception, task, and the last frame in our own code."""
     frame = ""
     while trace is not None:
         code = trace.tb_frame.f_code
@@ -102,12 +102,12 @@ def is_ours(path: str) -> bool:
 
 
 def encode_trace(text: str) -> str:
-    """Answer a traceback as rq keeps it in a result."""
+    """Return a traceback as rq keeps it in a result."""
     return base64.b64encode(zlib.compress(text.encode())).decode()
 
 
 def encode_value(value: Any) -> tuple[str, str]:
-    """Answer a return value as JSON and as rq keeps it in a result: base64 of that; both '' for None.
+    """Return a return value as JSON and as rq keeps it in a result: base64 of that; both '' for None.
 
     A value that is not JSON, or larger than 64 kB, is replaced by a sentence: the job succeeded all the same.
     """
@@ -123,12 +123,12 @@ def encode_value(value: Any) -> tuple[str, str]:
 
 
 def dates(started: float, ended: float) -> tuple[str, str]:
-    """Answer two times as rq writes them."""
+    """Return two times as rq writes them."""
     return date(started), date(ended)
 
 
 def date(seconds: float) -> str:
-    """Answer a time as rq writes it; rq's own utcformat takes several times as long, and this runs for every job."""
+    """Return a time as rq writes it; rq's own utcformat takes several times as long, and this runs for every job."""
     whole = int(seconds)
     return f"{date_of_second(whole)}.{int((seconds - whole) * 1_000_000):06d}Z"
 
@@ -138,7 +138,7 @@ def date_of_second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
-def failure_ttl(assignment: Assignment) -> int:
-    """Answer for how many seconds a failed job is kept in Redis."""
-    ttl = assignment.number("failure_ttl")
+def failure_ttl(taken_job: TakenJob) -> int:
+    """Return for how many seconds a failed job is kept in Redis."""
+    ttl = taken_job.number("failure_ttl")
     return settings.JOB_FAILURE_TTL if ttl is None else ttl

@@ -1,7 +1,7 @@
-"""The historian: a worker's child that turns the lines on `pilot:runs` into JobRun rows.
+"""The writer of the history: a worker's child that turns the lines on `pilot:runs` into JobRun rows.
 
 Redis writes a line in the same step in which a job starts or ends; a line is acknowledged when its row is committed, so
-no crash loses history, and a worker never waits for the database. Several historians share the stream.
+no crash loses history, and a worker never waits for the database. Several writers of the history share the stream.
 """
 
 import logging
@@ -37,10 +37,10 @@ logger = logging.getLogger(__name__)
 
 STREAM, GROUP = keys.RUNS, keys.RUNS_GROUP
 BATCH = 100  # entries; one holds up to 20 lines
-ABANDONED_MS = 30_000  # lines that another historian took so long ago and never wrote
+ABANDONED_MS = 30_000  # lines that another writer of the history took so long ago and never wrote
 HOUSEKEEPING_SECONDS = 60
 NICENESS = 19
-PERIOD, REST, BACKLOG = 1.0, 8, 10_000  # see Historian.write_in_step
+PERIOD, REST, BACKLOG = 1.0, 8, 10_000  # see HistoryWriter.write_in_step
 UNHEARD = "Nobody told the end of this run: its job was deleted or Redis was emptied, and the worker is gone."
 
 Line = tuple[bytes, dict[bytes, bytes]]
@@ -50,7 +50,7 @@ CHANGING = [
 ]  # fmt: skip
 
 
-class Historian:
+class HistoryWriter:
     """One reader of the stream. `write_some` is one step; a test calls it by hand."""
 
     def __init__(self, name: str, queues: Sequence[str]) -> None:
@@ -99,12 +99,12 @@ class Historian:
         self.is_leaving = signal.sigtimedwait({signal.SIGTERM}, seconds) is not None
 
     def leave(self) -> None:
-        """Write what has already come, then go; what fails now is taken over by another historian."""
+        """Write what has already come, then go; what fails now is taken over by another history writer."""
         try:
             while self.write_some(block_ms=0):
                 pass
         except (RedisError, DatabaseError, OSError) as error:
-            logger.warning("The history stays in Redis for the next historian: %s", error)
+            logger.warning("The history stays in Redis for the next history writer: %s", error)
 
     def join(self) -> None:
         """Make sure that the stream has its group of readers."""
@@ -115,7 +115,7 @@ class Historian:
                 raise
 
     def write_some(self, block_ms: int = 0) -> int:
-        """Write one batch of lines; answers how many. A batch whose rows the database refuses is written row by row."""
+        """Write one batch of lines; returns how many. A batch whose rows the database refuses is written row by row."""
         lines = self.unfinished() or self.fresh(block_ms)
         if not lines:
             return 0
@@ -132,7 +132,7 @@ class Historian:
         return len(lines)
 
     def fresh(self, block_ms: int) -> list[Line]:
-        """Answer lines that nobody has read yet."""
+        """Return lines that nobody has read yet."""
         answer: Any = connection().xreadgroup(
             GROUP, self.name, {STREAM: ">"}, count=BATCH, block=block_ms if block_ms else None
         )
@@ -140,7 +140,7 @@ class Historian:
         return [line for _, lines in streams for line in flat(lines)]
 
     def unfinished(self) -> list[Line]:
-        """Answer lines that a historian took and did not write: it died, or the database was away."""
+        """Return lines that a writer of the history took and did not write: it died, or the database was away."""
         answer: Any = connection().xautoclaim(STREAM, GROUP, self.name, ABANDONED_MS, count=BATCH)
         return [(id, fields) for id, fields in answer[1] if fields]
 
@@ -160,7 +160,7 @@ class Historian:
         self.forget_dead_readers()
 
     def close_unheard(self) -> int:
-        """End the rows of runs that nobody holds and whose end nobody told; answers how many.
+        """End the rows of runs that nobody holds and whose end nobody told; returns how many.
 
         So it is where a job was deleted and then its worker died, or where Redis was emptied. A row is closed when it
         is found so at two housekeepings in turn, since the line of an end may still be on its way.
@@ -190,12 +190,12 @@ class Historian:
 
 
 def lag() -> int:
-    """Answer how many entries of the stream wait to be written as rows; one holds up to 20 lines."""
+    """Return how many entries of the stream wait to be written as rows; one holds up to 20 lines."""
     return int(connection().xlen(STREAM))
 
 
 def flat(lines: Any) -> list[Line]:
-    """Answer lines from either of redis-py's two shapes."""
+    """Return lines from either of redis-py's two shapes."""
     return [line for part in lines for line in (part if isinstance(part, list) else [part]) if line[1]]
 
 
@@ -214,7 +214,7 @@ def read(entry: Line) -> Iterator[JobRun]:
 
 
 def run_of(event: dict[str, Any]) -> JobRun:
-    """Answer the unsaved row of one event; `record.line` and common.lua write them."""
+    """Return the unsaved row of one event; `record.line` and common.lua write them."""
     name, args, kwargs = payload.shown_call_of(event)
     meta = payload.loaded(event.get("meta"), {})
     ended_at = moment(event.get("ended"))
@@ -286,7 +286,7 @@ def write(runs: Sequence[JobRun]) -> None:
 
 
 def new_losses(ends: Sequence[JobRun]) -> list[JobRun]:
-    """Answer the runs that were lost and are not written as lost yet: a line may come twice, and counts once."""
+    """Return the runs that were lost and are not written as lost yet: a line may come twice, and counts once."""
     lost = [run for run in ends if run.outcome == Outcome.LOST]
     if not lost:
         return []

@@ -17,7 +17,7 @@ Answer = dict[str, Any]
 
 
 def queues_now() -> Answer:
-    """Answer the shared sample's queues."""
+    """Return the shared sample's queues."""
     seen = snapshot.current()
     names = (
         "name", "weight", "waiting", "running", "scheduled", "deferred", "failed", "oldest", "in_per_minute",
@@ -28,7 +28,7 @@ def queues_now() -> Answer:
 
 
 def found(question: str, limit: int, cursor: str = "") -> Answer:
-    """Answer one page of what a question asks for; `note` says what may be missing from it.
+    """Return one page of what a question asks for; `note` says what may be missing from it.
 
     Where it names no state `jobs` are runs, and `present` on the first page is what has not ended. Raises
     ValidationError where the question cannot be read.
@@ -48,7 +48,7 @@ def found(question: str, limit: int, cursor: str = "") -> Answer:
 
 
 def present_of(present: lists.Present) -> Answer:
-    """Answer what has not ended as JSON: of `total` jobs `looked_at` were looked at, and `number` match."""
+    """Return what has not ended as JSON: of `total` jobs `looked_at` were looked at, and `number` match."""
     return {
         "jobs": [asdict(row) for row in present.rows],
         "number": present.number,
@@ -59,7 +59,7 @@ def present_of(present: lists.Present) -> Answer:
 
 
 def run_of(run: JobRun, *, whole: bool = False) -> Answer:
-    """Answer one attempt; `whole` adds traceback, log and result."""
+    """Return one attempt; `whole` adds traceback, log and result."""
     names = [
         "job_id", "execution_id", "task", "queue", "args", "kwargs", "attempt", "outcome", "cause", "exception",
         "message", "enqueued_at", "started_at", "ended_at", "retry_at", "wait", "duration", "worker", "slot",
@@ -71,7 +71,7 @@ def run_of(run: JobRun, *, whole: bool = False) -> Answer:
 
 
 def job_of(known: Dossier) -> Answer:
-    """Answer a dossier as JSON; `waits` is the reason in words, '' where it does not wait."""
+    """Return a dossier as JSON; `waits` is the reason in words, '' where it does not wait."""
     task, args, kwargs = known.call
     why = None if known.is_away else waiting.reason(store.connect(), known, snapshot.current())
     return {

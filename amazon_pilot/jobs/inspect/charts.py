@@ -23,7 +23,7 @@ GOOD, BAD = {"succeeded"}, {"failed", "lost"}
 
 
 def series(window: Window, *, queue: str = "", task: str = "") -> dict[str, Any]:
-    """Answer the points of a window: times in seconds, runs per step by what became of them, average wait in seconds.
+    """Return the points of a window: times in seconds, runs per step by what became of them, average wait in seconds.
 
     Steps without a run are 0; their wait is None, since nothing waited, and so is their error rate, in percent.
     """
@@ -78,7 +78,7 @@ GAUGES = ("waiting", "running", "scheduled", "retries", "held", "failed", "cance
 
 
 def gauges(window: Window, queue: str) -> dict[str, Any]:
-    """Answer what a queue held over a window, at the times of `series`: means, and the worst age in seconds.
+    """Return what a queue held over a window, at the times of `series`: means, and the worst age in seconds.
 
     None stands for a step in which nothing was read, and for what was not known; `size` is what lay in the queue in any
     state but failed and canceled.
@@ -137,7 +137,7 @@ class Bar:
 
 
 def bars(seen: Sample) -> list[Bar]:
-    """Answer a bar for each queue, the longest of which is as wide as the chart."""
+    """Return a bar for each queue, the longest of which is as wide as the chart."""
     longest = max((_total(queue) for queue in seen.queues), default=0)
     return [_bar(queue, longest) for queue in seen.queues]
 

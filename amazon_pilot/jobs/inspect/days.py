@@ -36,7 +36,7 @@ def ended(start: datetime, now: datetime) -> dict[tuple[str, date], Counter[str]
 
 
 def told(counted: Counter[str]) -> dict[str, int]:
-    """Answer runs by what became of them: all, those that went well, and those that failed or were lost."""
+    """Return runs by what became of them: all, those that went well, and those that failed or were lost."""
     return {
         "processed": counted.total(),
         "succeeded": sum(counted[outcome] for outcome in GOOD),
@@ -45,7 +45,7 @@ def told(counted: Counter[str]) -> dict[str, int]:
 
 
 def by_queue(now: datetime | None = None) -> dict[str, dict[str, Any]]:
-    """Answer by queue what ended today, as `told` says, and `error_rate`: what share of the last 24 hours failed.
+    """Return by queue what ended today, as `told` says, and `error_rate`: what share of the last 24 hours failed.
 
     The rate is None where nothing ended. Its first hour is counted as a whole.
     """

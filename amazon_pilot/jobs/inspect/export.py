@@ -35,7 +35,7 @@ FORMATS = {"csv": "text/csv", "jsonl": "application/x-ndjson"}
 
 
 def rows(query: Query) -> Iterator[lists.Row]:
-    """Answer every row of the job list for a question; raises OperationalError where the database takes too long."""
+    """Return every row of the job list for a question; raises OperationalError where the database takes too long."""
     if not query.states:
         yield from of_all_states(query)
     elif query.states == {"failed"} and not query.is_plain:
@@ -45,7 +45,7 @@ def rows(query: Query) -> Iterator[lists.Row]:
 
 
 def of_all_states(query: Query) -> Iterator[lists.Row]:
-    """Answer what has not ended, as the list of all does, and then the runs; a run that was told of comes once."""
+    """Return what has not ended, as the list of all does, and then the runs; a run that was told of comes once."""
     running = set()
     if not query.is_of_runs or query.ids:
         for row in of_redis(replace(query, states=frozenset(redis_jobs.PRESENT))):
@@ -58,7 +58,7 @@ def of_all_states(query: Query) -> Iterator[lists.Row]:
 
 
 def of_redis(query: Query) -> Iterator[lists.Row]:
-    """Answer the jobs of the states that a question names, window by window."""
+    """Return the jobs of the states that a question names, window by window."""
     cursor: str | None = ""
     while cursor is not None:
         page = lists.from_redis(query, cursor, CHUNK)
@@ -67,7 +67,7 @@ def of_redis(query: Query) -> Iterator[lists.Row]:
 
 
 def of_history(arms: list[Q]) -> Iterator[JobRun]:
-    """Answer the runs for which one of `arms` is true, the newest first, a chunk at a time by their keys."""
+    """Return the runs for which one of `arms` is true, the newest first, a chunk at a time by their keys."""
     cursor = ""
     while True:
         with lists.planned(SECONDS):
@@ -80,7 +80,7 @@ def of_history(arms: list[Q]) -> Iterator[JobRun]:
 
 
 def failed_by_history(query: Query) -> Iterator[lists.Row]:
-    """Answer the failed jobs by their newest run that the question matches, if they are failed still."""
+    """Return the failed jobs by their newest run that the question matches, if they are failed still."""
     badly = Q(outcome__in=("failed", "stopped", "lost"))
     for runs in chunks(of_history([arm & badly for arm in query.arms()])):
         by_queue: dict[str, list[str]] = {}
@@ -93,7 +93,7 @@ def failed_by_history(query: Query) -> Iterator[lists.Row]:
 
 
 def chunks(found: Iterable[T]) -> Iterator[list[T]]:
-    """Answer what comes some at a time."""
+    """Return what comes some at a time."""
     coming = iter(found)
     while some := list(islice(coming, CHUNK)):
         yield some
@@ -124,7 +124,7 @@ def plain(value: Any) -> str:
 
 
 def csv_lines(lines: Iterable[list[str]]) -> str:
-    """Answer lines of cells as CSV."""
+    """Return lines of cells as CSV."""
     text = io.StringIO()
     csv.writer(text).writerows(lines)
     return text.getvalue()

@@ -67,7 +67,7 @@ class Group:
 
     @property
     def columns(self) -> list[tuple[int, int, int]]:
-        """Answer the bars to draw, each as (x, y, height), 24 high at most; a bar of one failure can still be seen."""
+        """Return the bars to draw, each as (x, y, height), 24 high at most; a bar of one failure can still be seen."""
         most = max(self.bars, default=0) or 1
         heights = [max(2, number * 24 // most) if number else 0 for number in self.bars]
         return [(n * 4, 24 - height, height) for n, height in enumerate(heights) if height]
@@ -82,7 +82,7 @@ class Group:
 
 
 def groups(window: Window, now: datetime | None = None) -> dict[str, Any]:
-    """Answer {"rows": the groups, "is_cut": whether there are more, "note": what is missing and why}."""
+    """Return {"rows": the groups, "is_cut": whether there are more, "note": what is missing and why}."""
     now = now or timezone.now()
     since = now - window.back
     listing, rows, is_cut = Listing(), [], False

@@ -24,7 +24,7 @@ WEIGHED = 20  # jobs of each place; their mean stands for the others
 
 
 def weigh(connection: Redis, queue: str) -> dict[str, int] | None:
-    """Answer about how many bytes a queue and its jobs take, and how many of its scheduled jobs are retries.
+    """Return about how many bytes a queue and its jobs take, and how many of its scheduled jobs are retries.
 
     None where Redis refuses to tell (MEMORY may be forbidden): nothing else may fail for it.
     """

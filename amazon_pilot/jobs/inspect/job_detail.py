@@ -159,7 +159,7 @@ class Dossier:
         return self.last.progress_text if self.last else ""
 
     def moment(self, name: str) -> datetime | None:
-        """Answer a time out of the hash, None where it has none."""
+        """Return a time out of the hash, None where it has none."""
         text = (self.fields or {}).get(name)
         try:
             return utcparse(text) if text else None
@@ -195,7 +195,7 @@ class Dossier:
         return sorted(events, key=lambda event: event.at)
 
     def _from_redis(self) -> list[Event]:
-        """Answer what the hash tells and the history does not yet."""
+        """Return what the hash tells and the history does not yet."""
         events = []
         written = {run.enqueued_at for run in self.runs}
         created, enqueued, started = self.moment("created_at"), self.moment("enqueued_at"), self.moment("started_at")
@@ -216,7 +216,7 @@ class Dossier:
 
 
 def attempt_events(run: JobRun) -> list[Event]:
-    """Answer the lines of one attempt: enqueued, started, ended, and the retry that was planned."""
+    """Return the lines of one attempt: enqueued, started, ended, and the retry that was planned."""
     events = []
     number = {"n": run.attempt}
     if run.enqueued_at:
@@ -272,6 +272,6 @@ def look_into_the_slot(connection: Redis, known: Dossier) -> None:
 
 
 def fire_of(known: Dossier) -> Any:
-    """Answer the planned time of a schedule entry that made this job, None where nobody planned it."""
+    """Return the planned time of a schedule entry that made this job, None where nobody planned it."""
     number = known.meta.get("fire") if known.is_known else None
     return Fire.objects.filter(pk=number).first() if isinstance(number, int) else None

@@ -125,7 +125,7 @@ class Listing:
 
 
 def ask(text: str, cursor: str, size: int) -> Listing:
-    """Answer one page of the list: that of a state, or of all, which begins with what has not ended.
+    """Return one page of the list: that of a state, or of all, which begins with what has not ended.
 
     Raises QueryError, or RedisError where a state is asked for and Redis is away.
     """
@@ -148,7 +148,7 @@ def ask(text: str, cursor: str, size: int) -> Listing:
 
 
 def find(query: Query, cursor: str, size: int) -> Listing:
-    """Answer one page of what a question asks for, from `cursor` on: of its states, or of the history."""
+    """Return one page of what a question asks for, from `cursor` on: of its states, or of the history."""
     if not query.states:
         return from_history(query, cursor, size)
     if 0 < len(query.ids) <= MOST_IDS:
@@ -163,7 +163,7 @@ def find(query: Query, cursor: str, size: int) -> Listing:
 
 
 def from_history(query: Query, cursor: str, size: int) -> Listing:
-    """Answer runs, the newest first; the cursor is the start and the key of the last row before."""
+    """Return runs, the newest first; the cursor is the start and the key of the last row before."""
     listing, found = Listing(is_history=True), None
     with in_time(listing):
         found = keys(query.arms(), cursor, size + 1)
@@ -178,7 +178,7 @@ def from_history(query: Query, cursor: str, size: int) -> Listing:
 
 
 def keys(arms: list[Q], cursor: str, most: int) -> list[int]:
-    """Answer the keys of the newest runs behind a cursor for which one of `arms` is true.
+    """Return the keys of the newest runs behind a cursor for which one of `arms` is true.
 
     Keys first, and the rows by their keys: so a search runs through an index alone, and reads the rows that it shows.
     """
@@ -189,7 +189,7 @@ def keys(arms: list[Q], cursor: str, most: int) -> list[int]:
 
 
 def number(arms: list[Q]) -> int:
-    """Answer how many runs there are for which one of `arms` is true; COUNTED + 1 where there are more than COUNTED."""
+    """Return how many runs there are for which one of `arms` is true; COUNTED + 1 where there are more than COUNTED."""
     # In the order of the list, though a count needs none: else PostgreSQL may read the table where an index would do.
     limited = [JobRun.objects.filter(arm).newest()[: COUNTED + 1] for arm in arms]
     if len(limited) == 1:
@@ -198,7 +198,7 @@ def number(arms: list[Q]) -> int:
 
 
 def after(runs: Any, cursor: str) -> Any:
-    """Answer the runs behind a cursor; one that cannot be read is the beginning."""
+    """Return the runs behind a cursor; one that cannot be read is the beginning."""
     when, _comma, key = cursor.partition(",")
     moment = parse_datetime(when) if key.isdigit() else None
     return runs.older_than(moment, int(key)) if moment else runs
@@ -209,7 +209,7 @@ def cursor_of(run: JobRun) -> str:
 
 
 def failed_by_history(query: Query, cursor: str, size: int) -> Listing:
-    """Answer failed jobs by what the history knows of their failure: rows first, then whether they are failed still."""
+    """Return failed jobs by what the history knows of their failure: rows first, then whether they are failed still."""
     listing = Listing()
     arms = [arm & Q(outcome__in=("failed", "stopped", "lost")) for arm in query.arms()]
     seen: set[str] = set()
@@ -270,7 +270,7 @@ def of_run(run: JobRun, state: str = "") -> Row:
 
 
 def from_redis(query: Query, cursor: str, size: int) -> Listing:
-    """Answer jobs of the named states, state by state and queue by queue; the cursor is how far the last page came."""
+    """Return jobs of the named states, state by state and queue by queue; the cursor is how far the last page came."""
     names = [name for name in settings.QUEUE_WEIGHTS if not query.queues or name in query.queues]
     places = [(state, queue) for state in redis_jobs.STATES if state in query.states for queue in names]
     place, start = position(cursor, len(places))
@@ -302,13 +302,13 @@ def from_redis(query: Query, cursor: str, size: int) -> Listing:
 
 
 def by_id(query: Query, ran: set[str]) -> Present:
-    """Answer the jobs that a question names, in whatever state they are; an ended one of `ran` is told by its run."""
+    """Return the jobs that a question names, in whatever state they are; an ended one of `ran` is told by its run."""
     rows = with_history([job for job in named(query) if job.state in redis_jobs.PRESENT or job.id not in ran])
     return Present(rows, len(rows))
 
 
 def named(query: Query) -> list[redis_jobs.LiveJob]:
-    """Answer the jobs that a question names by their ids and that match, in whatever state they are."""
+    """Return the jobs that a question names by their ids and that match, in whatever state they are."""
     return [job for job in redis_jobs.find(sorted(query.ids)) if query.matches(job)]
 
 
@@ -318,7 +318,7 @@ def is_of(state: str, job: redis_jobs.LiveJob) -> bool:
 
 
 def present(query: Query, text: str, size: int) -> Present:
-    """Answer what waits, runs and is planned, of what a question asks for: counted where it names queues at most."""
+    """Return what waits, runs and is planned, of what a question asks for: counted where it names queues at most."""
     names = [name for name in settings.QUEUE_WEIGHTS if not query.queues or name in query.queues]
     places = [(state, queue) for state in redis_jobs.PRESENT for queue in names]
     most = min(size, SHOWN_AT_PRESENT)
@@ -343,7 +343,7 @@ def position(cursor: str, places: int) -> tuple[int, int]:
 
 
 def with_history(found: list[redis_jobs.LiveJob]) -> list[Row]:
-    """Answer rows for jobs of Redis: three queries tell of their newest runs, of pauses, and of who holds them."""
+    """Return rows for jobs of Redis: three queries tell of their newest runs, of pauses, and of who holds them."""
     runs: dict[str, JobRun] = {}
     if ids := [job.id for job in found if job.state in ("failed", "canceled", "scheduled", "retry")]:
         for run in JobRun.objects.filter(job_id__in=ids).only(*COLUMNS).order_by("attempt", "started_at"):

@@ -31,7 +31,7 @@ LAST_RUNS = 100  # of an entry, among which the last success is looked for
 
 
 def known(names: Iterable[str]) -> Callable[[str], str]:
-    """Answer what gives a name its label: itself for the first 200 of `names`, else `other`.
+    """Return what gives a name its label: itself for the first 200 of `names`, else `other`.
 
     Who asks with the oldest first has a name keep its label for ever, so that no counter falls.
     """
@@ -145,7 +145,7 @@ def losses() -> Iterator[Metric]:
 
 
 def counted(name: Total.Name, start: dict[tuple[str, str], int]) -> dict[tuple[str, str], int]:
-    """Answer totals by subject and outcome, the oldest first; behind them those of `start` that have none yet.
+    """Return totals by subject and outcome, the oldest first; behind them those of `start` that have none yet.
 
     A series that begins at 0 shows Prometheus its first rise.
     """
@@ -200,7 +200,7 @@ def entry_gauges() -> Iterator[Metric]:
 
 
 def with_last() -> Any:
-    """Answer the entries with `lag` of their last fire and `succeeded_at`, each from an index."""
+    """Return the entries with `lag` of their last fire and `succeeded_at`, each from an index."""
     last = (
         Fire.objects.filter(entry=OuterRef("name"))
         .order_by("-planned_at")
@@ -220,7 +220,7 @@ def stamp(moment: datetime | None) -> float | None:
 
 
 def fires() -> Metric:
-    """Answer all fires since the beginning, by what became of them."""
+    """Return all fires since the beginning, by what became of them."""
     family = CounterMetricFamily("pilot_cron_fires", "Fires since the beginning.", labels=["entry", "outcome"])
     names = ScheduleEntry.objects.order_by("pk").values_list("name", flat=True)
     outcomes = [str(outcome) for outcome in Fire.Outcome if outcome != Fire.Outcome.PENDING]
@@ -262,7 +262,7 @@ def monitor_numbers() -> Iterator[Metric]:
 
 @cache
 def build() -> Metric:
-    """Answer the versions of what serves this, as labels."""
+    """Return the versions of what serves this, as labels."""
     project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())["project"]
     versions = {
         "version": project["version"], "python": platform.python_version(), "django": django.get_version(),

@@ -110,11 +110,11 @@ class Query:
         return any(isinstance(node, Term) and node.field in OF_RUNS for node in self.rest)
 
     def q(self) -> Q:
-        """Answer the question without its states as a condition over JobRun."""
+        """Return the question without its states as a condition over JobRun."""
         return _q(And(self.rest))
 
     def arms(self) -> list[Q]:
-        """Answer conditions over JobRun of which one has to be true, each of which some index answers.
+        """Return conditions over JobRun of which one has to be true, each of which some index answers.
 
         PostgreSQL reads the whole table where an OR joins what stands in different indexes. What stands in one is split
         where looking twice is quicker than looking at everything once; more than eight alternatives stay together.
@@ -152,7 +152,7 @@ def parse(text: str) -> Query:
 
 
 def _alternatives(node: Node, field: str) -> frozenset[str] | None:
-    """Answer the values of `field:a` or of `field:a OR field:b`, None where the node says anything else."""
+    """Return the values of `field:a` or of `field:a OR field:b`, None where the node says anything else."""
     terms = node.parts if isinstance(node, Or) else (node,)
     if all(isinstance(term, Term) and term.field == field for term in terms):
         return frozenset(term.value for term in terms if isinstance(term, Term))
@@ -174,14 +174,14 @@ def _refuse_states(node: Node, text: str) -> None:
 
 
 def within(text: str, state: str) -> str:
-    """Answer the question of the box, which has to be one, about the jobs of one state alone."""
+    """Return the question of the box, which has to be one, about the jobs of one state alone."""
     rest = parse(text).rest
     is_either = len(rest) == 1 and isinstance(rest[0], Or)
     return f"state:{state} ({text})" if is_either else f"state:{state} {text}".strip()
 
 
 def _bracketed(node: Node, text: str) -> str:
-    """Answer `state:a (x OR y)` for `state:a x OR y`, which people write and mean so; '' for anything else."""
+    """Return `state:a (x OR y)` for `state:a x OR y`, which people write and mean so; '' for anything else."""
     first = re.match(r"\s*(state:\w+)\s+(?=\S)", text)
     if first is None or not isinstance(node, Or) or any(term.field == "state" for term in list(_terms(node))[1:]):
         return ""
@@ -199,7 +199,7 @@ def _terms(node: Node) -> Iterator[Term]:
 
 
 def _arms(node: Node, is_negated: bool = False) -> list[tuple[Node, ...]]:
-    """Answer a sentence as alternatives, each of them conditions that all have to hold."""
+    """Return a sentence as alternatives, each of them conditions that all have to hold."""
     if isinstance(node, Term):
         return [(Not(node) if is_negated else node,)]
     if isinstance(node, Not):
@@ -298,7 +298,7 @@ def _unquoted(text: str) -> str:
 
 
 def _checked(field: str, value: str, at: int) -> Any:
-    """Answer a value as its field needs it."""
+    """Return a value as its field needs it."""
     if field == "state" and value not in STATES:
         raise QueryError(_("There is no state %(value)s; there are %(known)s.")
                          % {"value": value, "known": ", ".join(STATES)}, at)  # fmt: skip
@@ -326,7 +326,7 @@ def _seconds(value: str, at: int) -> float:
 
 
 def _moment(value: str, at: int) -> datetime:
-    """Answer a time: `2h` ago, or a date or time in the viewer's zone."""
+    """Return a time: `2h` ago, or a date or time in the viewer's zone."""
     if re.fullmatch(r"\d+(?:\.\d+)?(ms|s|min|m|h|d|w)", value):
         try:
             return timezone.now() - timedelta(seconds=_seconds(value, at))
@@ -383,7 +383,7 @@ def _condition(term: Term) -> Q:
 
 
 def words(text: str) -> Q:
-    """Answer the runs whose arguments or error text hold all words of a text, such as an ASIN.
+    """Return the runs whose arguments or error text hold all words of a text, such as an ASIN.
 
     PostgreSQL looks up whole words in an index; SQLite looks for parts of words, row by row.
     """
@@ -394,7 +394,7 @@ def words(text: str) -> Q:
 
 
 def _tagged(tag: str) -> Q:
-    """Answer the runs that carry a tag as a whole: `paid` is not `unpaid`. PostgreSQL looks it up in an index."""
+    """Return the runs that carry a tag as a whole: `paid` is not `unpaid`. PostgreSQL looks it up in an index."""
     if connection.vendor == "postgresql":
         match = "(tags <> '' AND string_to_array(tags, ',') @> ARRAY[%s])"
         return Q(RawSQL(match, [tag], output_field=models.BooleanField()))  # noqa: S611
@@ -402,7 +402,7 @@ def _tagged(tag: str) -> Q:
 
 
 def _argument(path: list[str], value: str) -> Q:
-    """Answer the runs with this value at a path: `arg.0` is the first argument, `arg.asin` the one called asin.
+    """Return the runs with this value at a path: `arg.0` is the first argument, `arg.asin` the one called asin.
 
     A word or whole number is looked up in the search text first: no index leads to a place within JSON.
     """
@@ -475,5 +475,5 @@ def _compare(found: float, sign: str, wanted: float) -> bool:
 
 
 def runs(query: Query) -> "models.QuerySet[JobRun]":
-    """Answer the history that a question asks for, without its states."""
+    """Return the history that a question asks for, without its states."""
     return JobRun.objects.filter(query.q())

@@ -31,7 +31,7 @@ class Risk:
 
 
 def server() -> dict[str, Any]:
-    """Answer INFO, how often the append-only file is synced where Redis tells, and the warnings."""
+    """Return INFO, how often the append-only file is synced where Redis tells, and the warnings."""
     connection = store.connect()
     info: Any = connection.info()
     try:
@@ -44,7 +44,7 @@ def server() -> dict[str, Any]:
 
 
 def warnings(info: dict[str, Any]) -> list[Risk]:
-    """Answer what may lose jobs, the gravest first."""
+    """Return what may lose jobs, the gravest first."""
     found = []
     policy, limit, used = info.get("maxmemory_policy"), info.get("maxmemory", 0), info.get("used_memory", 0)
     if policy != "noeviction":
@@ -92,7 +92,7 @@ def warnings(info: dict[str, Any]) -> list[Risk]:
 
 
 def slow_commands() -> list[dict[str, Any]]:
-    """Answer the slowest commands that Redis remembers, their arguments cut so that no payload is shown."""
+    """Return the slowest commands that Redis remembers, their arguments cut so that no payload is shown."""
     entries: Any = store.connect().slowlog_get(SLOW_SHOWN)
     return [
         {
@@ -105,7 +105,7 @@ def slow_commands() -> list[dict[str, Any]]:
 
 
 def shortened(command: Any) -> str:
-    """Answer a command's name and the first of its words, each cut; after AUTH, HELLO and CONFIG nothing."""
+    """Return a command's name and the first of its words, each cut; after AUTH, HELLO and CONFIG nothing."""
     text = command.decode(errors="replace") if isinstance(command, bytes) else str(command)  # a payload is no text
     words = text.split(" ")
     if words[0].upper() in ("AUTH", "HELLO", "CONFIG", "ACL", "MIGRATE"):
@@ -115,7 +115,7 @@ def shortened(command: Any) -> str:
 
 
 def sizes() -> list[tuple[str, int, int]]:
-    """Answer what our own long keys hold: name, members, bytes. Redis tells the bytes from five of the members."""
+    """Return what our own long keys hold: name, members, bytes. Redis tells the bytes from five of the members."""
     lists = [queues.key(name) for name in queues.names()]
     pipeline = store.connect().pipeline(transaction=False)
     for key in [*lists, keys.RUNS]:

@@ -67,7 +67,7 @@ class Window:
 
 
 def window(state: str, queue: str, start: int, number: int) -> Window:
-    """Answer the jobs of a state from position `start` on, by one command; raises RedisError where Redis is away."""
+    """Return the jobs of a state from position `start` on, by one command; raises RedisError where Redis is away."""
     place, is_backwards = STATES[state]
     total, found = script("peek")(store.connect(), place, queue, start, number, int(is_backwards))
     jobs = [read(state, queue, *words) for words in found]
@@ -75,7 +75,7 @@ def window(state: str, queue: str, start: int, number: int) -> Window:
 
 
 def survey(places: Sequence[tuple[str, str]], most: int, each: int) -> list[Window]:
-    """Answer the first jobs of places, each a state and a queue, by one command: at most `each` of one, `most` in all.
+    """Return the first jobs of places, each a state and a queue, by one command: at most `each` of one, `most` in all.
 
     The states have to be of PRESENT. Raises RedisError where Redis is away.
     """
@@ -88,7 +88,7 @@ def survey(places: Sequence[tuple[str, str]], most: int, each: int) -> list[Wind
 
 
 def find(ids: Sequence[str]) -> list[LiveJob]:
-    """Answer those of some jobs that Redis holds, whatever their state, by two commands for each at most."""
+    """Return those of some jobs that Redis holds, whatever their state, by two commands for each at most."""
     connection = store.connect()
     with connection.pipeline(transaction=False) as pipeline:
         for id in ids:
@@ -106,7 +106,7 @@ def find(ids: Sequence[str]) -> list[LiveJob]:
 
 
 def count(state: str, queue: str) -> int:
-    """Answer how many jobs are in the place of a state: for `retry` and `held` the scheduled and deferred ones too."""
+    """Return how many jobs are in the place of a state: for `retry` and `held` the scheduled and deferred ones too."""
     return window(state, queue, 0, 0).total
 
 
@@ -150,7 +150,7 @@ def moment(text: str) -> datetime | None:
 
 
 def still(state: str, ids_by_queue: dict[str, list[str]]) -> set[str]:
-    """Answer which jobs are in the registry of a state now, by one command per queue."""
+    """Return which jobs are in the registry of a state now, by one command per queue."""
     found: set[str] = set()
     with store.connect().pipeline(transaction=False) as pipeline:
         for queue, ids in ids_by_queue.items():

@@ -13,7 +13,7 @@ from . import lists
 
 
 def number_of(text: str) -> int | None:
-    """Answer the days that somebody typed, None for nothing; raises ValidationError where they are none."""
+    """Return the days that somebody typed, None for nothing; raises ValidationError where they are none."""
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= retention.MOST_DAYS:
@@ -22,24 +22,24 @@ def number_of(text: str) -> int | None:
 
 
 def result_ttl() -> int:
-    """Answer for how many seconds Redis keeps a job that succeeded, unless it was enqueued with another time."""
+    """Return for how many seconds Redis keeps a job that succeeded, unless it was enqueued with another time."""
     return int(str(settings.RQ["DEFAULT_RESULT_TTL"]))
 
 
 def told(days: int | None) -> dict[str, Any]:
-    """Answer the preview for a page: when it is true, when the next clean-up is planned, and the lines."""
+    """Return the preview for a page: when it is true, when the next clean-up is planned, and the lines."""
     with lists.planned(lists.SECONDS):
         moment, planned, lines = retention.preview(days=days)
     return {"at": moment, "planned": planned, "lines": lines}
 
 
 def last_clean_up() -> AuditEntry | None:
-    """Answer the newest line of audit on a clean-up that deleted something."""
+    """Return the newest line of audit on a clean-up that deleted something."""
     return AuditEntry.objects.filter(target="history", action="prune").order_by("-at").first()
 
 
 def as_json(days: int | None = None) -> dict[str, Any]:
-    """Answer the preview for scripts; raises ValidationError where there are no such days.
+    """Return the preview for scripts; raises ValidationError where there are no such days.
 
     `deletes.how` is exactly, about or more; `bytes` is an estimate. `tried` is None for what no setting decides.
     """

@@ -147,12 +147,12 @@ class Sample:
         return next((queue for queue in self.queues if queue.name == name), None)
 
     def serving(self, queue: str) -> int:
-        """Answer how many living workers take jobs from a queue."""
+        """Return how many living workers take jobs from a queue."""
         return sum(queue in worker["queues"] for worker in self.alive)
 
 
 def current(connection: Redis | None = None) -> Sample:
-    """Answer the shared sample, taking a new one where it has grown old; raises RedisError where Redis is away."""
+    """Return the shared sample, taking a new one where it has grown old; raises RedisError where Redis is away."""
     connection = connection or store.connect()
     words = connection.get(KEY)
     known = loads(words) if words else None
@@ -205,7 +205,7 @@ def take(connection: Redis, before: Sample | None = None) -> Sample:
 
 
 def _takes(rows: list[Any]) -> dict[int, dict[str, int]]:
-    """Answer how many jobs were started, by minute and queue."""
+    """Return how many jobs were started, by minute and queue."""
     return {
         minute: {as_text(name): int(count) for name, count in zip(row[::2], row[1::2], strict=True)}
         for minute, row in rows
@@ -249,7 +249,7 @@ def _queue(
 
 
 def _age(since: str, now: float) -> float:
-    """Answer seconds since a time as rq writes it; 0 where it is none, so that one damaged job hides no queue."""
+    """Return seconds since a time as rq writes it; 0 where it is none, so that one damaged job hides no queue."""
     try:
         return max(0.0, now - utcparse(since).timestamp()) if since else 0.0
     except ValueError:
@@ -257,7 +257,7 @@ def _age(since: str, now: float) -> float:
 
 
 def _growth(name: str, size: int, now: float, sizes: list[tuple[float, dict[str, int]]]) -> float | None:
-    """Answer by how many jobs per minute a queue grew since the oldest remembered sample; None before half a minute."""
+    """Return by how many jobs per minute a queue grew since the oldest remembered sample; None before half a minute."""
     at, then = sizes[0]
     return (size - then.get(name, 0)) / (now - at) * 60 if now - at >= 30 else None
 

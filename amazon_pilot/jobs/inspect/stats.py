@@ -20,7 +20,7 @@ HELD = ("waiting", "running", "scheduled", "retries", "deferred", "failed")
 
 
 def glance(now: datetime | None = None) -> Answer:
-    """Answer the shared sample's figures and today's by queue; `retries` are about how many of the scheduled, or None.
+    """Return the shared sample's figures and today's by queue; `retries` are about how many of the scheduled, or None.
 
     Raises RedisError.
     """
@@ -55,7 +55,7 @@ def total(numbers: list[Any]) -> int | None:
 
 
 def past(days: int, queue: str = "", now: datetime | None = None) -> Answer:
-    """Answer what ended on each of the last days by the clock of TIME_ZONE, today first; '' means all queues.
+    """Return what ended on each of the last days by the clock of TIME_ZONE, today first; '' means all queues.
 
     Raises ValidationError where there is no such queue, or no such number of days.
     """

@@ -15,7 +15,7 @@ _connections: dict[int, Redis] = {}
 
 
 def connect() -> Redis:
-    """Answer this process's connection for pages: threads share its pool, a forked child makes its own."""
+    """Return this process's connection for pages: threads share its pool, a forked child makes its own."""
     pid = os.getpid()
     if pid not in _connections:
         connection: Redis = django_rq.get_connection(next(iter(settings.RQ_QUEUES)))

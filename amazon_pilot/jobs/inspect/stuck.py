@@ -33,7 +33,7 @@ BEHIND_LINES = 1000
 
 
 def losses() -> dict[str, list[JobRun]]:
-    """Answer what dead workers held and the history says was lost: the runs by worker."""
+    """Return what dead workers held and the history says was lost: the runs by worker."""
     dead = [worker["worker"] for worker in snapshot.current().dead]
     found: dict[str, list[JobRun]] = {name: [] for name in dead}
     if dead:
@@ -66,7 +66,7 @@ class Lease:
 
 
 def old_leases() -> list[Lease]:
-    """Answer the leases that should have been renewed by now, the oldest first; three commands to Redis."""
+    """Return the leases that should have been renewed by now, the oldest first; three commands to Redis."""
     pipeline = store.connect().pipeline(transaction=False)
     for name in queues.names():
         pipeline.zrange(f"{RQ_KEY_PREFIX}:wip:{name}", 0, EXAMINED - 1, withscores=True)
@@ -84,13 +84,13 @@ def old_leases() -> list[Lease]:
 
 
 def held_by() -> dict[str, tuple[str, str]]:
-    """Answer by execution which worker last showed it, and its task."""
+    """Return by execution which worker last showed it, and its task."""
     slots = [(worker["worker"], slot) for worker in snapshot.current().workers for slot in worker["slots"]]
     return {slot["execution"]: (name, slot["task"]) for name, slot in slots if slot.get("execution")}
 
 
 def late() -> list[dict[str, Any]]:
-    """Answer what runs beyond its task's timeout: the worker kills it, unless it is itself in trouble."""
+    """Return what runs beyond its task's timeout: the worker kills it, unless it is itself in trouble."""
     now = time.time()
     running = [slot for slot in snapshot.current().running if slot["task"] in TASKS]
     return [
@@ -102,14 +102,14 @@ def late() -> list[dict[str, Any]]:
 
 
 def poison() -> list[JobRun]:
-    """Answer the jobs that were put aside within a week because whoever ran them died each time."""
+    """Return the jobs that were put aside within a week because whoever ran them died each time."""
     week = timezone.now() - timedelta(days=7)
     lost = JobRun.objects.filter(outcome=Outcome.LOST, started_at__gte=week, is_poison=True).newest()
     return list(lost.only("id", "job_id", "task", "queue", "cause", "started_at")[:SHOWN])
 
 
 def unwritten() -> dict[str, Any]:
-    """Answer how far the history is behind: lines in the stream, those a reader took, and the age of the oldest."""
+    """Return how far the history is behind: lines in the stream, those a reader took, and the age of the oldest."""
     seen = snapshot.current()
     taken: Any = store.connect().xpending(keys.RUNS, keys.RUNS_GROUP) if seen.unwritten else {"pending": 0}
     age = max(0.0, seen.taken_at - seen.written_until) if seen.unwritten else 0.0

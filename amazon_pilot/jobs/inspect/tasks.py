@@ -26,7 +26,7 @@ BAD = ("failed", "lost")
 
 
 def figures(name: str, newest: int = NEWEST) -> dict[str, dict[int, float]]:
-    """Answer p50, p95 and p99 in seconds of a task's wait and run, by its newest runs; remembered for a minute."""
+    """Return p50, p95 and p99 in seconds of a task's wait and run, by its newest runs; remembered for a minute."""
     key = f"monitor:figures:{name}:{newest}"
     known: dict[str, dict[int, float]] | None = cache.get(key)
     if known is None:
@@ -38,13 +38,13 @@ def figures(name: str, newest: int = NEWEST) -> dict[str, dict[int, float]]:
 
 
 def percentiles(spans: Any) -> dict[int, float]:
-    """Answer the 50th, 95th and 99th percentile, {} of nothing."""
+    """Return the 50th, 95th and 99th percentile, {} of nothing."""
     values = sorted(span for span in spans if span is not None)
     return {n: values[min(len(values) - 1, len(values) * n // 100)] for n in (50, 95, 99)} if values else {}
 
 
 def day_of_all() -> dict[str, dict[str, Any]]:
-    """Answer runs and share of failures of the last 24 hours by task, from the tallies."""
+    """Return runs and share of failures of the last 24 hours by task, from the tallies."""
     now = timezone.now()
     rows = Tally.objects.between("hour", now - DAY, now).order_by().values("task", "outcome").annotate(n=Sum("count"))
     counts: dict[str, dict[str, int]] = defaultdict(dict)
@@ -59,5 +59,5 @@ def _day(outcomes: dict[str, int]) -> dict[str, Any]:
 
 
 def failures(name: str) -> Any:
-    """Answer why a task failed within a day, by cause, the most frequent first."""
+    """Return why a task failed within a day, by cause, the most frequent first."""
     return JobRun.objects.filter(task=name).failure_groups(timezone.now() - DAY)[:10]

@@ -36,7 +36,7 @@ class Reason:
 
 
 def reason(connection: Redis, known: Dossier, sample: Sample) -> Reason | None:
-    """Answer why a job waits, None where it does not; at most five commands to Redis."""
+    """Return why a job waits, None where it does not; at most five commands to Redis."""
     if known.fields is None:
         return None
     if known.state == "held":
@@ -54,7 +54,7 @@ def reason(connection: Redis, known: Dossier, sample: Sample) -> Reason | None:
 
 
 def in_short(jobs: Sequence[LiveJob]) -> dict[str, str]:
-    """Answer by id and in few words why jobs wait, '' where they do not or only a look at Redis could tell.
+    """Return by id and in few words why jobs wait, '' where they do not or only a look at Redis could tell.
 
     Two queries tell who paused and who holds.
     """

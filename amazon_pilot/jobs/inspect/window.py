@@ -76,12 +76,12 @@ class Window:
         return min(self.now, datetime.fromtimestamp(self.edges[-1], tz=self.now.tzinfo))
 
     def step_of(self, moment: datetime) -> int:
-        """Answer the second in which the step begins that a moment belongs to."""
+        """Return the second in which the step begins that a moment belongs to."""
         return self.edges[bisect_right(self.edges, moment.timestamp()) - 1]
 
 
 def window(name: str, now: datetime, end: datetime | None = None) -> Window:
-    """Answer the window of a range that ends at `end`, or now; every step that it touches is shown whole.
+    """Return the window of a range that ends at `end`, or now; every step that it touches is shown whole.
 
     Where minutes are no longer kept for all of it, it is told in hours. Raises ValidationError as `range_of` does.
     """
@@ -96,7 +96,7 @@ def window(name: str, now: datetime, end: datetime | None = None) -> Window:
 
 
 def _edges(first: datetime, stop: float, step: int) -> tuple[int, ...]:
-    """Answer the borders of all steps from the one in which `first` lies to the one that reaches the second `stop`.
+    """Return the borders of all steps from the one in which `first` lies to the one that reaches the second `stop`.
 
     Steps of more than an hour begin at midnight in the viewer's zone, so that a day there is a day here.
     """
@@ -116,7 +116,7 @@ def _edges(first: datetime, stop: float, step: int) -> tuple[int, ...]:
 
 
 def range_of(name: str) -> Range:
-    """Answer one of RANGES, or a range of a person's own length, such as 90m, 36h or 10d.
+    """Return one of RANGES, or a range of a person's own length, such as 90m, 36h or 10d.
 
     Its steps are the shortest that make at most MOST_STEPS. Raises ValidationError for what is no such length.
     """
@@ -136,7 +136,7 @@ def range_of(name: str) -> Range:
 
 
 def window_of(name: str, end: str, now: datetime) -> Window:
-    """Answer the window that an address names: a range, and an end in ISO 8601 with its zone.
+    """Return the window that an address names: a range, and an end in ISO 8601 with its zone.
 
     An end that is "" or yet to come is now. Raises ValidationError for what is no range, for what is not such a time,
     and for a time of which nothing is kept.

@@ -49,7 +49,7 @@ class BulkActionQuerySet(ExpiringQuerySet["BulkAction"]):
             running.update(error=error)
 
     def forgotten(self) -> list[int]:
-        """Answer the keys of actions that were asked for a minute ago or more and have not ended."""
+        """Return the keys of actions that were asked for a minute ago or more and have not ended."""
         before = timezone.now() - timedelta(minutes=1)
         return list(self.filter(ended_at__isnull=True, created_at__lt=before).values_list("pk", flat=True))
 
@@ -59,7 +59,7 @@ class BulkActionQuerySet(ExpiringQuerySet["BulkAction"]):
         return self.filter(pk=pk, state__in=open_states).update(state=BulkAction.State.ABORTED, aborted_by=by) == 1
 
     def expired(self, before: datetime) -> Self:
-        """Answer the ended actions that were asked for before a moment; the audit keeps its line of each."""
+        """Return the ended actions that were asked for before a moment; the audit keeps its line of each."""
         return self.older(before).filter(ended_at__isnull=False)
 
 

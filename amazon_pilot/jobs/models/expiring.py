@@ -17,15 +17,15 @@ class ExpiringQuerySet(models.QuerySet[M]):
     clock: ClassVar[str] = "at"
 
     def older(self, before: datetime) -> Self:
-        """Answer the rows from before a moment, whether they may be deleted or not."""
+        """Return the rows from before a moment, whether they may be deleted or not."""
         return self.filter(**{f"{self.clock}__lt": before})
 
     def expired(self, before: datetime) -> Self:
-        """Answer the rows from before a moment that may be deleted."""
+        """Return the rows from before a moment that may be deleted."""
         return self.older(before)
 
     def prune(self, before: datetime, *, batch: int = BATCH) -> int:
-        """Delete the rows from before a moment that may be deleted; answers how many."""
+        """Delete the rows from before a moment that may be deleted; returns how many."""
         return sum(self.prune_in_steps(before, batch=batch))
 
     def prune_in_steps(self, before: datetime, *, batch: int = BATCH) -> Iterator[int]:

@@ -27,16 +27,16 @@ class JobRunQuerySet(ExpiringQuerySet["JobRun"]):
         return self.order_by("-started_at", "-id")
 
     def older_than(self, started_at: datetime, pk: int) -> "JobRunQuerySet":
-        """Answer the page after the row with this start and key, in the order of `newest`."""
+        """Return the page after the row with this start and key, in the order of `newest`."""
         same_moment = models.Q(started_at=started_at, pk__lt=pk)
         return self.filter(started_at__lte=started_at).filter(models.Q(started_at__lt=started_at) | same_moment)
 
     def ended_badly(self) -> "JobRunQuerySet":
-        """Answer the runs that raised or were lost, whatever became of their job afterwards."""
+        """Return the runs that raised or were lost, whatever became of their job afterwards."""
         return self.exclude(fingerprint="")
 
     def failure_groups(self, since: datetime) -> models.QuerySet["JobRun", Any]:
-        """Answer failures by cause: fingerprint, task, exception, count, first and last; the most frequent first."""
+        """Return failures by cause: fingerprint, task, exception, count, first and last; the most frequent first."""
         return (
             self.ended_badly()
             .filter(started_at__gte=since)
@@ -51,7 +51,7 @@ class JobRunQuerySet(ExpiringQuerySet["JobRun"]):
         )
 
     def expired(self, before: datetime) -> Self:
-        """Answer the runs that ended before a moment and are counted for good: no total falls when they are deleted."""
+        """Return the runs that ended before a moment and are counted for good: no total falls when they are deleted."""
         from .tally import Tally  # which counts job runs, and so imports this module
 
         counted = Tally.objects.settled_until()
@@ -108,7 +108,7 @@ class JobRun(models.Model):
         verbose_name = _("job run")
         verbose_name_plural = _("job runs")
         constraints = [
-            # The historian writes a run twice, at its start and at its end, and again after a crash.
+            # The writer of the history writes a run twice, at its start and at its end, and again after a crash.
             models.UniqueConstraint(fields=["job_id", "execution_id"], name="one_row_per_execution")
         ]
         indexes = [
@@ -149,7 +149,7 @@ class JobRun(models.Model):
 
 
 def searchable(values: Iterable[Any]) -> str:
-    """Answer the words and numbers inside nested arguments, at most 2,000 characters."""
+    """Return the words and numbers inside nested arguments, at most 2,000 characters."""
     words: list[str] = []
     for value in values:
         if isinstance(value, dict):

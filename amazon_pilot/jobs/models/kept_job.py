@@ -17,7 +17,7 @@ PRUNED_AT_ONCE = 2_000
 
 class KeptJobQuerySet(models.QuerySet["KeptJob"]):
     def of(self, deletion: BulkAction) -> "KeptJobQuerySet":
-        """Answer the jobs that a bulk action has deleted and nobody has brought back."""
+        """Return the jobs that a bulk action has deleted and nobody has brought back."""
         return self.filter(bulk=deletion, is_deleted=True)
 
     def keep(self, jobs: list[Any]) -> None:
@@ -31,12 +31,12 @@ class KeptJobQuerySet(models.QuerySet["KeptJob"]):
         self.filter(is_deleted=False).delete()
 
     def newest_of(self, job_id: str) -> "KeptJob | None":
-        """Answer a job as it was deleted last, None where that is longer ago than KEPT or did not happen."""
+        """Return a job as it was deleted last, None where that is longer ago than KEPT or did not happen."""
         found = self.filter(job_id=job_id, kept_at__gte=timezone.now() - KEPT)
         return found.defer("content").order_by("-pk").first()
 
     def prune(self, *, most: int | None = None, now: datetime | None = None) -> int:
-        """Delete what was kept for its time, some at a time, and about `most` in all; answers how many."""
+        """Delete what was kept for its time, some at a time, and about `most` in all; returns how many."""
         limit, deleted = (now or timezone.now()) - KEPT - SLACK, 0
         while most is None or deleted < most:
             keys = list(self.filter(kept_at__lt=limit).values_list("pk", flat=True)[:PRUNED_AT_ONCE])

@@ -13,7 +13,7 @@ from ..core import queues
 
 class PauseQuerySet(models.QuerySet["Pause"]):
     def active(self, now: datetime | None = None) -> "PauseQuerySet":
-        """Answer the pauses that neither anybody nor the clock has ended."""
+        """Return the pauses that neither anybody nor the clock has ended."""
         now = now or timezone.now()
         return self.filter(models.Q(until__isnull=True) | models.Q(until__gt=now), ended_at__isnull=True)
 
@@ -33,7 +33,7 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         return pause
 
     def end(self, name: str, *, by: Any = None) -> int:
-        """Resume what is paused under `name` when the transaction commits; answers how many pauses that ended."""
+        """Resume what is paused under `name` when the transaction commits; returns how many pauses that ended."""
         user = by if by is not None and by.is_authenticated else None
         ended = self.filter(name=name, ended_at__isnull=True).update(ended_at=timezone.now(), ended_by=user)
         transaction.on_commit(lambda: queues.end_pause(name))

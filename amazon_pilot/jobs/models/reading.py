@@ -15,7 +15,7 @@ HOUR = timedelta(hours=1)
 
 class ReadingQuerySet(ExpiringQuerySet["Reading"]):
     def between(self, span: str, start: datetime, end: datetime) -> "ReadingQuerySet":
-        """Answer the readings of one span, `minute` or `hour`, that begin from `start` up to and without `end`."""
+        """Return the readings of one span, `minute` or `hour`, that begin from `start` up to and without `end`."""
         return self.filter(span=span, at__gte=start, at__lt=end)
 
     def keep(self, readings: "list[Reading]") -> None:

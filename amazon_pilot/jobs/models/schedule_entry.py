@@ -37,7 +37,7 @@ class ScheduleEntryQuerySet(models.QuerySet["ScheduleEntry"]):
         return self.filter(pk=entry.pk, next_at=entry.next_at).update(**changes) == 1
 
     def pause_over(self, now: datetime) -> "ScheduleEntryQuerySet":
-        """Answer the entries whose pause had an end that has come."""
+        """Return the entries whose pause had an end that has come."""
         return self.filter(paused_at__isnull=False, paused_until__lte=now)
 
 
@@ -136,11 +136,11 @@ class ScheduleEntry(models.Model):
         return self.paused_at is not None and (self.paused_until is None or moment < self.paused_until)
 
     def next_fire(self, after: datetime) -> datetime:
-        """Answer the first fire later than `after`, in UTC. Raises CronError for a line that cannot be read."""
+        """Return the first fire later than `after`, in UTC. Raises CronError for a line that cannot be read."""
         return cron.next_fire(cron.parse(self.cron), zoneinfo.ZoneInfo(self.zone), after)
 
     def next_fires(self, after: datetime, count: int = 5) -> list[datetime]:
-        """Answer the next `count` fires later than `after`, in UTC."""
+        """Return the next `count` fires later than `after`, in UTC."""
         return cron.next_fires(cron.parse(self.cron), zoneinfo.ZoneInfo(self.zone), after, count)
 
 
@@ -148,7 +148,7 @@ class FireQuerySet(ExpiringQuerySet["Fire"]):
     clock = "planned_at"
 
     def pending(self) -> "FireQuerySet":
-        """Answer the fires that were decided and of which it is not known whether they reached Redis, oldest first."""
+        """Return the fires that were decided and of which it is not known whether they reached Redis, oldest first."""
         return self.filter(outcome=Fire.Outcome.PENDING).order_by("planned_at")
 
     def decide(self, fires: "list[Fire]") -> None:
@@ -158,7 +158,7 @@ class FireQuerySet(ExpiringQuerySet["Fire"]):
         Total.objects.raise_by(Total.Name.FIRES, settled)
 
     def expired(self, before: datetime) -> Self:
-        """Answer the settled fires planned before a moment.
+        """Return the settled fires planned before a moment.
 
         None of them can come again: the entry's `next_at` has passed them.
         """

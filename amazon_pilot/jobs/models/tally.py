@@ -21,23 +21,23 @@ Key = tuple[datetime, str, str, str]
 
 class TallyQuerySet(ExpiringQuerySet["Tally"]):
     def between(self, span: str, start: datetime, end: datetime) -> "TallyQuerySet":
-        """Answer the tallies of one span, `minute` or `hour`, that begin from `start` up to and without `end`."""
+        """Return the tallies of one span, `minute` or `hour`, that begin from `start` up to and without `end`."""
         return self.filter(span=span, at__gte=start, at__lt=end)
 
     def counted_until(self) -> datetime | None:
-        """Answer the last minute that holds a count, None where nothing was ever counted."""
+        """Return the last minute that holds a count, None where nothing was ever counted."""
         return self.filter(span="minute").aggregate(last=models.Max("at"))["last"]
 
     def settled_until(self) -> datetime | None:
-        """Answer the moment before which no run is counted again, None where nothing was ever counted."""
+        """Return the moment before which no run is counted again, None where nothing was ever counted."""
         last = self.counted_until()
         return last - AGAIN if last else None
 
     def fold(self, until: datetime) -> int:
-        """Count what ended before `until` and since the last fold, an hour at a time; answers how many runs.
+        """Count what ended before `until` and since the last fold, an hour at a time; returns how many runs.
 
-        Give the moment before which every end has been written (`historian` may be behind). Minutes that were counted
-        are counted again for five minutes, so folding twice changes nothing.
+        Give the moment before which every end has been written (its writer may lag). Minutes that were counted are
+        counted again for five minutes, so folding twice changes nothing.
         """
         start = self.settled_until() or JobRun.objects.aggregate(first=models.Min("ended_at"))["first"]
         counted = 0
@@ -67,7 +67,7 @@ class TallyQuerySet(ExpiringQuerySet["Tally"]):
         Tally.objects.bulk_create([Tally(span="hour", **row) for row in wholes])
 
     def expired(self, before: datetime) -> Self:
-        """Answer the tallies from before a moment, but none of an hour that is added up again.
+        """Return the tallies from before a moment, but none of an hour that is added up again.
 
         However long nothing has ended, the last minute stays: without it all history would be counted a second time.
         """

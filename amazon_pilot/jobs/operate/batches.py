@@ -53,7 +53,7 @@ class Batch:
 
 
 def tally(pk: int) -> str:
-    """Answer the key under which Redis counts what an action has changed, in the step that changes it.
+    """Return the key under which Redis counts what an action has changed, in the step that changes it.
 
     The row is written a moment later: of a worker that is killed in between Redis alone knows what it did.
     """
@@ -61,7 +61,7 @@ def tally(pk: int) -> str:
 
 
 def asked_to_end(pk: int) -> str:
-    """Answer the key of the set of those running jobs that an action has asked to end."""
+    """Return the key of the set of those running jobs that an action has asked to end."""
     return f"pilot:bulk:{pk}:asked"
 
 
@@ -83,12 +83,12 @@ def of_search(row: BulkAction, query: Query) -> Iterator[Batch]:
 
 
 def places(row: BulkAction, query: Query) -> list[str]:
-    """Answer the queues to look through; who moves jobs to one of them does not look there for those that came."""
+    """Return the queues to look through; who moves jobs to one of them does not look there for those that came."""
     return [name for name in queues.names() if (not query.queues or name in query.queues) and name != row.to_queue]
 
 
 def size(row: BulkAction, query: Query) -> int:
-    """Answer how many jobs an action will look at, as far as is known now."""
+    """Return how many jobs an action will look at, as far as is known now."""
     states = query.states - ({"failed"} if not query.is_plain else set())
     total = sum(redis_jobs.count(state, queue) for state in states for queue in places(row, query))
     for state in {""} if not query.states else query.states - states:
@@ -97,7 +97,7 @@ def size(row: BulkAction, query: Query) -> int:
 
 
 def history(query: Query, state: str, before: datetime) -> QuerySet[JobRun]:
-    """Answer the runs that a search matches and that started before a time; with a state, those that ended badly."""
+    """Return the runs that a search matches and that started before a time; with a state, those that ended badly."""
     runs = JobRun.objects.filter(query.q(), started_at__lt=before)
     return runs.filter(outcome__in=ENDED_BADLY) if state else runs
 
@@ -137,7 +137,7 @@ def of_history(row: BulkAction, query: Query, state: str = "") -> Iterator[Batch
 
 
 def met_before(runs: QuerySet[JobRun], ids: list[str], last: int) -> set[str]:
-    """Answer the jobs with another run among those that were walked through, down to the key `last`.
+    """Return the jobs with another run among those that were walked through, down to the key `last`.
 
     Few jobs have one. They are looked for by id alone first: asked all at once, the database may choose to read
     everything that was walked through, and again for each batch.
@@ -148,7 +148,7 @@ def met_before(runs: QuerySet[JobRun], ids: list[str], last: int) -> set[str]:
 
 
 def of_running(row: BulkAction, query: Query, queue: str) -> Iterator[Batch]:
-    """Answer what runs of a queue, but for what was asked to end already."""
+    """Return what runs of a queue, but for what was asked to end already."""
     met = {as_text(id) for id in queues.connection().smembers(asked_to_end(row.pk))}
     first = 0
     while True:
@@ -205,7 +205,7 @@ def of_queue(row: BulkAction, query: Query, queue: str) -> Iterator[Batch]:
 
 
 def matching(row: BulkAction, query: Query, state: str, queue: str, found: Any) -> tuple[list[str], int]:
-    """Answer the ids of those jobs of a window that a search matches, of how many that were there when it was asked."""
+    """Return the ids of those jobs of a window that a search matches, of how many that were there when it was asked."""
     jobs = [job for job in (redis_jobs.read(state, queue, *words) for words in found) if _was_there(row, job)]
     return [job.id for job in jobs if redis_jobs.is_in(state, job) and query.matches(job)], len(jobs)
 

@@ -73,7 +73,7 @@ def start(
     by: Any, action: str, *, token: UUID, query: str = "", ids: list[str] | None = None, to_queue: str = "",
     until: datetime | None = None, reason: str = "", expected: int | None = None,
 ) -> tuple[BulkAction, bool]:  # fmt: skip
-    """Have an action carried out in the background once the transaction commits; answers its row, and if it is new.
+    """Have an action carried out in the background once the transaction commits; returns its row, and if it is new.
 
     The same `token` again answers the same row, and starts nothing. `expected` is how many jobs it is about, None where
     that is not known. Raises PermissionDenied, or ValidationError where the action makes no sense.
@@ -117,12 +117,12 @@ def _begin(token: UUID, asked: dict[str, Any], told: dict[str, Any]) -> tuple[Bu
 
 
 def kept_until(row: BulkAction) -> datetime | None:
-    """Answer until when an action can be taken back; None where there is nothing to take back, or not yet."""
+    """Return until when an action can be taken back; None where there is nothing to take back, or not yet."""
     return row.started_at + KEPT if row.action == "delete" and row.started_at and row.ended_at else None
 
 
 def restore(by: Any, row: BulkAction, *, token: UUID, reason: str) -> tuple[BulkAction, bool]:
-    """Have the jobs that an action deleted brought back in the background; answers the row of that, and if it is new.
+    """Have the jobs that an action deleted brought back in the background; returns the row of that, and if it is new.
 
     The same `token` again starts nothing. Raises PermissionDenied, or ValidationError where there is nothing to bring
     back; what is left alone is told by `deletion.restore`.
@@ -155,7 +155,7 @@ def restore(by: Any, row: BulkAction, *, token: UUID, reason: str) -> tuple[Bulk
 
 
 def _queue_that_moves() -> str:
-    """Answer the most important queue that is not paused."""
+    """Return the most important queue that is not paused."""
     closed = queues.paused()
     through = [name for name in queues.names() if f"queue:{name}" not in closed]
     if not through:
@@ -176,7 +176,7 @@ def abort(by: Any, row: BulkAction, *, reason: str = "") -> bool:
 def resume() -> int:
     """Enqueue actions again that have not ended and may be on their way nowhere: Redis was away or was emptied.
 
-    Answers how many; the task is unique, so one that waits or runs is joined.
+    Returns how many; the task is unique, so one that waits or runs is joined.
     """
     return len(run_bulk_action.enqueue_many([(pk,) for pk in BulkAction.objects.forgotten()]))
 
@@ -217,7 +217,7 @@ def run(pk: int) -> str:
 
 
 def counts_so_far(row: BulkAction) -> dict[str, int]:
-    """Answer the counts with which to begin: what an earlier worker changed and nobody will meet again."""
+    """Return the counts with which to begin: what an earlier worker changed and nobody will meet again."""
     found: Any = queues.connection().hgetall(tally(row.pk))
     if row.action == "restore":
         deletion.forget_restored(tally(row.pk))
@@ -231,7 +231,7 @@ def counts_so_far(row: BulkAction) -> dict[str, int]:
 
 
 def act(row: BulkAction, batch: Batch) -> int:
-    """Do a row's verb to a batch in one atomic step; answers to how many jobs it was done."""
+    """Do a row's verb to a batch in one atomic step; returns to how many jobs it was done."""
     if not batch.ids:
         return 0
     verb, word = row.action, ""
@@ -255,7 +255,7 @@ def act(row: BulkAction, batch: Batch) -> int:
 
 
 def ask_to_end(row: BulkAction, ids: list[str]) -> int:
-    """Ask those of some jobs that run to end, each once, but for the action's own; answers how many were asked."""
+    """Ask those of some jobs that run to end, each once, but for the action's own; returns how many were asked."""
     connection, key = queues.connection(), asked_to_end(row.pk)
     job = get_current_job()
     known = connection.smismember(key, ids)
@@ -268,7 +268,7 @@ def ask_to_end(row: BulkAction, ids: list[str]) -> int:
 
 
 def batches(row: BulkAction) -> Iterator[Batch]:
-    """Answer the jobs of an action, some at a time; what becomes of a batch does not make it miss a job."""
+    """Return the jobs of an action, some at a time; what becomes of a batch does not make it miss a job."""
     if row.undoes:
         return walks.of_kept(row, row.undoes)
     if row.ids:

@@ -23,7 +23,7 @@ from ..core.scripts import script
 
 
 def find(job_id: str) -> JSONJob | None:
-    """Answer a job as rq knows it, None where Redis has forgotten it."""
+    """Return a job as rq knows it, None where Redis has forgotten it."""
     try:
         return JSONJob.fetch(job_id, connection=connection())  # type: ignore[return-value]
     except NoSuchJobError:
@@ -31,7 +31,7 @@ def find(job_id: str) -> JSONJob | None:
 
 
 def state(job_id: str) -> str:
-    """Answer where a job is, in the words of the query box; '' where Redis has forgotten it."""
+    """Return where a job is, in the words of the query box; '' where Redis has forgotten it."""
     found: Any = connection().hmget(f"{RQ_KEY_PREFIX}:job:{job_id}", "status", "held")
     status, held = (as_text(word) if word else "" for word in found)
     return "held" if status == "deferred" and held else status
@@ -47,7 +47,7 @@ def run_again(
 ) -> str:
     """Enqueue a new job, with edited arguments if so wished; the job `of` which it is a copy stays as it is.
 
-    Answers the new job's id. Raises UnknownTaskError, or PayloadError where the arguments are not JSON.
+    Returns the new job's id. Raises UnknownTaskError, or PayloadError where the arguments are not JSON.
     """
     if task not in TASKS:
         raise UnknownTaskError(f"{task} is not a registered task, so it was not run.")
@@ -94,7 +94,7 @@ def move(job_id: str, queue: str) -> bool:
 def cancel(job_id: str, *, grace: float = 5, by: str = "") -> str:
     """End a job: remove one that waits, ask one that runs and have it killed after `grace` seconds.
 
-    Answers `removed`, `asked`, or `too late` where it had ended. What became of a job that was asked is in its JobRun:
+    Returns `removed`, `asked`, or `too late` where it had ended. What became of a job that was asked is in its JobRun:
     outcome stopped, and in `cause` whether it ended when asked or was killed.
     """
     if _rearrange("cancel", job_id):
@@ -103,7 +103,7 @@ def cancel(job_id: str, *, grace: float = 5, by: str = "") -> str:
 
 
 def ask_to_end(ids: Sequence[str], *, grace: float = 5, by: str = "") -> list[str]:
-    """Ask running jobs to end, and have them killed after `grace` seconds; answers the ids of those that ran."""
+    """Ask running jobs to end, and have them killed after `grace` seconds; returns the ids of those that ran."""
     with connection().pipeline(transaction=False) as pipeline:
         for job_id in ids:
             pipeline.hmget(f"{RQ_KEY_PREFIX}:job:{job_id}", "status", "worker_name")
@@ -120,7 +120,7 @@ def ask_to_end(ids: Sequence[str], *, grace: float = 5, by: str = "") -> list[st
 
 
 def retries() -> str:
-    """Answer as JSON how many retries each task grants a job; a task that is never retried is not named."""
+    """Return as JSON how many retries each task grants a job; a task that is never retried is not named."""
     return json.dumps({name: task.retry.attempts - 1 for name, task in TASKS.items() if task.retry})
 
 
@@ -128,7 +128,7 @@ def rearrange(
     verb: str, ids: Sequence[str], word: Any = "", *, before: datetime | None = None, distance: int | None = None,
     tally: tuple[str, str] = ("", ""),
 ) -> int:  # fmt: skip
-    """Do a verb of rearrange.lua to many jobs in one atomic step; answers to how many it was done.
+    """Do a verb of rearrange.lua to many jobs in one atomic step; returns to how many it was done.
 
     Only jobs enqueued `before` are touched. With `distance`, how far from the end of their queue the jobs stand, taking
     them out of a long queue is quick. The same step adds the answer to `tally`, a hash and a field of it.

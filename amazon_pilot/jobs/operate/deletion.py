@@ -26,7 +26,7 @@ BYTES_AT_ONCE = 4 * 1024**2  # what one answer of Redis weighs, about: a batch w
 def delete(
     row: BulkAction, ids: Sequence[str], *, distance: int | None = None, tally: tuple[str, str] = ("", "")
 ) -> int:  # fmt: skip
-    """Keep and delete those jobs of a batch that were enqueued before it was asked; answers how many were deleted.
+    """Keep and delete those jobs of a batch that were enqueued before it was asked; returns how many were deleted.
 
     `distance` and `tally` are those of `verbs.rearrange`. What changes between the two steps is left alone.
     """
@@ -82,7 +82,7 @@ def forget_proof(row: BulkAction) -> None:
 
 
 def restore(rows: Iterable[KeptJob], tally: str) -> int:
-    """Bring a batch of deleted jobs, by their keys, back where they were in one atomic step; answers how many.
+    """Bring a batch of deleted jobs, by their keys, back where they were in one atomic step; returns how many.
 
     Left alone, with its row, is a job that exists again, that would have expired by now, whose unique task waits or
     runs as another job, or that waited for others which all have ended. `tally` is a hash in which Redis counts, and
@@ -98,7 +98,7 @@ def restore(rows: Iterable[KeptJob], tally: str) -> int:
 
 
 def forget_restored(tally: str) -> int:
-    """Drop the rows of the latest batch that was brought back, also after a crash; answers how many it were."""
+    """Drop the rows of the latest batch that was brought back, also after a crash; returns how many it were."""
     text = queues.connection().hget(tally, "last")
     keys = [int(key) for key in as_text(text).split(",")] if text else []
     KeptJob.objects.filter(pk__in=keys).delete()
@@ -106,7 +106,7 @@ def forget_restored(tally: str) -> int:
 
 
 def kept(job_id: str) -> KeptJob | None:
-    """Answer what a job was that was deleted within a day; None where there is no row, or no proof of that."""
+    """Return what a job was that was deleted within a day; None where there is no row, or no proof of that."""
     row = KeptJob.objects.newest_of(job_id)
     return row if row and (row.is_deleted or job_id in _proven(_owner(row))) else None
 

@@ -100,7 +100,7 @@ def retry(by: Any, job_id: str) -> Done:
 
 
 def last_call(job_id: str) -> tuple[str, list[Any], dict[str, Any], str] | None:
-    """Answer task, arguments, keyword arguments and queue of a job, by the history or by Redis; None where unknown.
+    """Return task, arguments, keyword arguments and queue of a job, by the history or by Redis; None where unknown.
 
     The history keeps no secrets: where it lacks one Redis is asked, and where that has forgotten the job it is missing.
     """

@@ -68,7 +68,7 @@ class Preview:
 
 
 def look(action: str, text: str, ids: list[str]) -> Preview:
-    """Answer what an action is about; raises QueryError, ValidationError, or RedisError where Redis is away."""
+    """Return what an action is about; raises QueryError, ValidationError, or RedisError where Redis is away."""
     if action not in EFFECTS:
         raise ValidationError(_("There is no such action."))
     if len(ids) > bulk.MOST_CHOSEN:
@@ -89,7 +89,7 @@ def look(action: str, text: str, ids: list[str]) -> Preview:
 
 
 def at_most(query: Query, states: list[str], names: list[str]) -> int | None:
-    """Answer how many jobs an action looks at for a search, from the sample; None where it is too many to count."""
+    """Return how many jobs an action looks at for a search, from the sample; None where it is too many to count."""
     of_history = "failed" in states and not query.is_plain
     columns = {COLUMNS[state] for state in states if state != "failed" or not of_history}
     seen = snapshot.current().queues if columns else []
@@ -108,7 +108,7 @@ def ask(
     by: Any, action: str, *, token: uuid.UUID, text: str, ids: list[str], to_queue: str, reason: str, shown: int | None,
     typed: int | None, until: datetime | None = None,
 ) -> tuple[BulkAction, bool]:  # fmt: skip
-    """Have an action carried out that was previewed; answers its row, and False where this token has one already.
+    """Have an action carried out that was previewed; returns its row, and False where this token has one already.
 
     A large one wants the number that was `shown` to be `typed`. Raises PermissionDenied, or ValidationError with a
     sentence that says why nothing was done.
@@ -134,7 +134,7 @@ GOOD_FOR_SECONDS = 3600
 
 
 def verb_of(word: str) -> str:
-    """Answer the verb that an address or the command line names; raises ValidationError where there is none."""
+    """Return the verb that an address or the command line names; raises ValidationError where there is none."""
     verbs = {operations.slug(verb): verb for verb in bulk.ROLES}
     if operations.slug(word) not in verbs:
         raise ValidationError(_("There is no such action; there are %s.") % ", ".join(sorted(verbs)))
@@ -169,7 +169,7 @@ def previewed(
 
 
 def needed(action: str, found: Preview) -> str:
-    """Answer the role that may have this done."""
+    """Return the role that may have this done."""
     return "admin" if found.is_large else bulk.ROLES[action]
 
 
@@ -192,7 +192,7 @@ def asked(by: Any, preview: Any, reason: str, confirmed: int | None) -> tuple[Bu
 
 
 def of_row(row: BulkAction) -> Answer:
-    """Answer an action as JSON; `is_over` where nothing more will be changed."""
+    """Return an action as JSON; `is_over` where nothing more will be changed."""
     names = (
         "action", "query", "ids", "to_queue", "reason", "state", "expected", "seen", "matched", "changed", "left_alone",
         "percent", "is_over", "error", "created_at", "started_at", "ended_at", "until",

@@ -103,7 +103,7 @@ def delete(by: Any, name: str, *, reason: str = "") -> Done:
 
 
 def usable(given: dict[str, Any]) -> dict[str, Any]:
-    """Answer fields as the model takes them; raises ValidationError for others, wrong types and unknown tasks."""
+    """Return fields as the model takes them; raises ValidationError for others, wrong types and unknown tasks."""
     if unknown := given.keys() - set(entries.EDITABLE):
         raise ValidationError(_("These cannot be changed: %s.") % ", ".join(sorted(unknown)))
     for field, value in given.items():
@@ -138,7 +138,7 @@ def span_of(text: str) -> timedelta:
 
 
 def named(error: ValidationError) -> ValidationError:
-    """Answer an error whose lines begin with the field that they are about."""
+    """Return an error whose lines begin with the field that they are about."""
     if not hasattr(error, "error_dict"):
         return error
     lines = [

@@ -23,13 +23,13 @@ RUN = ("outcome", "attempt", "started_at", "ended_at", "duration", "exception", 
 
 
 def one(name: str) -> Answer:
-    """Answer one entry as JSON; raises UnknownEntryError."""
+    """Return one entry as JSON; raises UnknownEntryError."""
     entries.find(name)
     return told(ScheduleEntry.objects.filter(name=name))[0]
 
 
 def told(rows: QuerySet[ScheduleEntry]) -> list[Answer]:
-    """Answer entries as JSON, in three queries however many they are."""
+    """Return entries as JSON, in three queries however many they are."""
     last = Fire.objects.filter(entry=OuterRef("name")).order_by("-planned_at")
     found = list(rows.select_related("paused_by").annotate(last_fire=Subquery(last.values("pk")[:1])))
     fires = Fire.objects.in_bulk([row.last_fire for row in found if row.last_fire])
@@ -39,7 +39,7 @@ def told(rows: QuerySet[ScheduleEntry]) -> list[Answer]:
 
 
 def of_entry(row: ScheduleEntry, last: Fire | None, runs: dict[str, Answer], now: datetime) -> Answer:
-    """Answer one entry as JSON; `paused` is None where no pause holds, `last_fire` where it never fired."""
+    """Return one entry as JSON; `paused` is None where no pause holds, `last_fire` where it never fired."""
     paused = {
         "by": row.paused_by.get_username() if row.paused_by else "",
         "reason": row.paused_reason,
@@ -55,7 +55,7 @@ def of_entry(row: ScheduleEntry, last: Fire | None, runs: dict[str, Answer], now
 
 
 def coming(row: ScheduleEntry, now: datetime) -> list[Answer]:
-    """Answer the next times of an entry by its zone's clock; none where it cannot be read."""
+    """Return the next times of an entry by its zone's clock; none where it cannot be read."""
     if row.broken:
         return []
     try:
@@ -67,7 +67,7 @@ def coming(row: ScheduleEntry, now: datetime) -> list[Answer]:
 
 
 def past(name: str, limit: int, cursor: str = "") -> Answer:
-    """Answer one page of a history, which outlives its entry; raises UnknownEntryError, or ValidationError."""
+    """Return one page of a history, which outlives its entry; raises UnknownEntryError, or ValidationError."""
     if not 1 <= limit <= MOST:
         raise ValidationError(_("limit has to be from 1 to %d.") % MOST)
     key: Any = name  # the foreign key is by name, of which the types do not know
@@ -94,13 +94,13 @@ def moment_of(cursor: str) -> datetime:
 
 
 def runs_of(fires: Iterable[Fire]) -> dict[str, Answer]:
-    """Answer the latest attempt of each fire's job, by job id."""
+    """Return the latest attempt of each fire's job, by job id."""
     ids = [fire.job_id for fire in fires if fire.job_id]
     runs = JobRun.objects.filter(job_id__in=ids).order_by("attempt", "started_at").values("job_id", *RUN)
     return {run["job_id"]: {name: run[name] for name in RUN} for run in runs}
 
 
 def of_fire(fire: Fire, runs: dict[str, Answer]) -> Answer:
-    """Answer one fire as JSON; `run` is None where its job has not started, or there was none."""
+    """Return one fire as JSON; `run` is None where its job has not started, or there was none."""
     names = ("planned_at", "decided_at", "enqueued_at", "lag_seconds", "outcome", "job_id", "suppressed", "note")
     return {name: getattr(fire, name) for name in names} | {"run": runs.get(fire.job_id)}

@@ -11,7 +11,7 @@ from . import fires
 
 
 def check_schedule(**kwargs: Any) -> list[CheckMessage]:
-    """Answer an error for each line of settings.SCHEDULE that could not fire."""
+    """Return an error for each line of settings.SCHEDULE that could not fire."""
     errors: list[CheckMessage] = []
     for name, line in settings.SCHEDULE.items():
         entry = ScheduleEntry(name=name, **line)

@@ -22,7 +22,7 @@ class Preview:
 
 
 def describe(text: str) -> str:
-    """Answer a cron line in words; lines beyond the usual shapes are spelt out in English, or else stay as they are.
+    """Return a cron line in words; lines beyond the usual shapes are spelt out in English, or else stay as they are.
 
     Raises CronError for a line that cannot be read.
     """
@@ -47,7 +47,7 @@ def describe(text: str) -> str:
 
 
 def described(text: str) -> str:
-    """Answer a line in words, or as it is when it cannot be read."""
+    """Return a line in words, or as it is when it cannot be read."""
     try:
         return describe(text)
     except ValueError:
@@ -80,7 +80,7 @@ def _every_hours(count: int, minute: int) -> str:
 
 
 def preview(text: str, zone_name: str, after: datetime, count: int = 5) -> list[Preview]:
-    """Answer the next fires of a line, with a note on each that a clock change touches.
+    """Return the next fires of a line, with a note on each that a clock change touches.
 
     Raises CronError, or ZoneInfoNotFoundError for an unknown zone.
     """
@@ -90,7 +90,7 @@ def preview(text: str, zone_name: str, after: datetime, count: int = 5) -> list[
 
 
 def note(line: cron.Cron, zone: ZoneInfo, moment: datetime) -> str:
-    """Answer in words what a clock change does to the fire at `moment`; empty on an ordinary day."""
+    """Return in words what a clock change does to the fire at `moment`; empty on an ordinary day."""
     wall = cron.wall_of(moment, zone)
     if not line.every_hour and line.wall_after(wall - timedelta(minutes=1)) != wall:
         return _("The clock skips the planned time that day, so this runs when it has jumped.")
@@ -106,7 +106,7 @@ def note(line: cron.Cron, zone: ZoneInfo, moment: datetime) -> str:
 
 
 def _repeat(zone: ZoneInfo, moment: datetime) -> timedelta:
-    """Answer how much later the clock of a zone shows the same time again; zero when it does not."""
+    """Return how much later the clock of a zone shows the same time again; zero when it does not."""
     local = moment.astimezone(zone)
     return (local.utcoffset() or timedelta()) - (local.replace(fold=1).utcoffset() or timedelta())
 

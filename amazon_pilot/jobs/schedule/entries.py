@@ -226,7 +226,7 @@ class Health:
 
 
 def health(connection: Redis | None = None) -> Health:
-    """Answer the scheduler's own report, in three Redis commands; `schedulers` maps names to seconds since seen.
+    """Return the scheduler's own report, in three Redis commands; `schedulers` maps names to seconds since seen.
 
     Raises redis.exceptions.ConnectionError when Redis is away.
     """
@@ -256,7 +256,7 @@ class UnknownEntryError(ValidationError):
 
 
 def find(name: str) -> ScheduleEntry:
-    """Answer an entry; raises UnknownEntryError."""
+    """Return an entry; raises UnknownEntryError."""
     entry = ScheduleEntry.objects.filter(name=name).first()
     if entry is None:
         raise UnknownEntryError(_("The schedule has no entry %s.") % name)

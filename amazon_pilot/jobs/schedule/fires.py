@@ -53,13 +53,13 @@ class Decision:
 
 
 def job_id_of(entry: str, planned_at: datetime) -> str:
-    """Answer the id of a fire's job: entry and epoch; a manual fire adds its microseconds, a planned one has none."""
+    """Return the id of a fire's job: entry and epoch; a manual fire adds its microseconds, a planned one has none."""
     micros = f"-{planned_at.microsecond:06d}" if planned_at.microsecond else ""
     return f"{entry}-{int(planned_at.timestamp())}{micros}"
 
 
 def task_named(name: str) -> Registered:
-    """Answer a registered task. Raises LookupError with a sentence for any other name."""
+    """Return a registered task. Raises LookupError with a sentence for any other name."""
     if name not in TASKS:
         autodiscover_modules("tasks")
     if name not in TASKS:
@@ -68,13 +68,13 @@ def task_named(name: str) -> Registered:
 
 
 def task_names() -> list[str]:
-    """Answer the names of all tasks of the installed apps."""
+    """Return the names of all tasks of the installed apps."""
     autodiscover_modules("tasks")
     return sorted(TASKS)
 
 
 def due_times(entry: ScheduleEntry, now: datetime) -> tuple[list[datetime], datetime]:
-    """Answer the planned times of a due entry up to `now`, oldest first, and the first one after `now`."""
+    """Return the planned times of a due entry up to `now`, oldest first, and the first one after `now`."""
     assert entry.next_at is not None
     last = entry.next_at
     times = [last]
@@ -114,7 +114,7 @@ def _is_late(time: datetime, now: datetime) -> bool:
 
 
 def _chosen(entry: ScheduleEntry, times: list[datetime], now: datetime) -> list[datetime]:
-    """Answer those of the passed times that are to run, by the entry's policy on missed fires."""
+    """Return those of the passed times that are to run, by the entry's policy on missed fires."""
     if entry.missed == ScheduleEntry.Missed.SKIP:
         return [time for time in times if not _is_late(time, now)]
     count = entry.missed_limit if entry.missed == ScheduleEntry.Missed.ALL else 1

@@ -142,7 +142,7 @@ class PilotScheduler(DjangoScheduler):
             logger.exception("Lost jobs could not be looked for")
 
     def seconds_to_wait(self) -> float:
-        """Answer the time until the next planned fire, at most SCHEDULER_INTERVAL; who stands by waits that long."""
+        """Return the time until the next planned fire, at most SCHEDULER_INTERVAL; who stands by waits that long."""
         if not self._leads:
             return settings.SCHEDULER_INTERVAL
         next_at = ScheduleEntry.objects.filter(broken="").aggregate(next_at=Min("next_at"))["next_at"]

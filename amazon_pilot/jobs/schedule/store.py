@@ -83,7 +83,7 @@ class Parcel:
 
 
 def connect() -> Redis:
-    """Answer a connection that gives up after about a second: the scheduler's loop and a web page both know better
+    """Return a connection that gives up after about a second: the scheduler's loop and a web page both know better
     what to do then than to wait the half minute that workers do."""
     connection: Redis = django_rq.get_connection("default")
     connection.connection_pool.connection_kwargs |= {"socket_timeout": 5, "socket_connect_timeout": 2}
@@ -92,7 +92,7 @@ def connect() -> Redis:
 
 
 def clock(connection: Redis) -> datetime:
-    """Answer Redis's own time, the one clock of all schedulers."""
+    """Return Redis's own time, the one clock of all schedulers."""
     seconds, micros = connection.time()
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
 
@@ -143,7 +143,7 @@ def alive(connection: Redis, job_ids: list[str]) -> list[bool]:
 
 
 def planned(connection: Redis) -> dict[str, float]:
-    """Answer the templates that Redis holds: entry name and score."""
+    """Return the templates that Redis holds: entry name and score."""
     members: Any = connection.zrange(SCHEDULED, 0, -1, withscores=True)
     found = {member.decode(): score for member, score in members}
     return {name.removeprefix(TEMPLATE): score for name, score in found.items() if name.startswith(TEMPLATE)}
@@ -184,7 +184,7 @@ def withdraw(connection: Redis, name: str) -> None:
 
 
 def read_report(connection: Redis) -> tuple[dict[str, str], dict[str, float]]:
-    """Answer the leader's last report, and for each scheduler the epoch at which it was last seen."""
+    """Return the leader's last report, and for each scheduler the epoch at which it was last seen."""
     fields: Any = connection.hgetall(REPORT)
     seen: Any = connection.zrange(INSTANCES, 0, -1, withscores=True)
     found = {key.decode(): value.decode() for key, value in fields.items()}

@@ -81,13 +81,13 @@ def as_json(value: Any) -> str:
 
 @register.filter
 def item(mapping: Any, key: Any) -> Any:
-    """Answer one value of a mapping, None where there is none."""
+    """Return one value of a mapping, None where there is none."""
     return mapping.get(key) if mapping else None
 
 
 @register.filter
 def job_url(job_id: str) -> str:
-    """Answer the address of a job's page."""
+    """Return the address of a job's page."""
     return reverse("monitor:job", args=[job_id])
 
 
@@ -99,13 +99,13 @@ def short_error(exception: str) -> str:
 
 @register.filter
 def first_line(text: str) -> str:
-    """Answer the first line of a text."""
+    """Return the first line of a text."""
     return str(text).strip().partition("\n")[0]
 
 
 @register.filter
 def sign(word: str) -> str:
-    """Answer the sign of a state, for where its word is said beside it."""
+    """Return the sign of a state, for where its word is said beside it."""
     return STATE_SIGNS.get(word, "•")
 
 
@@ -120,7 +120,7 @@ def state(word: str, label: str = "") -> SafeString:
 
 @register.filter
 def shares(worker: dict[str, Any]) -> list[tuple[str, int, float | None]]:
-    """Answer for each queue of a worker its weight, and its share of the jobs that the worker has taken."""
+    """Return for each queue of a worker its weight, and its share of the jobs that the worker has taken."""
     takes = worker.get("takes", {})
     total = sum(takes.values())
     return [(name, weight, takes.get(name, 0) / total if total else None) for name, weight in worker["queues"].items()]
@@ -128,19 +128,19 @@ def shares(worker: dict[str, Any]) -> list[tuple[str, int, float | None]]:
 
 @register.simple_tag
 def serving(seen: Any, queue: str) -> int:
-    """Answer how many living workers take jobs from a queue, by a sample."""
+    """Return how many living workers take jobs from a queue, by a sample."""
     return int(seen.serving(queue))
 
 
 @register.simple_tag
 def jobs_url(query: str, **words: Any) -> str:
-    """Answer the address of the job list for a search; `words` stand in for {names} in it."""
+    """Return the address of the job list for a search; `words` stand in for {names} in it."""
     return reverse("monitor:jobs") + "?" + urlencode({"q": query.format(**{k: quoted(v) for k, v in words.items()})})
 
 
 @register.simple_tag
 def bulk_url(action: str, fingerprint: str) -> str:
-    """Answer the address where an action on the failed jobs of one cause is previewed."""
+    """Return the address where an action on the failed jobs of one cause is previewed."""
     query = f"cause:{quoted(fingerprint)} state:failed"
     return reverse("monitor:bulk_preview") + "?" + urlencode({"action": action, "q": query})
 
@@ -153,7 +153,7 @@ def quoted(value: Any) -> str:
 
 @register.simple_tag(takes_context=True)
 def monitor_links(context: RequestContext) -> list[tuple[str, Any, str]]:
-    """Answer the monitor's pages: address, name, and what aria-current says of each."""
+    """Return the monitor's pages: address, name, and what aria-current says of each."""
     return pages.links(context["request"])
 
 

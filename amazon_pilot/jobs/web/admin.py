@@ -206,7 +206,7 @@ class AuditEntryAdmin(HistoryAdmin):
 
     @admin.action(description=_("Export the selected lines as CSV"), permissions=["view"])
     def export(self, request: HttpRequest, entries: QuerySet[AuditEntry]) -> HttpResponse:
-        """Answer the selected lines as a file that a spreadsheet opens."""
+        """Return the selected lines as a file that a spreadsheet opens."""
         answer = HttpResponse(content_type="text/csv; charset=utf-8")
         answer["Content-Disposition"] = 'attachment; filename="audit.csv"'
         lines = csv.writer(answer)
@@ -224,7 +224,7 @@ class AuditEntryAdmin(HistoryAdmin):
 
 
 def shown(request: HttpRequest, names: Sequence[str]) -> list[str]:
-    """Answer those columns of the audit that somebody may see."""
+    """Return those columns of the audit that somebody may see."""
     return [name for name in names if name != "address" or may(request.user, "admin")]
 
 

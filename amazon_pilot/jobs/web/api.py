@@ -73,7 +73,7 @@ def endpoint(method: str, role: str = "view") -> Callable[[Endpoint], pages.View
 
 
 def broken(error: Exception) -> HttpResponse:
-    """Answer an error that nobody expected, and leave nothing half done in the database."""
+    """Return an error that nobody expected, and leave nothing half done in the database."""
     logger.error("The monitor's JSON could not answer", exc_info=error)
     if transaction.get_connection().in_atomic_block:
         transaction.set_rollback(True)
@@ -95,7 +95,7 @@ def check(request: HttpRequest, method: str, role: str) -> None:
 
 
 def body_of(request: HttpRequest) -> dict[str, Any]:
-    """Answer the body, a JSON object; raises Refusal where it is none."""
+    """Return the body, a JSON object; raises Refusal where it is none."""
     try:
         body = json.loads(request.body or b"{}")
     except ValueError as error:
@@ -113,7 +113,7 @@ def text_in(body: dict[str, Any], name: str) -> str:
 
 
 def moment_in(body: dict[str, Any], name: str) -> datetime | None:
-    """Answer a time out of the body, in UTC where it names no zone; None where there is none."""
+    """Return a time out of the body, in UTC where it names no zone; None where there is none."""
     text = text_in(body, name)
     try:
         when = parse_datetime(text) if text else None
@@ -125,7 +125,7 @@ def moment_in(body: dict[str, Any], name: str) -> datetime | None:
 
 
 def done(what: operations.Done) -> Answer:
-    """Answer what came of an act; raises Refusal (409) where nothing was changed, so that a script notices."""
+    """Return what came of an act; raises Refusal (409) where nothing was changed, so that a script notices."""
     if not what.count:
         raise Refusal(409, "nothing_done", what.text)
     return {"count": what.count, "message": what.text} | ({"job": what.job_id} if what.job_id else {})
@@ -136,13 +136,13 @@ def done(what: operations.Done) -> Answer:
 
 @endpoint("GET")
 def queue_list(request: HttpRequest) -> Answer:
-    """Answer what each queue holds and what is paused."""
+    """Return what each queue holds and what is paused."""
     return queues_now()
 
 
 @endpoint("GET")
 def job_list(request: HttpRequest) -> Answer:
-    """Answer jobs of every state by the question of the search box: ?q=&limit=&from= (`next` of the last answer)."""
+    """Return jobs of every state by the question of the search box: ?q=&limit=&from= (`next` of the last answer)."""
     limit = request.GET.get("limit", str(PAGE))
     if not limit.isdigit() or not 1 <= int(limit) <= MOST:
         raise Refusal(400, "invalid", _("limit has to be from 1 to %d.") % MOST)
@@ -151,7 +151,7 @@ def job_list(request: HttpRequest) -> Answer:
 
 @endpoint("GET")
 def job(request: HttpRequest, job_id: str) -> Answer:
-    """Answer everything known of one job."""
+    """Return everything known of one job."""
     known = collect(store.connect(), job_id)
     if not known.is_known:
         if known.is_away:
@@ -162,13 +162,13 @@ def job(request: HttpRequest, job_id: str) -> Answer:
 
 @endpoint("GET")
 def worker_list(request: HttpRequest) -> Answer:
-    """Answer the workers that were seen within an hour, with their slots."""
+    """Return the workers that were seen within an hour, with their slots."""
     return {"workers": snapshot.current().workers}
 
 
 @endpoint("GET")
 def redis(request: HttpRequest) -> Answer:
-    """Answer Redis's numbers and the warnings about its settings."""
+    """Return Redis's numbers and the warnings about its settings."""
     info = redis_health.server()
     risks = [{"text": risk.text, "remedy": risk.remedy, "grave": risk.is_grave} for risk in info["warnings"]]
     return {"info": snapshot.current().info, "warnings": risks}
@@ -178,7 +178,7 @@ def redis(request: HttpRequest) -> Answer:
 
 
 def verb(name: str) -> pages.View:
-    """Answer the address of one verb: POST {"reason": …}, and until, queue or args where the verb needs them."""
+    """Return the address of one verb: POST {"reason": …}, and until, queue or args where the verb needs them."""
 
     def press(request: HttpRequest, job_id: str) -> Answer:
         body = body_of(request)
@@ -228,7 +228,7 @@ def drain(request: HttpRequest, name: str) -> Answer:
 
 
 def command(name: str) -> pages.View:
-    """Answer the address of one command to a worker: POST {"reason": …}, and the slot (0 = all) for kill."""
+    """Return the address of one command to a worker: POST {"reason": …}, and the slot (0 = all) for kill."""
 
     def tell(request: HttpRequest, worker: str) -> Answer:
         body = body_of(request)

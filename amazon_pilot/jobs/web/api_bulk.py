@@ -20,7 +20,7 @@ LATEST_SHOWN = 20
 
 @endpoint("GET", "operate")
 def preview(request: HttpRequest) -> Answer:
-    """Answer what an action would be done to: ?action=retry&q=state:failed, or &id=… once per job; to_queue=, until="""
+    """Return what an action would be done to: ?action=retry&q=state:failed, or &id=… once per job; to_queue=, until="""
     words, ids = request.GET, request.GET.getlist("id")
     action = verb_of(words.get("action", ""))
     if not roles.may(request.user, bulk.ROLES[action]):
@@ -42,13 +42,13 @@ def start(request: HttpRequest) -> Answer:
 
 @endpoint("GET")
 def latest(request: HttpRequest) -> Answer:
-    """Answer the latest actions, the newest first."""
+    """Return the latest actions, the newest first."""
     return {"bulk": [of_row(row) for row in BulkAction.objects.select_related("by", "aborted_by")[:LATEST_SHOWN]]}
 
 
 @endpoint("GET")
 def one(request: HttpRequest, pk: int) -> Answer:
-    """Answer how far an action is, and what came of it."""
+    """Return how far an action is, and what came of it."""
     return of_row(find(pk))
 
 

@@ -18,7 +18,7 @@ def is_api(request: HttpRequest) -> bool:
 
 
 def failure(status: int, code: str, message: str) -> JsonResponse:
-    """Answer an error: an HTTP status, a word for scripts, a sentence for people."""
+    """Return an error: an HTTP status, a word for scripts, a sentence for people."""
     return JsonResponse({"error": {"code": code, "message": message}}, status=status)
 
 
@@ -47,7 +47,7 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Answer a POST that carries no CSRF token, or a wrong one."""
+    """Return a POST that carries no CSRF token, or a wrong one."""
     if is_api(request):
         return failure(403, "csrf", _("Send the CSRF token of the session, in the header X-CSRFToken."))
     answer: Any = csrf.csrf_failure(request, reason)

@@ -39,19 +39,19 @@ def of_schedule(method: str, verb: str) -> Callable[[Endpoint], pages.View]:
 
 @of_schedule("GET", "list")
 def entries(request: HttpRequest) -> Answer:
-    """Answer all entries, each with its next times and what came of its last fire."""
+    """Return all entries, each with its next times and what came of its last fire."""
     return {"entries": told(ScheduleEntry.objects.order_by("name"))}
 
 
 @of_schedule("GET", "list")
 def entry(request: HttpRequest, entry: str) -> Answer:
-    """Answer one entry."""
+    """Return one entry."""
     return one(entry)
 
 
 @of_schedule("GET", "history")
 def history(request: HttpRequest, entry: str) -> Answer:
-    """Answer an entry's fires, the newest first: ?limit=&from= (`next` of the last answer)."""
+    """Return an entry's fires, the newest first: ?limit=&from= (`next` of the last answer)."""
     limit = request.GET.get("limit", str(PAGE))
     if not limit.isdigit():
         raise Refusal(400, "invalid", _("limit has to be from 1 to %d.") % MOST)
@@ -62,7 +62,7 @@ def history(request: HttpRequest, entry: str) -> Answer:
 
 
 def verb(name: str, act: Callable[[HttpRequest, str, dict[str, Any], str], Done]) -> pages.View:
-    """Answer the address of one verb: POST {"reason": …}, and what the verb needs besides."""
+    """Return the address of one verb: POST {"reason": …}, and what the verb needs besides."""
 
     def press(request: HttpRequest, entry: str) -> Answer:
         body = body_of(request)

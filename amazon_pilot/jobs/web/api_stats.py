@@ -11,13 +11,13 @@ from .api import Refusal, endpoint
 
 @endpoint("GET")
 def stats(request: HttpRequest) -> Answer:
-    """Answer all queues, their total, the workers and Redis."""
+    """Return all queues, their total, the workers and Redis."""
     return glance()
 
 
 @endpoint("GET")
 def history(request: HttpRequest, name: str) -> Answer:
-    """Answer what ended in a queue on each of the last ?days=10, today first."""
+    """Return what ended in a queue on each of the last ?days=10, today first."""
     number = request.GET.get("days", str(DAYS))
     if not number.isdigit():
         raise Refusal(400, "invalid", _("days has to be from 1 to %d.") % MOST_DAYS)
@@ -26,5 +26,5 @@ def history(request: HttpRequest, name: str) -> Answer:
 
 @endpoint("GET")
 def retention(request: HttpRequest) -> Answer:
-    """Answer how long each kind of row is kept, what the next clean-up deletes, and with ?days=30 what would be."""
+    """Return how long each kind of row is kept, what the next clean-up deletes, and with ?days=30 what would be."""
     return inspect_retention.as_json(inspect_retention.number_of(request.GET.get("days", "")))

@@ -91,13 +91,13 @@ def progress(request: HttpRequest, pk: int) -> HttpResponse:
 
 @pages.page()
 def part(request: HttpRequest, pk: int) -> HttpResponse:
-    """Answer the part of that page that refreshes itself."""
+    """Return the part of that page that refreshes itself."""
     row = get_object_or_404(BulkAction.objects.select_related("by", "aborted_by"), pk=pk)
     return pages.fragment(request, "_bulk", **of_row(request, row))
 
 
 def of_row(request: HttpRequest, row: BulkAction) -> dict[str, Any]:
-    """Answer what the page shows of an action; seconds run from its start to its end, or to now."""
+    """Return what the page shows of an action; seconds run from its start to its end, or to now."""
     ran = ((row.ended_at or timezone.now()) - row.started_at).total_seconds() if row.started_at else None
     may_abort = not row.is_over and roles.may(request.user, bulk.ROLES[row.action])
     rate = row.seen / ran if ran and row.seen else None
@@ -107,7 +107,7 @@ def of_row(request: HttpRequest, row: BulkAction) -> dict[str, Any]:
 
 
 def kept(request: HttpRequest, row: BulkAction) -> dict[str, Any]:
-    """Answer what the page says about taking a deletion back: until when, how many, and by whom it was."""
+    """Return what the page says about taking a deletion back: until when, how many, and by whom it was."""
     until = bulk.kept_until(row)
     if until is None:
         return {}

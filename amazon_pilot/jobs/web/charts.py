@@ -30,7 +30,7 @@ GAUGE_COLUMNS = ("size", "waiting", "running", "retries", "failed", "oldest", "m
 
 @page()
 def chart(request: HttpRequest) -> HttpResponse:
-    """Answer one window as JSON: /admin/monitor/chart?range=24h&end=2026-03-01T13:30Z, narrowed by queue and task.
+    """Return one window as JSON: /admin/monitor/chart?range=24h&end=2026-03-01T13:30Z, narrowed by queue and task.
 
     The range is one of the charts' own or a length such as 90m, 36h or 10d. Without an end it ends now. For one queue
     and all its tasks also what it held, as `gauges`. A range, an end or a name that cannot be is told in a sentence, as

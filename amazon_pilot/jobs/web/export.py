@@ -14,7 +14,7 @@ from . import pages
 
 @pages.page()
 def export(request: HttpRequest) -> Any:
-    """Answer all jobs that a question asks for as a file: /admin/monitor/jobs/export?q=outcome:failed&as=jsonl.
+    """Return all jobs that a question asks for as a file: /admin/monitor/jobs/export?q=outcome:failed&as=jsonl.
 
     What breaks on the way breaks the connection off, so that no part passes for the whole.
     """

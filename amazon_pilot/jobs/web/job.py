@@ -39,7 +39,7 @@ def job(request: HttpRequest, job_id: str) -> HttpResponse:
 
 
 def parts(known: Dossier) -> dict[str, Any]:
-    """Answer everything that the page shows of a job, each part on its own feet."""
+    """Return everything that the page shows of a job, each part on its own feet."""
     text = known.arguments
     look = pages.widget(lambda: waiting.reason(store.connect(), known, snapshot.current()))
     return {
@@ -58,7 +58,7 @@ def parts(known: Dossier) -> dict[str, Any]:
 
 
 def verbs_for(known: Dossier) -> list[str]:
-    """Answer the verbs that make sense in a job's state; a verb refuses again what has changed meanwhile."""
+    """Return the verbs that make sense in a job's state; a verb refuses again what has changed meanwhile."""
     if known.is_away:
         return []
     if known.state in WAITING:
@@ -73,7 +73,7 @@ def verbs_for(known: Dossier) -> list[str]:
 
 @pages.page()
 def arguments(request: HttpRequest, job_id: str) -> HttpResponse:
-    """Answer all arguments of a job as plain text, however long."""
+    """Return all arguments of a job as plain text, however long."""
     known = collect(store.connect(), job_id)
     if not known.is_known:
         raise Http404
@@ -108,7 +108,7 @@ def with_way_back(text: str, job_id: str) -> str:
 
 
 def button(verb: str) -> pages.View:
-    """Answer the view of one verb: it acts, tells what came of it, and leads to the new job where it made one."""
+    """Return the view of one verb: it acts, tells what came of it, and leads to the new job where it made one."""
 
     def press(request: HttpRequest, job_id: str) -> HttpResponse:
         done = operations.on_job(request.user, verb, job_id, reason=pages.reason_of(request), **_words(request, verb))

@@ -53,7 +53,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
 
 
 def searches(request: HttpRequest) -> Any:
-    """Answer the searches of the user at work."""
+    """Return the searches of the user at work."""
     return SavedSearch.objects.filter(user=request.user)  # type: ignore[misc]  # the guard lets only users in
 
 

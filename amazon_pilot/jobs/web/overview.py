@@ -20,12 +20,12 @@ RUNNING_SHOWN = 12
 
 @page()
 def overview(request: HttpRequest) -> HttpResponse:
-    """Answer the live part of the front page."""
+    """Return the live part of the front page."""
     return fragment(request, "_overview", **parts())
 
 
 def parts() -> dict[str, Any]:
-    """Answer all widgets, each on its own feet."""
+    """Return all widgets, each on its own feet."""
     return {
         "sample": widget(snapshot.current),
         "pauses": widget(pauses),
@@ -40,23 +40,23 @@ def parts() -> dict[str, Any]:
 
 
 def pauses() -> dict[str, Pause]:
-    """Answer the active pauses by name, each with who, why and until when."""
+    """Return the active pauses by name, each with who, why and until when."""
     return {pause.name: pause for pause in Pause.objects.active().select_related("by")}
 
 
 def recent_failures() -> Any:
-    """Answer the newest runs that failed for good or were lost."""
+    """Return the newest runs that failed for good or were lost."""
     columns = ("id", "job_id", "task", "args", "queue", "exception", "message", "started_at", "outcome", "cause")
     bad = JobRun.objects.filter(outcome__in=("failed", "lost"), started_at__gte=timezone.now() - timedelta(days=7))
     return bad.newest().only(*columns)[:FAILURES_SHOWN]
 
 
 def next_fires(count: int) -> list[ScheduleEntry]:
-    """Answer the entries that fire next, the soonest first."""
+    """Return the entries that fire next, the soonest first."""
     return list(ScheduleEntry.objects.filter(next_at__isnull=False).order_by("next_at")[:count])
 
 
 def tiles() -> list[dict[str, Any]]:
-    """Answer what the product counts of itself: settings.MONITOR_TILES names the function that knows."""
+    """Return what the product counts of itself: settings.MONITOR_TILES names the function that knows."""
     count: Callable[[], list[dict[str, Any]]] = import_string(settings.MONITOR_TILES)
     return count()

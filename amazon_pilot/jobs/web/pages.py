@@ -60,7 +60,7 @@ BEHIND = {
 
 
 def address_of(request: HttpRequest) -> str | None:
-    """Answer the IP address from which a request came, None where it came through a socket without one.
+    """Return the IP address from which a request came, None where it came through a socket without one.
 
     Behind TRUSTED_PROXIES proxies it is what the outermost of them wrote into X-Forwarded-For: what stands before that,
     and all of it where no proxy is trusted, is what the client says of itself. A request that passed fewer proxies is
@@ -136,7 +136,7 @@ def back(request: HttpRequest, otherwise: str = "admin:index") -> HttpResponse:
 
 
 def reason_of(request: HttpRequest, *, required: bool = False) -> str:
-    """Answer the form's reason; raises ValidationError where one is required and missing."""
+    """Return the form's reason; raises ValidationError where one is required and missing."""
     reason = request.POST.get("reason", "").strip()[:1000]
     if required and not reason:
         raise ValidationError(_("Say why: the reason is shown to everyone who meets the effect."))
@@ -144,24 +144,24 @@ def reason_of(request: HttpRequest, *, required: bool = False) -> str:
 
 
 def show(request: HttpRequest, template: str, title: str, **context: Any) -> HttpResponse:
-    """Answer a page in the admin's frame."""
+    """Return a page in the admin's frame."""
     return TemplateResponse(request, f"jobs/{template}.html", frame(request) | {"title": title} | context)
 
 
 def fragment(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-    """Answer the part of a page that refreshes itself."""
+    """Return the part of a page that refreshes itself."""
     roles = {f"may_{role}": may(request.user, role) for role in PERMISSIONS}
     return TemplateResponse(request, f"jobs/{template}.html", roles | context)
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """Answer what the admin's frame and the monitor's navigation need."""
+    """Return what the admin's frame and the monitor's navigation need."""
     roles = {f"may_{role}": may(request.user, role) for role in PERMISSIONS}
     return admin.site.each_context(request) | roles | {"monitor_links": links(request)}
 
 
 def links(request: HttpRequest) -> list[tuple[str, Any, str]]:
-    """Answer the monitor's pages: address, name, and aria-current: "page", "true" for one behind it, or nothing."""
+    """Return the monitor's pages: address, name, and aria-current: "page", "true" for one behind it, or nothing."""
     current = request.resolver_match.view_name if request.resolver_match else ""
     return [
         (reverse(name), label, "page" if name == current else "true" if current in BEHIND.get(name, ()) else "")
@@ -170,7 +170,7 @@ def links(request: HttpRequest) -> list[tuple[str, Any, str]]:
 
 
 def widget(build: Callable[[], Any]) -> dict[str, Any]:
-    """Answer {"value": …} of one part of a page, or {"error": …} in its place: the others still load."""
+    """Return {"value": …} of one part of a page, or {"error": …} in its place: the others still load."""
     try:
         with transaction.atomic():  # a refused query must not spoil the transaction of the others
             return {"value": build()}
@@ -183,5 +183,5 @@ def widget(build: Callable[[], Any]) -> dict[str, Any]:
 
 
 def widget_of(known: dict[str, Any], build: Callable[[Any], Any]) -> dict[str, Any]:
-    """Answer a part that is made of another one, or what is said in the place of that."""
+    """Return a part that is made of another one, or what is said in the place of that."""
     return widget(lambda: build(known["value"])) if "value" in known else known

@@ -66,7 +66,7 @@ def ordered(lines: list[Line], order: str) -> list[Line]:
 
 
 def headings(order: str) -> list[dict[str, Any]]:
-    """Answer each column's name and heading, how the lines are sorted by it now, and the order that a click asks for.
+    """Return each column's name and heading, how the lines are sorted by it now, and the order that a click asks for.
 
     The first click puts names in their order and the greatest number first, the second turns that round.
     """
@@ -124,14 +124,14 @@ def queue(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def types(name: str) -> dict[str, Any]:
-    """Answer how often each task stands among the first jobs of a queue, the most frequent first."""
+    """Return how often each task stands among the first jobs of a queue, the most frequent first."""
     looked_at, *words = script("task_counts")(store.connect(), name, EXAMINED)
     pairs = [(as_text(task), number) for task, number in zip(words[::2], words[1::2], strict=True)]
     return {"looked_at": looked_at, "tasks": sorted(pairs, key=lambda pair: -pair[1])}
 
 
 def acts_on(target: str) -> list[AuditEntry]:
-    """Answer what people did last to a queue, a task or a tag."""
+    """Return what people did last to a queue, a task or a tag."""
     return list(AuditEntry.objects.filter(target=target).select_related("actor").order_by("-at")[:AUDIT_SHOWN])
 
 

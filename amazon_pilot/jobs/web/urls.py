@@ -28,7 +28,7 @@ registry.discover()  # pages name every task, and a web server runs no check tha
 
 
 def slugs(views: dict[str, pages.View]) -> list[tuple[str, pages.View]]:
-    """Answer the views of some verbs, each verb written as an address."""
+    """Return the views of some verbs, each verb written as an address."""
     return [(operations.slug(verb), view) for verb, view in views.items()]
 
 

@@ -38,7 +38,7 @@ def stuck(request: HttpRequest) -> HttpResponse:
 
 
 def command(verb: str) -> pages.View:
-    """Answer the button that tells one worker something."""
+    """Return the button that tells one worker something."""
 
     def press(request: HttpRequest, name: str) -> HttpResponse:
         slot = request.POST.get("slot", "" if verb == "kill" else "0")

@@ -1,4 +1,4 @@
-"""A worker's line to Redis: one connection for packets of commands, one bell per queue, one for messages.
+"""A worker's line to Redis: one connection for packets of commands, one wake-up per queue, one for messages.
 
 Nothing here waits longer than ANSWER_SECONDS: a worker without Redis must still look after its slots.
 """
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 ANSWER_SECONDS = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 BELL_SECONDS = 300
-MUTE_SECONDS = 1.0  # after Redis has refused a bell, as it does at its memory limit
+MUTE_SECONDS = 1.0  # after Redis has refused a wake-up, as it does at its memory limit
 
 Command = tuple[Any, ...]
 
@@ -35,22 +35,22 @@ class AwayError(Exception):
 
 
 def open_connection(seconds: float | None = ANSWER_SECONDS) -> AbstractConnection:
-    """Answer a new connection to the jobs' Redis that fails fast instead of trying again."""
+    """Return a new connection to the jobs' Redis that fails fast instead of trying again."""
     pool = queues.connection().connection_pool
     options = dict(pool.connection_kwargs)
     options |= {"retry": Retry(NoBackoff(), 0), "health_check_interval": 0, "protocol": 2}
     options |= {"socket_timeout": seconds, "socket_connect_timeout": 2, "retry_on_error": []}
-    link: AbstractConnection = pool.connection_class(**options)
-    link.connect()
-    return link
+    connection: AbstractConnection = pool.connection_class(**options)
+    connection.connect()
+    return connection
 
 
 def socket_of(connection: AbstractConnection) -> Any:
-    """Answer the socket under a connection, for a selector."""
+    """Return the socket under a connection, for a selector."""
     return connection._sock
 
 
-class Link:
+class Connection:
     """All connections of one worker, opened and lost together; they register themselves with its selector."""
 
     def __init__(self, worker: str, names: Sequence[str], selector: selectors.BaseSelector) -> None:
@@ -59,7 +59,7 @@ class Link:
         self.channel = PUBSUB_CHANNEL_TEMPLATE % worker
         self.main: AbstractConnection | None = None
         self.messages: AbstractConnection | None = None
-        self.bells: dict[str, AbstractConnection] = {}
+        self.wake_ups: dict[str, AbstractConnection] = {}
         self.armed: set[str] = set()
         self.mute_until = 0.0
         self.posted: deque[int] = deque()  # how many commands each packet under way holds
@@ -99,7 +99,7 @@ class Link:
 
     def close(self) -> None:
         """Close all connections; in a forked child this leaves the parent's alone."""
-        self.silence_bells()
+        self.silence_wake_ups()
         if self.messages is not None:
             self._forget(self.messages)
         for connection in (self.main, self.messages):
@@ -128,7 +128,7 @@ class Link:
         self.posted.append(len(commands))
 
     def collect(self) -> list[Any]:
-        """Answer the replies to the oldest packet under way, in order. Raises like `ask`."""
+        """Return the replies to the oldest packet under way, in order. Raises like `ask`."""
         if self.main is None or not self.posted:
             raise AwayError("the line broke since")
         try:
@@ -137,7 +137,7 @@ class Link:
             self.go_down(error)
             raise AwayError(str(error)) from error
 
-    def arm_bells(self, resting: set[str]) -> None:
+    def arm_wake_ups(self, resting: set[str]) -> None:
         """Have Redis ring when a queue gets a job; queues that are paused would only ring for nothing.
 
         BLMOVE from a queue's head to its head blocks until there is a job and leaves it where it is.
@@ -148,39 +148,39 @@ class Link:
             if name in self.armed or name in resting or not self.is_up:
                 continue
             try:
-                if name not in self.bells:
-                    self.bells[name] = open_connection()
-                    self.selector.register(socket_of(self.bells[name]), selectors.EVENT_READ, self.bells[name])
+                if name not in self.wake_ups:
+                    self.wake_ups[name] = open_connection()
+                    self.selector.register(socket_of(self.wake_ups[name]), selectors.EVENT_READ, self.wake_ups[name])
                 key = queues.key(name)
-                self.bells[name].send_command("BLMOVE", key, key, "LEFT", "LEFT", BELL_SECONDS)
+                self.wake_ups[name].send_command("BLMOVE", key, key, "LEFT", "LEFT", BELL_SECONDS)
                 self.armed.add(name)
             except (RedisError, OSError) as error:
                 self.go_down(error)
 
-    def hear_bell(self, bell: AbstractConnection) -> None:
-        """Read the answer of a bell that has rung."""
-        name = next((name for name, connection in self.bells.items() if connection is bell), None)
+    def hear_wake_up(self, wake_up: AbstractConnection) -> None:
+        """Read the answer of a wake-up that has rung."""
+        name = next((name for name, connection in self.wake_ups.items() if connection is wake_up), None)
         if name is None:
             return  # silenced a moment ago
         try:
-            bell.read_response()
+            wake_up.read_response()
         except ResponseError:
-            logger.warning("The bell of %s failed; the queue is looked at each second.", name)
+            logger.warning("The wake_up of %s failed; the queue is looked at each second.", name)
             self.mute_until = time.monotonic() + MUTE_SECONDS
         except (RedisError, OSError) as error:
             self.go_down(error)
         self.armed.discard(name)
 
-    def silence_bells(self) -> None:
-        """Hang up all bells."""
-        for connection in self.bells.values():
+    def silence_wake_ups(self) -> None:
+        """Hang up all wake_ups."""
+        for connection in self.wake_ups.values():
             self._forget(connection)
             connection.disconnect()
-        self.bells.clear()
+        self.wake_ups.clear()
         self.armed.clear()
 
     def read_messages(self) -> list[dict[str, Any]]:
-        """Answer what others have said to this worker; a word on the control channel is an empty one."""
+        """Return what others have said to this worker; a word on the control channel is an empty one."""
         heard: list[dict[str, Any]] = []
         try:
             while self.messages is not None and self.messages.can_read(0):
@@ -204,7 +204,7 @@ class Link:
 
 
 def decode(data: bytes) -> dict[str, Any]:
-    """Answer a command that somebody published, {} where it is none."""
+    """Return a command that somebody published, {} where it is none."""
     try:
         command = json.loads(data)
     except ValueError:

@@ -17,12 +17,12 @@ AT_ONCE = 100
 
 
 def command(queue: str, *, ahead: timedelta = timedelta(0)) -> tuple[Any, ...]:
-    """Answer the command that moves at most AT_ONCE due jobs of one queue; `ahead` makes later jobs due as well."""
+    """Return the command that moves at most AT_ONCE due jobs of one queue; `ahead` makes later jobs due as well."""
     return script("forward").command(queue, utcformat(datetime.now(UTC)), AT_ONCE, ahead.total_seconds())
 
 
 def forward(queue: str, *, ahead: timedelta = timedelta(0)) -> int:
-    """Move all due jobs of one queue now; answers how many."""
+    """Move all due jobs of one queue now; returns how many."""
     total = 0
     while True:
         moved, limited = script("forward")(
@@ -36,7 +36,7 @@ def forward(queue: str, *, ahead: timedelta = timedelta(0)) -> int:
 
 
 def forward_limited(job_id: str) -> int:
-    """Move one due job that has a rate limit, through rq's own code, which asks for its permit; answers 1 or 0.
+    """Move one due job that has a rate limit, through rq's own code, which asks for its permit; returns 1 or 0.
 
     In one transaction, so that no kill leaves it nowhere; where another worker moves it too, one of them does nothing.
     """

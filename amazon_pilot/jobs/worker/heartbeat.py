@@ -16,8 +16,8 @@ from rq.version import VERSION
 
 from ..core import keys, queues
 from ..core.scripts import insisting
-from .broker import Exchange
-from .pool import Crew
+from .broker import Broker
+from .pool import Pool
 
 Command = tuple[Any, ...]
 
@@ -27,7 +27,7 @@ LOG_SECONDS = 10  # the tail of a running job's log is renewed each second; the 
 LOG_TAIL = 4096  # bytes
 
 
-class Presence:
+class Heartbeat:
     """The records of one worker in Redis, each as one command for a packet."""
 
     def __init__(self, worker: str, names: Sequence[str], weights: Sequence[int]) -> None:
@@ -72,7 +72,7 @@ class Presence:
             ("DEL", f"{self.key}:executions"),
         )
 
-    def snapshot(self, crew: Crew, exchange: Exchange, state: str) -> Command:
+    def snapshot(self, pool: Pool, broker: Broker, state: str) -> Command:
         """Write what each slot does now, the end of its job's log, and what the worker has done since its start.
 
         `state` is working, quiet, leaving or gone.
@@ -85,35 +85,35 @@ class Presence:
             "born": self.born_at.timestamp(),
             "seen": time.time(),
             "queues": dict(zip(self.names, self.weights, strict=True)),
-            "takes": exchange.takes,
-            "ended": exchange.ended,
-            "slots": [self._slot(place) for place in crew],
+            "takes": broker.takes,
+            "ended": broker.ended,
+            "slots": [self._slot(handle) for handle in pool],
         }
         words = json.dumps(picture)
         return insisting(
             ("SET", keys.worker(self.worker), words, "EX", SNAPSHOT_SECONDS),
             ("ZADD", keys.WORKERS, time.time(), self.worker),
-            *self._logs(crew),
+            *self._logs(pool),
         )
 
-    def _logs(self, crew: Crew) -> list[Command]:
-        held = [(place.assignment, place.cell.tail(LOG_TAIL)) for place in crew if place.assignment is not None]
+    def _logs(self, pool: Pool) -> list[Command]:
+        held = [(handle.taken_job, handle.shared.tail(LOG_TAIL)) for handle in pool if handle.taken_job is not None]
         return [("SET", keys.log(job.execution_id), tail, "EX", LOG_SECONDS) for job, tail in held if tail]
 
-    def _slot(self, place: Any) -> dict[str, Any]:
-        shown: dict[str, Any] = {"slot": place.number, "pid": place.pid, "jobs": place.jobs_done}
-        if held := place.assignment:
-            percent, text = place.cell.progress
+    def _slot(self, handle: Any) -> dict[str, Any]:
+        shown: dict[str, Any] = {"slot": handle.number, "pid": handle.pid, "jobs": handle.jobs_done}
+        if held := handle.taken_job:
+            percent, text = handle.shared.progress
             shown |= {"job": held.job_id, "execution": held.execution_id, "task": held.task, "queue": held.queue}
-            shown |= {"since": held.taken_on, "percent": percent, "progress": text, "memory": place.memory()}
+            shown |= {"since": held.taken_on, "percent": percent, "progress": text, "memory": handle.memory()}
             shown |= {"cancelled": bool(held.cancelled_by)}
         return shown
 
 
 def workers() -> list[dict[str, Any]]:
-    """Answer the last snapshot of each worker that was seen within the last hour, the newest first.
+    """Return the last snapshot of each worker that was seen within the last hour, the newest first.
 
-    A worker whose `seen` is more than a few seconds ago is dead or cut off; see `Presence.snapshot` for the fields.
+    A worker whose `seen` is more than a few seconds ago is dead or cut off; see `Heartbeat.snapshot` for the fields.
     """
     connection = queues.connection()
     limit = time.time() - SNAPSHOT_SECONDS

@@ -1,4 +1,4 @@
-"""The two lines between a worker and one of its slots: a mailbox for what it shall do, a wire for what became of it."""
+"""The two lines between a worker and a slot: a queue for what it shall do, a socket for what became of it."""
 
 import marshal
 import mmap
@@ -8,34 +8,34 @@ from typing import Any
 
 LENGTH = struct.Struct("=I")
 CHUNK = 256 * 1024
-LETTER_LIMIT = 16 * 1024
-LETTERS = 64  # more than a slot is ever given at once
+MESSAGE_LIMIT = 16 * 1024
+MESSAGES = 64  # more than a slot is ever given at once
 SEND_SECONDS = 5
 
 
-class Mailbox:
-    """What a slot shall do, one letter after the other; a letter that the slot has not opened can be taken back.
+class SlotQueue:
+    """What a slot shall do, one message after the other; a message that the slot has not opened can be taken back.
 
-    The letters lie in memory that both see, each with a ticket: one byte, its place, in a local socket. Whoever reads a
-    ticket has the letter alone. So many letters are posted in one system call, and the worker, which keeps the slot's
-    end open beside the slot, learns without asking, and also after the slot's death, which letters were never opened.
+    The messages lie in memory that both see, each with a ticket: one byte, its place, in a local socket. Who reads a
+    ticket has the message alone. So many messages are posted in one system call, and the worker, which keeps the slot's
+    end open beside the slot, learns without asking, and also after the slot's death, which messages were never opened.
     """
 
     def __init__(self) -> None:
         self.inlet, self.outlet = socket.socketpair()
-        self.places = mmap.mmap(-1, LETTERS * LETTER_LIMIT)
+        self.places = mmap.mmap(-1, MESSAGES * MESSAGE_LIMIT)
         self.following = 0
         self.tickets = bytearray()
 
     def put(self, message: tuple[Any, ...]) -> bool:
-        """Lay one letter down, to be posted with the others; False where it is too large."""
+        """Lay one message down, to be posted with the others; False where it is too large."""
         data = marshal.dumps(message)
-        if len(data) > LETTER_LIMIT:
+        if len(data) > MESSAGE_LIMIT:
             return False
-        start = self.following * LETTER_LIMIT
+        start = self.following * MESSAGE_LIMIT
         self.places[start : start + len(data)] = data
         self.tickets.append(self.following)
-        self.following = (self.following + 1) % LETTERS
+        self.following = (self.following + 1) % MESSAGES
         return True
 
     def post(self) -> None:
@@ -45,24 +45,26 @@ class Mailbox:
             self.tickets.clear()
 
     def next(self) -> tuple[Any, ...] | None:
-        """Wait for a letter and open it; None once the worker has closed the inlet and the box is empty."""
+        """Wait for a message and open it; None once the worker has closed the inlet and the box is empty."""
         if not (ticket := self.outlet.recv(1)):
             return None
-        start = ticket[0] * LETTER_LIMIT
+        start = ticket[0] * MESSAGE_LIMIT
         message: tuple[Any, ...] = marshal.loads(memoryview(self.places)[start:])  # noqa: S302 - our own fork wrote it
         return message
 
     def take_back(self) -> int:
-        """Take out all letters that were not opened; answers how many."""
+        """Take out all messages that were not opened; returns how many."""
         try:
-            letters = len(self.outlet.recv(LETTERS, socket.MSG_DONTWAIT))
+            messages = len(self.outlet.recv(MESSAGES, socket.MSG_DONTWAIT))
         except BlockingIOError:
             return 0  # the box is empty
-        self.following = (self.following - letters) % LETTERS  # so a place is not used again before its letter is read
-        return letters
+        self.following = (
+            self.following - messages
+        ) % MESSAGES  # so a place is not used again before its message is read
+        return messages
 
     def close_inlet(self) -> None:
-        """Have the slot leave once it has opened every letter."""
+        """Have the slot leave once it has opened every message."""
         self.inlet.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
@@ -71,7 +73,7 @@ class Mailbox:
         self.places.close()
 
 
-class Wire:
+class MessageSocket:
     """One end of a line for messages of any length: tuples of words, numbers and bytes between forks of one program."""
 
     def __init__(self, end: socket.socket) -> None:
@@ -79,8 +81,8 @@ class Wire:
         self.buffer = bytearray()
 
     @classmethod
-    def pair(cls) -> tuple["Wire", "Wire"]:
-        """Answer the worker's end and the slot's end."""
+    def pair(cls) -> tuple["MessageSocket", "MessageSocket"]:
+        """Return the worker's end and the slot's end."""
         ours, theirs = socket.socketpair()
         # A slot that does not read for so long is stuck: the worker gets an OSError instead of waiting for ever. A slot
         # does wait: its worker may have been stopped, and with it all that hears of an end.
@@ -105,7 +107,7 @@ class Wire:
         return message
 
     def arrived(self) -> list[tuple[Any, ...]]:
-        """Answer the messages that have come, without waiting."""
+        """Return the messages that have come, without waiting."""
         try:
             while data := self.socket.recv(CHUNK, socket.MSG_DONTWAIT):
                 self.buffer += data

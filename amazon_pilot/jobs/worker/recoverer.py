@@ -24,7 +24,7 @@ POISON = (
 
 
 def command(queue: str) -> tuple[Any, ...]:
-    """Answer the command that brings back at most AT_ONCE lost jobs of one queue.
+    """Return the command that brings back at most AT_ONCE lost jobs of one queue.
 
     After an outage of Redis, which shows in that nobody has sent this for a while, nothing is brought back for some
     seconds: the living renew first.
@@ -35,14 +35,14 @@ def command(queue: str) -> tuple[Any, ...]:
 def recover(queue: str, *, ahead: float = 0) -> list[tuple[str, str]]:
     """Bring back the lost jobs of one queue now, because somebody asks for it.
 
-    Answers each job's id and where it is: queued, poison or gone. `ahead` counts leases as lost that would be so many
+    Returns each job's id and where it is: queued, poison or gone. `ahead` counts leases as lost that would be so many
     seconds from now.
     """
     return verdicts(script("recover")(queues.connection(), *_words(queue, ahead=ahead, is_patient=False)))
 
 
 def stand_in(connection: Redis) -> list[tuple[str, str]]:
-    """Bring back lost jobs of all queues that no worker brought back in time; answers as `recover` does.
+    """Bring back lost jobs of all queues that no worker brought back in time; returns as `recover` does.
 
     This is for a process that is no worker: exception handlers are not told, for there is no slot to call them in. It
     waits for the living as `command` does.

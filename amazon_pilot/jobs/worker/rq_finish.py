@@ -1,4 +1,4 @@
-"""Ending a job through rq's own code: callbacks, dependents, webhooks, repeats, rate limits and returned retries.
+"""Outcome a job through rq's own code: callbacks, dependents, webhooks, repeats, rate limits and returned retries.
 
 These are rare and have many rules, so they stay rq's. They run in a slot, which may take its time. The lease is renewed
 right before, since rq does not ask whether this run still has the right to decide.
@@ -29,11 +29,11 @@ from ..core import keys, limits
 from ..core.queues import connection
 from ..core.registry import JSONJob
 from ..core.scripts import script
-from ..core.shared_memory import Cell
-from ..core.taken_job import Assignment
+from ..core.shared_memory import SharedMemory
+from ..core.taken_job import TakenJob
 from ..history import run_event
 
-Place = tuple[JSONJob, DjangoRQ, Execution]
+Claimed = tuple[JSONJob, DjangoRQ, Execution]
 Teller = Callable[[str, BaseException | None], str]
 
 MARGIN = 5.0  # seconds that rq's code may take beside the callbacks and webhooks, which have limits of their own
@@ -43,11 +43,11 @@ class Closer(Worker):
     """rq's worker as it ends one job, under our worker's name; it never takes one.
 
     It adds the line of history to the very transaction with which rq ends the run, so that no kill falls between the
-    two. `tell` answers that line for an outcome and the error that led to it. The slot's cell tells its worker of the
+    two. `tell` answers that line for an outcome and the error that led to it. The slot's shared tells its worker of the
     commit: what follows it may take longer than the lease.
     """
 
-    def __init__(self, worker: str, cell: Cell, data: bytes = b"", tell: Teller | None = None) -> None:
+    def __init__(self, worker: str, shared: SharedMemory, data: bytes = b"", tell: Teller | None = None) -> None:
         super().__init__(
             [],
             name=worker,
@@ -58,7 +58,7 @@ class Closer(Worker):
             exception_handlers=get_exception_handlers() or None,
             prepare_for_work=False,
         )
-        self.cell = cell
+        self.shared = shared
         self.data = data
         self.tell = tell
         self.outcome = ""
@@ -102,33 +102,33 @@ class Closer(Worker):
             pipeline.execute_command(*run_event.command(self.tell(self.outcome, self.error), self.data))
         if execution is not None and job.result_ttl == 0:  # no job is left by which a late word would see that it ended
             pipeline.set(keys.LOST + execution.id, 1, ex=limits.LOST_SECONDS)
-        self.cell.commit()  # the next that rq does
+        self.shared.commit()  # the next that rq does
 
 
-def claim(assignment: Assignment, worker: str, cell: Cell) -> Place | None:
+def claim(taken_job: TakenJob, worker: str, shared: SharedMemory) -> Claimed | None:
     """Renew the lease and answer rq's view of a taken job; from now on its callbacks' and webhooks' limits count.
 
     None means that this run must not decide any more: the job was given to others, or rq deleted or cancelled it.
     """
     now = datetime.now(UTC).isoformat()
-    if script("renew")(connection(), worker, now, *assignment.place, 0):
+    if script("renew")(connection(), worker, now, *taken_job.run_id, 0):
         return None
     try:
-        job = JSONJob.fetch(assignment.job_id, connection=connection())
+        job = JSONJob.fetch(taken_job.job_id, connection=connection())
     except NoSuchJobError:
         return None
     if job.get_status(refresh=False) == JobStatus.CANCELED:
         return None
-    cell.close_within(patience(job))
+    shared.close_within(patience(job))
     queue = DjangoRQ(
-        assignment.queue, connection=connection(), job_class=JSONJob, serializer=JSONSerializer, commit_mode="auto"
+        taken_job.queue, connection=connection(), job_class=JSONJob, serializer=JSONSerializer, commit_mode="auto"
     )
-    execution = Execution(assignment.execution_id, assignment.job_id, connection())
+    execution = Execution(taken_job.execution_id, taken_job.job_id, connection())
     return job, queue, execution  # type: ignore[return-value]
 
 
 def patience(job: Job) -> float:
-    """Answer how many seconds rq's code may take to end a job: its callbacks and webhooks, each within its limit.
+    """Return how many seconds rq's code may take to end a job: its callbacks and webhooks, each within its limit.
 
     Redis may be away meanwhile, for as long as a connection waits for it.
     """
@@ -137,16 +137,16 @@ def patience(job: Job) -> float:
     return redis + callbacks + sum(webhook.timeout for webhook in job.webhooks) + MARGIN
 
 
-def refuse(assignment: Assignment, worker: str, line: str) -> None:
+def refuse(taken_job: TakenJob, worker: str, line: str) -> None:
     """End a run that must not decide: tell the history, and free its permits, which rq leaves to the run itself."""
-    if script("tell")(connection(), worker, *assignment.place, line, assignment.data):
+    if script("tell")(connection(), worker, *taken_job.run_id, line, taken_job.data):
         for limit in RateLimitRegistry.all(connection()):
-            limit.release_stale_and_enqueue(assignment.job_id)
+            limit.release_stale_and_enqueue(taken_job.job_id)
 
 
-def succeed(place: Place, closer: Closer, value: Any, started: float) -> None:
+def succeed(claimed: Claimed, closer: Closer, value: Any, started: float) -> None:
     """Have rq end a job that returned `value`."""
-    job, queue, execution = place
+    job, queue, execution = claimed
     mark_times(job, execution, closer.name, started)
     try:
         closer._finalize_success(job, queue, execution, value)
@@ -157,16 +157,16 @@ def succeed(place: Place, closer: Closer, value: Any, started: float) -> None:
         closer._finalize_failure(job, queue, execution, sys.exc_info())
 
 
-def fail(place: Place, closer: Closer, error: BaseException, started: float) -> None:
+def fail(claimed: Claimed, closer: Closer, error: BaseException, started: float) -> None:
     """Have rq end or retry a job that raised `error`."""
-    job, queue, execution = place
+    job, queue, execution = claimed
     mark_times(job, execution, closer.name, started)
     closer._finalize_failure(job, queue, execution, (type(error), error, error.__traceback__))
 
 
-def stop(place: Place, closer: Closer, started: float) -> None:
+def stop(claimed: Claimed, closer: Closer, started: float) -> None:
     """Have rq end a job that was cancelled while it ran."""
-    job, queue, execution = place
+    job, queue, execution = claimed
     mark_times(job, execution, closer.name, started)
     job.ended_at = datetime.now(UTC)
     closer._stopped_job_id = job.id
@@ -179,18 +179,18 @@ def mark_times(job: JSONJob, execution: Execution, worker: str, started: float) 
     job.worker_name = execution.worker_name = worker
 
 
-def finish_later(message: tuple[Any, ...], worker: str, cell: Cell) -> tuple[Any, ...]:
-    """End a job that another slot ran, and that needs rq's code; answers what became of it."""
-    assignment, (kind, started, value, trace, line) = Assignment.from_reply(list(message[1:6])), message[6:11]
-    place = claim(assignment, worker, cell)
-    if place is None:
-        refuse(assignment, worker, line)
+def finish_later(message: tuple[Any, ...], worker: str, shared: SharedMemory) -> tuple[Any, ...]:
+    """End a job that another slot ran, and that needs rq's code; returns what became of it."""
+    taken_job, (kind, started, value, trace, line) = TakenJob.from_reply(list(message[1:6])), message[6:11]
+    claimed = claim(taken_job, worker, shared)
+    if claimed is None:
+        refuse(taken_job, worker, line)
         return ("refused",)
-    closer = Closer(worker, cell, assignment.data, lambda outcome, error: line)
+    closer = Closer(worker, shared, taken_job.data, lambda outcome, error: line)
     if kind == "stopped":
-        stop(place, closer, started)
+        stop(claimed, closer, started)
         return ("settled", closer.outcome)
-    job, queue, execution = place
+    job, queue, execution = claimed
     mark_times(job, execution, worker, started)
     job.ended_at = datetime.now(UTC)
     if kind == "cut":  # stopped, without its callback
@@ -209,33 +209,33 @@ def finish_later(message: tuple[Any, ...], worker: str, cell: Cell) -> tuple[Any
     return ("settled", closer.outcome)
 
 
-def after_loss(message: tuple[Any, ...], worker: str, cell: Cell) -> None:
+def after_loss(message: tuple[Any, ...], worker: str, shared: SharedMemory) -> None:
     """Tell the exception handlers of a run that could not end, lost or killed by us.
 
     After a job's last loss do what rq does after a failure as well.
     """
     kind, queue_name, job_id, cause, verdict = message
     job = JSONJob.fetch(job_id.decode(), connection=connection())
-    cell.close_within(patience(job))
+    shared.close_within(patience(job))
     error = LostError(f"{cause.decode()}: the job was {kind} and is {verdict.decode()} now")
-    closer = Closer(worker, cell)
+    closer = Closer(worker, shared)
     closer.handle_exception(job, LostError, error, None)
     if verdict == b"poison":
         job.send_webhooks(JobStatus.FAILED, exc_string=str(error))
-        after_end(("ended", queue_name, job_id), worker, cell)
+        after_end(("ended", queue_name, job_id), worker, shared)
 
 
-def after_end(message: tuple[Any, ...], worker: str, cell: Cell) -> None:
+def after_end(message: tuple[Any, ...], worker: str, shared: SharedMemory) -> None:
     """Do what follows a job's end and may be done twice: let its dependents go on and free its permits."""
     _, queue_name, job_id = message
     job = JSONJob.fetch(job_id.decode(), connection=connection())
     if job.get_status(refresh=False) not in (JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED):
         return  # its slot died before the commit
     queue = DjangoRQ(queue_name.decode(), connection=connection(), job_class=JSONJob, serializer=JSONSerializer)
-    closer = Closer(worker, cell)
+    closer = Closer(worker, shared)
     closer._enqueue_dependents_safely(queue, job)
     closer._release_slot_safely(job)
 
 
 class LostError(Exception):
-    """The slot or the worker that ran a job is gone; handlers of exceptions see this in the job's place."""
+    """The slot or the worker that ran a job is gone; handlers of exceptions see this in the job's claimed."""

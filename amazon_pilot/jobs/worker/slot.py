@@ -32,20 +32,20 @@ from rq.job_lifecycle import call_exception_handlers
 from rq.timeouts import JobTimeoutException
 
 from ..core import faults
-from ..core import shared_memory as cells
+from ..core import shared_memory as shared_memory
 from ..core.queues import connection
 from ..core.registry import TASKS, JSONJob, UnknownTaskError, run
-from ..core.taken_job import Assignment
+from ..core.taken_job import TakenJob
 from ..history import run_event
 from . import forwarder, rq_finish
-from .messages import Mailbox, Wire
+from .messages import MessageSocket, SlotQueue
 
 logger = logging.getLogger(__name__)
 
 NICE = 5  # a slot gives way to those that feed it, worker and Redis: where it did not, slots ran dry while these waited
 AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)  # it will be back
 REDIS_AGAIN = 1.0  # seconds, beside what a connection waits by itself
-LETTER_FOLLOWS = ("follows",)  # in the mailbox: the message itself is too large for it and comes by wire
+MESSAGE_FOLLOWS = ("follows",)  # in the slot queue: the message itself is too large for it and comes by message socket
 
 
 class JobCancelled(BaseException):
@@ -59,12 +59,12 @@ class UnreadablePayloadError(Exception):
 class Tee:
     """Standard output in a slot: to the console as ever, and into the running job's log."""
 
-    def __init__(self, stream: TextIO, cell: cells.Cell) -> None:
+    def __init__(self, stream: TextIO, shared: shared_memory.SharedMemory) -> None:
         self.stream = stream
-        self.cell = cell
+        self.shared = shared
 
     def write(self, words: str) -> int:
-        self.cell.write(words)
+        self.shared.write(words)
         return self.stream.write(words)
 
     def __getattr__(self, name: str) -> Any:
@@ -72,15 +72,15 @@ class Tee:
 
 
 class LogHandler(logging.Handler):
-    """Copies what a task logs into its cell."""
+    """Copies what a task logs into its shared memory."""
 
-    def __init__(self, cell: cells.Cell) -> None:
+    def __init__(self, shared: shared_memory.SharedMemory) -> None:
         super().__init__()
-        self.cell = cell
+        self.shared = shared
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
 
     def emit(self, log_record: logging.LogRecord) -> None:
-        self.cell.write(self.format(log_record) + "\n")
+        self.shared.write(self.format(log_record) + "\n")
 
 
 class RunningJob(JSONJob):
@@ -89,13 +89,13 @@ class RunningJob(JSONJob):
     Most tasks never do, and rq's constructor takes longer than a short task.
     """
 
-    _assignment: Assignment
+    _assignment: TakenJob
 
     @classmethod
-    def of(cls, assignment: Assignment) -> "RunningJob":
-        """Answer the job of an assignment, of which nothing is read yet."""
+    def of(cls, taken_job: TakenJob) -> "RunningJob":
+        """Return the job of an taken job, of which nothing is read yet."""
         job = cls.__new__(cls)
-        job.__dict__["_assignment"] = assignment
+        job.__dict__["_assignment"] = taken_job
         return job
 
     def __getattr__(self, name: str) -> Any:
@@ -119,25 +119,32 @@ class RunningJob(JSONJob):
 
 
 class Slot:
-    """The child's side. `number` is its place in the worker, from 1."""
+    """The child's side. `number` is its claimed in the worker, from 1."""
 
-    def __init__(self, number: int, worker: str, mailbox: Mailbox, wire: Wire, cell: cells.Cell) -> None:
+    def __init__(
+        self,
+        number: int,
+        worker: str,
+        slot_queue: SlotQueue,
+        message_socket: MessageSocket,
+        shared: shared_memory.SharedMemory,
+    ) -> None:
         self.number = number
         self.worker = worker
-        self.mailbox = mailbox
-        self.wire = wire
-        self.cell = cell
+        self.slot_queue = slot_queue
+        self.message_socket = message_socket
+        self.shared = shared
         self.pid = os.getpid()
         self.is_running_a_task = False
         self.next_look = 0.0
 
     def live(self) -> None:
-        """Do what lies in the mailbox until the worker closes it."""
+        """Do what lies in the slot queue until the worker closes it."""
         self.be_born()
-        while (message := self.mailbox.next()) is not None:
-            if message == LETTER_FOLLOWS and (message := self.wire.receive()) is None:
+        while (message := self.slot_queue.next()) is not None:
+            if message == MESSAGE_FOLLOWS and (message := self.message_socket.receive()) is None:
                 return
-            self.wire.send(self.answer(message))
+            self.message_socket.send(self.answer(message))
 
     def be_born(self) -> None:
         """Set up what a fork does not: signals, output, limits, priority, random numbers."""
@@ -146,10 +153,10 @@ class Slot:
         signal.signal(signal.SIGUSR1, self.on_cancel)
         random.seed()
         os.nice(NICE)
-        cells.use(self.cell)
-        logging.getLogger().addHandler(LogHandler(self.cell))
-        sys.stdout = Tee(sys.stdout, self.cell)
-        sys.stderr = Tee(sys.stderr, self.cell)
+        shared_memory.use(self.shared)
+        logging.getLogger().addHandler(LogHandler(self.shared))
+        sys.stdout = Tee(sys.stdout, self.shared)
+        sys.stderr = Tee(sys.stderr, self.shared)
         limit = settings.WORKER_SLOT_MEMORY_MB * 1024**2
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
@@ -157,47 +164,47 @@ class Slot:
         """Do what the worker asks and answer what became of it."""
         try:
             if message[0] == "job":
-                return self.run_job(Assignment.from_reply(list(message[1:])))
-            return self.patiently(partial(self.do_chore, message))
+                return self.run_job(TakenJob.from_reply(list(message[1:])))
+            return self.patiently(partial(self.do_follow_up, message))
         except Exception:
             logger.exception("Slot %s could not do what rq asks for after a job; its maintenance will.", self.number)
         return ("idle",)
 
-    def do_chore(self, message: tuple[Any, ...]) -> tuple[Any, ...]:
+    def do_follow_up(self, message: tuple[Any, ...]) -> tuple[Any, ...]:
         """Do through rq's code what scripts cannot, and answer what became of it; doing it twice does no harm."""
         if message[0] == "finish":
-            answer = rq_finish.finish_later(message, self.worker, self.cell)
+            answer = rq_finish.finish_later(message, self.worker, self.shared)
             faults.point("slot after settling")
             return answer
         if message[0] == "forward":
             forwarder.forward_limited(message[1].decode())
         elif message[0] == "ended":
-            rq_finish.after_end(message, self.worker, self.cell)
+            rq_finish.after_end(message, self.worker, self.shared)
         else:
-            rq_finish.after_loss(message, self.worker, self.cell)
+            rq_finish.after_loss(message, self.worker, self.shared)
         return ("idle",)
 
     def patiently(self, step: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
         """Do a step again until Redis answers, however long it is away: what has ended is not run again for that."""
         while True:
-            self.cell.close_within(settings.REDIS_PATIENCE_SECONDS + rq_finish.MARGIN)
+            self.shared.close_within(settings.REDIS_PATIENCE_SECONDS + rq_finish.MARGIN)
             try:
                 return step()
             except AWAY as error:
                 logger.warning("Slot %s waits for Redis: %s", self.number, error)
                 time.sleep(REDIS_AGAIN)
 
-    def run_job(self, assignment: Assignment) -> tuple[Any, ...]:
+    def run_job(self, taken_job: TakenJob) -> tuple[Any, ...]:
         """Run one job and answer its outcome."""
-        self.cell.clear()
+        self.shared.clear()
         self.look_after_connections()
         faults.point("slot before task")
         started = time.time()
-        job = self.rq_job(assignment, started)
+        job = self.rq_job(taken_job, started)
         token = _current_job.set(job)
         value, error = None, None
         try:
-            value = self.call(assignment, job)
+            value = self.call(taken_job, job)
         except BaseException as caught:
             error = caught
             self.next_look = 0
@@ -206,7 +213,7 @@ class Slot:
         if os.getpid() != self.pid:
             os._exit(0)  # the task forked and its child came back here: only the slot itself may answer
         faults.point("slot after task")
-        outcome = self.outcome(assignment, job, value, error, started)
+        outcome = self.outcome(taken_job, job, value, error, started)
         faults.point("slot before answer")
         if settings.DEBUG:
             reset_queries()
@@ -218,22 +225,22 @@ class Slot:
             close_old_connections()
             self.next_look = time.monotonic() + 1
 
-    def rq_job(self, assignment: Assignment, started: float) -> JSONJob:
-        """Answer the job as rq's get_current_job shows it to the task."""
-        job = RunningJob.of(assignment)
-        if assignment.is_rare:
+    def rq_job(self, taken_job: TakenJob, started: float) -> JSONJob:
+        """Return the job as rq's get_current_job shows it to the task."""
+        job = RunningJob.of(taken_job)
+        if taken_job.is_rare:
             job.refresh()
         job.worker_name = self.worker
         job.started_at = datetime.fromtimestamp(started, UTC)
         return job
 
-    def call(self, assignment: Assignment, job: JSONJob) -> Any:
+    def call(self, taken_job: TakenJob, job: JSONJob) -> Any:
         """Call the task under its timeout, in a context of its own.
 
         So what it sets there, such as the active language and time zone, ends with it.
         """
         try:
-            name, instance, args, kwargs = json.loads(assignment.payload)
+            name, instance, args, kwargs = json.loads(taken_job.payload)
         except (ValueError, TypeError) as error:
             raise UnreadablePayloadError(
                 "The payload of this job is not a call in JSON, so nothing was run."
@@ -241,7 +248,7 @@ class Slot:
         # The alarm rings again each second: a task that swallows the first exception meets the next one.
         self.is_running_a_task = True
         signal.signal(signal.SIGALRM, self.on_alarm)  # the limits of rq's callbacks leave none behind
-        signal.setitimer(signal.ITIMER_REAL, assignment.timeout or 0, 1)
+        signal.setitimer(signal.ITIMER_REAL, taken_job.timeout or 0, 1)
         try:
             return contextvars.copy_context().run(run, name, instance, args, kwargs)
         finally:
@@ -258,22 +265,22 @@ class Slot:
             raise JobCancelled("The job was cancelled while it ran, and ended when it was asked to.")
 
     def outcome(
-        self, assignment: Assignment, job: JSONJob, value: Any, error: BaseException | None, started: float
+        self, taken_job: TakenJob, job: JSONJob, value: Any, error: BaseException | None, started: float
     ) -> tuple[Any, ...]:
-        """Answer what the worker has to commit."""
-        if assignment.is_rare or isinstance(value, ReturnedRetry):
-            return self.settle_rare(assignment, job, value, error, started)
+        """Return what the worker has to commit."""
+        if taken_job.is_rare or isinstance(value, ReturnedRetry):
+            return self.settle_rare(taken_job, job, value, error, started)
         if error is None:
-            return self.success(assignment, value, started)
-        return self.failure(assignment, job, error, started)
+            return self.success(taken_job, value, started)
+        return self.failure(taken_job, job, error, started)
 
-    def success(self, assignment: Assignment, value: Any, started: float) -> tuple[Any, ...]:
+    def success(self, taken_job: TakenJob, value: Any, started: float) -> tuple[Any, ...]:
         ended = time.time()
         text, encoded = run_event.encode_value(value)
-        ttl = assignment.number("result_ttl")
+        ttl = taken_job.number("result_ttl")
         line = run_event.line(
-            assignment, self.worker, self.number, "succeeded", started, ended=ended, result=text,
-            **run_event.traces(self.cell),
+            taken_job, self.worker, self.number, "succeeded", started, ended=ended, result=text,
+            **run_event.traces(self.shared),
         )  # fmt: skip
         default = settings.RQ["DEFAULT_RESULT_TTL"]
         return (
@@ -286,7 +293,7 @@ class Slot:
             line,
         )
 
-    def failure(self, assignment: Assignment, job: JSONJob, error: BaseException, started: float) -> tuple[Any, ...]:
+    def failure(self, taken_job: TakenJob, job: JSONJob, error: BaseException, started: float) -> tuple[Any, ...]:
         ended = time.time()
         meta_before = json.dumps(job.meta)
         is_cancelled = isinstance(error, JobCancelled)
@@ -295,29 +302,29 @@ class Slot:
             tell_handlers(job, error)
         verdict, wait = ("stopped", 0) if is_cancelled else verdict_of(job)
         words = {"scheduled": "retrying", "queued": "retrying"}
-        details = run_event.failure(error, assignment.task)
+        details = run_event.failure(error, taken_job.task)
         line = run_event.line(
-            assignment, self.worker, self.number, words.get(verdict, verdict), started, ended=ended,
+            taken_job, self.worker, self.number, words.get(verdict, verdict), started, ended=ended,
             cause="cancelled: asked" if is_cancelled else None, retry_in=wait if verdict == "scheduled" else None,
-            **details, **run_event.traces(self.cell),
+            **details, **run_event.traces(self.shared),
         )  # fmt: skip
         meta = json.dumps(job.meta)
         return (
-            "failed", verdict, wait, int(assignment.text("enqueue_at_front_on_retry") == "1"),
-            run_event.failure_ttl(assignment),
+            "failed", verdict, wait, int(taken_job.text("enqueue_at_front_on_retry") == "1"),
+            run_event.failure_ttl(taken_job),
             "" if job.retries_left is None else job.retries_left, meta if meta != meta_before else "",
             *run_event.dates(started, ended), started, ended, run_event.encode_trace(details["traceback"]), line,
         )  # fmt: skip
 
     def settle_rare(
-        self, assignment: Assignment, job: JSONJob, value: Any, error: BaseException | None, started: float
+        self, taken_job: TakenJob, job: JSONJob, value: Any, error: BaseException | None, started: float
     ) -> tuple[Any, ...]:
         """End the job through rq's own code, here and now; the worker only hears of it."""
         is_cancelled = isinstance(error, JobCancelled)
 
         def tell(outcome: str, cause: BaseException | None) -> str:
             cause = error if is_cancelled else cause
-            details = run_event.failure(cause, assignment.task) if cause else {}
+            details = run_event.failure(cause, taken_job.task) if cause else {}
             if is_cancelled:
                 details["cause"] = "cancelled: asked"
             if outcome == "succeeded":
@@ -325,24 +332,24 @@ class Slot:
             if outcome == "retrying" and cause:
                 details["retry_in"] = job.get_retry_interval()
             return run_event.line(
-                assignment, self.worker, self.number, outcome, started, ended=time.time(), **details,
-                **run_event.traces(self.cell),
+                taken_job, self.worker, self.number, outcome, started, ended=time.time(), **details,
+                **run_event.traces(self.shared),
             )  # fmt: skip
 
         if error is not None and not is_cancelled:
             apply_policy(job, error)
-        closer = rq_finish.Closer(self.worker, self.cell, assignment.data, tell)
+        closer = rq_finish.Closer(self.worker, self.shared, taken_job.data, tell)
         as_it_was = dict(job.__dict__)
 
         def end() -> tuple[Any, ...]:
-            place = rq_finish.claim(assignment, self.worker, self.cell)
-            if place is None and closer.outcome:
+            claimed = rq_finish.claim(taken_job, self.worker, self.shared)
+            if claimed is None and closer.outcome:
                 return ("settled", closer.outcome)  # before the line broke
-            if place is None:
+            if claimed is None:
                 outcome = "stopped" if is_cancelled else "failed" if error else "succeeded"
-                rq_finish.refuse(assignment, self.worker, tell(outcome, error))
+                rq_finish.refuse(taken_job, self.worker, tell(outcome, error))
                 return ("refused",)
-            _, queue, execution = place
+            _, queue, execution = claimed
             faults.point("slot before settling")
             job.__dict__.update(as_it_was)  # rq counts retries down before it stores them
             if error is None:
@@ -384,7 +391,7 @@ def tell_handlers(job: JSONJob, error: BaseException) -> None:
 
 
 def verdict_of(job: JSONJob) -> tuple[str, int]:
-    """Answer where a failed attempt leads: failed, scheduled after so many seconds, or queued at once."""
+    """Return where a failed attempt leads: failed, scheduled after so many seconds, or queued at once."""
     if not job.should_retry:
         return "failed", 0
     wait = job.get_retry_interval()

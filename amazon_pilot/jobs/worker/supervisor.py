@@ -1,8 +1,8 @@
 """One worker: a process with ten slots that takes jobs by weight, commits what became of them, and leaves cleanly.
 
 It runs no task, asks no database and waits for nothing but its selector, so it always knows what its slots do. At each
-moment a job that it has taken is in rq's started registry and in exactly one of: a slot's hands (`Place.assignment`),
-the outcomes that Redis has not heard of yet, or the chores that a free slot will do (both in `Worker.exchange`).
+moment a job that it has taken is in rq's started registry and in exactly one of: a slot's hands (`SlotHandle`),
+the outcomes that Redis has not heard of yet, or the follow-ups that a free slot will do (both in `broker`).
 """
 
 import logging
@@ -26,24 +26,24 @@ from rq.utils import utcformat
 from ..core import registry
 from ..core.limits import LEASE
 from ..core.scripts import script
-from ..core.taken_job import MOMENT, Assignment
+from ..core.taken_job import MOMENT, TakenJob
 from ..history import run_event
-from ..history.writer import Historian
+from ..history.writer import HistoryWriter
 from . import forwarder, outcomes, recoverer
-from .broker import Exchange
-from .connection import AwayError, Command, Link
-from .heartbeat import Presence
-from .pool import Crew, Place, fork
+from .broker import Broker
+from .connection import AwayError, Command, Connection
+from .heartbeat import Heartbeat
+from .pool import Pool, SlotHandle, fork
 
 logger = logging.getLogger(__name__)
 
 WATCHDOG = 90  # seconds without a turn after which the kernel ends the worker, and with it the slots
-HISTORIAN_SECONDS = 5  # for the last rows; the history itself is safe in Redis
+WRITER_SECONDS = 5  # for the last rows; the history itself is safe in Redis
 
 ALL_ENDED, GAVE_BACK_LATE, GAVE_BACK_AT_ONCE = 0, 3, 4  # exit codes
 
 
-class Worker:
+class Supervisor:
     """The supervising process. `burst` makes it leave when nothing waits any more."""
 
     def __init__(self, names: Sequence[str], *, name: str = "", size: int | None = None, burst: bool = False) -> None:
@@ -51,11 +51,11 @@ class Worker:
         self.name = name or f"{socket.gethostname().partition('.')[0]}-{os.getpid()}-{uuid4().hex[:6]}"
         self.burst = burst
         self.selector = selectors.DefaultSelector()
-        self.link = Link(self.name, self.names, self.selector)
-        self.crew = Crew(self.name, size or settings.WORKER_CONCURRENCY, self.drop_inherited)
-        self.exchange = Exchange(self.name, self.names, self.link, self.crew)
-        self.presence = Presence(self.name, self.names, self.exchange.weights)
-        self.historian_pid = 0
+        self.connection = Connection(self.name, self.names, self.selector)
+        self.pool = Pool(self.name, size or settings.WORKER_CONCURRENCY, self.drop_inherited)
+        self.broker = Broker(self.name, self.names, self.connection, self.pool)
+        self.heartbeat = Heartbeat(self.name, self.names, self.broker.weights)
+        self.writer_pid = 0
         self.signals: deque[int] = deque()
         self.a_child_died = False
         self.wakeup, self.wakeup_in = socket.socketpair()
@@ -66,7 +66,7 @@ class Worker:
         self.next_moment = self.next_second = self.next_beat = 0.0
 
     def work(self) -> int:
-        """Work until told to leave; answers the exit code."""
+        """Work until told to leave; returns the exit code."""
         self.start()
         try:
             while self.exit_code is None:
@@ -81,8 +81,8 @@ class Worker:
         self.heed_signals()
         self.bury_the_dead()
         self.keep_in_touch()
-        self.exchange.do_chores()
-        self.exchange.turn(self.may_take)
+        self.broker.do_follow_ups()
+        self.broker.turn(self.may_take)
         self.tick()
         self.consider_leaving()
 
@@ -95,29 +95,29 @@ class Worker:
             signal.signal(number, self.on_signal)
         self.selector.register(self.wakeup, selectors.EVENT_READ, self.wakeup)
         self.hire()
-        logger.info("Worker %s: %s slots on %s.", self.name, len(self.crew.places), ", ".join(self.names))
+        logger.info("Worker %s: %s slots on %s.", self.name, len(self.pool.handles), ", ".join(self.names))
 
     def hire(self) -> None:
-        """Fork what is missing: slots, and the historian."""
-        for place in self.crew.fill():
-            assert place.wire is not None
-            self.selector.register(place.wire, selectors.EVENT_READ, place)
-        if not self.historian_pid and self.leaving_since is None:
+        """Fork what is missing: slots, and the writer of the history."""
+        for handle in self.pool.fill():
+            assert handle.message_socket is not None
+            self.selector.register(handle.message_socket, selectors.EVENT_READ, handle)
+        if not self.writer_pid and self.leaving_since is None:
             try:
-                self.historian_pid = fork(Historian(self.name, self.names).live, self.drop_inherited_and_wires)
+                self.writer_pid = fork(HistoryWriter(self.name, self.names).live, self.drop_inherited_and_wires)
             except OSError as error:
-                logger.warning("The historian could not be forked, trying again soon: %s", error)
+                logger.warning("The writer of the history could not be forked, trying again soon: %s", error)
 
     def drop_inherited(self) -> None:
         """In a new child: let go of what belongs to the worker alone."""
         self.selector.close()
-        self.link.close()
+        self.connection.close()
         self.wakeup.close()
         self.wakeup_in.close()
 
     def drop_inherited_and_wires(self) -> None:
-        for place in self.crew:
-            place.close_lines()
+        for handle in self.pool:
+            handle.close_lines()
         self.drop_inherited()
 
     # Waiting and hearing
@@ -125,35 +125,35 @@ class Worker:
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         self.signals.append(number)
 
-    def wait(self) -> list[Place]:
-        """Sleep until a slot, a bell, a message, a signal or the clock has something to say; answers those slots."""
-        self.exchange.arm_bells(self.may_take)
-        spoke: list[Place] = []
+    def wait(self) -> list[SlotHandle]:
+        """Sleep until a slot, a wake-up, a message, a signal or the clock has something to say; returns those slots."""
+        self.broker.arm_wake_ups(self.may_take)
+        spoke: list[SlotHandle] = []
         for key, _ in self.selector.select(self.patience()):
             said_by = key.data
-            if isinstance(said_by, Place):
+            if isinstance(said_by, SlotHandle):
                 spoke.append(said_by)
             elif said_by is self.wakeup:
                 self.drain_wakeup()
-            elif said_by is self.link.messages:
+            elif said_by is self.connection.messages:
                 self.heed_messages()
             elif isinstance(said_by, AbstractConnection):
-                self.link.hear_bell(said_by)
-                self.exchange.heed_bell()
+                self.connection.hear_wake_up(said_by)
+                self.broker.heed_wake_up()
         return spoke
 
     def patience(self) -> float:
-        """Answer how long the worker may sleep."""
+        """Return how long the worker may sleep."""
         now = time.monotonic()
-        if self.exchange.is_due(self.may_take):
+        if self.broker.is_due(self.may_take):
             return 0
-        if not self.link.is_up:
-            return min(MOMENT, max(0, self.link.next_try - now))
+        if not self.connection.is_up:
+            return min(MOMENT, max(0, self.connection.next_try - now))
         ends = [self.next_moment]
-        if not any(place.hands for place in self.crew):
+        if not any(handle.hands for handle in self.pool):
             ends = [max(self.next_moment, self.next_second)]  # a second begins with the first moment in it
-        if self.exchange.bell_rest_until > now:
-            ends.append(self.exchange.bell_rest_until)
+        if self.broker.wake_up_rest_until > now:
+            ends.append(self.broker.wake_up_rest_until)
         return max(0, min(ends) - now)
 
     def drain_wakeup(self) -> None:
@@ -183,22 +183,22 @@ class Worker:
     def leave(self) -> None:
         """Take no more jobs, and go when those that run have ended."""
         logger.info("Worker %s takes no more jobs and leaves when those that run have ended.", self.name)
-        self.exchange.settle()
+        self.broker.settle()
         self.leaving_since = time.monotonic()
-        self.link.silence_bells()
+        self.connection.silence_wake_ups()
         self.recall_all()
 
     def leave_now(self, code: int) -> None:
         """Kill what runs, so that it can be given back; the next turns do the rest."""
         self.leaving_since = self.leaving_since or time.monotonic()
         self.exit_when_empty = code
-        for place in self.crew:
-            if place.hands:
-                place.kill("leaving")
+        for handle in self.pool:
+            if handle.hands:
+                handle.kill("leaving")
 
     def heed_messages(self) -> None:
         """Do what rq's commands and the monitor ask of this worker."""
-        for message in self.link.read_messages():
+        for message in self.connection.read_messages():
             try:
                 self.heed(message)
             except (TypeError, ValueError):
@@ -209,7 +209,7 @@ class Worker:
         command = message.get("command", "look")
         job_id, execution_id = str(message.get("job_id", "")), str(message.get("execution_id", ""))
         if command == "look":
-            self.exchange.is_hungry = True
+            self.broker.is_hungry = True
             self.recall_all()  # a pause may have begun: what has not started goes back, and is looked at again
         elif command in ("stop-job", "stop-execution"):
             self.cancel(job_id, execution_id, float(message.get("grace", 1)), str(message.get("by") or "rq"))
@@ -224,131 +224,135 @@ class Worker:
         """Take no more jobs, or take them again; unlike a pause this is for one worker, and it ends with it."""
         logger.info("Worker %s takes %s.", self.name, "no more jobs" if is_quiet else "jobs again")
         self.is_quiet = is_quiet
-        self.exchange.is_hungry = True
+        self.broker.is_hungry = True
         if is_quiet:
-            self.link.silence_bells()
-            self.exchange.settle()
+            self.connection.silence_wake_ups()
+            self.broker.settle()
             self.recall_all()
 
     def cancel(self, job_id: str, execution_id: str, grace: float, by: str) -> None:
         """Ask a running job to end, and have it killed after `grace` seconds."""
-        self.exchange.settle()  # else a packet under way would put a job behind it
-        place = self.crew.holder(job_id, execution_id)
-        if place is None:
+        self.broker.settle()  # else a packet under way would put a job behind it
+        handle = self.pool.holder(job_id, execution_id)
+        if handle is None:
             logger.warning("Job %s does not run here, so it was not cancelled.", job_id)
             return
-        self.recall(place, cancelled=job_id)
-        if len(place.hands) != 1 or place.assignment is None or place.assignment.job_id != job_id:
+        self.recall(handle, cancelled=job_id)
+        if len(handle.hands) != 1 or handle.taken_job is None or handle.taken_job.job_id != job_id:
             return  # it had not begun, or it has ended and the slot does the next one already
-        place.assignment.cancelled_by = by
-        place.assignment.kill_at = time.monotonic() + grace
-        os.kill(place.pid, signal.SIGUSR1)
+        handle.taken_job.cancelled_by = by
+        handle.taken_job.kill_at = time.monotonic() + grace
+        os.kill(handle.pid, signal.SIGUSR1)
 
     def kill_slots(self, number: int) -> None:
         """Kill the slot of that number, or with 0 all that run a job."""
-        for place in self.crew:
-            if place.assignment is not None and number in (0, place.number):
-                place.kill("killed on request")
+        for handle in self.pool:
+            if handle.taken_job is not None and number in (0, handle.number):
+                handle.kill("killed on request")
 
     # Slots
 
-    def hear_slots(self, spoke: list[Place]) -> None:
+    def hear_slots(self, spoke: list[SlotHandle]) -> None:
         """Collect what the slots say about their jobs."""
-        for place in spoke:
-            if place.wire is not None:
-                for message in place.wire.arrived():
-                    self.hear(place, message)
+        for handle in spoke:
+            if handle.message_socket is not None:
+                for message in handle.message_socket.arrived():
+                    self.hear(handle, message)
 
-    def hear(self, place: Place, message: tuple[Any, ...]) -> None:
+    def hear(self, handle: SlotHandle, message: tuple[Any, ...]) -> None:
         """Note one outcome; the slot is free from now on, but the job stays ours until Redis has heard it."""
-        assignment = place.done()
-        ending = outcomes.from_message(message, assignment, self.name)
-        if ending is not None:
-            self.exchange.outcomes.append(ending)
-            self.exchange.pace.note(ending)
-        if assignment is not None and assignment.was_interrupted:
-            place.kill("interrupted")  # with all that its task had started and did not come back to end
+        taken_job = handle.done()
+        outcome = outcomes.from_message(message, taken_job, self.name)
+        if outcome is not None:
+            self.broker.outcomes.append(outcome)
+            self.broker.prefetch.note(outcome)
+        if taken_job is not None and taken_job.was_interrupted:
+            handle.kill("interrupted")  # with all that its task had started and did not come back to end
         else:
-            self.crew.retire(place)
+            self.pool.retire(handle)
 
-    def recall(self, place: Place, cancelled: str = "") -> None:
-        """Give what lies in a slot's mailbox back to the queues; the job `cancelled` is ended as stopped instead."""
-        if len(place.hands) < 2:
+    def recall(self, handle: SlotHandle, cancelled: str = "") -> None:
+        """Give what lies in a slot's slot queue back to the queues; the job `cancelled` is ended as stopped instead."""
+        if len(handle.hands) < 2:
             return
-        for assignment in self.take_back(place):
-            if assignment.job_id == cancelled:
-                self.exchange.outcomes.append(outcomes.cancelled_unstarted(assignment, self.name, place.number))
+        for taken_job in self.take_back(handle):
+            if taken_job.job_id == cancelled:
+                self.broker.outcomes.append(outcomes.cancelled_unstarted(taken_job, self.name, handle.number))
             else:
-                self.exchange.outcomes.append(outcomes.GivenBack(assignment, self.name))
+                self.broker.outcomes.append(outcomes.GivenBack(taken_job, self.name))
 
-    def take_back(self, place: Place) -> list[Assignment]:
-        """Take from a slot what it has not begun; answers the jobs, while a chore goes to the next free slot."""
-        assignments, chores = place.take_back()
-        self.exchange.chores.extendleft(chores)
-        return assignments
+    def take_back(self, handle: SlotHandle) -> list[TakenJob]:
+        """Take from a slot what it has not begun; returns the jobs, while a follow-up goes to the next free slot."""
+        taken_jobs, follow_ups = handle.take_back()
+        self.broker.follow_ups.extendleft(follow_ups)
+        return taken_jobs
 
     def recall_all(self) -> None:
-        for place in self.crew:
-            self.recall(place)
+        for handle in self.pool:
+            self.recall(handle)
 
     def bury_the_dead(self) -> None:
         """Find slots that have died, decide what becomes of their jobs, and fork new ones."""
-        is_complete = all(place.pid for place in self.crew) and (self.historian_pid or self.leaving_since is not None)
+        is_complete = all(handle.pid for handle in self.pool) and (self.writer_pid or self.leaving_since is not None)
         if is_complete and not self.a_child_died:
             return
         self.a_child_died = False
-        for place, status in self.crew.dead():
-            if place.wire is not None:
-                self.selector.unregister(place.wire)
-                for message in place.wire.arrived() if place.hands else ():  # it may have spoken before it died
-                    self.hear(place, message)
-            unopened = self.take_back(place)
-            if place.assignment is not None:
-                self.settle_for_the_dead(place, status)
-            self.exchange.outcomes.extend(outcomes.GivenBack(assignment, self.name) for assignment in unopened)
-            self.crew.bury(place)
-        self.bury_historian()
+        for handle, status in self.pool.dead():
+            if handle.message_socket is not None:
+                self.selector.unregister(handle.message_socket)
+                for message in (
+                    handle.message_socket.arrived() if handle.hands else ()
+                ):  # it may have spoken before it died
+                    self.hear(handle, message)
+            unopened = self.take_back(handle)
+            if handle.taken_job is not None:
+                self.settle_for_the_dead(handle, status)
+            self.broker.outcomes.extend(outcomes.GivenBack(taken_job, self.name) for taken_job in unopened)
+            self.pool.bury(handle)
+        self.bury_writer()
         self.hire()
 
-    def settle_for_the_dead(self, place: Place, status: int) -> None:
-        assert place.assignment is not None
-        because = place.cause_of_death(status)
-        logger.warning("Slot %s died under job %s: %s.", place.number, place.assignment.job_id, because)
-        ending = outcomes.of_the_dead(place.assignment, self.name, place.number, place.cell, because)
-        if isinstance(ending, outcomes.Failed) and ending.assignment.is_rare:
-            ending.is_again = place.chore is not None
-            self.exchange.chores.extend(ending.chores(outcomes.HAS_DEPENDENTS))  # callbacks and the like are rq's own
+    def settle_for_the_dead(self, handle: SlotHandle, status: int) -> None:
+        assert handle.taken_job is not None
+        because = handle.cause_of_death(status)
+        logger.warning("Slot %s died under job %s: %s.", handle.number, handle.taken_job.job_id, because)
+        outcome = outcomes.of_the_dead(handle.taken_job, self.name, handle.number, handle.shared, because)
+        if isinstance(outcome, outcomes.Failed) and outcome.taken_job.is_rare:
+            outcome.is_again = handle.follow_up is not None
+            self.broker.follow_ups.extend(
+                outcome.follow_ups(outcomes.HAS_DEPENDENTS)
+            )  # callbacks and the like are rq's own
         else:
-            self.exchange.outcomes.append(ending)
-        if place.cell.has_committed:
-            self.exchange.ask_slot(*outcomes.ended_message(place.assignment))
-        elif isinstance(ending, outcomes.Failed) and because in outcomes.KILLED:
-            self.exchange.ask_slot(*outcomes.killed_message(ending, because))
+            self.broker.outcomes.append(outcome)
+        if handle.shared.has_committed:
+            self.broker.ask_slot(*outcomes.ended_message(handle.taken_job))
+        elif isinstance(outcome, outcomes.Failed) and because in outcomes.KILLED:
+            self.broker.ask_slot(*outcomes.killed_message(outcome, because))
 
-    def bury_historian(self) -> None:
-        if self.historian_pid and os.waitpid(self.historian_pid, os.WNOHANG)[0]:
-            self.historian_pid = 0
+    def bury_writer(self) -> None:
+        if self.writer_pid and os.waitpid(self.writer_pid, os.WNOHANG)[0]:
+            self.writer_pid = 0
 
     # Redis
 
     def keep_in_touch(self) -> None:
         """Connect where needed, and after an outage first settle what Redis believes we hold."""
-        if not self.link.is_up:
-            self.exchange.settle()  # what was under way belongs to the line that broke
-        if not self.link.come_up():
+        if not self.connection.is_up:
+            self.broker.settle()  # what was under way belongs to the line that broke
+        if not self.connection.come_up():
             return
         known = [held.entry for held in self.held()]
-        arguments = (self.exchange.mark, len(self.names), *self.names, *known)
+        arguments = (self.broker.mark, len(self.names), *self.names, *known)
         try:
-            self.link.ask([self.presence.birth(), script("strays").command(*arguments)])
+            self.connection.ask([self.heartbeat.birth(), script("strays").command(*arguments)])
         except AwayError:
-            return  # the link has noted it and tries again
-        self.exchange.is_hungry = True
+            return  # the connection has noted it and tries again
+        self.broker.is_hungry = True
         self.next_beat = 0
 
-    def held(self) -> list[Assignment]:
-        """Answer every job that is ours at this moment."""
-        return [*self.crew.assignments(), *self.exchange.held()]
+    def held(self) -> list[TakenJob]:
+        """Return every job that is ours at this moment."""
+        return [*self.pool.taken_jobs(), *self.broker.held()]
 
     # The clock
 
@@ -359,13 +363,13 @@ class Worker:
             return
         self.next_moment = now + MOMENT
         signal.alarm(WATCHDOG)
-        for place, because in self.crew.overdue():
-            place.kill(because)
-        for place in self.crew:
-            front = place.assignment
-            if place.chore is not None or (front is not None and front.is_long):
-                self.recall(place)  # what is in front is longer than was hoped
-        if not self.link.is_up:
+        for handle, because in self.pool.overdue():
+            handle.kill(because)
+        for handle in self.pool:
+            front = handle.taken_job
+            if handle.follow_up is not None or (front is not None and front.is_long):
+                self.recall(handle)  # what is in front is longer than was hoped
+        if not self.connection.is_up:
             return
         commands: list[Command] = []
         readers: list[Callable[[Any], None]] = []
@@ -378,9 +382,9 @@ class Worker:
             self.each_second(commands, readers)
         if not commands:
             return
-        self.exchange.settle()
+        self.broker.settle()
         try:
-            replies = self.link.ask(commands)
+            replies = self.connection.ask(commands)
         except AwayError:
             return
         for reader, reply in zip(readers, replies, strict=True):
@@ -390,14 +394,14 @@ class Worker:
         """Show jobs that have run longer than a moment to rq's tools and to the history."""
         limit = time.monotonic() - MOMENT
         words: list[Any] = []
-        for place in self.crew:
-            held = place.assignment
+        for handle in self.pool:
+            held = handle.taken_job
             if held is None or held.is_recorded or held.taken_at > limit:
                 continue
             held.is_recorded = True
-            line = run_event.line(held, self.name, place.number, "started", held.taken_on)
+            line = run_event.line(held, self.name, handle.number, "started", held.taken_on)
             words += [
-                *held.place,
+                *held.run_id,
                 utcformat(datetime.fromtimestamp(held.taken_on, UTC)),
                 held.taken_on,
                 line,
@@ -408,35 +412,35 @@ class Worker:
             readers.append(ignore)
 
     def each_second(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
-        """Forward due jobs, bring back what others have lost, look even if no bell rings, show what the slots do."""
-        self.exchange.is_hungry = True
+        """Forward due jobs, bring back what others have lost, look even if no wake-up rings, show what the slots do."""
+        self.broker.is_hungry = True
         for name in self.names:
             commands += [forwarder.command(name), recoverer.command(name)]
             readers += [self.forward_limited, partial(self.mourn, name)]
         state = "leaving" if self.leaving_since is not None else "quiet" if self.is_quiet else "working"
-        commands.append(self.presence.snapshot(self.crew, self.exchange, state))
+        commands.append(self.heartbeat.snapshot(self.pool, self.broker, state))
         readers.append(ignore)
 
     def each_beat(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
         """Renew the leases, and show that the worker lives."""
         held = self.held()
-        words = [word for each in held for word in (*each.place, int(each.is_recorded))]
+        words = [word for each in held for word in (*each.run_id, int(each.is_recorded))]
         commands.append(script("renew").command(self.name, utcformat(datetime.now(UTC)), *words))
         readers.append(lambda gone: self.give_up([held[n - 1] for n in gone]))
-        commands.append(self.presence.beat("busy" if held else "idle"))
+        commands.append(self.heartbeat.beat("busy" if held else "idle"))
         readers.append(ignore)
 
-    def give_up(self, gone: list[Assignment]) -> None:
+    def give_up(self, gone: list[TakenJob]) -> None:
         """Kill the slots whose jobs were given to somebody else."""
-        for assignment in gone:
-            if (place := self.crew.holder(*assignment.place[1:])) is None:
+        for taken_job in gone:
+            if (handle := self.pool.holder(*taken_job.run_id[1:])) is None:
                 continue
-            if place.assignment is not assignment:
-                self.recall(place)
-            elif not place.cell.has_committed:  # else it is its own end that took the lease
-                self.hear_slots([place])  # it may have ended, and the next job have cleared the cell
-                if place.assignment is assignment:
-                    place.kill("lease lost")
+            if handle.taken_job is not taken_job:
+                self.recall(handle)
+            elif not handle.shared.has_committed:  # else it is its own end that took the lease
+                self.hear_slots([handle])  # it may have ended, and the next job have cleared the shared memory
+                if handle.taken_job is taken_job:
+                    handle.kill("lease lost")
 
     def mourn(self, queue: str, words: list[bytes]) -> None:
         """Have the exception handlers told about each job that was brought back."""
@@ -444,13 +448,13 @@ class Worker:
             logger.warning("Job %s was lost by its worker and is %s now.", job_id, verdict)
             if verdict == "gone":
                 continue  # deleted meanwhile: there is nothing to tell of
-            self.exchange.ask_slot("lost", queue.encode(), job_id.encode(), b"worker_lost", verdict.encode())
+            self.broker.ask_slot("lost", queue.encode(), job_id.encode(), b"worker_lost", verdict.encode())
 
     def forward_limited(self, reply: Any) -> None:
         """Have a slot move what has a rate limit; it is told of each second until it is done, and asked for once."""
         for job_id in reply[1]:
-            if (("forward", job_id), None) not in self.exchange.chores:
-                self.exchange.ask_slot("forward", job_id)
+            if (("forward", job_id), None) not in self.broker.follow_ups:
+                self.broker.ask_slot("forward", job_id)
 
     # Leaving
 
@@ -460,7 +464,7 @@ class Worker:
             self.leave_when_done()
         if self.leaving_since is None:
             return
-        if self.is_at_rest and not self.exchange.packets:
+        if self.is_at_rest and not self.broker.packets:
             self.exit_code = self.exit_when_empty
         elif self.exit_when_empty == ALL_ENDED:
             if time.monotonic() - self.leaving_since > settings.WORKER_GRACE_SECONDS:
@@ -469,49 +473,51 @@ class Worker:
             self.exit_code = self.exit_when_empty or GAVE_BACK_LATE  # the recoverers of others will find the rest
 
     def leave_when_done(self) -> None:
-        if self.link.is_up and not self.exchange.is_hungry and self.is_at_rest:
+        if self.connection.is_up and not self.broker.is_hungry and self.is_at_rest:
             self.leave()
 
     @property
     def is_at_rest(self) -> bool:
         """Tell whether no job is ours any more, and no slot has anything to do or yet to do."""
-        return not self.held() and not self.exchange.chores and not any(place.hands for place in self.crew)
+        return not self.held() and not self.broker.follow_ups and not any(handle.hands for handle in self.pool)
 
     def stop(self) -> None:
         """Say goodbye to Redis and to the slots."""
         signal.alarm(0)
         try:
-            if self.link.is_up:
-                self.link.ask([self.presence.snapshot(self.crew, self.exchange, "gone"), self.presence.death()])
+            if self.connection.is_up:
+                self.connection.ask([self.heartbeat.snapshot(self.pool, self.broker, "gone"), self.heartbeat.death()])
         except AwayError:
             logger.warning("Worker %s left without saying so: Redis is away.", self.name)
-        self.link.close()
-        for place in self.crew:
-            place.kill("the worker leaves")
-        self.dismiss_historian()
-        for place in self.crew:
-            if place.pid:
-                os.waitpid(place.pid, 0)
+        self.connection.close()
+        for handle in self.pool:
+            handle.kill("the worker leaves")
+        self.dismiss_writer()
+        for handle in self.pool:
+            if handle.pid:
+                os.waitpid(handle.pid, 0)
         logger.info("Worker %s has left.", self.name)
 
-    def dismiss_historian(self) -> None:
-        """Let the historian write what has come, but not for ever; what it leaves is another's, in the stream.
+    def dismiss_writer(self) -> None:
+        """Let the writer of the history write what has come, within a time; what it leaves is another's, in the stream.
 
         It may not hear: a signal that comes between its fork and its own handler is lost. And where Redis or the
         database is away it waits for them, longer than those who stop this process wait for us.
         """
-        if not self.historian_pid:
+        if not self.writer_pid:
             return
-        os.kill(self.historian_pid, signal.SIGTERM)
-        end = time.monotonic() + HISTORIAN_SECONDS
-        while not os.waitpid(self.historian_pid, os.WNOHANG)[0]:
+        os.kill(self.writer_pid, signal.SIGTERM)
+        end = time.monotonic() + WRITER_SECONDS
+        while not os.waitpid(self.writer_pid, os.WNOHANG)[0]:
             if time.monotonic() > end:
-                logger.warning("The historian did not leave within %s seconds and was killed.", HISTORIAN_SECONDS)
-                os.kill(self.historian_pid, signal.SIGKILL)
-                os.waitpid(self.historian_pid, 0)
+                logger.warning(
+                    "The writer of the history did not leave within %s seconds and was killed.", WRITER_SECONDS
+                )
+                os.kill(self.writer_pid, signal.SIGKILL)
+                os.waitpid(self.writer_pid, 0)
                 break
             time.sleep(0.01)
-        self.historian_pid = 0
+        self.writer_pid = 0
 
 
 def ignore(reply: Any) -> None:
@@ -519,6 +525,6 @@ def ignore(reply: Any) -> None:
 
 
 def work(names: Sequence[str], **options: Any) -> int:
-    """Run one worker in this process until it is told to leave; answers its exit code."""
+    """Run one worker in this process until it is told to leave; returns its exit code."""
     registry.discover()
-    return Worker(names, **options).work()
+    return Supervisor(names, **options).work()

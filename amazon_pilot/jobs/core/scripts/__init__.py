@@ -43,7 +43,7 @@ class Script:
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def command(self, *args: Any) -> tuple[Any, ...]:
-        """Answer the command that runs this script; rq's key prefix goes first of the arguments."""
+        """Return the command that runs this script; rq's key prefix goes first of the arguments."""
         return ("EVALSHA", self.sha, 0, RQ_KEY_PREFIX, *args)
 
     def __call__(self, connection: "Redis", *args: Any) -> Any:
@@ -57,12 +57,12 @@ class Script:
 
 @cache
 def script(name: str) -> Script:
-    """Answer the script called `name`, read once per process."""
+    """Return the script called `name`, read once per process."""
     return Script(name)
 
 
 def insisting(*commands: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Answer one command that runs these in one step, also where Redis is at its memory limit."""
+    """Return one command that runs these in one step, also where Redis is at its memory limit."""
     return script("insist").command(*_flat(commands))
 
 
@@ -76,5 +76,5 @@ def _flat(commands: tuple[tuple[Any, ...], ...]) -> list[Any]:
 
 
 def names() -> list[str]:
-    """Answer the names of all scripts."""
+    """Return the names of all scripts."""
     return sorted(path.stem for path in FOLDER.glob("*.lua") if path.stem != "common")

@@ -1,7 +1,7 @@
 -- Finish jobs that succeeded, a group in one step. Running it twice changes nothing.
 -- Arguments: worker; then per job: queue, id, execution id, recorded (1 where execution records were written),
 --   result ttl in seconds (negative keeps for ever), started and ended as text, started and ended in seconds,
---   the result in base64 or '', the historian's line, the payload.
+--   the result in base64 or '', the writer of the history's line, the payload.
 -- Answer: one number per job: 1 finished, 0 refused (its lease was lost), 2 has dependents, which need rq's own code.
 local worker, now = ARGV[2], clock()
 local answers, finished, seconds, lines = {}, 0, 0, {}

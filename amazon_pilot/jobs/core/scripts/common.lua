@@ -17,7 +17,7 @@ local function job_key(id) return P .. ':job:' .. id end
 local function queue_key(queue) return P .. ':queue:' .. queue end
 local function registry(name, queue) return P .. ':' .. name .. ':' .. queue end
 
--- One entry for the historian: lines in pairs, what happened and beside it the job's payload as it lies in its hash.
+-- One entry for the writer of the history: lines in pairs, what happened and beside it the job's payload as it lies in its hash.
 local function note(...)
   local lines, fields = {...}, {}
   for i = 1, #lines, 2 do
@@ -61,7 +61,7 @@ local function bury(queue, id, ttl, now)
 end
 
 -- A running job whose slot or worker is gone: back to the head of its queue, or among the failed after LOSSES times.
--- Answers nothing where the right to decide was lost, else 'queued', 'poison' or 'gone' (deleted meanwhile).
+-- Returns nothing where the right to decide was lost, else 'queued', 'poison' or 'gone' (deleted meanwhile).
 local function lose(queue, entry, cause, poison_text, now)
   if redis.call('ZREM', registry('wip', queue), entry) == 0 then return nil end
   local id, execution = entry:match('^(.*):([^:]*)$')
@@ -103,7 +103,7 @@ local function shown(place, member, score)
   return {id, score, fields}
 end
 
--- Take a waiting job out of the one place where it waits; answers that place and its score there, or nothing.
+-- Take a waiting job out of the one place where it waits; returns that place and its score there, or nothing.
 local function pull(id, queue, status)
   if status == 'queued' then
     if redis.call('LREM', queue_key(queue), 1, id) == 1 then return 'queued' end
@@ -132,7 +132,7 @@ local function look(queue, distance)
   return found
 end
 
--- Answers whether the job stood about so far from the end of its queue.
+-- Returns whether the job stood about so far from the end of its queue.
 local function strike(id, queue, distance)
   local at = (places[queue] or look(queue, distance))[id]
   if not at then return false end

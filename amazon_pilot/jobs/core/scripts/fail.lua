@@ -1,7 +1,7 @@
 -- End one attempt that did not succeed. Running it twice changes nothing.
 -- Arguments: worker, queue, id, execution id; verdict (failed, stopped, scheduled = retry later, queued = retry now);
 --   wait in seconds, 1 for the head of the queue, failure ttl, retries left or '', meta or '' (unchanged);
---   started, ended as text, started, ended in seconds; the traceback (base64 of zlib), the historian's
+--   started, ended as text, started, ended in seconds; the traceback (base64 of zlib), the writer of the history's
 --   line and the payload.
 -- Answer: 1 done, 0 refused (its lease was lost), 2 has dependents, which need rq's own code.
 local worker, queue, id, execution, verdict = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]

@@ -1,5 +1,5 @@
 -- Put jobs that a leaving worker has not ended back at the head of their queues, as if they had never been taken.
--- Arguments: then per job, last taken first: queue, id, execution id, worker, the historian's line
+-- Arguments: then per job, last taken first: queue, id, execution id, worker, the writer of the history's line
 --   or '', the payload.
 -- Answer: how many went back.
 local back = 0

@@ -1,5 +1,5 @@
 -- Write the execution records that rq's tools read, for jobs that have run longer than a moment.
--- Arguments: worker; then per job: queue, id, execution id, started as text, started in seconds, the historian's line,
+-- Arguments: worker; then per job: queue, id, execution id, started as text, started in seconds, the writer of the history's line,
 --   the payload.
 -- Answer: how many were written; a job whose lease was lost, or that is gone, is passed over.
 insist()

@@ -102,7 +102,7 @@ def ensure_free(port: int) -> None:
 
 
 def commands(port: int) -> dict[str, str]:
-    """Answer the command line of each process, by the name that prefixes its log."""
+    """Return the command line of each process, by the name that prefixes its log."""
     python = shlex.quote(sys.executable)
     return {
         "web": f"{python} -m gunicorn amazon_pilot.wsgi --bind 127.0.0.1:{port} --threads 16 --log-level warning",
