@@ -5,7 +5,6 @@ no crash loses history, and a worker never waits for the database. Several write
 """
 
 import logging
-import os
 import signal
 import time
 from collections import Counter
@@ -39,8 +38,7 @@ STREAM, GROUP = keys.RUNS, keys.RUNS_GROUP
 BATCH = 100  # entries; one holds up to 20 lines
 ABANDONED_MS = 30_000  # lines that another writer of the history took so long ago and never wrote
 HOUSEKEEPING_SECONDS = 60
-NICENESS = 19
-PERIOD, REST, BACKLOG = 1.0, 8, 10_000  # see HistoryWriter.write_in_step
+PERIOD, REST, BACKLOG = 1.0, 1, 10_000  # see HistoryWriter.write_in_step
 UNHEARD = "Nobody told the end of this run: its job was deleted or Redis was emptied, and the worker is gone."
 
 Line = tuple[bytes, dict[bytes, bytes]]
@@ -62,7 +60,6 @@ class HistoryWriter:
 
     def live(self) -> None:
         """Write until told to leave, and through every outage."""
-        os.nice(NICENESS)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # kept until `rest` asks for it
         while not self.is_leaving:
