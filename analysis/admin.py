@@ -4,12 +4,16 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from amazon_pilot.jobs.models import AuditEntry
+from amazon_pilot.jobs.models.audit_entry import know
 from products.admin import ReadOnlyAdmin
 
 from .models import Comparison, Competitor, ModelCall, Report, Suggestion
 from .tasks import competitor_analysis
+
+know(gettext_noop("analyse"))  # what people do here, for the audit
 
 
 class CompetitorInline(admin.TabularInline):

@@ -5,12 +5,16 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from amazon_pilot.jobs.models import AuditEntry
+from amazon_pilot.jobs.models.audit_entry import know
 from products.admin import ReadOnlyAdmin
 
 from .models import Channel, Notification
 from .tasks import send_notification
+
+know(gettext_noop("send again"))  # what people do here, for the audit
 
 
 @admin.register(Channel)

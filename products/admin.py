@@ -6,12 +6,21 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from amazon_pilot.jobs.models import AuditEntry
+from amazon_pilot.jobs.models.audit_entry import know
 
 from .models import Change, Product, RunTarget, ScrapeRun, Snapshot, SnapshotRank, Tracking
 from .tasks import BATCH_SIZE, batch_update_products, collect_scrape_run
+
+know(
+    gettext_noop("update"),
+    gettext_noop("monitor"),
+    gettext_noop("collect"),
+    gettext_noop("leave alone"),
+    gettext_noop("resume planning"),
+)  # what people do here, for the audit
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):

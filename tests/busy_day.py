@@ -79,7 +79,7 @@ class BusyDay:
         tasks.add.enqueue_many([(n, n + 1) for n in range(30)])
         self.scheduled = tasks.tagged.enqueue_in(timedelta(hours=2))
         self.held = tasks.do_nothing.enqueue("held")
-        changes.hold(self.held)
+        changes.one("hold", self.held)
         self.failed = as_failed(tasks.add.enqueue(1, 2))
         self.running = tasks.tell_progress.enqueue()
         self.orphan = tasks.tell_progress.enqueue()

@@ -66,16 +66,16 @@ def waiting_jobs_are_arranged() -> None:
     suspend(redis)
     ids = [tasks.do_nothing.enqueue(n) for n in range(4)]
     held, put_off, moved, cancelled = ids
-    assert changes.hold(held)
-    assert changes.snooze(put_off, datetime.now(UTC) + timedelta(hours=1))
-    assert changes.move(moved, "low")
+    assert changes.one("hold", held)
+    assert changes.one("snooze", put_off, (datetime.now(UTC) + timedelta(hours=1)).timestamp())
+    assert changes.one("move", moved, "low")
     assert changes.cancel(cancelled) == "removed"
     assert [registries(each) for each in ids] == [["deferred"], ["scheduled"], [], ["canceled"]]
     assert queues.size("low") == 1
     pages_show_them(ids)
     resume(redis)
     until(moved, "finished")
-    assert changes.release(held)
+    assert changes.one("release", held)
     until(held, "finished")
 
 

@@ -3,12 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.exceptions import ValidationError
 from django_rq.queues import get_queue
 from rq.rate_limit import RateLimit
 
 from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.core.registry import JSONJob, UnknownTaskError
 from amazon_pilot.jobs.operate import changes
+from amazon_pilot.jobs.operate.table import OPERATIONS
 from amazon_pilot.jobs.worker import forwarder
 
 from . import tasks
@@ -36,21 +38,21 @@ def test_a_held_job_is_deferred_and_released_to_the_head():
     tasks.do_nothing.enqueue(1)
     job_id = tasks.do_nothing.enqueue(2)
 
-    assert changes.hold(job_id)
+    assert changes.one("hold", job_id)
     assert places(job_id) == ["deferred default"]
     assert status(job_id) == "deferred"
-    assert changes.release(job_id)
+    assert changes.one("release", job_id)
     assert queues.connection().lindex(queues.key("default"), 0).decode() == job_id
     assert places(job_id) == ["queue default"]
-    assert not changes.release(job_id)
+    assert not changes.one("release", job_id)
 
 
 def test_a_held_job_keeps_its_planned_time():
     job_id = tasks.do_nothing.enqueue_in(timedelta(hours=2))
     planned = queues.connection().zscore("rq:scheduled:default", job_id)
 
-    assert changes.hold(job_id)
-    assert changes.release(job_id)
+    assert changes.one("hold", job_id)
+    assert changes.one("release", job_id)
 
     assert queues.connection().zscore("rq:scheduled:default", job_id) == planned
 
@@ -59,7 +61,7 @@ def test_a_snoozed_job_waits_until_its_new_time():
     job_id = tasks.do_nothing.enqueue()
     until = datetime.now(UTC) + timedelta(hours=3)
 
-    assert changes.snooze(job_id, until)
+    assert changes.one("snooze", job_id, until.timestamp())
 
     assert places(job_id) == ["scheduled default"]
     assert queues.connection().zscore("rq:scheduled:default", job_id) == pytest.approx(until.timestamp(), abs=1)
@@ -68,28 +70,28 @@ def test_a_snoozed_job_waits_until_its_new_time():
 def test_a_planned_job_that_is_run_now_is_the_next_of_its_queue():
     first, job_id = tasks.do_nothing.enqueue(1), tasks.do_nothing.enqueue_in(timedelta(hours=2), 2)
 
-    assert changes.run_now(job_id)
+    assert changes.one("run_first", job_id)
 
     assert places(job_id) == ["queue default"]
     assert status(job_id) == "queued"
     waiting = queues.connection().lrange(queues.key("default"), 0, -1)
     assert [each.decode() for each in waiting] == [job_id, first]
-    assert not changes.run_now(job_id)
+    assert not changes.one("run_first", job_id)
 
 
 def test_a_retry_that_is_run_now_keeps_its_attempts_and_retries():
     job_id = tasks.fail.enqueue()
-    changes.snooze(job_id, datetime.now(UTC) + timedelta(hours=3))
+    changes.one("snooze", job_id, (datetime.now(UTC) + timedelta(hours=3)).timestamp())
     queues.connection().hset(f"rq:job:{job_id}", mapping={"attempt": 2, "retries_left": 1})
 
-    assert changes.run_now(job_id)
+    assert changes.one("run_first", job_id)
 
     assert queues.connection().hmget(f"rq:job:{job_id}", "attempt", "retries_left") == [b"2", b"1"]
 
 
 def test_a_unique_job_that_is_run_now_stays_the_only_one():
     job_id = tasks.once_at_a_time.enqueue_in(timedelta(hours=1), "a")
-    changes.run_now(job_id)
+    changes.one("run_first", job_id)
 
     assert tasks.once_at_a_time.enqueue("a") == job_id
     assert queues.size("default") == 1
@@ -101,7 +103,7 @@ def test_a_planned_job_with_a_rate_limit_is_due_at_once_and_asks_for_its_permit(
     held = queue.enqueue("tests.jobs.tasks.add", 1, 1, rate_limit=limit)
     planned = queue.enqueue_in(timedelta(hours=1), "tests.jobs.tasks.add", 2, 2, rate_limit=limit)
 
-    assert changes.run_now(planned.id)
+    assert changes.one("run_first", planned.id)
     assert places(planned.id) == ["scheduled default"]
     assert forwarder.forward("default") == 1
 
@@ -113,7 +115,7 @@ def test_a_planned_job_with_a_rate_limit_is_due_at_once_and_asks_for_its_permit(
 def test_a_job_that_waits_for_no_time_is_not_run_now(where):
     job_id = tasks.do_nothing.enqueue()
     if where == "held":
-        changes.hold(job_id)
+        changes.one("hold", job_id)
     elif where == "canceled":
         changes.cancel(job_id)
     elif where == "running":
@@ -122,7 +124,7 @@ def test_a_job_that_waits_for_no_time_is_not_run_now(where):
         changes.delete(job_id)
     before = places(job_id)
 
-    assert not changes.run_now(job_id)
+    assert not changes.one("run_first", job_id)
     assert places(job_id) == before
 
 
@@ -130,7 +132,7 @@ def test_a_job_that_waits_for_no_time_is_not_run_now(where):
 def test_a_waiting_job_is_cancelled_by_removal(where):
     job_id = tasks.do_nothing.enqueue_in(timedelta(hours=1)) if where == "scheduled" else tasks.do_nothing.enqueue()
     if where == "held":
-        changes.hold(job_id)
+        changes.one("hold", job_id)
 
     assert changes.cancel(job_id) == "removed"
     assert places(job_id) == ["canceled default"]
@@ -141,16 +143,16 @@ def test_a_waiting_job_is_cancelled_by_removal(where):
 def test_a_waiting_job_moves_to_another_queue(where):
     job_id = tasks.do_nothing.enqueue_in(timedelta(hours=1)) if where == "scheduled" else tasks.do_nothing.enqueue()
     if where == "deferred":
-        changes.hold(job_id)
+        changes.one("hold", job_id)
 
-    assert changes.move(job_id, "low")
+    assert changes.one("move", job_id, "low")
     assert places(job_id) == [f"{where} low"]
     assert JSONJob.fetch(job_id, connection=queues.connection()).origin == "low"
 
 
 def test_a_job_does_not_move_to_a_queue_that_nobody_serves():
-    with pytest.raises(ValueError, match="nowhere is not one of critical, default, low"):
-        changes.move(tasks.do_nothing.enqueue(), "nowhere")
+    with pytest.raises(ValidationError, match="There is no queue nowhere"):
+        OPERATIONS["move"].read({"queue": "nowhere"})
 
 
 def test_a_cancelled_job_can_be_retried_with_all_its_retries():
@@ -158,10 +160,10 @@ def test_a_cancelled_job_can_be_retried_with_all_its_retries():
     queues.connection().hset(f"rq:job:{job_id}", "retries_left", 0)
     changes.cancel(job_id)
 
-    assert changes.retry(job_id)
+    assert changes.one("requeue", job_id, changes.retries())
     assert places(job_id) == ["queue default"]
     assert JSONJob.fetch(job_id, connection=queues.connection()).retries_left == 2
-    assert not changes.retry(job_id)
+    assert not changes.one("requeue", job_id, changes.retries())
 
 
 def test_a_copy_with_edited_arguments_leaves_the_original_alone():

@@ -359,7 +359,7 @@ def test_a_job_that_waits_is_found_by_its_id_and_its_asin(visit, busy_day):
 def test_the_queues_are_sorted_by_the_keyboard_and_stay_so(visit, transactional_db):
     serve()  # on default alone
     for number in range(3):
-        changes.move(tasks.add.enqueue(number, 1), "low")
+        changes.one("move", tasks.add.enqueue(number, 1), "low")
     page = visit("operate", seconds=1)
     page.goto("/admin/monitor/queues")
     names = page.locator("table.dense tbody th a")
@@ -457,7 +457,7 @@ def test_an_operator_holds_and_releases_while_the_page_refreshes_itself(visit, t
 
     page.click("summary:has-text('Hold')")
     page.get_by_label("Reason").locator("visible=true").fill("Wait for the fix")
-    changes.snooze(job_id, timezone.now() + timedelta(days=1))
+    changes.one("snooze", job_id, (timezone.now() + timedelta(days=1)).timestamp())
     page.wait_for_timeout(1500)  # a refresh would be due, and must not take the open form away
     page.locator("details[open] button.act").click()
     page.wait_for_selector("text=The job is held until somebody releases it.")
@@ -553,7 +553,7 @@ def test_an_administrator_drains_a_queue_and_stops_a_worker(visit, start, redis)
     page = visit("admin", seconds=1)
     Pause.objects.begin("queue:low", by=None, reason="Filling up")
     for number in range(20):
-        changes.move(tasks.add.enqueue(number, 1), "low")
+        changes.one("move", tasks.add.enqueue(number, 1), "low")
     worker = start()
 
     page.goto("/admin/monitor/queue/low")

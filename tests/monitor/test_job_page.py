@@ -13,7 +13,8 @@ from django.utils import timezone
 from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.inspect import snapshot, store
 from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause
-from amazon_pilot.jobs.operate import changes, operations
+from amazon_pilot.jobs.operate import changes
+from amazon_pilot.jobs.operate.table import OPERATIONS
 from amazon_pilot.jobs.worker import recoverer
 from tests.jobs import tasks
 from tests.jobs.conftest import children, env, history, start, wait_for  # noqa: F401 - fixtures
@@ -274,7 +275,7 @@ def test_it_costs_few_commands_and_queries(person, commands, django_assert_max_n
 
 # Buttons
 
-VERBS = [operations.slug(verb) for verb in operations.JOB_VERBS]
+VERBS = [row.slug for row in OPERATIONS.values()]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -350,7 +351,7 @@ def test_a_planned_job_is_run_now(person):
 def test_a_job_that_waits_for_no_time_says_so(person, where, word):
     job_id = tasks.do_nothing.enqueue()
     if where == "held":
-        changes.hold(job_id)
+        changes.one("hold", job_id)
     elif where == "failed":
         as_failed(job_id)
 

@@ -262,7 +262,7 @@ def test_failed_jobs_come_with_their_error_the_newest_first(waiting, redis):
 
 
 def test_held_and_planned_jobs_are_told_apart(waiting, redis, django_capture_on_commit_callbacks):
-    changes.hold(waiting[0])
+    changes.one("hold", waiting[0])
     with django_capture_on_commit_callbacks(execute=True):
         planned = tasks.do_nothing.enqueue_in(timedelta(hours=1))
         retried = tasks.do_nothing.enqueue_in(timedelta(hours=1), 1)
@@ -395,7 +395,7 @@ def test_a_job_that_never_ran_is_found_by_its_id(waiting, client):
 
 def test_a_job_of_a_state_is_found_by_its_id_wherever_it_stands_in_a_long_queue(waiting, redis, monkeypatch):
     monkeypatch.setattr(lists, "MOST_LOOKED_AT", 50)
-    changes.hold(waiting[100])
+    changes.one("hold", waiting[100])
     fail_all(redis, waiting[:2])
 
     assert listed(f"state:queued {waiting[110]}") == [waiting[110]]
@@ -436,7 +436,7 @@ def test_what_waits_runs_and_is_planned_stands_above_the_history(waiting, redis,
     with django_capture_on_commit_callbacks(execute=True):
         planned = tasks.do_nothing.enqueue_in(timedelta(hours=1), "B000000077")
         held = tasks.do_nothing.enqueue("B000000077")
-    changes.hold(held)
+    changes.one("hold", held)
     as_started(redis, waiting[3])
     run(0, args=["B000000077"], search="B000000077")
 
@@ -563,9 +563,9 @@ def test_a_row_tells_who_holds_it_and_when_it_comes(waiting, redis, client, djan
     mia = User.objects.create_user("mia")
     operations.on_job(User.objects.create_superuser("boss"), "hold", waiting[0], reason="A test")
     operations.on_job(User.objects.get(username="boss"), "release", waiting[0])
-    changes.hold(waiting[0])
+    changes.one("hold", waiting[0])
     AuditEntry.objects.record(mia, "hold", f"job:{waiting[0]}", count=1)
-    changes.hold(waiting[1])  # by a bulk action: no line names the job
+    changes.one("hold", waiting[1])  # by a bulk action: no line names the job
     with django_capture_on_commit_callbacks(execute=True):
         planned = tasks.do_nothing.enqueue_in(timedelta(hours=1), "x")
         retried = tasks.do_nothing.enqueue_in(timedelta(hours=1), "y")

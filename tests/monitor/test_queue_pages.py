@@ -120,7 +120,7 @@ def test_a_queue_on_which_nobody_listens_is_marked(person):
 
 def test_retries_are_told_where_the_reading_knows_them(person):
     for id in tasks.do_nothing.enqueue_many([(n,) for n in range(3)]):
-        changes.snooze(id, timezone.now() + timedelta(hours=1))
+        changes.one("snooze", id, (timezone.now() + timedelta(hours=1)).timestamp())
         queues.connection().hset(f"rq:job:{id}", "attempt", 2)
     client = person("view")
     assert queues_today(client)["default"]["Scheduled"] == "3"
@@ -145,7 +145,7 @@ def test_retries_are_told_where_the_reading_knows_them(person):
 def test_the_list_is_sorted_by_its_address(person, order, names):
     tasks.do_nothing.enqueue_many([(n,) for n in range(2)])
     for n in range(3):
-        changes.move(tasks.add.enqueue(n, 1), "low")
+        changes.one("move", tasks.add.enqueue(n, 1), "low")
     client = person("view")
 
     text = client.get(reverse("monitor:queues"), {"sort": order}).content.decode()

@@ -36,7 +36,7 @@ def shop():
     for n, queue in enumerate(("critical", "default", "low")):
         ids = [changes.run_again("tests.jobs.tasks.add", [n, m], queue=queue) for m in range(30 + n)]
         for job_id in ids[: 3 + n]:
-            changes.hold(job_id)
+            changes.one("hold", job_id)
         bury(ids[10 : 17 + n], queue)
         failures(ids[10:14], "a", queue)
     for n in range(11):

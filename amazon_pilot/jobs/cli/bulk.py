@@ -4,7 +4,6 @@ import sys
 import time
 import uuid
 from argparse import ArgumentParser
-from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -13,7 +12,9 @@ from django.core.management.base import CommandError, OutputWrapper
 from ..inspect import as_json
 from ..models import BulkAction
 from ..operate import bulk, operations, preview
+from ..operate.operation import slug
 from ..operate.preview import ask
+from ..operate.table import in_bulk
 from . import lines
 
 LOOK_SECONDS = 0.5
@@ -22,7 +23,7 @@ COUNTS = ("expected", "seen", "matched", "changed", "left_alone")
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the verb takes."""
-    parser.add_argument("what", choices=[*map(operations.slug, bulk.ROLES), "show", "abort"])
+    parser.add_argument("what", choices=[*map(slug, in_bulk()), bulk.RESTORE, "show", "abort"])
     whose = "As in the search box; for show, abort and restore (of a deletion) the action's number."
     parser.add_argument("question", nargs="?", help=whose)
     parser.add_argument("--job", action="append", default=[], dest="ids", help="One job instead of a question.")
@@ -35,25 +36,25 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--wait", action="store_true", help="Wait for its end; fail where not every job was changed.")
 
 
-def handle(by: Any, options: dict[str, Any], until: datetime | None, out: OutputWrapper) -> tuple[Any, list[str]]:
+def handle(by: Any, options: dict[str, Any], given: dict[str, str], out: OutputWrapper) -> tuple[Any, list[str]]:
     """Do what was asked and answer it as JSON and as lines; raises CommandError where it was not done."""
     if options["what"] in ("show", "abort"):
         row = find(options["question"])
         if options["what"] == "abort" and not bulk.abort(by, row, reason=options["reason"]):
             raise CommandError("Nothing was done: it had ended before.")
         return followed(row, options, out)
-    if options["what"] == "restore":
+    if options["what"] == bulk.RESTORE:
         token = token_in(options)
         row, _is_new = bulk.restore(by, find(options["question"]), token=token, reason=options["reason"])
         return followed(row, options, out)
     if not options["ids"] and options["question"] is None:
         raise CommandError('Say which jobs: a question such as "state:failed task:update_product", or --job.')
     action = preview.verb_of(options["what"])
-    seen = preview.previewed(action, options["question"] or "", options["ids"], options["queue"], until)
+    seen = preview.previewed(action, options["question"] or "", options["ids"], given)
     if options["dry_run"]:
         operations.allow(by, action)
         return seen, lines_of(seen)
-    return followed(start(by, action, seen, options, until), options, out)
+    return followed(start(by, action, seen, options, given), options, out)
 
 
 def followed(row: BulkAction, options: dict[str, Any], out: OutputWrapper) -> tuple[Any, list[str]]:
@@ -72,7 +73,7 @@ def find(number: str | None) -> BulkAction:
 
 
 def start(
-    by: Any, action: str, seen: as_json.Answer, options: dict[str, Any], until: datetime | None
+    by: Any, action: str, seen: as_json.Answer, options: dict[str, Any], given: dict[str, str]
 ) -> BulkAction:  # fmt: skip
     """Ask for what was looked at; a large number is confirmed by --confirm, or typed where a person sits."""
     confirmed = options["confirm"]
@@ -82,8 +83,8 @@ def start(
     if seen["confirm"] not in (None, confirmed):
         raise CommandError(f"Nothing was done. This is about {seen['confirm']} jobs: add --confirm {seen['confirm']}.")
     row, _is_new = ask(
-        by, action, token=token_in(options), text=options["question"] or "", ids=options["ids"],
-        to_queue=options["queue"], reason=options["reason"], shown=seen["confirm"], typed=confirmed, until=until,
+        by, action, token=token_in(options), text=options["question"] or "", ids=options["ids"], given=given,
+        reason=options["reason"], shown=seen["confirm"], typed=confirmed,
     )  # fmt: skip
     return row
 

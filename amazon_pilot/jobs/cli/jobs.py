@@ -22,22 +22,13 @@ from ..inspect.job_detail import collect
 from ..inspect.query import QueryError, parse
 from ..models import Source, acting_from
 from ..operate import operations, roles
+from ..operate.jobs import parse_arguments
+from ..operate.operation import ARGS, QUEUE, UNTIL, Done
+from ..operate.table import OPERATIONS
 from . import bulk, schedule, stats
 from . import lines as cli_lines
 
-ON_JOBS = {operations.slug(verb): verb for verb in operations.JOB_VERBS if verb != "edit"}
-
-HELP = {
-    "retry": "Put ended jobs back on their queues.",
-    "cancel": "Take waiting jobs out of their queues, and ask running ones to end.",
-    "hold": "Keep jobs from starting until they are released.",
-    "release": "Let held jobs go on.",
-    "snooze": "Have jobs wait until a time.",
-    "run-now": "Have planned jobs and retries not wait for their time.",
-    "move": "Move waiting jobs to another queue.",
-    "delete": "Forget jobs that do not run; their history stays.",
-    "restore": "Bring back jobs that were deleted within a day.",
-}
+ON_JOBS = {row.slug: row for row in OPERATIONS.values() if ARGS not in row.fields}
 ON_WORKERS = {
     "quiet": "Have a worker take no more jobs.",
     "wake": "Have a quiet worker take jobs again.",
@@ -78,18 +69,19 @@ class Command(BaseCommand):
         listed.add_argument("--jsonl", action="store_true", help="Answer a line of JSON for each job.")
         listed.add_argument("--from", dest="cursor", default="", help="The `next` of an earlier answer.")
         verb("show", "All that is known of one job.").add_argument("job")
-        on_jobs = {name: verb(name, HELP[name]) for name in ON_JOBS}
-        for sub in on_jobs.values():
+        for name, row in ON_JOBS.items():
+            sub = verb(name, row.help)
             sub.add_argument("jobs", nargs="+", metavar="job")
-        on_jobs["move"].add_argument("--to", required=True, dest="queue", help="The queue to which they go.")
+            if UNTIL in row.fields:
+                until_when(sub)
+            if QUEUE in row.fields:
+                sub.add_argument("--to", required=True, dest="queue", help="The queue to which they go.")
         edit = verb("edit", "Run a job's task with other arguments, as a new job.")
         edit.add_argument("job")
         edit.add_argument("arguments", help=ARGUMENTS)
         paused = verb("pause", "Pause queue:…, task:… or tag:….")
         paused.add_argument("name")
-        for sub in (paused, on_jobs["snooze"]):
-            sub.add_argument("--until", default="", help="A time such as 2026-06-01T12:00:00Z.")
-            sub.add_argument("--minutes", type=int, default=0)
+        until_when(paused)
         verb("resume", "End a pause.").add_argument("name")
         bulk.add_arguments(verb("bulk", "Act on all jobs that a question asks for, in the background."))
         schedule.add_arguments(verb("schedule", "What runs when, what came of it, and its verbs."))
@@ -213,15 +205,9 @@ class Command(BaseCommand):
 
     def do_on_jobs(self, by: Any, options: dict[str, Any]) -> None:
         """Do one verb to each job; all are tried, and one that was left alone makes the command fail at its end."""
-        verb, reason = ON_JOBS[options["verb"]], options["reason"]
-        words: dict[str, Any] = {}
-        if verb == "snooze":
-            words = {"until": moment(options)}
-            if words["until"] is None:
-                raise CommandError("Say how long: --until or --minutes.")
-        elif verb == "move":
-            words = {"queue": options["queue"]}
-        answers = {job: operations.on_job(by, verb, job, reason=reason, **words) for job in options["jobs"]}
+        row, reason = ON_JOBS[options["verb"]], options["reason"]
+        values = row.read(given(options))
+        answers = {job: operations.on_job(by, row.name, job, reason=reason, **values) for job in options["jobs"]}
         told = [
             {"job": job, "count": done.count, "message": done.text, "new_job": done.job_id}
             for job, done in answers.items()
@@ -241,11 +227,11 @@ class Command(BaseCommand):
         self.finish(options, operations.resume(by, options["name"], reason=options["reason"]))
 
     def do_run(self, by: Any, options: dict[str, Any]) -> None:
-        positional, named = operations.parse_arguments(options["arguments"])
+        positional, named = parse_arguments(options["arguments"])
         self.finish(options, operations.run(by, options["task"], positional, named, reason=options["reason"]))
 
     def do_bulk(self, by: Any, options: dict[str, Any]) -> None:
-        answer, lines = bulk.handle(by, options, moment(options), self.stderr)
+        answer, lines = bulk.handle(by, options, given(options), self.stderr)
         self.tell(options, answer, lines)
         if options["wait"] and (problem := bulk.problem(answer)):
             raise CommandError(problem)
@@ -288,14 +274,28 @@ class Command(BaseCommand):
             return
         raise CommandError(f"Nothing was done: this cannot be undone, so say --yes to {what}.")
 
-    def finish(self, options: dict[str, Any], done: operations.Done) -> None:
+    def finish(self, options: dict[str, Any], done: Done) -> None:
         """Tell what came of one act, and fail where nothing was changed."""
         self.tell(options, told_of(done), [f"{done.text} {done.job_id}".rstrip()])
         if not done.count:
             raise CommandError("Nothing was changed.")
 
 
-def told_of(done: operations.Done) -> dict[str, Any]:
+def until_when(parser: Any) -> None:
+    """Say that a verb takes a time, as --until or --minutes."""
+    parser.add_argument("--until", default="", help="A time such as 2026-06-01T12:00:00Z.")
+    parser.add_argument("--minutes", type=int, default=0, help="The same, from now.")
+
+
+def given(options: dict[str, Any]) -> dict[str, str]:
+    """Return what was said of the fields of an operation, as Operation.read wants it; raises ValidationError."""
+    until = moment(options) if "until" in options else None
+    if options.get("verb") in ON_JOBS and UNTIL in ON_JOBS[options["verb"]].fields and until is None:
+        raise CommandError("Say how long: --until or --minutes.")
+    return {UNTIL.name: until.isoformat() if until else "", QUEUE.name: options.get("queue", "")}
+
+
+def told_of(done: Done) -> dict[str, Any]:
     """Return what came of one act as JSON."""
     return {"count": done.count, "message": done.text, "job": done.job_id}
 

@@ -73,24 +73,13 @@ class BulkAction(models.Model):
         ABORTED = "aborted", _("Aborted")
         FAILED = "failed", _("Failed")
 
-    class Action(models.TextChoices):
-        RETRY = "retry", _("Retry")
-        DELETE = "delete", _("Delete")
-        HOLD = "hold", _("Hold")
-        RELEASE = "release", _("Release")
-        RUN_NOW = "run now", _("Run now")
-        MOVE = "move", _("Move")
-        CANCEL = "cancel", _("Cancel")
-        SNOOZE = "snooze", _("Snooze")
-        RESTORE = "restore", _("Bring back")
-
     token = models.UUIDField(
         default=uuid.uuid4,
         unique=True,
         editable=False,
         help_text=_("Made with the form: a second click finds the row."),
     )
-    action = models.CharField(_("action"), max_length=8, choices=Action)
+    action = models.CharField(_("action"), max_length=40, help_text=_("The name of an operation."))
     query = models.TextField(_("search"), blank=True)
     ids = models.JSONField(_("chosen jobs"), default=list, blank=True)
     to_queue = models.CharField(_("to queue"), max_length=100, blank=True)
@@ -122,7 +111,7 @@ class BulkAction(models.Model):
         verbose_name_plural = _("bulk actions")
         ordering = ["-created_at"]
         permissions = [
-            ("operate_jobs", _("Can retry, cancel, hold and snooze jobs, and pause queues")),
+            ("operate_jobs", _("Can steer single jobs, and pause queues")),
             ("edit_jobs", _("Can edit, move and delete jobs")),
             ("administer_jobs", _("Can drain queues, stop workers and delete jobs in bulk")),
         ]

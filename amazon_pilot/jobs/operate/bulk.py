@@ -1,9 +1,9 @@
 """One verb for every job that a search matches: who may ask for it, and how it is carried out, batch by batch.
 
-Which jobs those are is told by walks.py: the moment of asking is frozen.
+Which jobs those are is told by batches.py: the moment of asking is frozen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -27,33 +27,16 @@ from ..models.kept_job import KEPT
 from . import batches as walks
 from . import changes, deletion
 from .batches import Batch, Walk, asked_to_end, tally
-from .operations import GRACE, reaches
+from .jobs import GRACE
+from .operation import QUEUE, UNTIL
+from .operations import reaches
+from .table import OPERATIONS, in_bulk
 
 MANY = 1000  # jobs beyond which an action needs the role admin, and its number typed
 MOST_CHOSEN = 100
 PRUNED = 20_000  # kept jobs whose time is over, at the beginning of an action: it has to begin soon
 
-# The live states that each action is for, and the role that it needs. The first states are looked through where the
-# search names none; without them the history says which jobs are meant, and the script whether they can be.
-STATES: dict[str, tuple[str, ...]] = {
-    "retry": ("failed", "canceled"),
-    "delete": ("failed", "canceled", "queued", "scheduled", "retry", "deferred", "held"),
-    "hold": ("queued", "scheduled", "retry"),
-    "release": ("held",),
-    "run now": ("scheduled", "retry"),
-    "move": ("queued", "scheduled", "deferred", "retry", "held"),
-    "cancel": ("queued", "started", "scheduled", "deferred", "retry", "held"),
-    "snooze": ("queued", "scheduled", "retry", "held"),
-}
-SEARCHED = {
-    "retry": (), "delete": (), "hold": ("queued", "scheduled"), "release": ("held",),
-    "run now": ("scheduled",), "move": ("queued", "scheduled", "deferred"),
-    "cancel": ("queued", "scheduled", "deferred"), "snooze": ("queued", "scheduled"),
-}  # fmt: skip
-ROLES = {
-    "retry": "operate", "hold": "operate", "release": "operate", "run now": "operate", "cancel": "operate",
-    "snooze": "operate", "move": "edit", "delete": "edit", "restore": "edit",
-}  # fmt: skip
+RESTORE = "restore"  # what a deletion deleted; asked for by its row, not by a search
 
 
 def meant(action: str, query: Query) -> Query:
@@ -61,34 +44,32 @@ def meant(action: str, query: Query) -> Query:
 
     A state that is part of another one is left out beside that: its jobs would be looked at twice.
     """
-    states = query.states & set(STATES[action]) if query.states else frozenset(SEARCHED[action])
+    way = in_bulk()[action]
+    states = query.states & set(way.states) if query.states else frozenset(way.searched)
     states -= {part for part, whole in redis_jobs.PARTS.items() if whole in states}
     if query.states and not states:
-        allowed = ", ".join(STATES[action])
+        allowed = ", ".join(way.states)
         raise ValidationError(_("This action is for jobs that are %s; the search names others.") % allowed)
     return replace(query, states=states)
 
 
 def start(
-    by: Any, action: str, *, token: UUID, query: str = "", ids: list[str] | None = None, to_queue: str = "",
-    until: datetime | None = None, reason: str = "", expected: int | None = None,
+    by: Any, action: str, *, token: UUID, query: str = "", ids: list[str] | None = None,
+    given: Mapping[str, str] | None = None, reason: str = "", expected: int | None = None,
 ) -> tuple[BulkAction, bool]:  # fmt: skip
     """Have an action carried out in the background once the transaction commits; returns its row, and if it is new.
 
     The same `token` again answers the same row, and starts nothing. `expected` is how many jobs it is about, None where
     that is not known. Raises PermissionDenied, or ValidationError where the action makes no sense.
     """
-    if action not in STATES:
+    if action not in in_bulk():
         raise ValidationError(_("There is no such action."))
     is_large = expected is None or expected > MANY
-    if not reaches(by, ROLES[action]) or (is_large and not reaches(by, "admin")):
+    if not reaches(by, OPERATIONS[action].role) or (is_large and not reaches(by, "admin")):
         raise PermissionDenied(_("Your role does not allow this."))
     if not reason:
         raise ValidationError(_("Say why: the reason is kept with the action."))
-    if action == "move" and to_queue not in queues.names():
-        raise ValidationError(_("There is no queue %s.") % to_queue)
-    if action == "snooze" and (until is None or until <= timezone.now()):
-        raise ValidationError(_("Choose a time that is still to come."))
+    values = OPERATIONS[action].read(given or {})
     if ids and len(ids) > MOST_CHOSEN:
         raise ValidationError(_("At most %d jobs can be chosen one by one.") % MOST_CHOSEN)
     if not ids:
@@ -97,11 +78,9 @@ def start(
         except QueryError as error:
             raise ValidationError(str(error)) from error
     words: dict[str, Any] = {"query": "" if ids else query, "ids": ids or []}
-    words["to_queue"] = to_queue if action == "move" else ""
     asked = words | {"action": action, "reason": reason, "by": by, "expected": expected}
-    told = words | {"expected": expected}
-    if action == "snooze" and until:
-        asked["until"], told["until"] = until, until.isoformat()
+    asked |= {"to_queue": values.get(QUEUE.name, ""), "until": values.get(UNTIL.name)}
+    told = words | {"expected": expected} | {name: str(value) for name, value in values.items()}
     return _begin(token, asked, told)
 
 
@@ -129,7 +108,7 @@ def restore(by: Any, row: BulkAction, *, token: UUID, reason: str) -> tuple[Bulk
     """
     if known := BulkAction.objects.filter(token=token).first():
         return known, False
-    if not reaches(by, ROLES["restore"]):
+    if not reaches(by, OPERATIONS[RESTORE].role):
         raise PermissionDenied(_("Your role does not allow this."))
     if not reason:
         raise ValidationError(_("Say why: the reason is kept with the action."))
@@ -146,7 +125,7 @@ def restore(by: Any, row: BulkAction, *, token: UUID, reason: str) -> tuple[Bulk
         raise ValidationError(_("There is nothing to bring back."))
     if number > MANY and not reaches(by, "admin"):
         raise PermissionDenied(_("Your role does not allow this."))
-    asked = {"action": "restore", "undoes": row, "reason": reason, "by": by, "expected": number}
+    asked = {"action": RESTORE, "undoes": row, "reason": reason, "by": by, "expected": number}
     try:
         with transaction.atomic():
             return _begin(token, asked, {"deletion": row.pk, "expected": number})
@@ -165,7 +144,7 @@ def _queue_that_moves() -> str:
 
 def abort(by: Any, row: BulkAction, *, reason: str = "") -> bool:
     """Have an action stop before its next batch; what it has done stays done. False where it has ended already."""
-    if not reaches(by, ROLES[row.action]):
+    if not reaches(by, OPERATIONS[row.action].role):
         raise PermissionDenied(_("Your role does not allow this."))
     with transaction.atomic():
         is_done = BulkAction.objects.abort(row.pk, by)
@@ -219,7 +198,7 @@ def run(pk: int) -> str:
 def counts_so_far(row: BulkAction) -> dict[str, int]:
     """Return the counts with which to begin: what an earlier worker changed and nobody will meet again."""
     found: Any = queues.connection().hgetall(tally(row.pk))
-    if row.action == "restore":
+    if row.action == RESTORE:
         deletion.forget_restored(tally(row.pk))
         met, restored = int(found.get(b"met", 0)), int(found.get(b"restored", 0))
         return {"seen": met, "matched": met, "changed": restored}
@@ -234,22 +213,16 @@ def act(row: BulkAction, batch: Batch) -> int:
     """Do a row's verb to a batch in one atomic step; returns to how many jobs it was done."""
     if not batch.ids:
         return 0
-    verb, word = row.action, ""
-    if verb == "retry":
-        verb, word = "requeue", changes.retries()
-    elif verb == "move":
-        word = row.to_queue
-    elif verb == "snooze" and row.until:
-        word = str(row.until.timestamp())
-    elif verb == "run now":
-        verb = "run"
     count_in = (tally(row.pk), batch.walk)
-    if verb == "delete":
+    if row.action == "delete":
         return deletion.delete(row, batch.ids, distance=batch.distance, tally=count_in)
-    if verb == "restore":
+    if row.action == RESTORE:
         return deletion.restore(KeptJob.objects.filter(pk__in=batch.ids).order_by("pk"), tally(row.pk))
-    done = changes.rearrange(verb, batch.ids, word, before=row.created_at, distance=batch.distance, tally=count_in)
-    if verb == "cancel" and done < len(batch.ids) and (row.ids or "started" in parse(row.query).states):
+    operation = OPERATIONS[row.action]
+    script = (operation.bulk and operation.bulk.script) or operation.script
+    word = operation.word({QUEUE.name: row.to_queue, UNTIL.name: row.until})
+    done = changes.rearrange(script, batch.ids, word, before=row.created_at, distance=batch.distance, tally=count_in)
+    if row.action == "cancel" and done < len(batch.ids) and (row.ids or "started" in parse(row.query).states):
         batch.asked = ask_to_end(row, batch.ids)
     return done + batch.asked
 

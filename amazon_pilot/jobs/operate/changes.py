@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from django.conf import settings
 from rq.command import send_command
 from rq.defaults import RQ_KEY_PREFIX
 from rq.exceptions import NoSuchJobError
@@ -37,11 +36,6 @@ def state(job_id: str) -> str:
     return "held" if status == "deferred" and held else status
 
 
-def retry(job_id: str, *, at_front: bool = False) -> bool:
-    """Put a failed, stopped or cancelled job back on its queue, with all its retries and no losses."""
-    return _rearrange("requeue_first" if at_front else "requeue", job_id, retries())
-
-
 def run_again(
     task: str, args: Sequence[Any], kwargs: dict[str, Any] | None = None, *, of: str = "", queue: str = ""
 ) -> str:
@@ -55,11 +49,6 @@ def run_again(
     return enqueue(TASKS[task], [(list(args), kwargs or {})], queue=queue, meta=meta)[0]
 
 
-def run_now(job_id: str) -> bool:
-    """Put a job that waits for a time at the head of its queue; its attempts and its retries stay as they are."""
-    return _rearrange("run_first", job_id)
-
-
 def delete(job_id: str) -> bool:
     """Forget a job that does not run; its history stays."""
     job = find(job_id)
@@ -69,35 +58,13 @@ def delete(job_id: str) -> bool:
     return True
 
 
-def hold(job_id: str) -> bool:
-    """Keep a waiting job from starting until it is released."""
-    return _rearrange("hold", job_id)
-
-
-def release(job_id: str) -> bool:
-    """Let a held job go on: to the head of its queue, or to its planned time if that is still to come."""
-    return _rearrange("release", job_id)
-
-
-def snooze(job_id: str, until: datetime) -> bool:
-    """Have a waiting, held or delayed job wait until a time."""
-    return _rearrange("snooze", job_id, until.timestamp())
-
-
-def move(job_id: str, queue: str) -> bool:
-    """Move a waiting, held or delayed job to another queue; raises ValueError where no worker serves that."""
-    if queue not in settings.QUEUE_WEIGHTS:
-        raise ValueError(f"{queue} is not one of {', '.join(settings.QUEUE_WEIGHTS)}.")
-    return _rearrange("move", job_id, queue)
-
-
 def cancel(job_id: str, *, grace: float = 5, by: str = "") -> str:
     """End a job: remove one that waits, ask one that runs and have it killed after `grace` seconds.
 
     Returns `removed`, `asked`, or `too late` where it had ended. What became of a job that was asked is in its JobRun:
     outcome stopped, and in `cause` whether it ended when asked or was killed.
     """
-    if _rearrange("cancel", job_id):
+    if one("cancel", job_id):
         return "removed"
     return "asked" if ask_to_end([job_id], grace=grace, by=by) else "too late"
 
@@ -139,5 +106,6 @@ def rearrange(
     return int(script("rearrange")(connection(), verb, now, word, since, where, *tally, *ids))
 
 
-def _rearrange(verb: str, job_id: str, word: Any = "") -> bool:
+def one(verb: str, job_id: str, word: Any = "") -> bool:
+    """Do a verb of rearrange.lua to one job; False if the job was in no place where it makes sense."""
     return rearrange(verb, [job_id], word) == 1

@@ -1,43 +1,26 @@
 """What a bulk action would be done to, and the one way in which it is asked for: by page, JSON and command line."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from django.core import signing
 from django.core.exceptions import ValidationError
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from ..core import queues
 from ..inspect import lists, snapshot
 from ..inspect.as_json import Answer
 from ..inspect.query import Query, QueryError, parse
 from ..models import BulkAction
-from . import batches, bulk, operations
+from . import batches, bulk
+from .operation import slug
+from .table import OPERATIONS, in_bulk
 
 ROWS_SHOWN = 8
 MOST_PLACES = 6  # queues and states that one preview looks into: two commands for each of them
-EFFECTS = {
-    "retry": gettext_lazy("Each failed or cancelled job goes back to its queue, with all its retries."),
-    "delete": gettext_lazy(
-        "Redis forgets each job and it will not run; its history stays. It can be brought back for 24 hours."
-    ),
-    "hold": gettext_lazy("Each waiting or planned job does not start until somebody releases it."),
-    "release": gettext_lazy("Each held job goes to the head of its queue, or back to its planned time."),
-    "run now": gettext_lazy(
-        "Each planned job and each retry goes to the end of its queue instead of waiting for its time."
-    ),
-    "move": gettext_lazy("Each waiting, planned or held job goes to the end of another queue."),
-    "cancel": gettext_lazy(
-        "Each waiting, planned or held job is taken out of its queue; it can be retried later. A running one, which "
-        "has to be chosen or asked for by state:started, is asked to end, and killed after 5 seconds if it does not."
-    ),
-    "snooze": gettext_lazy("Each waiting, planned or held job waits until a time."),
-}
 COLUMNS = {
     "scheduled": "scheduled", "retry": "scheduled", "deferred": "deferred", "held": "deferred", "failed": "failed",
     "canceled": "canceled", "queued": "waiting", "started": "running",
@@ -69,7 +52,7 @@ class Preview:
 
 def look(action: str, text: str, ids: list[str]) -> Preview:
     """Return what an action is about; raises QueryError, ValidationError, or RedisError where Redis is away."""
-    if action not in EFFECTS:
+    if action not in in_bulk():
         raise ValidationError(_("There is no such action."))
     if len(ids) > bulk.MOST_CHOSEN:
         raise ValidationError(_("At most %d jobs can be chosen one by one.") % bulk.MOST_CHOSEN)
@@ -77,7 +60,7 @@ def look(action: str, text: str, ids: list[str]) -> Preview:
         return Preview(ids=ids, number=len(ids))
     query = bulk.meant(action, parse(text))
     names = [name for name in queues.names() if not query.queues or name in query.queues]
-    states = [state for state in bulk.STATES[action] if state in query.states]
+    states = [state for state in in_bulk()[action].states if state in query.states]
     is_wide = len(states) * len(names) > MOST_PLACES
     shown = replace(query, states=frozenset(states[:2])) if is_wide else query
     listing = lists.find(shown, "", ROWS_SHOWN)
@@ -105,8 +88,8 @@ def at_most(query: Query, states: list[str], names: list[str]) -> int | None:
 
 
 def ask(
-    by: Any, action: str, *, token: uuid.UUID, text: str, ids: list[str], to_queue: str, reason: str, shown: int | None,
-    typed: int | None, until: datetime | None = None,
+    by: Any, action: str, *, token: uuid.UUID, text: str, ids: list[str], given: Mapping[str, str], reason: str,
+    shown: int | None, typed: int | None,
 ) -> tuple[BulkAction, bool]:  # fmt: skip
     """Have an action carried out that was previewed; returns its row, and False where this token has one already.
 
@@ -122,8 +105,7 @@ def ask(
     if found.is_large and (typed is None or typed != shown):
         raise ValidationError(_("Nothing was done: type the number of jobs to confirm."))
     return bulk.start(
-        by, action, token=token, query=text, ids=ids, to_queue=to_queue, until=until, reason=reason,
-        expected=found.number,
+        by, action, token=token, query=text, ids=ids, given=given, reason=reason, expected=found.number,
     )  # fmt: skip
 
 
@@ -135,30 +117,24 @@ GOOD_FOR_SECONDS = 3600
 
 def verb_of(word: str) -> str:
     """Return the verb that an address or the command line names; raises ValidationError where there is none."""
-    verbs = {operations.slug(verb): verb for verb in bulk.ROLES}
-    if operations.slug(word) not in verbs:
+    verbs = {slug(verb): verb for verb in in_bulk()}
+    if slug(word) not in verbs:
         raise ValidationError(_("There is no such action; there are %s.") % ", ".join(sorted(verbs)))
-    return verbs[operations.slug(word)]
+    return verbs[slug(word)]
 
 
-def previewed(
-    action: str, text: str, ids: list[str], to_queue: str = "", until: datetime | None = None
-) -> Answer:  # fmt: skip
-    """Look at what an action is about and answer it as JSON; raises ValidationError."""
-    if action == "snooze" and until is None:
-        raise ValidationError(_("until is missing."))
-    if action == "move" and to_queue not in queues.names():
-        raise ValidationError(_("There is no queue %s.") % to_queue)
+def previewed(action: str, text: str, ids: list[str], given: Mapping[str, str]) -> Answer:
+    """Look at what an action is about and return it as JSON; raises ValidationError."""
+    OPERATIONS[action].read(given)
     try:
         found = look(action, text, ids)
     except QueryError as error:
         raise ValidationError(str(error)) from error
-    asked = {"action": action, "q": text, "ids": ids, "to_queue": to_queue, "token": str(uuid.uuid4())}
-    asked["until"] = until.isoformat() if until else ""
+    asked = {"action": action, "q": text, "ids": ids, "given": dict(given), "token": str(uuid.uuid4())}
     return {
         "preview": signing.dumps(asked | {"number": found.typed}, salt=SALT, compress=True),
         "action": action,
-        "effect": str(EFFECTS[action]),
+        "effect": str(in_bulk()[action].effect),
         "number": found.number,
         "is_exact": found.is_exact or bool(ids),
         "confirm": found.typed if found.is_large else None,
@@ -170,7 +146,7 @@ def previewed(
 
 def needed(action: str, found: Preview) -> str:
     """Return the role that may have this done."""
-    return "admin" if found.is_large else bulk.ROLES[action]
+    return "admin" if found.is_large else OPERATIONS[action].role
 
 
 def asked(by: Any, preview: Any, reason: str, confirmed: int | None) -> tuple[BulkAction, bool]:
@@ -186,8 +162,8 @@ def asked(by: Any, preview: Any, reason: str, confirmed: int | None) -> tuple[Bu
         except signing.SignatureExpired as error:
             raise ValidationError(_("This preview is older than an hour; look again.")) from error
     return ask(
-        by, words["action"], token=token, text=words["q"], ids=words["ids"], to_queue=words["to_queue"], reason=reason,
-        shown=words["number"], typed=confirmed, until=parse_datetime(words.get("until", "")),
+        by, words["action"], token=token, text=words["q"], ids=words["ids"], given=words["given"], reason=reason,
+        shown=words["number"], typed=confirmed,
     )  # fmt: skip
 
 

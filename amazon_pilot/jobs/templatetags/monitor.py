@@ -15,11 +15,13 @@ from django.utils.translation import gettext as _
 
 from ..inspect.words import STATE_SIGNS, ago, breakable, cause_words, span
 from ..operate import roles
+from ..operate.table import label
 from ..web import overview, pages
 
 register = template.Library()
 for words in (ago, breakable, cause_words, span):
     register.filter(words)
+register.filter("operation_label", label)
 
 
 @register.filter

@@ -32,6 +32,7 @@ from ..models import AuditEntry, JobRun, Pause
 from ..models.audit_entry import ACTIONS
 from ..operate import changes
 from ..operate.roles import may
+from ..operate.table import OPERATIONS
 from .admin_schedule import label_halves  # the import also registers the schedule's pages
 
 
@@ -172,7 +173,7 @@ class ActionFilter(admin.SimpleListFilter):
     parameter_name = "action"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return sorted(((action, gettext(action)) for action in ACTIONS), key=itemgetter(1))
+        return sorted(((action, gettext(action)) for action in {*ACTIONS, *OPERATIONS}), key=itemgetter(1))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
         return queryset.filter(action=self.value()) if self.value() else queryset

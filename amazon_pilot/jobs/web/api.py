@@ -26,6 +26,8 @@ from ..inspect.as_json import MOST, PAGE, Answer, found, job_of, queues_now
 from ..inspect.job_detail import collect
 from ..models import Source, acting_from
 from ..operate import operations, roles
+from ..operate.operation import ARGS, Done, Operation
+from ..operate.table import OPERATIONS
 from . import pages
 from .api_errors import failure
 
@@ -124,7 +126,7 @@ def moment_in(body: dict[str, Any], name: str) -> datetime | None:
     return when if when is None or timezone.is_aware(when) else timezone.make_aware(when)
 
 
-def done(what: operations.Done) -> Answer:
+def done(what: Done) -> Answer:
     """Return what came of an act; raises Refusal (409) where nothing was changed, so that a script notices."""
     if not what.count:
         raise Refusal(409, "nothing_done", what.text)
@@ -177,29 +179,23 @@ def redis(request: HttpRequest) -> Answer:
 # Acting
 
 
-def verb(name: str) -> pages.View:
-    """Return the address of one verb: POST {"reason": …}, and until, queue or args where the verb needs them."""
+def operation(row: Operation) -> pages.View:
+    """Return the address of one operation: POST {"reason": …}, and the fields that it takes."""
 
     def press(request: HttpRequest, job_id: str) -> Answer:
         body = body_of(request)
-        words: dict[str, Any] = {}
-        if name == "snooze":
-            until = moment_in(body, "until")
-            if until is None:
-                raise Refusal(400, "invalid", _("until is missing."))
-            words = {"until": until}
-        elif name == "move":
-            words = {"queue": text_in(body, "queue")}
-        elif name == "edit":
-            words = {"args": json.dumps(body.get("args"))}
-        return done(operations.on_job(request.user, name, job_id, reason=text_in(body, "reason"), **words))
+        given = {each.name: text_in(body, each.name) for each in row.fields if each is not ARGS}
+        given[ARGS.name] = json.dumps(body.get(ARGS.name))
+        return done(
+            operations.on_job(request.user, row.name, job_id, reason=text_in(body, "reason"), **row.read(given))
+        )
 
-    press.__name__ = name
-    view = endpoint("POST", operations.ROLES[name])(press)
-    return transaction.non_atomic_requests(view) if name == "delete" else view
+    press.__name__ = row.slug
+    view = endpoint("POST", row.role)(press)
+    return transaction.non_atomic_requests(view) if row.is_by_its_own_commit else view
 
 
-VERBS = {name: verb(name) for name in operations.JOB_VERBS}
+JOB_OPERATIONS = {row.slug: operation(row) for row in OPERATIONS.values()}
 
 
 @endpoint("POST", "operate")

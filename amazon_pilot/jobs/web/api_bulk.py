@@ -13,7 +13,8 @@ from ..inspect.as_json import Answer
 from ..models import BulkAction
 from ..operate import bulk, roles
 from ..operate.preview import asked, of_row, previewed, verb_of
-from .api import Refusal, body_of, endpoint, moment_in, text_in
+from ..operate.table import OPERATIONS
+from .api import Refusal, body_of, endpoint, text_in
 
 LATEST_SHOWN = 20
 
@@ -23,10 +24,10 @@ def preview(request: HttpRequest) -> Answer:
     """Return what an action would be done to: ?action=retry&q=state:failed, or &id=… once per job; to_queue=, until="""
     words, ids = request.GET, request.GET.getlist("id")
     action = verb_of(words.get("action", ""))
-    if not roles.may(request.user, bulk.ROLES[action]):
+    operation = OPERATIONS[action]
+    if not roles.may(request.user, operation.role):
         raise Refusal(403, "forbidden", _("Your role does not allow this."))
-    until = moment_in({"until": words.get("until", "")}, "until")
-    return previewed(action, words.get("q", "").strip(), ids, words.get("to_queue", ""), until)
+    return previewed(action, words.get("q", "").strip(), ids, operation.given_in_bulk(words.dict()))
 
 
 @endpoint("POST", "operate")

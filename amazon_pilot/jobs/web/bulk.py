@@ -18,9 +18,9 @@ from ..inspect import lists
 from ..inspect.query import QueryError
 from ..models import BulkAction, KeptJob
 from ..operate import bulk, roles
-from ..operate.preview import EFFECTS, ask, look
+from ..operate.preview import ask, look
+from ..operate.table import OPERATIONS, in_bulk, label
 from . import pages
-from .job import moment_of
 
 LATEST_SHOWN = 5
 
@@ -30,19 +30,17 @@ def preview(request: HttpRequest) -> HttpResponse:
     """Show what an action would be done to: /admin/monitor/bulk?action=retry&q=state:failed, or &id=… once per job."""
     text, ids = request.GET.get("q", "").strip(), request.GET.getlist("id")
     asked = request.GET.get("action", "")
-    chosen = asked if asked in EFFECTS else ""
-    context: dict[str, Any] = {"q": text, "ids": ids, "chosen": chosen, "effect": EFFECTS.get(chosen, "")}
+    ways = in_bulk()
+    chosen = OPERATIONS[asked] if asked in ways else None
+    context: dict[str, Any] = {"q": text, "ids": ids, "chosen": chosen, "effect": ways[asked].effect if chosen else ""}
     same = urlencode({"id": ids} if ids else {"q": text}, doseq=True)
-    allowed = [verb for verb in EFFECTS if roles.may(request.user, bulk.ROLES[verb])]
-    context["actions"] = [
-        (verb, BulkAction.Action(verb).label, f"?{urlencode({'action': verb})}&{same}") for verb in allowed
-    ]
-    context["label"] = BulkAction.Action(chosen).label if chosen else ""
+    allowed = [OPERATIONS[name] for name in ways if roles.may(request.user, OPERATIONS[name].role)]
+    context["actions"] = [(row, f"?{urlencode({'action': row.name})}&{same}") for row in allowed]
     context |= {"token": uuid.uuid4(), "queues": queues.names(), "back_to": request.get_full_path(), "many": bulk.MANY}
     context["latest"] = BulkAction.objects.select_related("by")[:LATEST_SHOWN]
-    if chosen in allowed:
+    if chosen is not None and chosen in allowed:
         try:
-            context["preview"] = look(chosen, text, ids)
+            context["preview"] = look(chosen.name, text, ids)
         except (QueryError, ValidationError, RedisError) as error:
             context["problem"] = problem(error)
     return pages.show(request, "bulk_preview", _("Bulk action"), **context)
@@ -66,10 +64,10 @@ def begin(request: HttpRequest) -> HttpResponse:
     shown, confirmed = (
         number_of(request.POST[name]) if request.POST.get(name) else None for name in ("number", "typed")
     )
+    given = OPERATIONS[action].given_in_bulk(request.POST.dict()) if action in OPERATIONS else {}
     row, _is_new = ask(
-        request.user, action, token=token, text=text, ids=ids, to_queue=request.POST.get("to_queue", ""),
-        reason=pages.reason_of(request), shown=shown, typed=confirmed,
-        until=moment_of(request.POST.get("until", "")) if action == "snooze" else None,
+        request.user, action, token=token, text=text, ids=ids, given=given, reason=pages.reason_of(request),
+        shown=shown, typed=confirmed,
     )  # fmt: skip
     return HttpResponseRedirect(reverse("monitor:bulk", args=[row.pk]))
 
@@ -86,7 +84,7 @@ def number_of(text: str) -> int:
 def progress(request: HttpRequest, pk: int) -> HttpResponse:
     """Show how far an action is, and what came of it."""
     row = get_object_or_404(BulkAction.objects.select_related("by", "aborted_by"), pk=pk)
-    return pages.show(request, "bulk", f"{row.get_action_display()} #{row.pk}", **of_row(request, row))
+    return pages.show(request, "bulk", f"{label(row.action)} #{row.pk}", **of_row(request, row))
 
 
 @pages.page()
@@ -99,7 +97,7 @@ def part(request: HttpRequest, pk: int) -> HttpResponse:
 def of_row(request: HttpRequest, row: BulkAction) -> dict[str, Any]:
     """Return what the page shows of an action; seconds run from its start to its end, or to now."""
     ran = ((row.ended_at or timezone.now()) - row.started_at).total_seconds() if row.started_at else None
-    may_abort = not row.is_over and roles.may(request.user, bulk.ROLES[row.action])
+    may_abort = not row.is_over and roles.may(request.user, OPERATIONS[row.action].role)
     rate = row.seen / ran if ran and row.seen else None
     left = (row.expected - row.seen) / rate if rate and row.expected and row.expected > row.seen else None
     context = {"row": row, "ran": ran, "left": None if row.is_over else left, "may_abort": may_abort}
@@ -115,7 +113,7 @@ def kept(request: HttpRequest, row: BulkAction) -> dict[str, Any]:
     is_large = number > bulk.MANY
     return {
         "kept_until": until, "kept_number": min(number, lists.COUNTED), "kept_is_more": number > lists.COUNTED,
-        "may_restore": roles.may(request.user, "admin" if is_large else bulk.ROLES["restore"]),
+        "may_restore": roles.may(request.user, "admin" if is_large else OPERATIONS[bulk.RESTORE].role),
         "takers": row.undone_by.all()[:LATEST_SHOWN], "token": uuid.uuid4(),
     }  # fmt: skip
 

@@ -20,8 +20,8 @@ from ..inspect.charts import BARS, bars
 from ..inspect.window import RANGES
 from ..models import AuditEntry
 from ..operate import operations
+from ..operate.operation import moment_of
 from . import pages
-from .job import moment_of
 from .overview import pauses
 
 EXAMINED = 500

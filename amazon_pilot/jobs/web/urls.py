@@ -3,7 +3,7 @@
 from django.urls import path
 
 from ..core import registry
-from ..operate import operations
+from ..operate.operation import slug
 from . import (
     api,
     api_bulk,
@@ -29,7 +29,7 @@ registry.discover()  # pages name every task, and a web server runs no check tha
 
 def slugs(views: dict[str, pages.View]) -> list[tuple[str, pages.View]]:
     """Return the views of some verbs, each verb written as an address."""
-    return [(operations.slug(verb), view) for verb, view in views.items()]
+    return [(slug(verb), view) for verb, view in views.items()]
 
 
 app_name = "monitor"
@@ -41,7 +41,7 @@ urlpatterns = [
     path("jobs/searches/<int:pk>/forget", jobs.forget_search, name="forget-search"),
     path("job/<str:job_id>", job.job, name="job"),
     path("job/<str:job_id>/arguments", job.arguments, name="job-arguments"),
-    *(path(f"job/<str:job_id>/{verb}", view, name=f"job-{verb}") for verb, view in slugs(job.BUTTONS)),
+    *(path(f"job/<str:job_id>/{verb}", view, name=f"job-{verb}") for verb, view in job.BUTTONS.items()),
     path("queues", queues.queue_list, name="queues"),
     path("queue/<str:name>", queues.queue, name="queue"),
     path("queue/<str:name>/drain", queues.drain, name="drain"),
@@ -59,7 +59,7 @@ urlpatterns = [
     path("api/stats", api_stats.stats, name="api-stats"),
     path("api/jobs", api.job_list, name="api-jobs"),
     path("api/job/<str:job_id>", api.job, name="api-job"),
-    *(path(f"api/job/<str:job_id>/{verb}", view, name=f"api-job-{verb}") for verb, view in slugs(api.VERBS)),
+    *(path(f"api/job/<str:job_id>/{verb}", view, name=f"api-job-{verb}") for verb, view in api.JOB_OPERATIONS.items()),
     path("api/workers", api.worker_list, name="api-workers"),
     path("api/schedule", api_schedule.entries, name="api-schedule"),
     path("api/schedule/<str:entry>", api_schedule.entry, name="api-schedule-entry"),
