@@ -365,10 +365,16 @@ APIFY_USD_PER_RESULT = dollars("APIFY_USD_PER_RESULT", "0.0015")
 APIFY_DAILY_BUDGET_USD = dollars("APIFY_DAILY_BUDGET_USD", "5.00")
 OPENAI_MODEL = env.str("OPENAI_MODEL", default="gpt-4.1-mini")
 OPENAI_SCHEMA_MODE = choice("OPENAI_SCHEMA_MODE", "json_schema", ("json_schema", "json_object"))
+# The most that one answer may hold, its reasoning included, and the name under which the server knows this limit.
+OPENAI_MAX_OUTPUT_TOKENS = whole("OPENAI_MAX_OUTPUT_TOKENS", 4000, 100, 1_000_000)
+OPENAI_LIMIT_PARAMETER = choice("OPENAI_LIMIT_PARAMETER", "auto", ("auto", "max_completion_tokens", "max_tokens"))
 OPENAI_USD_PER_MILLION_INPUT = dollars("OPENAI_USD_PER_MILLION_INPUT", "0.40")
 OPENAI_USD_PER_MILLION_CACHED = dollars("OPENAI_USD_PER_MILLION_CACHED", "0.10")
 OPENAI_USD_PER_MILLION_OUTPUT = dollars("OPENAI_USD_PER_MILLION_OUTPUT", "1.60")
-OPENAI_DAILY_BUDGET_USD = dollars("OPENAI_DAILY_BUDGET_USD", "1.00")
+OPENAI_DAILY_BUDGET_USD = dollars("OPENAI_DAILY_BUDGET_USD", "1.00")  # of each user, as the next
+OPENAI_MONTHLY_BUDGET_USD = dollars("OPENAI_MONTHLY_BUDGET_USD", "20.00")
+OPENAI_TOTAL_DAILY_BUDGET_USD = dollars("OPENAI_TOTAL_DAILY_BUDGET_USD", "20.00")  # of the installation, as the next
+OPENAI_TOTAL_MONTHLY_BUDGET_USD = dollars("OPENAI_TOTAL_MONTHLY_BUDGET_USD", "200.00")
 
 # Mail goes to files in var/mail until EMAIL_URL names a server.
 EMAIL_CONFIG = read(
