@@ -4,6 +4,7 @@ A value that cannot be used stops the process with one sentence that names the v
 """
 
 import hashlib
+import ipaddress
 import os
 import secrets
 import tempfile
@@ -72,6 +73,16 @@ def choice(name: str, default: str, words: tuple[str, ...]) -> str:
     if value not in words:
         raise SystemExit(f"{name} is {value!r}, which cannot be used: set it to one of {', '.join(words)}.")
     return value
+
+
+def networks(name: str) -> list[str]:
+    """Return a list of IP networks, empty when none is named."""
+    mend = "write networks such as 10.20.0.0/16, separated by commas, or leave it out."
+    value: list[str] = env.list(name, default=[])
+    try:
+        return [str(ipaddress.ip_network(network.strip())) for network in value]
+    except ValueError:
+        raise SystemExit(f"{name} is {','.join(value)!r}, which cannot be used: {mend}") from None
 
 
 # Where the product keeps what it writes: the database, Redis's append-only file, sent mail, the generated key.
@@ -375,6 +386,9 @@ OPENAI_DAILY_BUDGET_USD = dollars("OPENAI_DAILY_BUDGET_USD", "1.00")  # of each 
 OPENAI_MONTHLY_BUDGET_USD = dollars("OPENAI_MONTHLY_BUDGET_USD", "20.00")
 OPENAI_TOTAL_DAILY_BUDGET_USD = dollars("OPENAI_TOTAL_DAILY_BUDGET_USD", "20.00")  # of the installation, as the next
 OPENAI_TOTAL_MONTHLY_BUDGET_USD = dollars("OPENAI_TOTAL_MONTHLY_BUDGET_USD", "200.00")
+
+# Webhooks go to public addresses only, but for these networks of the operator's own, plain http included.
+WEBHOOK_PRIVATE_NETWORKS = networks("WEBHOOK_PRIVATE_NETWORKS")
 
 # Mail goes to files in var/mail until EMAIL_URL names a server.
 EMAIL_CONFIG = read(

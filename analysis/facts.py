@@ -177,7 +177,7 @@ def _row(product: Product, history: dict[str, Any]) -> dict[str, Any]:
 
 
 def _iso(at: datetime | None) -> str | None:
-    return at and at.isoformat()
+    return at.isoformat() if at else None
 
 
 def _history(products: Sequence[Product]) -> dict[int, dict[str, Any]]:

@@ -311,8 +311,9 @@ def _count(counts: Any, name: str) -> int | None:
     number = counts.get(name) if isinstance(counts, dict) else None
     if isinstance(number, float) and number.is_integer():
         number = int(number)
-    is_count = isinstance(number, int) and not isinstance(number, bool)
-    return number if is_count and 0 <= number <= MOST_TOKENS else None
+    if not isinstance(number, int) or isinstance(number, bool):
+        return None
+    return number if 0 <= number <= MOST_TOKENS else None
 
 
 def _cost_usd(given: int, cached: int, written: int) -> Decimal | None:

@@ -60,8 +60,8 @@ def analyse(report: Report, write: Callable[[Report], None]) -> str:
             raise
         return str(report.error)
     except Exception as error:
-        reason = error if isinstance(error, llm.LLMError) else _("Something went wrong here: %s") % repr(error)
-        if report.put_back(reason):
+        what = error if isinstance(error, llm.LLMError) else _("Something went wrong here: %s") % repr(error)
+        if report.put_back(what):
             raise
         return str(report.error)
     return tell(report)
