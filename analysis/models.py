@@ -11,7 +11,7 @@ from django.db.models import F, Max, Q
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.timezone import now
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from products.models import Product, Tracking
@@ -271,7 +271,7 @@ class Report(models.Model):
     @property
     def headline(self) -> str:
         """One line for a notification."""
-        return _now("%(kind)s ready: %(name)s") % {
+        return gettext("%(kind)s ready: %(name)s") % {
             "kind": self.get_kind_display(),
             "name": str(self.comparison or self.product)[:120],
         }
@@ -292,7 +292,7 @@ class Report(models.Model):
                 state=State.PROCESSING, next_at=Now(), attempts=F("attempts") + 1
             )
             if not begun:
-                reason = _now("Given up after %s attempts, none of which ended.") % MAX_ATTEMPTS
+                reason = gettext("Given up after %s attempts, none of which ended.") % MAX_ATTEMPTS
                 free.update(state=State.FAILED, error=reason)
         self.refresh_from_db()
         return bool(begun)
@@ -328,7 +328,7 @@ class Report(models.Model):
         """
         span = BUSY_WAIT if seconds is None else timedelta(seconds=min(seconds, BUSY_PATIENCE.total_seconds() * 2))
         if now() + span > self.created_at + BUSY_PATIENCE:
-            self.mark_failed(_now("Given up after a day of waiting: %s") % reason)
+            self.mark_failed(gettext("Given up after a day of waiting: %s") % reason)
             return False
         self.attempts -= 1
         self._wait(reason, span)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models import F, Sum
 from django.utils.timezone import now
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
@@ -151,13 +151,13 @@ class Account:
         month = day.replace(day=1)
         of_day, of_month = f"{day:%Y-%m-%d}", f"{month:%Y-%m}"
         return (
-            (f"all {of_day}", day, None, settings.OPENAI_TOTAL_DAILY_BUDGET_USD, _now(
+            (f"all {of_day}", day, None, settings.OPENAI_TOTAL_DAILY_BUDGET_USD, gettext(
                 "Today's budget of $%s for everybody's reports is spent. It starts anew at midnight UTC.")),
-            (f"all {of_month}", month, None, settings.OPENAI_TOTAL_MONTHLY_BUDGET_USD, _now(
+            (f"all {of_month}", month, None, settings.OPENAI_TOTAL_MONTHLY_BUDGET_USD, gettext(
                 "This month's budget of $%s for everybody's reports is spent. It starts anew with the next month.")),
-            (f"user {user} {of_day}", day, user, settings.OPENAI_DAILY_BUDGET_USD, _now(
+            (f"user {user} {of_day}", day, user, settings.OPENAI_DAILY_BUDGET_USD, gettext(
                 "Today's budget of $%s for reports is spent. It starts anew at midnight UTC.")),
-            (f"user {user} {of_month}", month, user, settings.OPENAI_MONTHLY_BUDGET_USD, _now(
+            (f"user {user} {of_month}", month, user, settings.OPENAI_MONTHLY_BUDGET_USD, gettext(
                 "This month's budget of $%s for reports is spent. It starts anew with the next month.")),
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.timezone import now
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from analysis.models import Report
@@ -138,7 +138,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     def give_up_lost(self) -> int:
         """End what was begun and never ended: sending it again would tell some twice. Return how many."""
-        reason = _now("The worker was lost while it sent this: whether it arrived is not known.")
+        reason = gettext("The worker was lost while it sent this: whether it arrived is not known.")
         return self.lost().update(state=State.UNKNOWN, error=reason)
 
     def draft_changes(self, changes: Iterable[Change]) -> "list[Notification]":
@@ -192,7 +192,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         self.ensure_app_channels({channel.user_id})
         others = Channel.objects.active().filter(user=channel.user_id).exclude(pk=channel.pk)
         words = {"channel": channel, "reason": reason}
-        text = _now("Your %(channel)s refuses what we send and was paused: %(reason)s") % words
+        text = gettext("Your %(channel)s refuses what we send and was paused: %(reason)s") % words
         path = reverse("notifications:channels")
         rows = [
             Notification(channel=other, subject=one_line(text, 200), body=storable(text), path=path) for other in others
@@ -274,7 +274,7 @@ class Notification(models.Model):
         fresh = free.filter(attempts__lt=MAX_ATTEMPTS)
         begun = fresh.update(state=State.SENDING, next_at=Now(), attempts=F("attempts") + 1)
         if not begun:
-            reason = _now("Given up after %(count)s attempts: %(reason)s")
+            reason = gettext("Given up after %(count)s attempts: %(reason)s")
             free.update(state=State.FAILED, error=(reason % {"count": self.attempts, "reason": self.error})[:300])
         self.refresh_from_db(fields=["state", "attempts", "error"])
         return bool(begun)
@@ -296,7 +296,7 @@ class Notification(models.Model):
         """Wait for another attempt; False when there have been enough and it failed for good."""
         if self.attempts >= MAX_ATTEMPTS:
             self.mark_failed(
-                _now("Given up after %(count)s attempts: %(reason)s") % {"count": self.attempts, "reason": reason}
+                gettext("Given up after %(count)s attempts: %(reason)s") % {"count": self.attempts, "reason": reason}
             )
             return False
         self._end(State.PENDING, reason, next_at=Now() + min(wait, LONGEST_WAIT))
