@@ -108,7 +108,14 @@ class LLMBusy(LLMError):
 
 
 class LLMRefused(LLMError):
-    """The same question will not be answered: the key, the request, or the model's own refusal."""
+    """The same question will not be answered: the key, the request, or the model's own refusal.
+
+    `can_be_mended` means that the text names the setting with which an operator can.
+    """
+
+    def __init__(self, message: str, usages: Iterable[Usage] = (), *, can_be_mended: bool = False) -> None:
+        super().__init__(message, usages)
+        self.can_be_mended = can_be_mended
 
 
 class LLMQuota(LLMRefused):
@@ -133,7 +140,7 @@ def ask(rules: str, facts: dict[str, Any], schema: type[T], payer: Payer | None 
         return Answer(*_in_order(answers.read(written, schema), usages))
     except answers.UnreadableError as error:
         if is_cut:
-            raise LLMRefused(_cut_off(usages[-1]), usages) from None
+            raise LLMRefused(_cut_off(usages[-1]), usages, can_be_mended=True) from None
         complaint = str(error)
     logger.info("The model's answer did not fit %s and is sent back once: %s", schema.__name__, complaint)
     again = f"The answer does not fit the schema ({complaint}). Answer again with the whole json object."
@@ -143,7 +150,7 @@ def ask(rules: str, facts: dict[str, Any], schema: type[T], payer: Payer | None 
         return Answer(*_in_order(answers.read(written, schema), usages))
     except answers.UnreadableError as error:
         if is_cut:
-            raise LLMRefused(_cut_off(usages[-1]), usages) from None
+            raise LLMRefused(_cut_off(usages[-1]), usages, can_be_mended=True) from None
         raise LLMError(_("The model's answer did not fit, twice: %s") % error, usages) from None
 
 
@@ -284,14 +291,15 @@ def _refusal(error: openai.APIStatusError, retry_after: float | None, limit: str
     message = _("The model's server answered %s") % f"{status}: {reason}".removesuffix(": ")
     if refusals.wants_another_limit(status, reason, limit) and settings.OPENAI_LIMIT_PARAMETER == "auto":
         return _UnknownLimitError(message)
-    advised = f"{message.rstrip('.')}. {refusals.mend(status, code, reason)}".rstrip()
+    advice = refusals.mend(status, code, reason)
+    advised = f"{message.rstrip('.')}. {advice}".rstrip()
     if refusals.is_about_money(status, code, reason):
-        return LLMQuota(advised)  # comes as 429 too, and waiting does not help
+        return LLMQuota(advised, can_be_mended=True)  # comes as 429 too, and waiting does not help
     if status == 429 or (status in (503, 529) and retry_after is not None):
         return LLMBusy(message, retry_after=retry_after)
     if status in (408, 409) or status >= 500:
         return LLMError(message)
-    return LLMRefused(advised)
+    return LLMRefused(advised, can_be_mended=bool(advice))
 
 
 def _usage(body: dict[str, Any], request_id: str) -> Usage:

@@ -54,6 +54,8 @@ def analyse(report: Report, write: Callable[[Report], None]) -> str:
         write(report)
     except (NotEnoughData, BudgetSpent, llm.LLMRefused, NotStored) as reason:
         report.mark_failed(reason)
+        if getattr(reason, "can_be_mended", False):
+            Notification.objects.tell_operators(str(reason))
         return str(reason)
     except llm.LLMBusy as busy:
         if report.wait(busy, busy.retry_after):

@@ -175,10 +175,12 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         )
 
     def tell_operators(self, text: str) -> "list[Notification]":
-        """Write a notice to every operator (superuser), on these pages only."""
+        """Write a notice to every operator (superuser), on these pages only; the same text once a day at most."""
         operators = set(get_user_model().objects.filter(is_superuser=True, is_active=True).values_list("pk", flat=True))
         self.ensure_app_channels(operators)
         channels = Channel.objects.filter(user__in=operators, kind=ChannelKind.APP)
+        if self.filter(channel__in=channels, body=storable(text), created_at__gte=now() - timedelta(days=1)).exists():
+            return []
         path = reverse("admin:index")
         return self.write(
             [

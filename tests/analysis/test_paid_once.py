@@ -14,6 +14,7 @@ from analysis.llm import LLMBusy, LLMError, Usage
 from analysis.models import MAX_ATTEMPTS, ModelCall, Report, Spending
 from analysis.spending import BILLION, Account, BudgetSpent
 from analysis.tasks import competitor_analysis, optimization_analysis, resume_reports
+from notifications.models import Notification
 from products.models import Product
 from tests.world import enqueued, see
 
@@ -149,6 +150,16 @@ def test_a_busy_server_is_waited_for_without_counting_attempts(report, model):  
     assert now_state(report) == "completed"
     assert ModelCall.objects.get().cost_usd > 0  # refusals cost nothing
     assert Spending.objects.filter(billionths_usd=ModelCall.objects.get().cost_usd * BILLION).count() == 4
+
+
+def test_a_wrong_key_is_told_to_operators_once_and_to_the_user_on_the_report(report, model, admin_user):
+    model.answer({"error": {"message": "Wrong key"}}, 401)
+    for _report in range(3):
+        optimization_analysis(Report.objects.ask_optimization(report.user, report.product, forced=True).pk)
+
+    (notice,) = Notification.objects.filter(channel__user=admin_user)
+    assert "OPENAI_API_KEY" in notice.body
+    assert set(Report.objects.values_list("error", flat=True)) == {notice.body}
 
 
 @pytest.mark.parametrize("wait", [90_000, "1e300", 10**30])
