@@ -300,7 +300,7 @@ class Report(models.Model):
     @transaction.atomic
     def complete(self, content: dict[str, Any], suggestions: "Iterable[Suggestion]" = (), *, dropped: int = 0) -> None:
         """Store the text and its suggestions and end the report, all in one transaction."""
-        self.content, self.dropped = content, dropped
+        self.content, self.dropped = content, min(dropped, 32_767)  # what its column holds
         self.state, self.completed_at, self.error = State.COMPLETED, now(), ""
         self.save(update_fields=["content", "dropped", "state", "completed_at", "error"])
         rows = list(suggestions)

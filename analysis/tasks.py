@@ -21,6 +21,7 @@ from . import llm
 from .facts import NotEnoughData, Sheet, cache_key, comparison_sheet, optimization_sheet
 from .models import Comparison, Competitor, Report, Spending, Suggestion, SuggestionState
 from .spending import Account, BudgetSpent
+from .texts import one_line
 
 PROMPT_VERSION = "2"
 RETRY = Backoff(attempts=4, first=20, cap=600)
@@ -43,7 +44,7 @@ def optimization_analysis(report_id: int) -> str:
     return analyse(Report.objects.select_related("product").get(pk=report_id), write_optimization)
 
 
-def analyse(report: Report, write: Callable[[Report], None]) -> str:
+def analyse(report: Report, write: Callable[[Report], bool]) -> str:
     """Write a report that waits, and tell its user; whatever is raised, the row says what became of it.
 
     What may be better later is raised again for the queue to retry, as often as the row's attempts allow.
@@ -51,7 +52,7 @@ def analyse(report: Report, write: Callable[[Report], None]) -> str:
     if not report.claim():
         return f"already {report.state}"
     try:
-        write(report)
+        is_new = write(report)
     except (NotEnoughData, BudgetSpent, llm.LLMRefused, NotStored) as reason:
         report.mark_failed(reason)
         if getattr(reason, "can_be_mended", False):
@@ -66,31 +67,33 @@ def analyse(report: Report, write: Callable[[Report], None]) -> str:
         if report.put_back(what):
             raise
         return str(report.error)
-    return tell(report)
+    return tell(report) if is_new else "taken from a stored report"
 
 
-def write_comparison(report: Report) -> None:
-    """Lay out a product and its competitors, and keep what the model says about them."""
+def write_comparison(report: Report) -> bool:
+    """Lay out a product and its competitors, and keep what the model says; False when a stored report has served."""
     members = Competitor.objects.filter(comparison=report.comparison_id).select_related("product")
     sheet = comparison_sheet(report.product, [member.product for member in members])
     answer = explain(report, sheet, "prompts/competitor_analysis.txt", llm.CompetitorReport)
     if answer:
         content, uncited = keep_cited(answer.parsed.model_dump(), "recommendations", sheet)
         keep(report, content, [], answer.left_out + uncited)
+    return answer is not None
 
 
-def write_optimization(report: Report) -> None:
-    """Score a listing, and keep the suggestions whose numbers can be true."""
+def write_optimization(report: Report) -> bool:
+    """Score a listing, and keep the suggestions whose numbers can be true; False when a stored report has served."""
     sheet, score = optimization_sheet(report.product)
     answer = explain(report, sheet, "prompts/optimization_analysis.txt", llm.OptimizationReport)
     if not answer:
-        return
+        return False
     content, uncited = keep_cited(answer.parsed.model_dump(), "suggestions", sheet)
     items = content.pop("suggestions")
     suggestions = [row for item in items if (row := suggestion(item, report))]
     decided_before(report, suggestions)
     content["overall_score"] = score.total  # ours; the model only explains it
     keep(report, content, suggestions, answer.left_out + uncited + len(items) - len(suggestions))
+    return True
 
 
 def explain(report: Report, sheet: Sheet, prompt: str, schema: type[Any]) -> llm.Answer[Any] | None:
@@ -117,7 +120,7 @@ def keep(report: Report, content: dict[str, Any], suggestions: list[Suggestion],
     except OperationalError:
         raise  # the database is away, which says nothing about the answer
     except (DatabaseError, ValueError, TypeError, OverflowError) as error:
-        raise NotStored(_("The answer could not be stored: %s") % str(error).splitlines()[0]) from error
+        raise NotStored(_("The answer could not be stored: %s") % one_line(error, 300)) from error
 
 
 def keep_cited(content: dict[str, Any], part: str, sheet: Sheet) -> tuple[dict[str, Any], int]:

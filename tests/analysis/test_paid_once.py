@@ -54,8 +54,9 @@ def now_state(report):
         (WRITTEN | {"suggestions": [ITEM | {"impact_score": 10**30}]}, {}),
         (WRITTEN | {"suggestions": [ITEM | {"title": "t" * 10_000, "reason": "r" * 100_000}]}, {}),
         (WRITTEN | {"suggestions": [ITEM] * 500}, {}),
+        (WRITTEN | {"suggestions": [ITEM, *[7] * 70_000]}, {}),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_whatever_the_model_writes_is_booked_stored_and_paid_once(report, model, written, more):
     model.say(written, **more)

@@ -116,6 +116,7 @@ def test_the_same_facts_give_the_stored_report_unless_forced(report, comparison,
 
     second.refresh_from_db()
     assert (second.state, second.version, third.version) == ("completed", 2, 3)
+    assert set(Notification.objects.values_list("report", flat=True)) == {report.pk, third.pk}
     assert ModelCall.objects.count() == 2
 
 
