@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from django.utils.timezone import now
 
-from analysis.facts import LATE, NotEnoughData, comparison_sheet
+from analysis.facts import LATE, NotEnoughData, comparison_sheet, optimization_sheet
 from products.models import Product
 
 NOW = now().replace(microsecond=0)
@@ -61,10 +61,18 @@ pytestmark = pytest.mark.django_db
         (("95.23", "95.23"), {"position": "higher"}),
         (("105.26", "105.26"), {"position": "competitive"}),
         (("105.27", "105.27"), {"position": "lower"}),
+        ((*["100.00"] * 2, {"own": "105"}), {"own": "105", "gap_percent": "5", "position": "competitive"}),
+        ((*["100.00"] * 2, {"own": "95"}), {"gap_percent": "-5", "position": "competitive"}),
+        ((*["100.00"] * 2, {"own": "105.01"}), {"position": "higher"}),
+        ((*["100.00"] * 2, {"own": "94.99"}), {"position": "lower"}),
+        (("10.01", "10.02", {"own": "3"}), {"median": "10.02", "average": "10.02"}),  # 10.015, half to even
+        (("10", "10", "10.01", {"own": "3"}), {"average": "10"}),
+        (("10", "10.01", "10.01", {"own": "3"}), {"average": "10.01"}),
     ],
 )
 def test_a_price_is_set_beside_living_offers(others, reading):
-    numbers = market(*prices(*others))["price"]
+    own = next((other["own"] for other in others if "own" in other), "100")
+    numbers = market(*prices(*(other for other in others if "own" not in other), own=own))["price"]
 
     assert {name: numbers.get(name) for name in reading} == reading
 
@@ -96,7 +104,8 @@ def test_without_any_living_offer_beside_it_a_price_is_only_a_price(others):
         (111, (100, 100), {"position": "worse"}),
         (90, (100, 100), {"position": "competitive"}),
         (89, (100, 100), {"position": "better"}),
-        (74, (74, 75), {"median": "75", "shared_with": 1}),  # 74.5 rounded half up
+        (74, (74, 75), {"median": "75", "place": 1, "of": 3, "shared_with": 1}),  # 74.5 rounded half up
+        (100, (100, 100, 1), {"place": 2, "of": 4, "shared_with": 2}),
     ],
 )
 def test_a_rank_is_a_place_beside_the_median(own, others, reading):
@@ -138,6 +147,30 @@ def test_the_most_reviews_are_of_somebody_who_was_counted(counts, most):
     assert market({"rating": "4.0"}, *others)["rating"].get("most_reviews") == most
 
 
+def test_ratings_that_are_equal_share_a_place_and_are_rounded_to_a_hundredth():
+    numbers = market({"rating": "4.2"}, {"rating": "4.2"}, {"rating": "4.3"})["rating"]
+
+    assert (numbers["place"], numbers["of"], numbers["shared_with"]) == (2, 3, 1)
+    assert (numbers["median"], numbers["difference"]) == ("4.25", "-0.05")
+
+
+def test_an_own_rating_of_long_ago_has_no_place():
+    assert "place" not in market({"rating": "5.0", "at": OLD}, {"rating": "4.0"}, {"rating": "4.2"})["rating"]
+
+
+def test_the_sheet_of_one_listing_has_its_score_and_what_costs_points():
+    seen = {"description": "d" * 3001, "images": ["a", "b"], "content_seen_at": NOW, "review_count": 10}
+    sheet, score = optimization_sheet(product(0, "9", **seen))
+    told = {fact["name"]: fact["value"] for fact in sheet.facts}
+
+    assert told["description"] == "d" * 3000
+    assert (told["images"], told["listing score"], sheet.numbers["score"]) == (2, score.total, score.total)
+    assert told["score of images"] == "6 of 20"
+    assert "score of rating" not in told
+    with pytest.raises(NotEnoughData, match="not been seen"):
+        optimization_sheet(product(0, title=""))
+
+
 def test_an_unrated_own_product_has_no_place():
     assert "place" not in market({}, {"rating": "4.0"}, {"rating": "4.2"})["rating"]
 
@@ -149,6 +182,49 @@ def test_who_is_left_out_is_said_and_each_figure_has_its_age():
     assert numbers["late"] == ["B0LAMP0002"]
     assert [row["counts"]["price"] for row in numbers["products"]] == [True, False, False, True]
     assert [row["price_seen_at"] for row in numbers["products"]] == [at.isoformat() for at in (NOW, NOW, OLD, NOW)]
+
+
+def test_each_row_says_what_it_counts_for():
+    numbers = market({"bsr": 9, "price": "9"}, {"bsr": 8, "price": "8"} | OUT, {"bsr": 7, "at": OLD, "price": "7"}, {})
+
+    counts = [(row["is_gone"], row["counts"]["price"], row["counts"]["bsr"]) for row in numbers["products"]]
+    assert counts == [(False, True, True), (True, False, False), (False, False, False), (False, True, True)]
+
+
+FULL = {
+    "title": "t" * 301, "brand": "b" * 101, "list_price": Decimal("12.50"), "bsr_category": "c" * 101,
+    "review_count": 7, "bought_past_month": 50, "seller": "s" * 101, "bullets": [*(f"{n:02}" for n in range(20)), "x"],
+}  # fmt: skip
+TOLD = {
+    "title": "t" * 300, "brand": "b" * 100, "price": "9.9 USD", "list price": "12.5 USD",
+    "best sellers rank": f"8 in {'c' * 100}", "rating": "4.4", "review count": 7, "bought past month, at least": 50,
+    "availability": "in_stock", "buy box seller": "s" * 100,
+}  # fmt: skip
+
+
+def test_each_fact_is_told_once_under_its_subject_with_an_id_of_its_own():
+    mine = product(0, "9.90", bsr=8, rating="4.4", **FULL)
+    sheet = comparison_sheet(mine, [product(1, "7", bullets=["y" * 601]), product(2)])
+
+    own = {fact["name"]: fact["value"] for fact in sheet.facts if fact["subject"] == "own" and fact["name"] != "bullet"}
+    bullets = [fact["value"] for fact in sheet.facts if fact["subject"] == "own" and fact["name"] == "bullet"]
+    assert own == TOLD
+    assert bullets == [f"{n:02}" for n in range(20)]
+    assert [fact["id"] for fact in sheet.facts] == [f"F{n + 1}" for n in range(len(sheet.facts))]
+    assert {fact["subject"] for fact in sheet.facts} == {"own", "B0LAMP0001", "B0LAMP0002", "comparison"}
+    assert "y" * 600 in [fact["value"] for fact in sheet.facts]
+    assert {"price", "list price", "best sellers rank", "rating"}.isdisjoint(
+        fact["name"] for fact in sheet.facts if fact["subject"] == "B0LAMP0002"
+    )
+    assert {"own", "place", "of", "median"} <= {
+        fact["name"].removeprefix("price ") for fact in sheet.facts if fact["name"].startswith("price ")
+    }
+
+
+def test_the_own_product_is_named_so_when_its_price_does_not_count():
+    told = comparison_sheet(product(0, "9", **DEAD), [product(1, "8"), product(2, "7")]).facts
+
+    assert ("own", "price is not current") in {(fact["subject"], fact["name"]) for fact in told}
 
 
 def test_the_model_is_told_which_prices_do_not_count():

@@ -83,6 +83,34 @@ def test_public_addresses_are_taken(host, rest):
     assert target.path.startswith("/")
 
 
+@pytest.mark.parametrize(
+    ("url", "port", "path"),
+    [
+        ("https://example.com", 443, "/"),
+        ("https://example.com:444", 444, "/"),
+        ("https://example.com:65535/a", 65535, "/a"),
+        ("https://example.com/a%20b?x=y&z=%26#part", 443, "/a%20b?x=y&z=%26"),
+        ("https://example.com?x", 443, "/?x"),
+        (f"https://{'.'.join(['a' * 61] * 4)}.com/", 443, "/"),
+    ],
+)
+def test_an_address_is_taken_apart(url, port, path):
+    target = addresses.parse(url)
+
+    assert (target.is_secure, target.port, target.path) == (True, port, path)
+
+
+@pytest.mark.parametrize(("last", "is_taken"), [(5, True), (6, False)])
+def test_a_name_may_have_253_signs(last, is_taken):
+    host = f"{'.'.join(['a' * 61] * 4)}.{'b' * last}"
+    assert len(host) == 248 + last
+    if is_taken:
+        assert addresses.parse(f"https://{host}/").host == host
+    else:
+        with pytest.raises(ValidationError):
+            addresses.parse(f"https://{host}/")
+
+
 @pytest.mark.parametrize("url", BROKEN)
 def test_the_form_answers_with_a_sentence_and_never_with_an_error(client, alice, url):
     client.force_login(alice)
@@ -144,6 +172,7 @@ def test_a_network_that_the_operator_opened_is_allowed_and_no_other(settings):
     settings.WEBHOOK_PRIVATE_NETWORKS = ["127.0.0.0/8", "fd00:1::/32"]
 
     assert addresses.parse("http://127.0.0.1:8000/x").port == 8000
+    assert addresses.parse("http://127.0.0.1/x").port == 80
     assert addresses.parse("https://[fd00:1::5]/x").host == "fd00:1::5"
     for other in ("http://10.0.0.1/", "http://8.8.8.8/", "http://example.com/", "https://[fd00:2::5]/"):
         with pytest.raises(ValidationError):
