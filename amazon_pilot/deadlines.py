@@ -4,8 +4,9 @@ httpx2 applies its timeout to each operation on the socket, so a body that trick
 nine pieces outlived one second by 7.7). Here the time left is checked before each request and at each piece of a body.
 """
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,18 +17,23 @@ from django.utils import timezone
 
 
 class DeadlineError(Exception):
-    """The conversation took too long. Not an error of httpx2, which the clients would answer with a retry."""
+    """The conversation took too long, or its answers are.
+
+    Not an error of httpx2, which the clients would answer with a retry.
+    """
 
 
 @dataclass
 class Deadline:
     """When a conversation has to be over, on the monotonic clock, and what its last answer asked for.
 
-    `retry_after` is the number of seconds that the answer wanted us to wait, None when it did not say.
+    `retry_after` is the number of seconds that the answer wanted us to wait, None when it did not say. `bytes_left`
+    bounds what its bodies may hold, as they come over the wire.
     """
 
     ends_at: float
     retry_after: float | None = None
+    bytes_left: float = math.inf
 
     def left(self) -> float:
         """Answer the seconds left; raise DeadlineError when there are none."""
@@ -36,14 +42,20 @@ class Deadline:
             raise DeadlineError("the deadline for the whole answer has passed")
         return seconds
 
+    def take(self, size: int) -> None:
+        """Count bytes of a body; raise DeadlineError when there are too many."""
+        self.bytes_left -= size
+        if self.bytes_left < 0:
+            raise DeadlineError("the answer is too long")
+
 
 _current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[Deadline]:
-    """Hold every request that a held client makes inside the block to `seconds` in all."""
-    deadline = Deadline(time.monotonic() + seconds)
+def within(seconds: float, most_bytes: float = math.inf) -> Iterator[Deadline]:
+    """Hold every request that a held client makes inside the block to `seconds` and `most_bytes` in all."""
+    deadline = Deadline(time.monotonic() + seconds, bytes_left=most_bytes)
     token = _current.set(deadline)
     try:
         yield deadline
@@ -72,7 +84,7 @@ def _shorten(request: httpx2.Request) -> None:
 
 def _watch(response: httpx2.Response) -> None:
     if deadline := _current.get():
-        deadline.retry_after = seconds_to_wait(response.headers.get("retry-after"))
+        deadline.retry_after = wait_asked_by(response.headers)
         if isinstance(response.stream, httpx2.SyncByteStream):
             response.stream = _Timed(response.stream, deadline)
 
@@ -85,21 +97,30 @@ class _Timed(httpx2.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         for piece in self.stream:
             self.deadline.left()
+            self.deadline.take(len(piece))
             yield piece
 
     def close(self) -> None:
         self.stream.close()
 
 
+def wait_asked_by(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that an answer asks to wait, None when it does not say; Azure says it in milliseconds, too."""
+    milliseconds = seconds_to_wait(headers.get("retry-after-ms"))
+    return seconds_to_wait(headers.get("retry-after")) if milliseconds is None else milliseconds / 1000
+
+
 def seconds_to_wait(header: str | None) -> float | None:
-    """Answer what a Retry-After header asks for, in seconds from now; it holds a number or a date. None when absent."""
+    """Answer what a Retry-After header asks for, in seconds from now; it holds a number or a date. None when absent
+    or not to be read."""
     if not header:
         return None
     try:
-        return max(0.0, float(header))
+        seconds = float(header)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
         return max(0.0, (parsedate_to_datetime(header) - timezone.now()).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

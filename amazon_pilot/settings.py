@@ -4,6 +4,7 @@ A value that cannot be used stops the process with one sentence that names the v
 """
 
 import hashlib
+import ipaddress
 import os
 import secrets
 import tempfile
@@ -72,6 +73,16 @@ def choice(name: str, default: str, words: tuple[str, ...]) -> str:
     if value not in words:
         raise SystemExit(f"{name} is {value!r}, which cannot be used: set it to one of {', '.join(words)}.")
     return value
+
+
+def networks(name: str) -> list[str]:
+    """Return a list of IP networks, empty when none is named."""
+    mend = "write networks such as 10.20.0.0/16, separated by commas, or leave it out."
+    value: list[str] = env.list(name, default=[])
+    try:
+        return [str(ipaddress.ip_network(network.strip())) for network in value]
+    except ValueError:
+        raise SystemExit(f"{name} is {','.join(value)!r}, which cannot be used: {mend}") from None
 
 
 # Where the product keeps what it writes: the database, Redis's append-only file, sent mail, the generated key.
@@ -365,10 +376,19 @@ APIFY_USD_PER_RESULT = dollars("APIFY_USD_PER_RESULT", "0.0015")
 APIFY_DAILY_BUDGET_USD = dollars("APIFY_DAILY_BUDGET_USD", "5.00")
 OPENAI_MODEL = env.str("OPENAI_MODEL", default="gpt-4.1-mini")
 OPENAI_SCHEMA_MODE = choice("OPENAI_SCHEMA_MODE", "json_schema", ("json_schema", "json_object"))
+# The most that one answer may hold, its reasoning included, and the name under which the server knows this limit.
+OPENAI_MAX_OUTPUT_TOKENS = whole("OPENAI_MAX_OUTPUT_TOKENS", 4000, 100, 1_000_000)
+OPENAI_LIMIT_PARAMETER = choice("OPENAI_LIMIT_PARAMETER", "auto", ("auto", "max_completion_tokens", "max_tokens"))
 OPENAI_USD_PER_MILLION_INPUT = dollars("OPENAI_USD_PER_MILLION_INPUT", "0.40")
 OPENAI_USD_PER_MILLION_CACHED = dollars("OPENAI_USD_PER_MILLION_CACHED", "0.10")
 OPENAI_USD_PER_MILLION_OUTPUT = dollars("OPENAI_USD_PER_MILLION_OUTPUT", "1.60")
-OPENAI_DAILY_BUDGET_USD = dollars("OPENAI_DAILY_BUDGET_USD", "1.00")
+OPENAI_DAILY_BUDGET_USD = dollars("OPENAI_DAILY_BUDGET_USD", "1.00")  # of each user, as the next
+OPENAI_MONTHLY_BUDGET_USD = dollars("OPENAI_MONTHLY_BUDGET_USD", "20.00")
+OPENAI_TOTAL_DAILY_BUDGET_USD = dollars("OPENAI_TOTAL_DAILY_BUDGET_USD", "20.00")  # of the installation, as the next
+OPENAI_TOTAL_MONTHLY_BUDGET_USD = dollars("OPENAI_TOTAL_MONTHLY_BUDGET_USD", "200.00")
+
+# Webhooks go to public addresses only, but for these networks of the operator's own, plain http included.
+WEBHOOK_PRIVATE_NETWORKS = networks("WEBHOOK_PRIVATE_NETWORKS")
 
 # Mail goes to files in var/mail until EMAIL_URL names a server.
 EMAIL_CONFIG = read(

@@ -70,6 +70,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
         "input_tokens",
         "cached_tokens",
         "output_tokens",
+        "reserved_usd",
         "cost_usd",
     )
     list_filter = ("purpose", "model")

@@ -2,29 +2,46 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models import F, Max, Q, Sum
+from django.db.models import F, Max, Q
+from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.timezone import now
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from products.models import Product, Tracking
 
+from .spending import ModelCall, Spending
+from .texts import storable
+
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-    from .llm import Usage
+__all__ = [
+    "Comparison",
+    "Competitor",
+    "ModelCall",
+    "Report",
+    "ReportKind",
+    "Spending",
+    "State",
+    "Suggestion",
+    "SuggestionState",
+    "check_competitors",
+]
 
 LEAST_COMPETITORS, MOST_COMPETITORS = 3, 5
 MAX_ATTEMPTS = 3
 # A report that was begun and never ended: its worker is long gone.
 STALE = timedelta(minutes=10)
+# For so long a report waits for a server that asks for patience; waiting is no attempt.
+BUSY_PATIENCE = timedelta(days=1)
+BUSY_WAIT = timedelta(minutes=1)
 KEPT_REPORTS = 10
 
 
@@ -120,6 +137,8 @@ class State(models.TextChoices):
 
 
 OPEN = (State.PENDING, State.PROCESSING)
+# Both sides are the database's clock: a worker whose own is ahead must not think that another is gone.
+ABANDONED = Q(state=State.PROCESSING, next_at__lte=Now() - STALE)
 
 
 class ReportQuerySet(models.QuerySet["Report"]):
@@ -129,18 +148,22 @@ class ReportQuerySet(models.QuerySet["Report"]):
 
     def due(self) -> "ReportQuerySet":
         """Keep what still has to be written: waiting for a minute or more, or begun by a worker that is long gone."""
-        waiting = Q(state=State.PENDING, next_at__lte=now() - timedelta(minutes=1))
-        return self.filter(waiting | Q(state=State.PROCESSING, next_at__lte=now() - STALE))
+        waiting = Q(state=State.PENDING, next_at__lte=Now() - timedelta(minutes=1))
+        return self.filter(waiting | ABANDONED)
+
+    def good(self) -> "ReportQuerySet":
+        """Keep what was completed: a later one that failed, or is still being written, must not hide it."""
+        return self.filter(state=State.COMPLETED)
 
     @transaction.atomic
     def ask_comparison(self, comparison: Comparison, *, forced: bool = False) -> "Report":
-        """Answer the comparison's open report, or write down a new one; `forced` leaves stored reports aside."""
+        """Return the comparison's open report, or write down a new one; `forced` leaves stored reports aside."""
         about = {"comparison": comparison, "product": comparison.product, "user": comparison.user}
         return self._ask(ReportKind.COMPETITORS, about, forced)
 
     @transaction.atomic
     def ask_optimization(self, user: "User | Any", product: Product, *, forced: bool = False) -> "Report":
-        """Answer the open report on this user's own product, or write down a new one."""
+        """Return the open report on this user's own product, or write down a new one."""
         return self._ask(ReportKind.OPTIMIZATION, {"user": user, "product": product, "comparison": None}, forced)
 
     def _ask(self, kind: ReportKind, about: dict[str, Any], forced: bool) -> "Report":
@@ -151,19 +174,28 @@ class ReportQuerySet(models.QuerySet["Report"]):
         return self.create(kind=kind, version=version, forced=forced, **about)
 
     def twin(self, report: "Report") -> "Report | None":
-        """Answer a completed report of the same user made from the very same facts."""
+        """Return a completed report of the same user made from the very same facts."""
         twins = self.filter(cache_key=report.cache_key, user=report.user_id, kind=report.kind, state=State.COMPLETED)
         return twins.order_by("-completed_at").first()
 
+    def decided(self, report: "Report") -> "ReportQuerySet":
+        """Keep the user's good reports on the same product in which something was decided, oldest first."""
+        same = self.good().filter(user=report.user_id, product=report.product_id, kind=ReportKind.OPTIMIZATION)
+        chosen = Suggestion.objects.filter(report__in=same).exclude(state=SuggestionState.OPEN).values("report")
+        return same.filter(pk__in=chosen).prefetch_related("suggestions").order_by("pk")
+
     def prune(self) -> int:
-        """Keep the last ten reports on each subject; answer how many went."""
+        """Keep the last ten reports on each subject, and its last good one; return how many went."""
         gone = 0
         subjects = self.order_by().values("kind", "user", "product", "comparison").annotate(last=Max("version"))
         for subject in subjects.filter(last__gt=KEPT_REPORTS):
             last = subject.pop("last")
+            same = self.filter(**subject)
+            good = same.good().order_by("-version").values("pk")[:1]
             gone += (
-                self.filter(**subject, version__lte=last - KEPT_REPORTS)
+                same.filter(version__lte=last - KEPT_REPORTS)
                 .exclude(state__in=OPEN)
+                .exclude(pk__in=list(good.values_list("pk", flat=True)))
                 .delete()[1]
                 .get("analysis.Report", 0)
             )
@@ -183,7 +215,7 @@ class Report(models.Model):
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
     forced = models.BooleanField(_("asked anew"), default=False)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
-    next_at = models.DateTimeField(_("next attempt at"), default=now)
+    next_at = models.DateTimeField(_("next attempt at"), db_default=Now())
     facts = models.JSONField(_("facts sent"), default=dict, blank=True)
     numbers = models.JSONField(_("numbers"), default=dict, blank=True)
     content = models.JSONField(_("text"), default=dict, blank=True)
@@ -239,7 +271,7 @@ class Report(models.Model):
     @property
     def headline(self) -> str:
         """One line for a notification."""
-        return _now("%(kind)s ready: %(name)s") % {
+        return gettext("%(kind)s ready: %(name)s") % {
             "kind": self.get_kind_display(),
             "name": str(self.comparison or self.product)[:120],
         }
@@ -249,22 +281,28 @@ class Report(models.Model):
         return self.state in OPEN
 
     def claim(self) -> bool:
-        """Begin to write and commit; False means that another job was first, or that it has ended."""
+        """Begin to write and commit; False means that another job was first, that it has to wait, or that it has ended.
+
+        One that was begun often enough and never ended fails here.
+        """
+        rows = Report.objects.filter(pk=self.pk)
+        free = rows.filter(Q(state=State.PENDING, next_at__lte=Now()) | ABANDONED)
         with transaction.atomic(durable=True):
-            free = Report.objects.filter(pk=self.pk).filter(
-                Q(state=State.PENDING) | Q(state=State.PROCESSING, next_at__lte=now() - STALE)
+            begun = free.filter(attempts__lt=MAX_ATTEMPTS).update(
+                state=State.PROCESSING, next_at=Now(), attempts=F("attempts") + 1
             )
-            if not free.update(state=State.PROCESSING, next_at=now(), attempts=F("attempts") + 1):
-                return False
+            if not begun:
+                reason = gettext("Given up after %s attempts, none of which ended.") % MAX_ATTEMPTS
+                free.update(state=State.FAILED, error=reason)
         self.refresh_from_db()
-        return True
+        return bool(begun)
 
     @transaction.atomic
     def complete(self, content: dict[str, Any], suggestions: "Iterable[Suggestion]" = (), *, dropped: int = 0) -> None:
         """Store the text and its suggestions and end the report, all in one transaction."""
-        self.content, self.dropped = content, dropped
+        self.content, self.dropped = content, min(dropped, 32_767)  # what its column holds
         self.state, self.completed_at, self.error = State.COMPLETED, now(), ""
-        self.save()
+        self.save(update_fields=["content", "dropped", "state", "completed_at", "error"])
         rows = list(suggestions)
         for row in rows:
             row.report = self
@@ -272,17 +310,35 @@ class Report(models.Model):
 
     def mark_failed(self, reason: object) -> None:
         """End it without text; the numbers stay readable."""
-        self.state, self.error = State.FAILED, str(reason)[:500]
-        self.save()
+        self.state, self.error = State.FAILED, storable(str(reason))[:500]
+        self.save(update_fields=["state", "error"])
 
     def put_back(self, reason: object) -> bool:
         """Wait for another attempt; False when there have been enough and it failed for good."""
         if self.attempts >= MAX_ATTEMPTS:
             self.mark_failed(reason)
             return False
-        self.state, self.next_at, self.error = State.PENDING, now(), str(reason)[:500]
-        self.save()
+        self._wait(reason, timedelta(0))
         return True
+
+    def wait(self, reason: object, seconds: float | None) -> bool:
+        """Wait as long as the server asked for, a minute when it did not say, without counting the attempt.
+
+        False when that goes beyond a day from when it was asked for, and it failed for good.
+        """
+        span = BUSY_WAIT if seconds is None else timedelta(seconds=min(seconds, BUSY_PATIENCE.total_seconds() * 2))
+        if now() + span > self.created_at + BUSY_PATIENCE:
+            self.mark_failed(gettext("Given up after a day of waiting: %s") % reason)
+            return False
+        self.attempts -= 1
+        self._wait(reason, span)
+        return True
+
+    def _wait(self, reason: object, span: timedelta) -> None:
+        self.state, self.error = State.PENDING, storable(str(reason))[:500]
+        Report.objects.filter(pk=self.pk).update(
+            state=self.state, error=self.error, attempts=self.attempts, next_at=Now() + span
+        )
 
 
 class SuggestionState(models.TextChoices):
@@ -326,57 +382,3 @@ class Suggestion(models.Model):
         """Note that the user applied or dismissed it."""
         self.state, self.decided_at = SuggestionState(state), now()
         self.save(update_fields=["state", "decided_at"])
-
-
-class ModelCallQuerySet(models.QuerySet["ModelCall"]):
-    def book(self, report: Report, usages: "Iterable[Usage]") -> None:
-        """Write down what was paid, whatever became of the answer."""
-        ModelCall.objects.bulk_create(
-            ModelCall(
-                user_id=report.user_id,
-                report=report,
-                purpose=report.kind,
-                model=usage.model,
-                input_tokens=usage.input_tokens,
-                cached_tokens=usage.cached_tokens,
-                output_tokens=usage.output_tokens,
-                reasoning_tokens=usage.reasoning_tokens,
-                cost_usd=usage.cost_usd,
-                request_id=(usage.request_id or "")[:100],
-            )
-            for usage in usages
-        )
-
-    def spent_today_usd(self, user_id: int) -> Decimal:
-        """Answer what this user's calls cost since midnight UTC."""
-        today = now().replace(hour=0, minute=0, second=0, microsecond=0)
-        return self.filter(user=user_id, created_at__gte=today).aggregate(total=Sum("cost_usd"))["total"] or Decimal(0)
-
-
-class ModelCall(models.Model):
-    """One paid answer of the model. An unknown cost is None and not zero."""
-
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("user")
-    )
-    report = models.ForeignKey(Report, models.SET_NULL, null=True, related_name="calls", verbose_name=_("report"))
-    purpose = models.CharField(_("purpose"), max_length=20)
-    model = models.CharField(_("model"), max_length=100)
-    input_tokens = models.PositiveIntegerField(_("input tokens"), null=True)
-    cached_tokens = models.PositiveIntegerField(_("cached tokens"), null=True)
-    output_tokens = models.PositiveIntegerField(_("output tokens"), null=True)
-    reasoning_tokens = models.PositiveIntegerField(_("reasoning tokens"), null=True)
-    cost_usd = models.DecimalField(_("cost (USD)"), max_digits=12, decimal_places=8, null=True)
-    request_id = models.CharField(_("request id"), max_length=100, blank=True)
-    created_at = models.DateTimeField(_("at"), auto_now_add=True)
-
-    objects = ModelCallQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("model call")
-        verbose_name_plural = _("model calls")
-        ordering = ["-created_at"]
-        indexes = [models.Index(fields=["user", "-created_at"], name="model_call_spent_today")]
-
-    def __str__(self) -> str:
-        return f"{self.model} {self.created_at:%Y-%m-%d %H:%M}"

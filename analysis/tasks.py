@@ -1,11 +1,15 @@
 """Background work on reports: lay out the facts, have the model explain them, keep what holds."""
 
-import logging
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError, OperationalError
 from django.template.loader import render_to_string
+from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from amazon_pilot.jobs import Backoff, job
@@ -15,92 +19,112 @@ from products.models import Role, Tracking
 
 from . import llm
 from .facts import NotEnoughData, Sheet, cache_key, comparison_sheet, optimization_sheet
-from .models import Comparison, Competitor, ModelCall, Report, Suggestion
+from .models import Comparison, Competitor, Report, Spending, Suggestion, SuggestionState
+from .spending import Account, BudgetSpent
+from .texts import one_line
 
-logger = logging.getLogger(__name__)
-
-PROMPT_VERSION = "1"
+PROMPT_VERSION = "2"
 RETRY = Backoff(attempts=4, first=20, cap=600)
+
+
+class NotStored(Exception):
+    """The database refuses the answer; the text says why."""
 
 
 @job("default", timeout=240, retry=RETRY, unique=True)
 def competitor_analysis(report_id: int) -> str:
     """Write one report on a comparison: our numbers, the model's words."""
     report = Report.objects.select_related("comparison", "product").get(pk=report_id)
-    if not report.claim():
-        return f"already {report.state}"
-    members = Competitor.objects.filter(comparison=report.comparison_id).select_related("product")
-    try:
-        sheet = comparison_sheet(report.product, [member.product for member in members])
-    except NotEnoughData as reason:
-        report.mark_failed(reason)
-        return str(reason)
-    written = write(report, sheet, "prompts/competitor_analysis.txt", llm.CompetitorReport)
-    if written is None:
-        return report.error or "taken from a stored report"
-    content, dropped = keep_cited(written.model_dump(), "recommendations", sheet)
-    report.complete(content, dropped=dropped)
-    return tell(report)
+    return analyse(report, write_comparison)
 
 
 @job("default", timeout=240, retry=RETRY, unique=True)
 def optimization_analysis(report_id: int) -> str:
     """Score one own listing and write suggestions for it, the most effective first."""
-    report = Report.objects.select_related("product").get(pk=report_id)
+    return analyse(Report.objects.select_related("product").get(pk=report_id), write_optimization)
+
+
+def analyse(report: Report, write: Callable[[Report], bool]) -> str:
+    """Write a report that waits, and tell its user; whatever is raised, the row says what became of it.
+
+    What may be better later is raised again for the queue to retry, as often as the row's attempts allow.
+    """
     if not report.claim():
         return f"already {report.state}"
     try:
-        sheet, score = optimization_sheet(report.product)
-    except NotEnoughData as reason:
+        is_new = write(report)
+    except (NotEnoughData, BudgetSpent, llm.LLMRefused, NotStored) as reason:
         report.mark_failed(reason)
+        if getattr(reason, "can_be_mended", False):
+            Notification.objects.tell_operators(str(reason))
         return str(reason)
-    written = write(report, sheet, "prompts/optimization_analysis.txt", llm.OptimizationReport)
-    if written is None:
-        return report.error or "taken from a stored report"
-    content, uncited = keep_cited(written.model_dump(), "suggestions", sheet)
-    suggestions = [row for item in content.pop("suggestions") if (row := suggestion(item, report))]
-    content["overall_score"] = score.total  # ours; the model only explains it
-    dropped = len(written.suggestions) - len(suggestions)
-    report.complete(content, suggestions, dropped=dropped + uncited)
-    return tell(report)
-
-
-def write(report: Report, sheet: Sheet, prompt: str, schema: type[Any]) -> Any | None:
-    """Have the model explain the facts; None when the report has ended already, or failed with the reason on its row.
-
-    Every call that was paid is booked, whatever became of its answer. Raises LLMError for the queue to retry.
-    """
-    report.numbers = sheet.numbers
-    report.facts = sheet.payload(report.kind)
-    report.model, report.prompt_version = settings.OPENAI_MODEL, PROMPT_VERSION
-    report.cache_key = cache_key(PROMPT_VERSION, report.model, schema.__name__, report.facts)
-    report.save()
-    if not report.forced and (twin := Report.objects.twin(report)):
-        report.complete(twin.content, copies(twin), dropped=twin.dropped)
-        return None
-    if ModelCall.objects.spent_today_usd(report.user_id) >= settings.OPENAI_DAILY_BUDGET_USD:
-        report.mark_failed(
-            _("Today's budget of $%s for reports is spent. It starts anew at midnight UTC.")
-            % settings.OPENAI_DAILY_BUDGET_USD
-        )
-        return None
-    try:
-        answer = llm.ask(render_to_string(prompt), report.facts, schema)
-    except llm.LLMRefused as error:
-        ModelCall.objects.book(report, error.usages)
-        report.mark_failed(error)
-        return None
-    except llm.LLMError as error:
-        ModelCall.objects.book(report, error.usages)
-        if report.put_back(error):
+    except llm.LLMBusy as busy:
+        if report.wait(busy, busy.retry_after):
             raise
+        return str(report.error)
+    except Exception as error:
+        what = error if isinstance(error, llm.LLMError) else _("Something went wrong here: %s") % repr(error)
+        if report.put_back(what):
+            raise
+        return str(report.error)
+    return tell(report) if is_new else "taken from a stored report"
+
+
+def write_comparison(report: Report) -> bool:
+    """Lay out a product and its competitors, and keep what the model says; False when a stored report has served."""
+    members = Competitor.objects.filter(comparison=report.comparison_id).select_related("product")
+    sheet = comparison_sheet(report.product, [member.product for member in members])
+    answer = explain(report, sheet, "prompts/competitor_analysis.txt", llm.CompetitorReport)
+    if answer:
+        content, uncited = keep_cited(answer.parsed.model_dump(), "recommendations", sheet)
+        keep(report, content, [], answer.left_out + uncited)
+    return answer is not None
+
+
+def write_optimization(report: Report) -> bool:
+    """Score a listing, and keep the suggestions whose numbers can be true; False when a stored report has served."""
+    sheet, score = optimization_sheet(report.product)
+    answer = explain(report, sheet, "prompts/optimization_analysis.txt", llm.OptimizationReport)
+    if not answer:
+        return False
+    content, uncited = keep_cited(answer.parsed.model_dump(), "suggestions", sheet)
+    items = content.pop("suggestions")
+    suggestions = [row for item in items if (row := suggestion(item, report))]
+    decided_before(report, suggestions)
+    content["overall_score"] = score.total  # ours; the model only explains it
+    keep(report, content, suggestions, answer.left_out + uncited + len(items) - len(suggestions))
+    return True
+
+
+def explain(report: Report, sheet: Sheet, prompt: str, schema: type[Any]) -> llm.Answer[Any] | None:
+    """Have the model explain the facts; None when a stored report on the very same facts has served.
+
+    Every call is booked before anything is made of its answer. Raises LLMError and BudgetSpent.
+    """
+    report.numbers, report.facts = sheet.numbers, sheet.payload(report.kind)
+    report.model, report.prompt_version = settings.OPENAI_MODEL[:100], PROMPT_VERSION
+    report.cache_key = cache_key(PROMPT_VERSION, report.model, schema.__name__, report.facts)
+    report.save(update_fields=["numbers", "facts", "model", "prompt_version", "cache_key"])
+    if not report.forced and (twin := Report.objects.twin(report)):
+        suggestions = copies(twin)
+        decided_before(report, suggestions)
+        keep(report, twin.content, suggestions, twin.dropped)
         return None
-    ModelCall.objects.book(report, answer.usages)
-    return answer.parsed
+    return llm.ask(render_to_string(prompt), report.facts, schema, Account(report))
+
+
+def keep(report: Report, content: dict[str, Any], suggestions: list[Suggestion], dropped: int) -> None:
+    """Complete a report; raises NotStored when no attempt could store it: it was paid for, and asking again is too."""
+    try:
+        report.complete(content, suggestions, dropped=dropped)
+    except OperationalError:
+        raise  # the database is away, which says nothing about the answer
+    except (DatabaseError, ValueError, TypeError, OverflowError) as error:
+        raise NotStored(_("The answer could not be stored: %s") % one_line(error, 300)) from error
 
 
 def keep_cited(content: dict[str, Any], part: str, sheet: Sheet) -> tuple[dict[str, Any], int]:
-    """Remove evidence that we did not send; answer the content and how many citations went."""
+    """Remove evidence that we did not send; return the content and how many citations went."""
     gone = 0
     for item in content[part]:
         kept = [fact for fact in item["evidence"] if fact in sheet.ids]
@@ -140,11 +164,45 @@ def proposed_price(text: str | None, current: Decimal | None) -> Decimal | None:
 
 
 def copies(twin: Report) -> list[Suggestion]:
-    """Answer unsaved copies of a stored report's suggestions, open again."""
+    """Return unsaved copies of a stored report's suggestions; what was decided on them stays."""
     rows = list(twin.suggestions.all())
     for row in rows:
-        row.pk, row._state.adding, row.state, row.decided_at = None, True, "open", None
+        row.pk, row._state.adding = None, True
     return rows
+
+
+def decided_before(report: Report, suggestions: list[Suggestion]) -> None:
+    """Give each suggestion the decision that its user took on the same one before, unsaved.
+
+    It is the same when it is of the same kind and rests on the same facts (their values, since ids move), and says the
+    same, or is the only one so in both reports: a model words things anew each time.
+    """
+    decided: dict[Any, Suggestion] = {}
+    for past in Report.objects.decided(report):
+        rows = list(past.suggestions.all())
+        grounds = [ground(row, past) for row in rows]
+        for row, names in zip(rows, named(rows, grounds), strict=True):
+            if row.state != SuggestionState.OPEN:
+                decided |= dict.fromkeys(names, row)
+    grounds = [ground(row, report) for row in suggestions]
+    for row, names in zip(suggestions, named(suggestions, grounds), strict=True):
+        if same := next((decided[name] for name in names if name in decided), None):
+            row.state, row.decided_at = same.state, same.decided_at
+
+
+def ground(row: Suggestion, report: Report) -> tuple[Any, ...]:
+    """Return what a suggestion rests on: its kind, and name and value of each fact that it cites."""
+    facts = {fact["id"]: (fact["name"], str(fact["value"])) for fact in report.facts.get("facts", ())}
+    return row.category, *sorted({facts[key] for key in row.evidence if key in facts})
+
+
+def named(rows: list[Suggestion], grounds: list[tuple[Any, ...]]) -> list[list[tuple[Any, ...]]]:
+    """Return under which names each suggestion is known again: with its words, and without when it is the only one."""
+    counts = Counter(grounds)
+    return [
+        [(*on, row.title.casefold().strip()), *([on] if counts[on] == 1 and len(on) > 1 else [])]
+        for row, on in zip(rows, grounds, strict=True)
+    ]
 
 
 def tell(report: Report) -> str:
@@ -186,5 +244,6 @@ def resume_reports() -> str:
 
 @job("low", timeout=300)
 def cleanup() -> str:
-    """Keep the last ten reports on each subject."""
+    """Keep the last ten reports on each subject, and what was spent for two months."""
+    Spending.objects.filter(begun_at__lt=now() - timedelta(days=62)).delete()
     return f"reports: {Report.objects.prune()}"

@@ -11,7 +11,7 @@ from amazon_pilot.http import AuthenticatedRequest
 from products.models import Product
 
 from .forms import ComparisonForm
-from .models import Comparison, Report, Suggestion, SuggestionState
+from .models import Comparison, Report, State, Suggestion, SuggestionState
 from .score import listing_score
 from .tasks import competitor_analysis, optimization_analysis
 
@@ -44,8 +44,10 @@ def comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Comparison.objects.select_related("product"), pk=pk, user=request.user)
     reports = list(row.reports.all()[:10])
     chosen = next((report for report in reports if str(report.version) == request.GET.get("version")), None)
-    report = chosen or (reports[0] if reports else None)
-    context = {"comparison": row, "report": report, "reports": reports, "product": row.product}
+    good = next((report for report in reports if report.state == State.COMPLETED), None) or row.reports.good().first()
+    latest = reports[0] if reports else None
+    shown = {"report": chosen or good or latest, "latest": latest, "reports": reports}
+    context = shown | {"comparison": row, "product": row.product}
     template = "analysis/_report.html" if request.htmx else "analysis/comparison.html"
     return render(request, template, context)
 
@@ -75,8 +77,9 @@ def suggestions(request: AuthenticatedRequest, marketplace: str, asin: str) -> H
     """Show the listing score of one product and what would raise it."""
     product = get_object_or_404(Product.objects.tracked_by(request.user), marketplace=marketplace, asin=asin)
     reports = Report.objects.filter(user=request.user, product=product, kind="optimization")
-    report = reports.prefetch_related("suggestions").first()
-    context = {"product": product, "report": report, "score": listing_score(product)}
+    latest = reports.prefetch_related("suggestions").first()
+    good = reports.good().prefetch_related("suggestions").first()
+    context = {"product": product, "report": good or latest, "latest": latest, "score": listing_score(product)}
     template = "analysis/_suggestions.html" if request.htmx else "analysis/suggestions.html"
     return render(request, template, context)
 

@@ -1,9 +1,11 @@
 """Columns, filters, and actions that call one verb."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest
-from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
@@ -11,7 +13,7 @@ from amazon_pilot.jobs.models import AuditEntry
 from amazon_pilot.jobs.models.audit_entry import know
 from products.admin import ReadOnlyAdmin
 
-from .models import Channel, Notification
+from .models import Channel, Notification, State
 from .tasks import send_notification
 
 know(gettext_noop("send again"))  # what people do here, for the audit
@@ -35,10 +37,15 @@ class NotificationAdmin(ReadOnlyAdmin):
     date_hierarchy = "created_at"
     actions = ("send_again",)
 
-    @admin.action(description=_("Send the selected failed notifications again"), permissions=["view"])
+    def has_send_again_permission(self, request: HttpRequest) -> bool:
+        """Tell whether the person may send: rows are read-only here, but the right to change them says it."""
+        user: Any = request.user
+        return bool(user.has_perm("notifications.change_notification"))
+
+    @admin.action(description=_("Send the selected failed or doubtful notifications again"), permissions=["send_again"])
     def send_again(self, request: HttpRequest, rows: QuerySet[Notification]) -> None:
-        """Put failed ones back and enqueue them."""
-        ids = list(rows.filter(state="failed").values_list("pk", flat=True))
-        Notification.objects.filter(pk__in=ids).update(state="pending", attempts=0, next_at=now())
+        """Put failed and doubtful ones back and enqueue them; each keeps its key, by which a receiver knows it."""
+        ids = list(rows.filter(state__in=(State.FAILED, State.UNKNOWN)).values_list("pk", flat=True))
+        Notification.objects.filter(pk__in=ids).update(state=State.PENDING, attempts=0, next_at=Now())
         send_notification.enqueue_many([(pk,) for pk in ids])
         AuditEntry.objects.record(request.user, "send again", "notifications", count=len(ids))

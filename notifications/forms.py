@@ -1,5 +1,7 @@
 """How a person may be reached."""
 
+from typing import Any
+
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
@@ -18,11 +20,10 @@ class ChannelForm(forms.ModelForm):
         model = Channel
         fields = ["kind", "address", "least_severity"]
 
-    def clean_address(self) -> str:
-        """Refuse an empty address and one that this user has already."""
-        address = self.cleaned_data["address"].strip()
-        if not address:
-            raise ValidationError(_("Write an e-mail address, or the https address of a webhook."))
-        if Channel.objects.filter(user=self.instance.user_id, kind=self.data.get("kind"), address=address).exists():
+    def clean(self) -> dict[str, Any]:
+        """Refuse a channel that this user has already."""
+        data = super().clean() or self.cleaned_data
+        same = {"kind": data.get("kind"), "address": data.get("address")}
+        if Channel.objects.filter(user=self.instance.user_id, **same).exists():
             raise ValidationError(_("You have this channel already."))
-        return address
+        return data

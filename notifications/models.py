@@ -11,13 +11,15 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.timezone import now
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from analysis.models import Report
+from analysis.texts import one_line, storable
 from products.models import Change, Severity
 from products.words import sentence
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 MAX_ATTEMPTS = 5
 # A telling that was begun and never ended: its worker is long gone.
 STALE = timedelta(minutes=10)
+LONGEST_WAIT = timedelta(days=1)
 FAILURES_THAT_DISABLE = 5
 
 
@@ -39,7 +42,7 @@ class ChannelKind(models.TextChoices):
 
 
 def new_secret() -> str:
-    """Answer a random secret with which a webhook's receiver checks who wrote."""
+    """Return a random secret with which a webhook's receiver checks who wrote."""
     return secrets.token_urlsafe(32)
 
 
@@ -47,6 +50,11 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
     def active(self) -> "ChannelQuerySet":
         """Keep channels that may be written to."""
         return self.filter(paused=False, disabled_reason="")
+
+    def with_last_trouble(self) -> "ChannelQuerySet":
+        """Add `last_trouble`: why the newest of the notifications that did not arrive, or perhaps not, did not."""
+        missed = Notification.objects.filter(channel=OuterRef("pk"), state__in=(State.FAILED, State.UNKNOWN))
+        return self.annotate(last_trouble=Subquery(missed.order_by("-created_at").values("error")[:1]))
 
 
 class Channel(models.Model):
@@ -77,6 +85,8 @@ class Channel(models.Model):
 
     def clean(self) -> None:
         """Refuse an address that cannot be written to, or that would lead into our own network."""
+        if self.kind != ChannelKind.APP and not self.address:
+            raise ValidationError(_("Write an e-mail address, or the https address of a webhook."))
         if self.kind == ChannelKind.EMAIL:
             validate_email(self.address)
         elif self.kind == ChannelKind.WEBHOOK:
@@ -84,12 +94,21 @@ class Channel(models.Model):
         elif self.address:
             raise ValidationError({"address": _("Notifications on these pages need no address.")})
 
-    def note_refusal(self, reason: object) -> None:
-        """Count a permanent refusal; the fifth in a row disables the channel."""
-        Channel.objects.filter(pk=self.pk).update(failures=F("failures") + 1)
-        Channel.objects.filter(pk=self.pk, failures__gte=FAILURES_THAT_DISABLE).update(
-            disabled_reason=str(reason)[:300]
-        )
+    @property
+    def is_silent(self) -> bool:
+        """Nothing is sent: its owner paused it, or it refused for good."""
+        return self.paused or bool(self.disabled_reason)
+
+    def note_refusal(self, reason: object, *, for_good: bool = False) -> bool:
+        """Count a permanent refusal; the fifth in a row, or one for good, disables the channel.
+
+        True means that it was disabled by this one.
+        """
+        mine = Channel.objects.filter(pk=self.pk)
+        mine.update(failures=F("failures") + 1)
+        spent = mine.filter(disabled_reason="")
+        spent = spent if for_good else spent.filter(failures__gte=FAILURES_THAT_DISABLE)
+        return spent.update(disabled_reason=one_line(reason, 300)) == 1
 
 
 class State(models.TextChoices):
@@ -97,6 +116,7 @@ class State(models.TextChoices):
     SENDING = "sending", _("being sent")
     SENT = "sent", _("sent")
     FAILED = "failed", _("failed")
+    UNKNOWN = "unknown", _("unknown")
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
@@ -109,9 +129,17 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.filter(read_at=None)
 
     def due(self) -> "NotificationQuerySet":
-        """Keep what still has to be sent: waiting for a minute or more, or begun by a worker that is long gone."""
-        waiting = Q(state=State.PENDING, next_at__lte=now() - timedelta(minutes=1))
-        return self.filter(waiting | Q(state=State.SENDING, next_at__lte=now() - STALE))
+        """Keep what still has to be sent and has waited for a minute or more, the longest first."""
+        return self.filter(state=State.PENDING, next_at__lte=Now() - timedelta(minutes=1)).order_by("next_at")
+
+    def lost(self) -> "NotificationQuerySet":
+        """Keep what was begun by a worker that is long gone; both sides are the database's clock."""
+        return self.filter(state=State.SENDING, next_at__lte=Now() - STALE)
+
+    def give_up_lost(self) -> int:
+        """End what was begun and never ended: sending it again would tell some twice. Return how many."""
+        reason = gettext("The worker was lost while it sent this: whether it arrived is not known.")
+        return self.lost().update(state=State.UNKNOWN, error=reason)
 
     def draft_changes(self, changes: Iterable[Change]) -> "list[Notification]":
         """Write one row per change and channel of its user, unsent; answer those that need a transport."""
@@ -125,7 +153,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             Notification(
                 channel=channel,
                 change=change,
-                subject=sentence(change)[:200],
+                subject=one_line(sentence(change), 200),
                 path=change.tracking.product.get_absolute_url(),
             )
             for change in changes
@@ -138,7 +166,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """Write one row per channel of the report's user, unsent; answer those that need a transport."""
         self.ensure_app_channels({report.user_id})
         channels = Channel.objects.active().filter(user=report.user_id)
-        subject = str(report.headline)[:200]
+        subject = one_line(report.headline, 200)
         return self.write(
             [
                 Notification(channel=channel, report=report, subject=subject, path=report.get_absolute_url())
@@ -147,14 +175,31 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         )
 
     def tell_operators(self, text: str) -> "list[Notification]":
-        """Write a notice to every operator (superuser), on these pages only."""
+        """Write a notice to every operator (superuser), on these pages only; the same text once a day at most."""
         operators = set(get_user_model().objects.filter(is_superuser=True, is_active=True).values_list("pk", flat=True))
         self.ensure_app_channels(operators)
         channels = Channel.objects.filter(user__in=operators, kind=ChannelKind.APP)
+        if self.filter(channel__in=channels, body=storable(text), created_at__gte=now() - timedelta(days=1)).exists():
+            return []
         path = reverse("admin:index")
         return self.write(
-            [Notification(channel=channel, subject=text[:200], body=text, path=path) for channel in channels]
+            [
+                Notification(channel=channel, subject=one_line(text, 200), body=storable(text), path=path)
+                for channel in channels
+            ]
         )
+
+    def tell_disabled(self, channel: Channel, reason: object) -> "list[Notification]":
+        """Write to a channel's owner, through all others of his, that it was disabled; return those to be sent."""
+        self.ensure_app_channels({channel.user_id})
+        others = Channel.objects.active().filter(user=channel.user_id).exclude(pk=channel.pk)
+        words = {"channel": channel, "reason": reason}
+        text = gettext("Your %(channel)s refuses what we send and was paused: %(reason)s") % words
+        path = reverse("notifications:channels")
+        rows = [
+            Notification(channel=other, subject=one_line(text, 200), body=storable(text), path=path) for other in others
+        ]
+        return self.write(rows)
 
     def ensure_app_channels(self, users: set[int]) -> None:
         """Give each user the channel that needs no address."""
@@ -195,7 +240,7 @@ class Notification(models.Model):
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     error = models.CharField(_("error"), max_length=300, blank=True)
     created_at = models.DateTimeField(_("written at"), auto_now_add=True)
-    next_at = models.DateTimeField(_("next attempt at"), default=now)
+    next_at = models.DateTimeField(_("next attempt at"), db_default=Now())
     sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
     read_at = models.DateTimeField(_("read at"), null=True, blank=True)
 
@@ -223,27 +268,42 @@ class Notification(models.Model):
         return f"{settings.SITE_URL}{self.path}"
 
     def claim(self) -> bool:
-        """Begin to send and commit; False means that another job was first, or that it has been sent."""
-        rows = Notification.objects.filter(pk=self.pk)
-        free = rows.filter(Q(state=State.PENDING) | Q(state=State.SENDING, next_at__lte=now() - STALE))
-        return free.update(state=State.SENDING, next_at=now(), attempts=F("attempts") + 1) == 1
+        """Begin to send and commit; False means that another job was first, that it has to wait, or that it has ended.
+
+        One that was begun often enough, however that ended, fails here.
+        """
+        free = Notification.objects.filter(pk=self.pk, state=State.PENDING, next_at__lte=Now())
+        fresh = free.filter(attempts__lt=MAX_ATTEMPTS)
+        begun = fresh.update(state=State.SENDING, next_at=Now(), attempts=F("attempts") + 1)
+        if not begun:
+            reason = gettext("Given up after %(count)s attempts: %(reason)s")
+            free.update(state=State.FAILED, error=(reason % {"count": self.attempts, "reason": self.error})[:300])
+        self.refresh_from_db(fields=["state", "attempts", "error"])
+        return bool(begun)
 
     def mark_sent(self) -> None:
         """Note that the transport took it."""
-        Notification.objects.filter(pk=self.pk).update(state=State.SENT, sent_at=now(), error="")
+        self._end(State.SENT, "", sent_at=now())
         Channel.objects.filter(pk=self.channel_id).exclude(failures=0).update(failures=0)
 
     def mark_failed(self, reason: object) -> None:
         """End it unsent, with the reason."""
-        Notification.objects.filter(pk=self.pk).update(state=State.FAILED, error=str(reason)[:300])
+        self._end(State.FAILED, reason)
 
-    def put_back(self, reason: object) -> bool:
+    def mark_unknown(self, reason: object) -> None:
+        """End it with the reason why nobody knows whether it arrived."""
+        self._end(State.UNKNOWN, reason)
+
+    def put_back(self, reason: object, wait: timedelta = timedelta(0)) -> bool:
         """Wait for another attempt; False when there have been enough and it failed for good."""
-        self.refresh_from_db(fields=["attempts"])
         if self.attempts >= MAX_ATTEMPTS:
             self.mark_failed(
-                _now("Given up after %(count)s attempts: %(reason)s") % {"count": self.attempts, "reason": reason}
+                gettext("Given up after %(count)s attempts: %(reason)s") % {"count": self.attempts, "reason": reason}
             )
             return False
-        Notification.objects.filter(pk=self.pk).update(state=State.PENDING, next_at=now(), error=str(reason)[:300])
+        self._end(State.PENDING, reason, next_at=Now() + min(wait, LONGEST_WAIT))
         return True
+
+    def _end(self, state: State, reason: object, **more: Any) -> None:
+        self.state, self.error = state, one_line(reason, 300)
+        Notification.objects.filter(pk=self.pk).update(state=state, error=self.error, **more)

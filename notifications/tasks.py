@@ -2,39 +2,64 @@
 
 from datetime import timedelta
 
+from django.utils.translation import gettext as _
+
 from amazon_pilot.jobs import Backoff, job
 
-from .models import Notification
-from .transports import TransportError, send
+from .models import LONGEST_WAIT, Notification
+from .transports import Outcome, TransportError, send
 
 
 @job("critical", timeout=60, retry=Backoff(attempts=5, first=30, cap=3600), unique=True)
 def send_notification(notification_id: int) -> str:
-    """Send one stored notification through its channel.
+    """Send one stored notification through its channel; the row says what became of it, whatever was raised.
 
-    A temporary refusal is raised and retried; a permanent one is written on the row, and the job did its work.
+    What did not arrive is raised and retried; a refusal, and a sending of which nobody knows whether it arrived, are
+    written on the row, and the job did its work.
     """
     rows = Notification.objects.select_related("channel", "change__tracking__product", "report")
     notification = rows.get(pk=notification_id)
     if not notification.claim():
         return f"already {notification.state}"
+    if notification.channel.is_silent:
+        notification.mark_failed(_("The channel was paused before this was sent."))
+        return "the channel is paused"
     try:
         send(notification)
     except TransportError as error:
-        if error.permanent:
-            notification.mark_failed(error)
-            notification.channel.note_refusal(error)
-            return f"refused: {error}"
-        if notification.put_back(error):
+        return settle(notification, error)
+    except Exception as error:
+        if notification.put_back(_("Something went wrong here: %s") % repr(error)):
             raise
-        return f"given up: {error}"
+        return f"given up: {error!r}"
     notification.mark_sent()
     return "sent"
 
 
+def settle(notification: Notification, error: TransportError) -> str:
+    """Write down what became of a sending that was not taken; raises the error when it is to be tried again."""
+    if error.outcome is Outcome.UNKNOWN:
+        notification.mark_unknown(error)
+        return f"unknown: {error}"
+    if error.outcome is Outcome.NOT_SENT:
+        wait = timedelta(seconds=min(error.retry_after or 0, LONGEST_WAIT.total_seconds()))
+        if notification.put_back(error, wait):
+            raise error
+        return f"given up: {error}"
+    notification.mark_failed(error)
+    if notification.channel.note_refusal(error, for_good=error.outcome is Outcome.CLOSED):
+        told = Notification.objects.tell_disabled(notification.channel, error)
+        send_notification.enqueue_many([(row.pk,) for row in told])
+    return f"refused: {error}"
+
+
 @job("low", timeout=60, unique=True)
 def send_due_notifications() -> str:
-    """Enqueue what was written and never sent, because a process or Redis was lost in between."""
+    """Enqueue what was written and never sent, because a process or Redis was lost in between.
+
+    What was being sent by a lost worker is not sent again, and says so.
+    """
+    Notification.objects.give_up_lost()
     due = list(Notification.objects.due().values_list("pk", flat=True)[:1000])
     send_notification.enqueue_many([(pk,) for pk in due])
     return f"{len(due)} notifications"

@@ -53,7 +53,7 @@ def channels(request: AuthenticatedRequest) -> HttpResponse:
         form.save()
         messages.success(request, _("The channel was added."))
         return redirect("notifications:channels")
-    rows = Channel.objects.filter(user=request.user).exclude(kind=ChannelKind.APP)
+    rows = Channel.objects.filter(user=request.user).exclude(kind=ChannelKind.APP).with_last_trouble()
     context = {"form": form, "channels": rows}
     return render(request, "notifications/channels.html", context, status=422 if form.is_bound else 200)
 
@@ -63,8 +63,7 @@ def channels(request: AuthenticatedRequest) -> HttpResponse:
 def pause_channel(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     """Pause a channel, or use it again, which also forgives its refusals."""
     channel = get_object_or_404(Channel, pk=pk, user=request.user)
-    silent = channel.paused or channel.disabled_reason
-    Channel.objects.filter(pk=pk).update(paused=not silent, disabled_reason="", failures=0)
+    Channel.objects.filter(pk=pk).update(paused=not channel.is_silent, disabled_reason="", failures=0)
     return redirect("notifications:channels")
 
 

@@ -10,7 +10,19 @@ from amazon_pilot.deadlines import seconds_to_wait
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("17", 17), ("0.5", 0.5), ("-3", 0), (None, None), ("", None), ("soon", None)]
+    ("header", "seconds"),
+    [
+        ("17", 17),
+        ("0.5", 0.5),
+        ("-3", 0),
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e400", None),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+    ],
 )
 def test_a_wait_is_a_number_of_seconds_or_unknown(header, seconds):
     assert seconds_to_wait(header) == seconds

@@ -58,7 +58,7 @@ class OpenAIControl(Control):
         super().__init__("openai")
 
     def spoil_next(self, output: str, *, times: int = 1) -> None:
-        """Have the model write something: truncated, refused, filtered, invalid, prose, empty, unmetered."""
+        """Have the model write something; store.Fault lists what."""
         self.fail_next(output=output, times=times)
 
 

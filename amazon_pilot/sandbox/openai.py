@@ -77,7 +77,7 @@ def complete(
     written = json.dumps(WRITERS[schema](writer.read_facts(_parsed(texts[1]))), ensure_ascii=False)
     output = fault.output if fault else ""
     content = spoilt(written, output)
-    usage = None if output == "unmetered" else count_usage(texts, content)
+    usage = None if output == "unmetered" else count_usage(texts, content, output)
     return spoil(_signed(answer(shape(asked.get("model"), content, output, usage))), fault)
 
 
@@ -96,11 +96,21 @@ def spoilt(written: str, output: str) -> str:
         return json.dumps({"summary": 7})
     if output == "prose":
         return f"Here is your report:\n```json\n{written}\n```"
+    if output == "thinking":
+        return f'<think>A draft {{"summary": "no"}} is {{not}} it.</think>\n{written}'
+    if output == "bom":
+        return f"\ufeff{written}"
+    if output == "tail":
+        return f"{written}\nTell me {{if}} you need more."
+    if output == "unstorable":
+        return written.replace('{"summary": "', '{"summary": "\\u0000\\ud83d', 1)
     return "" if output in ("refused", "filtered") else written
 
 
-def count_usage(texts: list[str], content: str) -> dict[str, int]:
+def count_usage(texts: list[str], content: str, output: str = "") -> dict[str, int]:
     """Answer a plausible count of tokens: long prompts are partly cached, and thinking is part of the output."""
+    if output == "countless":
+        return dict.fromkeys(("input", "cached", "output", "reasoning"), 10**12)
     given = sum(map(len, texts)) // CHARACTERS_PER_TOKEN + 8 * len(texts)
     written = len(content) // CHARACTERS_PER_TOKEN + 1
     cached = len(texts[0]) // CHARACTERS_PER_TOKEN // 128 * 128 if given >= CACHED_FROM else 0

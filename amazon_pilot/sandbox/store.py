@@ -37,7 +37,8 @@ class Fault:
     error; `breaks` spoils the answer: reset (the connection ends), json, html, drip (in pieces, for `delay` seconds);
     `delay` alone is a slow answer. `commits` says that a start does its work, and is paid, before it fails. `ends` and
     `items` make a run end as FAILED, ABORTED or TIMED-OUT with so many items. `hides_agent` leaves the user agent out.
-    `output` spoils what the model writes: truncated, refused, filtered, invalid, prose, empty, unmetered.
+    `output` spoils what the model writes: truncated, refused, filtered, invalid, prose, thinking, bom, tail, unstorable
+    (signs that no database keeps), empty, unmetered, countless (10**12 tokens).
     """
 
     service: str

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 LONGEST_TITLE = 200
+NAMES = {"price": "price", "bsr": "rank", "rating": "rating"}
 FORBIDDEN = re.compile(r"[!$?_{}^¬¦]")
 
 
@@ -85,15 +86,16 @@ def competitor_report(facts: Facts) -> dict[str, Any]:
 
 
 def _position(facts: Facts, what: str) -> str:
-    found = facts.named(f"{what} position", "comparison") or facts.named(f"{what} difference", "comparison")
-    return f"Its {what} is {found.value} ({found.id})." if found else f"Its {what} cannot be compared."
+    place, of = facts.named(f"{what} place", "comparison"), facts.named(f"{what} of", "comparison")
+    name = NAMES[what]
+    return f"Its {name} takes place {place.value} of {of.value}." if place and of else f"Its {name} cannot be compared."
 
 
 def _insight(facts: Facts, what: str) -> str:
-    known = [fact for fact in facts.all if fact.subject == "comparison" and fact.name.startswith(f"{what} ")]
-    if not known:
-        return f"There is too little data to say something about the {what}."
-    return "; ".join(f"{fact.name} {fact.value} ({fact.id})" for fact in known) + "."
+    own, middle = facts.named(f"{what} own", "comparison"), facts.named(f"{what} median", "comparison")
+    if not own or not middle:
+        return f"There is too little data to say something about the {NAMES[what]}."
+    return f"The {NAMES[what]} is {own.value}, and the competitors' median is {middle.value}."
 
 
 def _about_price(facts: Facts) -> list[dict[str, Any]]:
@@ -107,7 +109,7 @@ def _about_price(facts: Facts) -> list[dict[str, Any]]:
             "type": "pricing",
             "priority": "high" if abs(gap.number) > 15 else "medium" if abs(gap.number) > 5 else "low",
             "title": "Bring the price nearer to the competitors" if is_dear else "Keep the price and say what it buys",
-            "reason": f"The price is {abs(gap.number)} percent {'above' if is_dear else 'below'} their average.",
+            "reason": f"The price is {abs(gap.number)} percent {'above' if is_dear else 'below'} their median.",
             "expected_effect": "More buyers compare in our favour." if is_dear else "The margin stays.",
             "evidence": evidence,
         }
@@ -123,7 +125,7 @@ def _about_rating(facts: Facts) -> list[dict[str, Any]]:
             "type": "positioning",
             "priority": "high" if difference.number < Decimal("-0.3") else "medium",
             "title": "Find out what costs stars",
-            "reason": f"The rating is {abs(difference.number)} stars below the competitors' average.",
+            "reason": f"The rating is {abs(difference.number)} stars below the competitors' median.",
             "expected_effect": "A better rating lifts rank and sales.",
             "evidence": [difference.id],
         }

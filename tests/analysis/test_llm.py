@@ -78,9 +78,8 @@ def test_rules_and_facts_travel_in_messages_of_their_own(sandbox, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("output", ["invalid", "prose"])
-def test_an_answer_that_does_not_fit_is_repaired_once_and_both_calls_are_booked(sandbox, schema_mode, output):
-    sandbox.openai.spoil_next(output)
+def test_an_answer_that_does_not_fit_is_repaired_once_and_both_calls_are_booked(sandbox, schema_mode):
+    sandbox.openai.spoil_next("invalid")
 
     answer = llm.ask(RULES, FACTS, CompetitorReport)
 
@@ -102,7 +101,7 @@ def test_an_answer_that_does_not_fit_twice_is_an_error_with_both_usages(sandbox)
 
 @pytest.mark.parametrize(
     ("output", "kind"),
-    [("truncated", llm.LLMError), ("refused", llm.LLMRefused), ("filtered", llm.LLMRefused), ("empty", llm.LLMError)],
+    [("truncated", llm.LLMRefused), ("refused", llm.LLMRefused), ("filtered", llm.LLMRefused), ("empty", llm.LLMError)],
 )
 def test_an_answer_without_a_report_still_says_what_it_cost(sandbox, output, kind):
     sandbox.openai.spoil_next(output)
@@ -114,6 +113,18 @@ def test_an_answer_without_a_report_still_says_what_it_cost(sandbox, output, kin
     (usage,) = caught.value.usages
     assert usage.input_tokens > 0
     assert usage.cost_usd > 0
+    assert sandbox.count("POST") == 1
+
+
+@pytest.mark.parametrize("output", ["prose", "thinking", "bom", "tail", "unstorable", "countless"])
+def test_an_answer_with_something_around_it_is_taken_at_the_first_call(sandbox, schema_mode, output):
+    sandbox.openai.spoil_next(output)
+
+    answer = llm.ask(RULES, FACTS, CompetitorReport)
+
+    assert "Brimsett" in answer.parsed.summary
+    assert "\x00" not in answer.parsed.summary
+    assert (answer.usages[0].cost_usd is None) == (output == "countless")
     assert sandbox.count("POST") == 1
 
 
