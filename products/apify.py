@@ -7,7 +7,6 @@ its timeouts are per socket operation and double with each retry, so every call 
 """
 
 import functools
-import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -26,11 +25,14 @@ from django.conf import settings
 
 from amazon_pilot import deadlines
 from products.amazon import MARKETPLACES, product_address
+from products.dataset import read_items
+from products.fields import clean
 from products.listing import Listing, answers
 
 logger = logging.getLogger(__name__)
 
 MOST_ASINS = 100
+LARGEST_COST = 9999
 START_SECONDS = 30
 READ_SECONDS = 10
 ITEMS_SECONDS = 60
@@ -86,7 +88,10 @@ class Receipt:
 
 @dataclass(frozen=True)
 class RunAnswer:
-    """What Apify says of a run. `listings` is empty while it runs; `cost_usd` is None while Apify has not said."""
+    """What Apify says of a run. `listings` is empty while it runs; `cost_usd` is None while Apify has not said.
+
+    A cost of zero is a bill that was not made out yet, or one by the month: nobody knows what the run cost.
+    """
 
     is_running: bool
     succeeded: bool
@@ -141,13 +146,14 @@ def fetch_run(apify_id: str, marketplace_domain: str, asins: Sequence[str]) -> R
         return None
     status = str(run.status)
     has_ended = status in ENDED
+    cost = Decimal(str(run.usage_total_usd or 0))
     return RunAnswer(
         is_running=not has_ended,
         succeeded=status == "SUCCEEDED",
-        status=status,
+        status=clean(status)[:40],
         status_message=_scrub(run.status_message or ""),
         listings=_listings(run.default_dataset_id, marketplace_domain, asins) if has_ended else (),
-        cost_usd=None if run.usage_total_usd is None else Decimal(str(run.usage_total_usd)),
+        cost_usd=round(cost, 6) if cost.is_finite() and 0 < cost <= LARGEST_COST else None,
         finished_at=run.finished_at,
     )
 
@@ -156,12 +162,9 @@ def _listings(dataset_id: str, marketplace_domain: str, asins: Sequence[str]) ->
     with _answering(ITEMS_SECONDS):
         body = _reader().dataset(dataset_id).get_items_as_bytes(timeout=timedelta(seconds=ITEMS_SECONDS))
     try:
-        # Read from the bytes: the client's own list_items() turns every price into a float.
-        items = json.loads(body, parse_float=Decimal, parse_constant=lambda _: None)
-    except ValueError:
-        raise ApifyError(f"The items of dataset {dataset_id} are not JSON") from None
-    if not isinstance(items, list):
-        raise ApifyError(f"The items of dataset {dataset_id} are not a list")
+        items = read_items(body)
+    except ValueError as error:
+        raise ApifyError(f"The items of dataset {dataset_id} are not {error}") from None
     return answers(items, asins, marketplace=MARKETPLACES[marketplace_domain])
 
 
@@ -253,4 +256,4 @@ def _refusal(error: ApifyApiError, retry_after: float | None) -> ApifyError:
 
 def _scrub(text: object) -> str:
     """Answer a text of the other side without our token, at a length that fits a row."""
-    return str(text).replace(settings.APIFY_TOKEN, "[token]")[:500]
+    return clean(str(text)).replace(settings.APIFY_TOKEN, "[token]")[:500]

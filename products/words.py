@@ -1,8 +1,10 @@
 """How facts are said to people: amounts of money, ranks, and a change in one sentence."""
 
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from babel.numbers import get_currency_symbol
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -11,8 +13,6 @@ from .amazon import EXPONENTS
 
 if TYPE_CHECKING:
     from .models import Change
-
-SYMBOLS = {"USD": "$", "GBP": "£", "EUR": "€", "JPY": "¥", "CAD": "CA$"}
 
 
 # Stored words that pages and sentences show through word(); this tells the catalogue of each of them.
@@ -38,7 +38,14 @@ def money(amount: Decimal | None, currency: str) -> str:
     if amount is None:
         return "–"
     rounded = amount.quantize(Decimal(1).scaleb(-EXPONENTS[currency]), ROUND_HALF_UP)
-    return f"{SYMBOLS[currency]}{number_format(rounded, EXPONENTS[currency], force_grouping=True)}"
+    return f"{symbol(currency)}{number_format(rounded, EXPONENTS[currency], force_grouping=True)}"
+
+
+@lru_cache
+def symbol(currency: str) -> str:
+    """Answer what stands before an amount, as CLDR writes it in English; a code is followed by a blank."""
+    sign = get_currency_symbol(currency, locale="en_US")
+    return f"{sign}\N{NO-BREAK SPACE}" if sign.isalpha() else sign
 
 
 def percent(value: Decimal | None) -> str:
