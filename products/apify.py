@@ -146,16 +146,27 @@ def fetch_run(apify_id: str, marketplace_domain: str, asins: Sequence[str]) -> R
         return None
     status = str(run.status)
     has_ended = status in ENDED
-    cost = Decimal(str(run.usage_total_usd or 0))
     return RunAnswer(
         is_running=not has_ended,
         succeeded=status == "SUCCEEDED",
         status=clean(status)[:40],
         status_message=_scrub(run.status_message or ""),
         listings=_listings(run.default_dataset_id, marketplace_domain, asins) if has_ended else (),
-        cost_usd=round(cost, 6) if cost.is_finite() and 0 < cost <= LARGEST_COST else None,
+        cost_usd=_cost(run.usage_total_usd),
         finished_at=run.finished_at,
     )
+
+
+def fetch_cost(apify_id: str) -> Decimal | None:
+    """Ask what a run has cost; None while Apify has not said. Raises ApifyError and its kinds."""
+    with _answering(READ_SECONDS):
+        run = _reader().run(apify_id).get(timeout=timedelta(seconds=READ_SECONDS))
+    return None if run is None else _cost(run.usage_total_usd)
+
+
+def _cost(said: float | None) -> Decimal | None:
+    cost = Decimal(str(said or 0))
+    return round(cost, 6) if cost.is_finite() and 0 < cost <= LARGEST_COST else None
 
 
 def _listings(dataset_id: str, marketplace_domain: str, asins: Sequence[str]) -> tuple[Listing, ...]:

@@ -74,7 +74,8 @@ IN_STOCK = (
 # Words of denial and of the future: beside them no "in stock" is believed.
 DOUBT = (
     r"\b(?:not?|never|without|cannot|unless|nicht|kein\w*|nie|pas|aucun\w*|sans|sin|nunca|non|senza|não|nem|sem|niet"
-    r"|geen|inte|ej|ingen|bez|brak|değil|yok|hayır|soon|again|when|once|until|will|back|expected|notify|in stock (?:from|on|by|after|in)"
+    r"|geen|inte|ej|ingen|bez|brak|değil|yok|hayır|soon|again|when|once|until|will|back|expected|notify"
+    r"|in stock (?:from|on|by|after|in)"
     r"|wieder"
     r"|bald|sobald|ab|erst|bientôt|dès|prochainement|pronto|cuando|cuándo|próximamente|presto|quando|appena|breve"
     r"|binnenkort|wanneer|zodra"

@@ -18,12 +18,12 @@ BRAND_NAMES = (
     *("varumärke", "varumärkesnamn", "marka", "nazwa marki", "marka adı", "العلامة التجارية", "اسم العلامة التجارية"),
     *("ब्रांड", "ब्रैंड", "品牌", "品牌名", "品牌名称", "ブランド", "ブランド名", "브랜드"),
 )
+BYLINES = "Brand|Marke|Marque|Marca|Merk|Märke|Varumärke|Marka|العلامة التجارية|ब्रांड|品牌|ブランド|브랜드"
 BRAND_FRAMES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"Visit the (.+) Store",
-        r"(?:Brand|Marke|Marque|Marca|Merk|Märke|Varumärke|Marka|العلامة التجارية|ब्रांड|品牌|ブランド|브랜드)"
-        r"\s*[:：]\s*(.+)",
+        rf"(?:{BYLINES})\s*[:：]\s*(.+)",
         r"Besuchen? (?:Sie )?den (.+?)[- ]Store",
         r"Visit(?:er|ez) la boutique (?:de )?(.+)",
         r"Visita lo store di (.+)",

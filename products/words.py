@@ -12,7 +12,7 @@ from django.utils.translation import gettext_noop
 from .amazon import EXPONENTS
 
 if TYPE_CHECKING:
-    from .models import Change
+    from .models import Change, Tracking
 
 
 # Stored words that pages and sentences show through word(); this tells the catalogue of each of them.
@@ -65,6 +65,16 @@ def values(change: "Change") -> tuple[str, str]:
     if change.kind == "listing_change":
         return _("earlier text"), _("new text")
     return change.before or "–", change.after or "–"
+
+
+def left_alone_notice(tracking: "Tracking") -> str:
+    """Say that a product is looked at no more, why, and what mends it."""
+    return _(
+        "%(name)s is left alone: four looks in a row failed (%(reason)s). Refresh it to have it looked at again."
+    ) % {
+        "name": str(tracking)[:80],
+        "reason": tracking.product.get_last_outcome_display(),
+    }
 
 
 def sentence(change: "Change") -> str:
