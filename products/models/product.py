@@ -61,10 +61,11 @@ class ProductQuerySet(models.QuerySet["Product"]):
         Product.objects.bulk_create(
             [Product(marketplace=site, asin=asin) for site, asin in identities], ignore_conflicts=True
         )
-        wanted = Q()
+        sites: dict[str, list[str]] = {}
         for site, asin in identities:
-            wanted |= Q(marketplace=site, asin=asin)
-        found = {(product.marketplace, product.asin): product for product in self.filter(wanted)}
+            sites.setdefault(site, []).append(asin)
+        rows = (self.filter(marketplace=site, asin__in=asins) for site, asins in sites.items())
+        found = {(product.marketplace, product.asin): product for some in rows for product in some}
         return [found[identity] for identity in identities]
 
     def ask(self) -> int:
