@@ -121,6 +121,7 @@ def _store(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
 
 def _keep(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
     for look in looks:
+        _ensure_readable(look.listing)
         look.found = differences(look.product, look.listing, taken_at)
         look.product.remember(look.listing, taken_at)
         look.product.note_outcome(Outcome.OK, taken_at)
@@ -133,6 +134,13 @@ def _keep(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
         for position, rank in enumerate(look.listing.ranks)
     )
     _upsert([look.product for look in looks], REMEMBERED)
+
+
+def _ensure_readable(listing: Listing) -> None:
+    """Raise ValidationError for an amount with more digits than its column: SQLite takes it and never gives it back."""
+    for name in ("price", "list_price", "used_price", "rating"):
+        if (value := getattr(listing, name)) is not None:
+            Snapshot._meta.get_field(name).clean(value, None)
 
 
 def _upsert(products: list[Product], names: list[str]) -> None:
