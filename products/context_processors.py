@@ -27,7 +27,9 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     return {
         "sandbox_serves": settings.SANDBOX_SERVES,
         "unread": SimpleLazyObject(lambda: asked()[0]),
-        "refusal": SimpleLazyObject(lambda: ScrapeRun.objects.filter(pk=asked()[1]).first() if asked()[1] else None),
+        "refusal": SimpleLazyObject(
+            lambda: ScrapeRun.objects.filter(pk__in=[asked()[1]]).first() if asked()[1] else None
+        ),
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .amazon import MARKETPLACES, parse_address, parse_asin
@@ -57,13 +58,12 @@ class AddProductsForm(forms.Form):
         if len(reasons) > MOST_REASONS:
             told.append(_("And %d more lines.") % (len(reasons) - MOST_REASONS))
         if told or not found:
-            self.add_error("products", told or [_("No line names a product.")])
+            self.add_error("products", told or [gettext("No line names a product.")])
         return data
 
     def only_wrong_lines(self) -> "AddProductsForm":
         """Answer this form as it is shown once the good lines are taken: what is left to mend, with the reasons."""
-        self.data = self.data.copy()
-        self.data["products"] = "\n".join(self.wrong_lines)
+        self.data = {**{name: self.data.get(name) for name in self.fields}, "products": "\n".join(self.wrong_lines)}
         return self
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import DecimalField
 from django.db.models.functions import Now
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
@@ -46,6 +47,7 @@ REMEMBERED = [
     *("review_count", "review_count_seen_at", "seller", "seller_id", "fulfilled_by_amazon", "seller_seen_at"),
     "bought_past_month",
 ]
+AMOUNTS = {column.name: column for column in Snapshot._meta.fields if isinstance(column, DecimalField)}
 
 logger = logging.getLogger(__name__)
 
@@ -138,9 +140,9 @@ def _keep(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
 
 def _ensure_readable(listing: Listing) -> None:
     """Raise ValidationError for an amount with more digits than its column: SQLite takes it and never gives it back."""
-    for name in ("price", "list_price", "used_price", "rating"):
+    for name in AMOUNTS:
         if (value := getattr(listing, name)) is not None:
-            Snapshot._meta.get_field(name).clean(value, None)
+            AMOUNTS[name].clean(value, None)
 
 
 def _upsert(products: list[Product], names: list[str]) -> None:
@@ -189,15 +191,15 @@ def _must_brake(good: list[Look]) -> bool:
 
 def _changes(stored: list[Look], taken_at: datetime) -> list[Change]:
     """Lay out what each tracking's thresholds let through, with the product as it is now."""
-    looks = {look.product.pk: look for look in stored if look.found}
+    looks = {look.product.pk: (look, look.snapshot) for look in stored if look.found and look.snapshot}
     trackings = Tracking.objects.filter(product_id__in=looks, paused=False)
     told = Change.objects.last_told([tracking.pk for tracking in trackings if tracking.rearm_minutes])
     changes = []
     for tracking in trackings:
-        look = looks[tracking.product_id]
+        look, snapshot = looks[tracking.product_id]
         tracking.product = look.product
         changes += [
-            Change.of(difference, tracking, look.snapshot, taken_at)
+            Change.of(difference, tracking, snapshot, taken_at)
             for difference in look.found
             if difference.crosses(tracking)
             and not _is_silent(tracking, told.get((tracking.pk, difference.kind)), taken_at)

@@ -26,7 +26,7 @@ class DaySpendingQuerySet(models.QuerySet["DaySpending"]):
 
     def reserve(self, day: date, amount: Decimal, *, limit: Decimal, before: Decimal) -> bool:
         """Add `amount` unless the day would pass `limit`; False then. `before` opens a day that has no row."""
-        self.bulk_create([DaySpending(day=day, micros=micros(before))], ignore_conflicts=True)
+        DaySpending.objects.bulk_create([DaySpending(day=day, micros=micros(before))], ignore_conflicts=True)
         fits = self.filter(day=day, micros__lte=micros(limit) - micros(amount))
         return fits.update(micros=F("micros") + micros(amount)) == 1
 
