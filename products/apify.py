@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -129,7 +129,7 @@ def start_run(asins: Sequence[str], marketplace_domain: str, *, ref: UUID) -> Re
             )
         )
     logger.info("Run %s started for %s ASINs of %s, ref %s", run.id, len(asins), marketplace_domain, ref)
-    return Receipt(run.id, run.default_dataset_id, run.started_at)
+    return Receipt(run.id, run.default_dataset_id, _aware(run.started_at))
 
 
 def fetch_run(apify_id: str, marketplace_domain: str, asins: Sequence[str]) -> RunAnswer | None:
@@ -153,7 +153,7 @@ def fetch_run(apify_id: str, marketplace_domain: str, asins: Sequence[str]) -> R
         status_message=_scrub(run.status_message or ""),
         listings=_listings(run.default_dataset_id, marketplace_domain, asins) if has_ended else (),
         cost_usd=_cost(run.usage_total_usd),
-        finished_at=run.finished_at,
+        finished_at=_aware(run.finished_at) if run.finished_at else None,
     )
 
 
@@ -162,6 +162,11 @@ def fetch_cost(apify_id: str) -> Decimal | None:
     with _answering(READ_SECONDS):
         run = _reader().run(apify_id).get(timeout=timedelta(seconds=READ_SECONDS))
     return None if run is None else _cost(run.usage_total_usd)
+
+
+def _aware(at: datetime) -> datetime:
+    """Answer a time of Apify's, which is UTC, with its zone even if it was sent without."""
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _cost(said: float | None) -> Decimal | None:
@@ -192,7 +197,7 @@ def find_run(ref: UUID, since: datetime) -> Receipt | None:
         runs = client.actor(settings.APIFY_ACTOR).runs()
         for run in runs.iterate(started_after=since - CLOCK_SKEW, desc=True, chunk_size=100, timeout=timeout):
             if _is_ours(client, run, ref):
-                return Receipt(run.id, run.default_dataset_id, run.started_at)
+                return Receipt(run.id, run.default_dataset_id, _aware(run.started_at))
     return None
 
 

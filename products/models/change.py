@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Ranks near the top, and steps of a few places, move all day: 1 to 2 would be +100 %.
 RANK_NOISE_TOP, RANK_NOISE_STEP = 10, 5
+LARGEST_PERCENT = Decimal("999999999")  # what the column holds; from rank 10 to two thousand million is more
 TOLD_AVAILABILITY = (
     Availability.IN_STOCK,
     Availability.LOW_STOCK,
@@ -248,7 +249,7 @@ class Change(models.Model):
             subject=difference.subject[:200],
             before=str(difference.before)[:200],
             after=str(difference.after)[:200],
-            percent=round(difference.percent, 3) if difference.percent is not None else None,
+            percent=None if (percent := difference.percent) is None else round(min(percent, LARGEST_PERCENT), 3),
             direction=difference.direction,
             severity=difference.severity,
             threshold=_threshold(difference.kind, tracking),

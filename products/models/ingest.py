@@ -7,7 +7,7 @@ cannot be stored together is stored in halves, down to the one listing that cann
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import DecimalField
@@ -74,7 +74,8 @@ class Look:
 @transaction.atomic
 def ingest(run: ScrapeRun, answer: RunAnswer) -> list[Change]:
     """Keep what the run saw; answer the stored changes, none when the run had been ingested before."""
-    taken_at = answer.finished_at or now()
+    # An end in the future would hold back every later look as older.
+    taken_at = min(answer.finished_at or now(), now() + timedelta(hours=1))
     ended = ScrapeRun.objects.filter(pk=run.pk, state=State.STARTED).update(
         state=State.INGESTED if answer.succeeded else State.FAILED,
         finished_at=taken_at,

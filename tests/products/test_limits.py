@@ -62,8 +62,8 @@ def test_every_state_ends_with_a_reason_and_its_products_become_due(lamp, facts,
     "fault", [{"status": 403}, {"status": 404}, {"breaks": "html"}, {"body": '{"no": "list"}'}], ids=str
 )
 def test_a_dataset_that_cannot_be_read_ends_the_run_after_its_hour(lamp, sandbox, fault, client, alice):
-    run = started(lamp, sandbox)
     store.set_options(run_seconds=0.0)
+    run = started(lamp, sandbox)
     sandbox.apify.fail_next(on="items", times=20, **fault)
 
     with pytest.raises(apify.ApifyError):

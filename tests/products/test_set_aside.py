@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
 from products.listing import Outcome, Rank
-from products.models import DaySpending, Product, RunTarget, ScrapeRun, Snapshot, Tracking
+from products.models import Change, DaySpending, Product, RunTarget, ScrapeRun, Snapshot, Tracking
 from products.tasks import bill_scrape_run, collect_scrape_run, resume_unfinished, start_scrape_run
 from tests.world import NOON, answer_of, listing, run_jobs, see, started_run
 
@@ -141,6 +141,29 @@ def test_what_one_database_takes_and_the_other_does_not_loses_nobody_else(lamps,
 
     assert run.snapshots.exclude(product=lamps[0]).count() == 7
     assert run.targets.get(product=lamps[0]).outcome in (Outcome.OK, Outcome.ASIDE)
+
+
+def test_the_widest_step_that_a_column_can_take_is_told_and_can_be_read(lamps):
+    started_run(lamps, "small").ingest(
+        answer_of(*(listing(asin=lamp.asin, price=Decimal("0.01"), ranks=(Rank("A", 11),)) for lamp in lamps))
+    )
+    large = [
+        listing(asin=lamp.asin, price=Decimal("9999999"), ranks=(Rank("A", 2_000_000_000),), review_count=2_000_000_000)
+        for lamp in lamps
+    ]
+
+    started_run(lamps, "large").ingest(answer_of(*large, at=NOON + timedelta(hours=1)))
+
+    assert {change.percent for change in Change.objects.filter(kind="price_change")} == {Decimal("999999999.000")}
+    assert Snapshot.objects.count() == 16
+
+
+def test_an_end_in_the_far_future_is_not_believed(lamps):
+    run = started_run(lamps)
+    run.ingest(answer_of(*(listing(asin=lamp.asin) for lamp in lamps[:5]), at=NOON.replace(year=9999)))
+
+    assert run.snapshots.count() == 5
+    assert run.snapshots.filter(taken_at__gt=now() + timedelta(hours=2)).count() == 0
 
 
 def test_an_operator_finds_what_was_set_aside_and_why(lamps, sandbox, admin_client):
