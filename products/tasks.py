@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 BATCH_SIZE = 100
 # A run that Apify does not know after this time is not on its way any more.
 VANISHED = timedelta(minutes=20)
-MOST_BILLS = 20
+MOST_BILLS, LEAST_POLLS = 20, 3
 # What each schedule entry looks after: days and weeks share the morning round.
 ROUNDS = {
     "hourly": (Frequency.HOURLY,),
@@ -160,7 +160,9 @@ def collect_scrape_run(run_id: int) -> str:
     try:
         return collect(run, pause)
     except Exception as error:
-        if run.has_lasted(STARTED_LIMIT):
+        # After an outage of ours the first question comes late; one bad moment of Apify must not lose what was paid.
+        is_final = isinstance(error, apify.ApifyRefused) or run.polls >= LEAST_POLLS
+        if is_final and run.has_lasted(STARTED_LIMIT):
             run.mark_failed(f"What the run found could not be read: {type(error).__name__}: {error}")
             return f"given up: {error}"
         run.note_error(f"{type(error).__name__}: {error}")

@@ -14,6 +14,7 @@ from products import apify
 from products.listing import Outcome
 from products.models import DaySpending, Product, Round, ScrapeRun
 from products.tasks import (
+    LEAST_POLLS,
     collect_scrape_run,
     reconcile_scrape_run,
     resume_unfinished,
@@ -66,6 +67,7 @@ def test_a_dataset_that_cannot_be_read_ends_the_run_after_its_hour(lamp, sandbox
     run = started(lamp, sandbox)
     sandbox.apify.fail_next(on="items", times=20, **fault)
 
+    ScrapeRun.objects.update(polls=LEAST_POLLS)
     with pytest.raises(apify.ApifyError):
         collect_scrape_run(run.pk)
     ScrapeRun.objects.update(started_at=now() - timedelta(minutes=61))
@@ -77,6 +79,19 @@ def test_a_dataset_that_cannot_be_read_ends_the_run_after_its_hour(lamp, sandbox
     assert DaySpending.objects.of(run.created_at.date()) == run.cost_cap_usd
     client.force_login(alice)
     assert "The last look failed" in client.get(lamp.get_absolute_url()).content.decode()
+
+
+def test_a_bad_moment_at_the_first_question_after_a_long_outage_loses_nothing(lamp, sandbox):
+    store.set_options(run_seconds=0.0)
+    run = started(lamp, sandbox)
+    ScrapeRun.objects.update(started_at=now() - timedelta(hours=9))
+    sandbox.apify.fail_next(on="items", breaks="html")
+
+    with pytest.raises(apify.ApifyError):
+        collect_scrape_run(run.pk)
+    collect_scrape_run(run.pk)
+
+    assert run.snapshots.count() == 1
 
 
 def test_a_run_that_stays_ready_ends_after_its_hour(lamp, sandbox):
