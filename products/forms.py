@@ -1,6 +1,7 @@
 """What a person may type, and what is wrong with it."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
@@ -13,7 +14,7 @@ from .fields import clean
 from .models import Frequency, Role, Tracking
 
 MOST_AT_ONCE, LONGEST_PASTE = 10_000, 2_000_000
-MOST_REASONS = 50
+MOST_REASONS, LONGEST_LINE = 50, 1000
 # Signs that come along from files, messages and right-to-left pages, and are not seen.
 INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\u00ad]")
 QUOTES = "\"'`“”„‘’«»<>()[]"
@@ -71,7 +72,7 @@ def read_paste(paste: str, marketplace: str) -> tuple[list[tuple[str, str]], lis
     """Answer the (marketplace, ASIN) that a paste names, each once and in order, and (line, reason) of wrong lines."""
     found: dict[tuple[str, str], None] = {}
     wrong: list[tuple[str, str]] = []
-    for number, raw in enumerate(clean(INVISIBLE.sub("", paste)).splitlines(), 1):
+    for number, raw in _numbered(clean(INVISIBLE.sub("", paste))):
         line = " ".join(raw.split())
         if not line.strip(QUOTES + " ,;") or (not found and _is_header(raw)):
             continue
@@ -85,6 +86,13 @@ def read_paste(paste: str, marketplace: str) -> tuple[list[tuple[str, str]], lis
             for reason in reasons[:1]
         ]
     return list(found), wrong
+
+
+def _numbered(paste: str) -> Iterator[tuple[int, str]]:
+    """Yield each line with its number; a very long one by its words, as searching it whole would take its square."""
+    for number, line in enumerate(paste.splitlines(), 1):
+        words = [line] if len(line) <= LONGEST_LINE else re.split(r"[\s,;|]+", line)
+        yield from ((number, word[:LONGEST_LINE]) for word in words)
 
 
 def _is_header(line: str) -> bool:

@@ -1,6 +1,7 @@
 """What sellers paste: every shape is taken, or its line is named with the reason, and good lines are never lost."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,20 @@ def test_ten_thousand_lines_with_300_wrong_ones_add_9700_in_few_queries(post, dj
 
     assert (answer.status_code, Tracking.objects.count(), Product.objects.count()) == (422, 9700, 9700)
     assert "And 250 more lines." in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "text", ["a." * 500_000, "a-" * 500_000, "B0" * 500_000, "/" * 1_000_000, "1" * 1_000_000, "((" * 500_000]
+)
+def test_a_hostile_line_takes_no_time(text):
+    began = time.process_time()
+
+    assert read_paste(text, "amazon.com")[0] == []
+    assert time.process_time() - began < 2
+
+
+def test_ten_thousand_asins_on_one_line_are_taken():
+    assert len(read_paste(",".join(f"B0{number:08}" for number in range(10_000)), "amazon.com")[0]) == 10_000
 
 
 def test_repeated_lines_count_once(post):

@@ -1,6 +1,7 @@
 """What holds for every value, drawn at random: no field grows, lies or raises."""
 
 import re
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -99,3 +100,16 @@ def test_what_is_stored_holds_no_sign_that_a_database_refuses(value: Any):
 @pytest.mark.parametrize("words", ["out of {}", "von {}", "of {}", "/{}"])
 def test_the_scale_alone_is_no_rating(words, scale):
     assert fields.rating(words.format(scale)) is None
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["(", "((a)", "#1 in ", "1 in a ", "1位 ", "a - 1位", "에서 1위", " içinde 1", "100 (top", "1,", "1 ", " : "],
+)
+@pytest.mark.parametrize("start", ["", "#5 in ", "a - "])
+def test_a_hostile_text_of_ranks_takes_no_time(start, piece):
+    began = time.process_time()
+
+    parse_ranks(start + piece * 20_000)
+
+    assert time.process_time() - began < 0.5
