@@ -159,3 +159,14 @@ def test_the_control_grants_wishes_over_http(sandbox):
 
 def test_times_are_written_with_a_zone():
     assert store.stamp(datetime(2026, 1, 2, 3, 4, 5, 678000, UTC).timestamp()) == "2026-01-02T03:04:05.678Z"
+
+
+def test_a_dataset_can_be_played_as_any_text_and_a_run_as_without_a_bill(client, sandbox):
+    run = client.actor(ACTOR).start(run_input={"urls": ADDRESSES[:1]})
+    sandbox.apify.fail_next(on="items", body='[{"title": "half \ud83d"}]')
+    sandbox.apify.fail_next(on="get", cost_usd=0.0, commits=True)
+
+    assert client.dataset(run.default_dataset_id).get_items_as_bytes() == b'[{"title": "half \xed\xa0\xbd"}]'
+    assert client.run(run.id).get().usage_total_usd == 0
+    time.sleep(0.1)
+    assert client.run(run.id).get().usage_total_usd > 0
