@@ -65,6 +65,8 @@ TRUSTED_PROXIES = whole("TRUSTED_PROXIES", 0, 0, 10)
 if SITE_URL.startswith("https://"):
     SECURE_SSL_REDIRECT = flag("SECURE_SSL_REDIRECT", True)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    # What the other processes of this site ask without TLS, from inside.
+    SECURE_REDIRECT_EXEMPT = [r"^health$", r"^metrics$", r"^sandbox/(apify|openai)/"]
     SECURE_HSTS_SECONDS = whole("SECURE_HSTS_SECONDS", 31_536_000, 0, 63_072_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
@@ -78,6 +80,8 @@ INSTALLED_APPS = [
     "analysis",
     "notifications",
     "django_rq",
+    "axes",
+    "csp",
     "django_htmx",
     "django_prometheus",
     "django.contrib.admin",
@@ -92,6 +96,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "amazon_pilot.http.browser_policies",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -104,9 +110,10 @@ MIDDLEWARE = [
     "amazon_pilot.http.viewers_zone",
     "amazon_pilot.http.audit_source",
     "amazon_pilot.http.PlainErrors",
+    "axes.middleware.AxesMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
-CSRF_FAILURE_VIEW = "amazon_pilot.jobs.monitor.api_errors.csrf_failure"  # scripts read JSON
+CSRF_FAILURE_VIEW = "amazon_pilot.errors.csrf_failure"  # scripts read JSON
 ROOT_URLCONF = "amazon_pilot.urls"
 WSGI_APPLICATION = "amazon_pilot.wsgi.application"
 TEMPLATES = [
@@ -142,6 +149,18 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# Ten wrong passwords for a name, or from an address, close the door to it for a quarter of an hour (login.py).
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
+AXES_CLIENT_IP_CALLABLE = "amazon_pilot.login.address_of"
+AXES_LOCKOUT_CALLABLE = "amazon_pilot.login.locked_out"
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who keeps trying is not the one who has to wait for ever
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "products:list"
 LOGOUT_REDIRECT_URL = "login"
@@ -157,6 +176,20 @@ try:
 except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # "America" is a folder
     refuse("TIME_ZONE", "write a zone such as Europe/Berlin or UTC.")
 
+# Nothing inline and nothing from elsewhere. Pages that are not ours to write have exceptions (amazon_pilot/http.py).
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 STATIC_ROOT.mkdir(exist_ok=True)
