@@ -54,4 +54,4 @@ def framed(request: HttpRequest, status: int, heading: str, reason: str) -> Http
 
 def plain(request: HttpRequest, status: int, heading: str, reason: str) -> HttpResponse:
     """Answer a page that asks nobody anything."""
-    return render(None, "503.html", {"heading": heading, "reason": reason}, status=status)  # type: ignore[arg-type]
+    return render(None, "503.html", {"heading": heading, "reason": reason}, status=status)

@@ -78,7 +78,8 @@ def browser_policies(get_response: Callable[[HttpRequest], HttpResponse]) -> Cal
         response = get_response(request)
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
         if request.path.startswith("/admin/django_rq/"):
-            response._csp_update = {"script-src": ["'unsafe-inline'"], "style-src": ["'unsafe-inline'"]}
+            inline = {"script-src": ["'unsafe-inline'"], "style-src": ["'unsafe-inline'"]}
+            response._csp_update = inline  # type: ignore[attr-defined]
         return response
 
     return handle

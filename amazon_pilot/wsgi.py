@@ -1,11 +1,13 @@
 """The door for a web server, and when a request is a transaction."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import django
 from django.core.handlers.wsgi import WSGIHandler
+from django.db import connection
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -28,9 +30,27 @@ class AtomicWrites:
         atomic: View = super().make_view_atomic(view)  # type: ignore[misc]
 
         def handle(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            return (view if request.method in SAFE_METHODS else atomic)(request, *args, **kwargs)
+            if request.method not in SAFE_METHODS:
+                return atomic(request, *args, **kwargs)
+            with looking():
+                return view(request, *args, **kwargs)
 
         return handle
+
+
+@contextmanager
+def looking() -> Iterator[None]:
+    """Have a transaction that a part of a page opens on SQLite take no lock until it writes."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    connection.ensure_connection()
+    wrapper: Any = connection
+    wrapper.transaction_mode, kept = None, wrapper.transaction_mode
+    try:
+        yield
+    finally:
+        wrapper.transaction_mode = kept
 
 
 class Handler(AtomicWrites, WSGIHandler):

@@ -12,7 +12,7 @@ import psycopg
 from django.conf import settings
 from django.db.backends.postgresql import base
 from psycopg import IsolationLevel, OperationalError
-from psycopg.abc import PQGen, PQGenConn
+from psycopg.abc import PQGen
 
 T = TypeVar("T")
 
@@ -25,11 +25,11 @@ class Connection(psycopg.Connection[Any]):
 
     asked_with: dict[str, Any]
 
-    def wait(self, gen: PQGen[T], interval: float = 0.1) -> T:
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for what psycopg asked; raises OperationalError where the server has gone silent."""
-        return super().wait(self._watched(gen) if settings.DATABASE_SILENCE_SECONDS else gen, interval)
+        return super().wait(self._watched(gen) if settings.DATABASE_SILENCE_SECONDS else gen, interval, timeout)
 
-    def _watched(self, gen: PQGen[T]) -> PQGenConn[T]:
+    def _watched(self, gen: PQGen[T]) -> PQGen[T]:
         heard = time.monotonic()
         try:
             wish = next(gen)
