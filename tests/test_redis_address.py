@@ -170,7 +170,8 @@ def watched(folder: Path, sentinels: int = 3) -> Iterator[tuple[str, list[int]]]
 
 def knows(client: Redis, what: str, number: int) -> bool:
     """Whether a sentinel has found so many others or replicas."""
-    return client.sentinel_master("jobs")[what] == number
+    found: Any = client.sentinel_master("jobs")
+    return bool(found[what] == number)
 
 
 FAILOVER = """
