@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from amazon_pilot.jobs import Task
 from amazon_pilot.jobs.core import queues, registry
-from amazon_pilot.jobs.models import JobRun, ScheduleEntry
+from amazon_pilot.jobs.models import ScheduleEntry
 from amazon_pilot.jobs.worker.supervisor import Supervisor
 from tests.jobs import newcomer
 
@@ -71,7 +71,7 @@ def test_it_is_scheduled_runs_and_is_seen_in_the_monitor(count_to, admin_client,
     worker()
     (run,) = [run for run in history() if run.task == "products.tasks.count_to"]
 
-    assert (run.outcome, run.result, run.kwargs) == (JobRun.Outcome.SUCCEEDED, 10, {"step": 2})
+    assert (run.outcome, run.result, run.kwargs) == ("succeeded", 10, {"step": 2})
     found = admin_client.get(reverse("monitor:jobs"), {"q": "task:count_to"}).content.decode()
     assert "products.count_to" in found
     assert "succeeded" in admin_client.get(reverse("monitor:job", args=[run.job_id])).content.decode()
