@@ -1,8 +1,10 @@
 """Tasks named for what they do, good and bad; tests/jobs/settings.py makes them known to real workers."""
 
+import contextlib
 import ctypes
 import mmap
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -334,3 +336,26 @@ def sign_in(user: str, password: str, options: dict[str, Any] | None = None) -> 
     if not password.startswith("planted"):
         raise ValueError("no secret")
     return f"{user} is in"
+
+
+@job("default")
+def die_of(number: int) -> None:
+    """Die of a signal."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+@job("default")
+def write_to_every_descriptor() -> None:
+    """Write to whatever stands open, the slot's line included."""
+    for number in range(3, 200):
+        with contextlib.suppress(OSError):
+            os.write(number, b"written by a task, thrice" * 3)
+    time.sleep(30)
+
+
+@job("default")
+def close_every_descriptor() -> str:
+    """Close whatever stands open, as a program does that becomes a daemon."""
+    os.closerange(3, 300)
+    return "closed"

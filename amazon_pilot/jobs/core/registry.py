@@ -73,9 +73,12 @@ class Backoff:
         An error's own `retry_after` is kept to, and so is the cap of a day on it. Else the wait is drawn from the
         upper half of the interval, so that jobs that failed together do not come back together.
         """
-        asked = getattr(error, "retry_after", None)
-        if isinstance(asked, int | float) and not isinstance(asked, bool):
-            return min(max(float(asked), 0), 86_400)
+        try:
+            asked = getattr(error, "retry_after", None)
+        except Exception:
+            asked = None  # an error's own code has failed: it asks for nothing
+        if isinstance(asked, int | float) and not isinstance(asked, bool) and asked == asked:
+            return float(min(max(asked, 0), 86_400))
         return min(self.cap, self.first * 2**retry) * random.uniform(0.5, 1)
 
 

@@ -33,18 +33,20 @@ from rq.timeouts import JobTimeoutException
 
 from ..core import faults
 from ..core import shared_memory as shared_memory
+from ..core.limits import LONGEST
 from ..core.queues import connection
 from ..core.registry import TASKS, JSONJob, UnknownTaskError, run
 from ..core.taken_job import TakenJob
 from ..history import run_event
 from . import forwarder, rq_finish
-from .messages import MessageSocket, SlotQueue
+from .messages import MessageSocket, SlotQueue, packed
 
 logger = logging.getLogger(__name__)
 
 NICE = 5  # a slot gives way to those that feed it, worker and Redis: where it did not, slots ran dry while these waited
 AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)  # it will be back
 REDIS_AGAIN = 1.0  # seconds, beside what a connection waits by itself
+LEFT_WORDS = 77  # the exit code of a slot that has left what it had to say in its shared memory
 MESSAGE_FOLLOWS = ("follows",)  # in the slot queue: the message itself is too large for it and comes by message socket
 
 
@@ -80,7 +82,10 @@ class LogHandler(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
 
     def emit(self, log_record: logging.LogRecord) -> None:
-        self.shared.write(self.format(log_record) + "\n")
+        try:
+            self.shared.write(self.format(log_record) + "\n")
+        except Exception:
+            self.handleError(log_record)
 
 
 class RunningJob(JSONJob):
@@ -112,8 +117,8 @@ class RunningJob(JSONJob):
         self.result_ttl = taken.number("result_ttl")
         self.failure_ttl = taken.number("failure_ttl")
         self.retries_left = taken.number("retries_left")
-        if intervals := taken.text("retry_intervals"):
-            self.retry_intervals = json.loads(intervals)
+        if intervals := taken.retry_intervals:
+            self.retry_intervals = intervals
         self.__dict__.update(noted)
         return getattr(self, name)
 
@@ -144,7 +149,15 @@ class Slot:
         while (message := self.slot_queue.next()) is not None:
             if message == MESSAGE_FOLLOWS and (message := self.message_socket.receive()) is None:
                 return
-            self.message_socket.send(self.answer(message))
+            self.say(self.answer(message))
+
+    def say(self, message: tuple[Any, ...]) -> None:
+        """Tell the worker what became of a job, through memory if a task has closed the line; then this slot ends."""
+        try:
+            self.message_socket.send(message)
+        except OSError:
+            self.shared.leave(packed(message))
+            os._exit(LEFT_WORDS)
 
     def be_born(self) -> None:
         """Set up what a fork does not: signals, output, limits, priority, random numbers."""
@@ -200,10 +213,10 @@ class Slot:
         self.look_after_connections()
         faults.point("slot before task")
         started = time.time()
-        job = self.rq_job(taken_job, started)
+        job, value, error = RunningJob.of(taken_job), None, None
         token = _current_job.set(job)
-        value, error = None, None
         try:
+            self.fill(job, taken_job, started)
             value = self.call(taken_job, job)
         except BaseException as caught:
             error = caught
@@ -213,7 +226,7 @@ class Slot:
         if os.getpid() != self.pid:
             os._exit(0)  # the task forked and its child came back here: only the slot itself may answer
         faults.point("slot after task")
-        outcome = self.outcome(taken_job, job, value, error, started)
+        outcome = self.told(taken_job, job, value, error, started)
         faults.point("slot before answer")
         if settings.DEBUG:
             reset_queries()
@@ -225,14 +238,16 @@ class Slot:
             close_old_connections()
             self.next_look = time.monotonic() + 1
 
-    def rq_job(self, taken_job: TakenJob, started: float) -> JSONJob:
-        """Return the job as rq's get_current_job shows it to the task."""
-        job = RunningJob.of(taken_job)
-        if taken_job.is_rare:
-            job.refresh()
+    def fill(self, job: JSONJob, taken_job: TakenJob, started: float) -> None:
+        """Have rq's get_current_job show the job to the task as it is."""
         job.worker_name = self.worker
         job.started_at = datetime.fromtimestamp(started, UTC)
-        return job
+        if not taken_job.is_rare:
+            return
+        self.patiently(lambda: (job.refresh(),))
+        self.shared.clear()
+        job.worker_name = self.worker
+        job.started_at = datetime.fromtimestamp(started, UTC)
 
     def call(self, taken_job: TakenJob, job: JSONJob) -> Any:
         """Call the task under its timeout, in a context of its own.
@@ -264,6 +279,23 @@ class Slot:
         if self.is_running_a_task:
             raise JobCancelled("The job was cancelled while it ran, and ended when it was asked to.")
 
+    def told(
+        self, taken_job: TakenJob, job: JSONJob, value: Any, error: BaseException | None, started: float
+    ) -> tuple[Any, ...]:
+        """Return the outcome, which never depends on being able to describe it: the job does not run again for that."""
+        try:
+            return self.outcome(taken_job, job, value, error, started)
+        except BaseException as trouble:
+            logger.warning("Job %s ended, and its end cannot be told.", taken_job.job_id, exc_info=True)
+            if error is None and not taken_job.is_rare:
+                return self.success(taken_job, run_event.UNSERIALIZABLE, started)
+            return self.plain_failure(taken_job, error or trouble, started)
+
+    def plain_failure(self, taken_job: TakenJob, error: BaseException, started: float) -> tuple[Any, ...]:
+        """Return the outcome of a job that failed, for good, told without rq's view of it."""
+        verdict = "stopped" if type(error) is JobCancelled else "failed"
+        return self.failed(taken_job, verdict, 0, "", "", run_event.failure(error, taken_job.task), started)
+
     def outcome(
         self, taken_job: TakenJob, job: JSONJob, value: Any, error: BaseException | None, started: float
     ) -> tuple[Any, ...]:
@@ -294,26 +326,39 @@ class Slot:
         )
 
     def failure(self, taken_job: TakenJob, job: JSONJob, error: BaseException, started: float) -> tuple[Any, ...]:
-        ended = time.time()
-        meta_before = json.dumps(job.meta)
-        is_cancelled = isinstance(error, JobCancelled)
-        if not is_cancelled:
-            apply_policy(job, error)
-            tell_handlers(job, error)
-        verdict, wait = ("stopped", 0) if is_cancelled else verdict_of(job)
-        words = {"scheduled": "retrying", "queued": "retrying"}
         details = run_event.failure(error, taken_job.task)
+        if isinstance(error, JobCancelled):
+            return self.failed(taken_job, "stopped", 0, "", "", details, started)
+        meta_before = meta_of(job)
+        apply_policy(job, error)
+        tell_handlers(job, error)
+        meta = meta_of(job)
+        verdict, wait = verdict_of(job)
+        left = "" if job.retries_left is None else str(int(job.retries_left))
+        return self.failed(taken_job, verdict, wait, left, meta if meta != meta_before else "", details, started)
+
+    def failed(
+        self,
+        taken_job: TakenJob,
+        verdict: str,
+        wait: int,
+        left: str,
+        meta: str,
+        details: dict[str, Any],
+        started: float,
+    ) -> tuple[Any, ...]:
+        """Return the message of a failure: where it leads, the wait and the retries left, and its description."""
+        ended = time.time()
+        words = {"scheduled": "retrying", "queued": "retrying"}
         line = run_event.line(
             taken_job, self.worker, self.number, words.get(verdict, verdict), started, ended=ended,
-            cause="cancelled: asked" if is_cancelled else None, retry_in=wait if verdict == "scheduled" else None,
-            **details, **run_event.traces(self.shared),
+            cause="cancelled: asked" if verdict == "stopped" else None,
+            retry_in=wait if verdict == "scheduled" else None, **details, **run_event.traces(self.shared),
         )  # fmt: skip
-        meta = json.dumps(job.meta)
         return (
             "failed", verdict, wait, int(taken_job.text("enqueue_at_front_on_retry") == "1"),
-            run_event.failure_ttl(taken_job),
-            "" if job.retries_left is None else job.retries_left, meta if meta != meta_before else "",
-            *run_event.dates(started, ended), started, ended, run_event.encode_trace(details["traceback"]), line,
+            run_event.failure_ttl(taken_job), left, meta, *run_event.dates(started, ended), started, ended,
+            run_event.encode_trace(details["traceback"]), line,
         )  # fmt: skip
 
     def settle_rare(
@@ -339,6 +384,7 @@ class Slot:
         if error is not None and not is_cancelled:
             apply_policy(job, error)
         closer = rq_finish.Closer(self.worker, self.shared, taken_job.data, tell)
+        value = run_event.kept(value) if not isinstance(value, ReturnedRetry) else value
         as_it_was = dict(job.__dict__)
 
         def end() -> tuple[Any, ...]:
@@ -386,14 +432,19 @@ def tell_handlers(job: JSONJob, error: BaseException) -> None:
     handlers: list[Callable[..., Any]] = get_exception_handlers()
     try:
         call_exception_handlers(handlers, job, type(error), error, error.__traceback__)
-    except Exception:
+    except BaseException:
         logger.exception("An exception handler failed on job %s.", job.id)
+
+
+def meta_of(job: JSONJob) -> str:
+    """Return the job's meta as JSON, '' if a task or a handler has put something else there: then it is not kept."""
+    return run_event.tried(lambda: json.dumps(job.meta, allow_nan=False), "")
 
 
 def verdict_of(job: JSONJob) -> tuple[str, int]:
     """Return where a failed attempt leads: failed, scheduled after so many seconds, or queued at once."""
     if not job.should_retry:
         return "failed", 0
-    wait = job.get_retry_interval()
+    wait = math.ceil(max(0, min(job.get_retry_interval(), LONGEST)))
     job.retries_left = (job.retries_left or 1) - 1
     return ("scheduled", wait) if wait > 0 else ("queued", 0)
