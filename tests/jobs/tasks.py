@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import mmap
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from rq.timeouts import JobTimeoutException
 
 from amazon_pilot.jobs import Backoff, job, progress
 from amazon_pilot.jobs.core.registry import JSONJob
+
+from . import leaks as leaks  # which a worker finds with these
 
 
 @job("default")
@@ -359,3 +362,36 @@ def close_every_descriptor() -> str:
     """Close whatever stands open, as a program does that becomes a daemon."""
     os.closerange(3, 300)
     return "closed"
+
+
+@job("default", isolated=True)
+def log_alone() -> None:
+    progress(50)
+    print("told alone")
+
+
+@job("default", timeout=1, isolated=True)
+def sleep_alone_beyond_its_timeout() -> None:
+    time.sleep(30)
+
+
+@job("default", isolated=True)
+def die_alone() -> None:
+    os.kill(os.getpid(), 9)
+
+
+@job("default", timeout=60)
+def terminate_a_child(how: str) -> float:
+    """Start a child that sleeps for long, tell it to end, and answer how long that took."""
+    if how == "fork":
+        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(20,))
+        child.start()
+    began = time.monotonic()
+    if how == "fork":
+        child.terminate()
+        child.join()
+    else:
+        popen = subprocess.Popen("sleep 20; true" if how == "shell" else ["sleep", "20"], shell=how == "shell")
+        popen.terminate()
+        popen.wait()
+    return time.monotonic() - began

@@ -3,12 +3,14 @@
 import asyncio
 import inspect
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -94,6 +96,7 @@ class Registered:
     unique: bool = False
     tags: tuple[str, ...] = ()
     at_front: bool = False
+    isolated: bool = False  # runs in a fork of its slot, as in rq's own worker
 
     @cached_property
     def signature(self) -> inspect.Signature:
@@ -150,4 +153,17 @@ def run(name: str, instance: Any, args: Any, kwargs: Any) -> Any:
     if task is None or instance is not None:
         raise UnknownTaskError(f"{name} is not a registered task, so it was not run.")
     result = task.function(*args, **kwargs)
-    return asyncio.run(result) if inspect.iscoroutine(result) else result
+    return asyncio.run(in_own_thread(result)) if inspect.iscoroutine(result) else result
+
+
+async def in_own_thread(work: Coroutine[Any, Any, Any]) -> Any:
+    """Await a task whose queries run in a thread of this call alone, and close that thread's connections with it.
+
+    asgiref's usual thread lives as long as the process, and nobody looks after its connections.
+    """
+    async with ThreadSensitiveContext() as context:
+        try:
+            return await work
+        finally:
+            if context in SyncToAsync.context_to_thread_executor:
+                await sync_to_async(connections.close_all)()

@@ -4,6 +4,7 @@ It never touches the queues: the worker takes jobs and commits outcomes. It has 
 killed at any moment, and ends with its worker.
 """
 
+import contextlib
 import contextvars
 import json
 import logging
@@ -18,10 +19,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from django.conf import settings
-from django.db import close_old_connections, reset_queries
+from django.db import close_old_connections, connections, reset_queries
 from django_rq.workers import get_exception_handlers
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
@@ -31,6 +32,7 @@ from rq.job import _current_job
 from rq.job_lifecycle import call_exception_handlers
 from rq.timeouts import JobTimeoutException
 
+from ...embedded import end_with_parent
 from ..core import faults
 from ..core import shared_memory as shared_memory
 from ..core.limits import LONGEST
@@ -38,7 +40,7 @@ from ..core.queues import connection
 from ..core.registry import TASKS, JSONJob, UnknownTaskError, run
 from ..core.taken_job import TakenJob
 from ..history import run_event
-from . import forwarder, rq_finish
+from . import forwarder, leftovers, rq_finish, sessions
 from .messages import MessageSocket, SlotQueue, packed
 
 logger = logging.getLogger(__name__)
@@ -142,6 +144,8 @@ class Slot:
         self.pid = os.getpid()
         self.is_running_a_task = False
         self.next_look = 0.0
+        self.must_go = False  # a job has left in this process what cannot be undone: another slot takes its place
+        self.isolated_pid = 0
 
     def live(self) -> None:
         """Do what lies in the slot queue until the worker closes it."""
@@ -150,6 +154,9 @@ class Slot:
             if message == MESSAGE_FOLLOWS and (message := self.message_socket.receive()) is None:
                 return
             self.say(self.answer(message))
+            if self.must_go:
+                leftovers.kill_children()
+                return
 
     def say(self, message: tuple[Any, ...]) -> None:
         """Tell the worker what became of a job, through memory if a task has closed the line; then this slot ends."""
@@ -161,9 +168,12 @@ class Slot:
 
     def be_born(self) -> None:
         """Set up what a fork does not: signals, output, limits, priority, random numbers."""
-        for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
-            signal.signal(ignored, signal.SIG_IGN)
+        for number in leftovers.QUIET:
+            signal.signal(number, leftovers.let_be)
         signal.signal(signal.SIGUSR1, self.on_cancel)
+        os.register_at_fork(after_in_child=leftovers.give_children_default_signals)
+        leftovers.adopt_orphans()
+        sessions.watch()
         random.seed()
         os.nice(NICE)
         shared_memory.use(self.shared)
@@ -172,6 +182,7 @@ class Slot:
         sys.stderr = Tee(sys.stderr, self.shared)
         limit = settings.WORKER_SLOT_MEMORY_MB * 1024**2
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        self.leftovers = leftovers.Leftovers()
 
     def answer(self, message: tuple[Any, ...]) -> tuple[Any, ...]:
         """Do what the worker asks and answer what became of it."""
@@ -210,7 +221,44 @@ class Slot:
     def run_job(self, taken_job: TakenJob) -> tuple[Any, ...]:
         """Run one job and answer its outcome."""
         self.shared.clear()
+        if (task := TASKS.get(taken_job.task)) is not None and task.isolated:
+            return self.run_isolated(taken_job)
         self.look_after_connections()
+        return self.run_here(taken_job)
+
+    def run_isolated(self, taken_job: TakenJob) -> tuple[Any, ...]:
+        """Run one job in a fork of this slot, which ends with it; a fork that dies takes this slot along."""
+        connections.close_all()
+        ours, theirs = MessageSocket.pair()
+        self.isolated_pid = os.fork()
+        if not self.isolated_pid:
+            self.live_isolated(taken_job, theirs)
+        theirs.close()
+        message = ours.receive()
+        ours.close()
+        _, status = os.waitpid(self.isolated_pid, 0)
+        self.isolated_pid = 0
+        if message is None:
+            die_as(status)
+        self.clear_up(taken_job, leftovers.LONG_SECONDS)  # processes that the task has started are this slot's now
+        return message
+
+    def live_isolated(self, taken_job: TakenJob, line: MessageSocket) -> NoReturn:
+        """Run one job as the fork of a slot, say what became of it, and end."""
+        try:
+            end_with_parent(signal.SIGKILL)
+            self.pid = os.getpid()
+            for number in leftovers.QUIET:
+                signal.signal(number, leftovers.let_be)
+            signal.signal(signal.SIGUSR1, self.on_cancel)
+            random.seed()
+            self.leftovers = leftovers.Leftovers()
+            line.send(self.run_here(taken_job))
+        finally:
+            os._exit(0)
+
+    def run_here(self, taken_job: TakenJob) -> tuple[Any, ...]:
+        """Run one job in this process and answer its outcome."""
         faults.point("slot before task")
         started = time.time()
         job, value, error = RunningJob.of(taken_job), None, None
@@ -226,11 +274,24 @@ class Slot:
         if os.getpid() != self.pid:
             os._exit(0)  # the task forked and its child came back here: only the slot itself may answer
         faults.point("slot after task")
+        self.clear_up(taken_job, time.time() - started)
         outcome = self.told(taken_job, job, value, error, started)
+        if error is not None or taken_job.is_rare:  # handlers, callbacks or the error's own code have run since
+            self.clear_up(taken_job, 0)
         faults.point("slot before answer")
         if settings.DEBUG:
             reset_queries()
         return outcome
+
+    def clear_up(self, taken_job: TakenJob, seconds: float) -> None:
+        """Undo what a job of so many seconds has left behind, or note that this slot must go; its log says so."""
+        found, must_go = self.leftovers.clear(seconds)
+        found += sessions.clear()
+        if not found:
+            return
+        self.must_go |= must_go
+        what = "the slot is replaced" if must_go else "it was undone"
+        self.shared.write(f"This job left behind: {', '.join(found)}; {what}.\n")
 
     def look_after_connections(self) -> None:
         """Close database connections that have grown old or broken: each second, and after an attempt that failed."""
@@ -276,7 +337,10 @@ class Slot:
             raise JobTimeoutException(f"The task exceeded its timeout of {job.timeout} seconds.")
 
     def on_cancel(self, number: int, frame: FrameType | None) -> None:
-        if self.is_running_a_task:
+        if self.isolated_pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.isolated_pid, signal.SIGUSR1)
+        elif self.is_running_a_task:
             raise JobCancelled("The job was cancelled while it ran, and ended when it was asked to.")
 
     def told(
@@ -408,6 +472,16 @@ class Slot:
             return ("settled", closer.outcome)
 
         return self.patiently(end)
+
+
+def die_as(status: int) -> NoReturn:
+    """End this slot as its fork has ended, so that the worker tells of it as of any slot that died."""
+    if os.WIFSIGNALED(status):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {os.WTERMSIG(status)})
+        with contextlib.suppress(OSError):
+            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+        os.kill(os.getpid(), os.WTERMSIG(status))
+    os._exit(os.waitstatus_to_exitcode(status) or 1)
 
 
 def apply_policy(job: JSONJob, error: BaseException) -> None:
