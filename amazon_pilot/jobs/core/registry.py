@@ -4,11 +4,12 @@ import asyncio
 import inspect
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
+from asgiref.sync import ThreadSensitiveContext
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.utils.module_loading import autodiscover_modules
@@ -153,17 +154,23 @@ def run(name: str, instance: Any, args: Any, kwargs: Any) -> Any:
     if task is None or instance is not None:
         raise UnknownTaskError(f"{name} is not a registered task, so it was not run.")
     result = task.function(*args, **kwargs)
-    return asyncio.run(in_own_thread(result)) if inspect.iscoroutine(result) else result
+    return run_async(result) if inspect.iscoroutine(result) else result
 
 
-async def in_own_thread(work: Coroutine[Any, Any, Any]) -> Any:
-    """Await a task whose queries run in a thread of this call alone, and close that thread's connections with it.
+def run_async(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run an async task whose queries run in a thread of this call alone, and close that thread's connections with it.
 
     asgiref's usual thread lives as long as the process, and nobody looks after its connections.
     """
-    async with ThreadSensitiveContext() as context:
+    begun: list[bool] = []
+    with ThreadPoolExecutor(1, initializer=begun.append, initargs=(True,)) as thread:
+
+        async def in_thread() -> Any:
+            async with ThreadSensitiveContext(executor=thread):
+                return await work
+
         try:
-            return await work
+            return asyncio.run(in_thread())
         finally:
-            if context in SyncToAsync.context_to_thread_executor:
-                await sync_to_async(connections.close_all)()
+            if begun:
+                thread.submit(connections.close_all).result()

@@ -255,10 +255,23 @@ def let_be(number: int, frame: Any) -> None:
 
 
 def give_children_default_signals() -> None:
-    """Have each process that a task forks die of what ends a process."""
-    for number in (*QUIET, signal.SIGUSR1, signal.SIGALRM):
-        with contextlib.suppress(ValueError):  # forked by a thread that is not the main one there
-            signal.signal(number, signal.SIG_DFL)
+    """Have each process that a task forks die of what ends a process, also if it is told so as soon as it is born."""
+    numbers = {*QUIET, signal.SIGUSR1, signal.SIGALRM}
+    before: list[Any] = []
+
+    def hold() -> None:
+        before.append(_signal.pthread_sigmask(signal.SIG_BLOCK, numbers))
+
+    def let_go() -> None:
+        _signal.pthread_sigmask(signal.SIG_SETMASK, before.pop())
+
+    def begin() -> None:
+        for number in numbers:
+            with contextlib.suppress(ValueError):  # forked by a thread that is not the main one there
+                signal.signal(number, signal.SIG_DFL)
+        let_go()
+
+    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=begin)
 
 
 # In the order in which they are put back: a time zone follows from the environment.

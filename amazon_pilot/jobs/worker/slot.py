@@ -171,7 +171,7 @@ class Slot:
         for number in leftovers.QUIET:
             signal.signal(number, leftovers.let_be)
         signal.signal(signal.SIGUSR1, self.on_cancel)
-        os.register_at_fork(after_in_child=leftovers.give_children_default_signals)
+        leftovers.give_children_default_signals()
         leftovers.adopt_orphans()
         sessions.watch()
         random.seed()
