@@ -93,7 +93,8 @@ class HistoryWriter:
 
     def rest(self, seconds: float) -> None:
         """Sleep, or not at all where it is time to leave."""
-        self.is_leaving = signal.sigtimedwait({signal.SIGTERM}, seconds) is not None
+        told = signal.sigtimedwait({signal.SIGTERM}, seconds)
+        self.is_leaving = told is not None and told.si_signo == signal.SIGTERM  # else it was stopped and continued
 
     def leave(self) -> None:
         """Write what has already come, then go; what fails now is taken over by another history writer."""
@@ -147,9 +148,10 @@ class HistoryWriter:
             return
         self.next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
         Pause.objects.sync()
+        now = connection().time()[0]  # Redis's own: a worker whose clock is ahead would empty the registries
         for queue in self.queues:
             for registry in (FinishedJobRegistry, FailedJobRegistry, DeferredJobRegistry, ReadyJobRegistry):
-                registry(queue, connection=connection(), job_class=JSONJob, serializer=JSONSerializer).cleanup()
+                registry(queue, connection=connection(), job_class=JSONJob, serializer=JSONSerializer).cleanup(now)
         for limit in RateLimitRegistry.all(connection()):
             limit.cleanup()  # a permit whose job has ended, where a kill fell before its release
         Group.clean_registries(connection())
