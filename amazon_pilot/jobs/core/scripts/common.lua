@@ -49,10 +49,13 @@ local function push(queue, id, at_front)
   redis.call(at_front and 'LPUSH' or 'RPUSH', queue_key(queue), id)
 end
 
--- Add a result to the job's stream, as rq.results.Result.save does.
+-- Add a result to the job's stream, as rq.results.Result.save does. A new stream has 4 kB of room for what seldom comes;
+-- a copy has none.
 local function result(id, ttl, ...)
   local key = P .. ':results:' .. id
   call('XADD', key, 'MAXLEN', '~', 10, '*', ...)
+  call('COPY', key, key .. ':copy')
+  call('RENAME', key .. ':copy', key)
   if ttl < 0 then call('PERSIST', key) else call('EXPIRE', key, ttl) end
 end
 
