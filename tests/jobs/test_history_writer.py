@@ -121,12 +121,26 @@ def test_arguments_that_cannot_be_told_keep_no_run_from_its_row(data):
 
 
 def test_a_failure_does_not_wait_behind_what_went_well():
-    told(*[line("succeeded", f"good{n}") for n in range(writer.BATCH * 3)], line("failed", "bad"))
+    keeper = reader()
+    told(*[line("succeeded", f"good{n}") for n in range(keeper.batch * 3)], line("failed", "bad"))
 
-    reader().write_some()
+    keeper.write_some()
 
     assert JobRun.objects.filter(job_id="bad", outcome="failed").exists()
-    assert JobRun.objects.count() < writer.BATCH * 2
+    assert JobRun.objects.filter(outcome="succeeded").count() < 300
+
+
+@pytest.mark.parametrize(
+    ("number", "seconds", "then"), [(100, 0.1, 200), (100, 0.3, 100), (100, 9, 50), (7, 0.1, 100), (7, 9, 50)]
+)
+def test_a_step_takes_as_much_as_it_can_write_soon(number, seconds, then):
+    keeper = reader()
+    keeper.adjust(number, seconds)
+    assert keeper.batch == then
+
+    for _ in range(20):
+        keeper.adjust(keeper.batch, seconds)
+    assert keeper.batch in (writer.LEAST, 100, writer.MOST)
 
 
 @pytest.mark.parametrize("outcome", ["failed", "retrying", "stopped", "lost"])
@@ -166,10 +180,12 @@ def test_it_rests_only_where_nothing_waits(monkeypatch):
     rests = []
     keeper = reader()
     monkeypatch.setattr(keeper, "rest", rests.append)
-    told(*[line("succeeded", f"good{n}") for n in range(writer.BATCH + 1)])
+    told(*[line("succeeded", f"good{n}") for n in range(keeper.batch)], line("failed", "bad"))
 
-    for _ in range(3):
-        keeper.write_in_step()
+    keeper.write_in_step()
+    told(line("succeeded", "last"))
+    keeper.write_in_step()
+    keeper.write_in_step()
 
     assert rests == [0, writer.PERIOD, 0]
 

@@ -33,7 +33,8 @@ from . import rows, run_event
 logger = logging.getLogger(__name__)
 
 STREAM, FAILURES, GROUP = keys.RUNS, keys.FAILURES, keys.RUNS_GROUP
-BATCH = 200  # entries of each stream; one holds up to 20 lines
+LEAST, MOST = 10, 1000  # entries of each stream that are written in one step; one holds up to 20 lines
+STEP = 0.4  # seconds that a step should take, however busy the machine: for so long a failure waits for the one before
 ABANDONED_MS = 30_000  # lines that another writer of the history took so long ago and never wrote
 HOUSEKEEPING_SECONDS = 60
 PERIOD = 0.5  # seconds: what ends within it is written together, where there is time
@@ -49,6 +50,7 @@ class HistoryWriter:
     def __init__(self, name: str, queues: Sequence[str]) -> None:
         self.name = name
         self.queues = list(queues)
+        self.batch = 100  # entries
         self.next_housekeeping = 0.0
         self.is_leaving = False
         self.unheld: set[int] = set()
@@ -74,8 +76,9 @@ class HistoryWriter:
 
         What ends within a PERIOD is written together: a transaction for each job would cost more than the job.
         """
+        wanted = self.batch
         written = self.write_some(block_ms=500)
-        self.rest(PERIOD if 0 < written < BATCH else 0)
+        self.rest(PERIOD if 0 < written < wanted else 0)
 
     def rest(self, seconds: float) -> None:
         """Sleep, or not at all where it is time to leave.
@@ -115,6 +118,7 @@ class HistoryWriter:
         """
         if not batch:
             return 0
+        began = time.monotonic()
         found = [row for lines in batch.values() for line in lines for row in rows_of(line)]
         faults.point("before history is written")
         try:
@@ -126,7 +130,16 @@ class HistoryWriter:
         for stream, lines in batch.items():
             ids = [id for id, _ in lines]
             together(connection(), ("XACK", stream, GROUP, *ids), ("XDEL", stream, *ids))
-        return sum(len(lines) for lines in batch.values())
+        number = sum(len(lines) for lines in batch.values())
+        self.adjust(number, time.monotonic() - began)
+        return number
+
+    def adjust(self, number: int, seconds: float) -> None:
+        """Take fewer entries in the next step where this one took long, and more where it was full and quick."""
+        if seconds > STEP:
+            self.batch = max(LEAST, self.batch // 2)
+        elif number >= self.batch and seconds < STEP / 2:
+            self.batch = min(MOST, self.batch * 2)
 
     def read(self, after: bytes, block_ms: int = 0) -> Batch:
         """Return lines that nobody has read yet (`>`), or those that this reader took and did not write (`0`).
@@ -134,7 +147,7 @@ class HistoryWriter:
         Failures have a stream of their own: they never wait behind a flood of successes.
         """
         answer: Any = connection().xreadgroup(
-            GROUP, self.name, {FAILURES: after, STREAM: after}, count=BATCH, block=block_ms if block_ms else None
+            GROUP, self.name, {FAILURES: after, STREAM: after}, count=self.batch, block=block_ms if block_ms else None
         )
         streams = answer.items() if isinstance(answer, dict) else answer or []
         return {stream: found for stream, lines in streams if (found := flat(lines))}
@@ -143,7 +156,7 @@ class HistoryWriter:
         """Return lines that a writer of the history took and did not write: it died, or the database was away."""
         found: Batch = {}
         for stream in (keys.FAILURES.encode(), keys.RUNS.encode()):
-            answer: Any = connection().xautoclaim(stream, GROUP, self.name, ABANDONED_MS, count=BATCH)
+            answer: Any = connection().xautoclaim(stream, GROUP, self.name, ABANDONED_MS, count=self.batch)
             if lines := [(id, fields) for id, fields in answer[1] if fields]:
                 found[stream] = lines
         return found
