@@ -75,22 +75,21 @@ class Watcher(threading.Thread):
 
     def run(self) -> None:
         from django.db import connection
+        from django.db.models import Q
 
-        newest = 0
+        from amazon_pilot.jobs.models import JobRun
+
+        newest, begun = 0, set[int]()
         while not self.is_over.wait(LOOK):
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT id, ended_at, outcome FROM jobs_jobrun WHERE id > %s AND ended_at IS NOT NULL ORDER BY id",
-                    [newest],
-                )
-                found = cursor.fetchall()
+            rows = JobRun.objects.filter(Q(pk__gt=newest) | Q(pk__in=begun)).order_by()
+            found = list(rows.values_list("pk", "ended_at", "outcome"))
             now = time.time()
-            for newest, ended_at, outcome in found:  # noqa: B007 - the last one counts
-                lag = now - ended_at.timestamp()
-                self.lags.append(lag)
-                if outcome != "succeeded":
-                    self.failures.append(lag)
-            self.last_row = now if found else self.last_row
+            newest = max([newest, *(pk for pk, _ended_at, _outcome in found)])
+            begun = {pk for pk, ended_at, _outcome in found if ended_at is None}
+            ended = [(outcome, now - ended_at.timestamp()) for _pk, ended_at, outcome in found if ended_at]
+            self.lags += [lag for _outcome, lag in ended]
+            self.failures += [lag for outcome, lag in ended if outcome != "succeeded"]
+            self.last_row = now if ended else self.last_row
         connection.close()
 
     def wait_for(self, number: int) -> None:
