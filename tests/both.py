@@ -24,7 +24,7 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[str]:
+def cluster(folder: Path, is_durable: bool = False) -> Iterator[str]:
     """Start a server on a free port of the loopback and yield its address.
 
     PostgreSQL refuses to run as root, so root hands it to the account that Debian made for it.
@@ -50,7 +50,7 @@ def cluster(folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    fast = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+    fast = "" if is_durable else "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
     options = f"-k {home} -p {port} -c listen_addresses=127.0.0.1 {fast}"
     try:
         run("initdb", "-D", str(home / "data"), "-U", "pilot", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8")

@@ -27,13 +27,15 @@ local function queue_key(queue) return P .. ':queue:' .. queue end
 local function registry(name, queue) return P .. ':' .. name .. ':' .. queue end
 
 -- One entry for the writer of the history: lines in pairs, what happened and beside it the job's payload as it lies in its hash.
+-- Lines in one entry are of one kind: a failure never waits behind what went well.
 local function note(...)
   local lines, fields = {...}, {}
   for i = 1, #lines, 2 do
     local n = (i - 1) / 2
     fields[2 * i - 1], fields[2 * i], fields[2 * i + 1], fields[2 * i + 2] = 'e' .. n, lines[i], 'd' .. n, lines[i + 1]
   end
-  call('XADD', KEY.RUNS, 'MAXLEN', '~', LIMIT.HISTORY_LENGTH, '*', unpack(fields))
+  local is_well = lines[1]:sub(1, 11) == '["succeeded' or lines[1]:sub(1, 9) == '["started'
+  call('XADD', is_well and KEY.RUNS or KEY.FAILURES, 'MAXLEN', '~', LIMIT.HISTORY_LENGTH, '*', unpack(fields))
 end
 
 -- Tell the history of a run that has lost its right to decide, where nobody else does: its job was deleted, or rq
@@ -61,10 +63,13 @@ local function push(queue, id, at_front)
   redis.call(at_front and 'LPUSH' or 'RPUSH', queue_key(queue), id)
 end
 
--- Add a result to the job's stream, as rq.results.Result.save does.
+-- Add a result to the job's stream, as rq.results.Result.save does. A new stream has 4 kB of room for what seldom comes;
+-- a copy has none.
 local function result(id, ttl, ...)
   local key = P .. ':results:' .. id
   call('XADD', key, 'MAXLEN', '~', 10, '*', ...)
+  call('COPY', key, key .. ':copy')
+  call('RENAME', key .. ':copy', key)
   if ttl < 0 then call('PERSIST', key) else call('EXPIRE', key, ttl) end
 end
 
