@@ -23,6 +23,8 @@ local function insist() call('DEL', KEY.NOTHING) end
 
 local function precise(seconds) return string.format('%.6f', seconds) end
 local function job_key(id) return P .. ':job:' .. id end
+-- rq writes one more colon into this key than into that of the dependents.
+local function dependencies_key(id) return P .. ':job::' .. id .. ':dependencies' end
 local function queue_key(queue) return P .. ':queue:' .. queue end
 local function registry(name, queue) return P .. ':' .. name .. ':' .. queue end
 
@@ -131,6 +133,32 @@ local function shown(place, member, score)
   local fields = call('HMGET', job_key(id), unpack(FIELDS.SHOWN))
   for i = 1, #FIELDS.SHOWN do fields[i] = fields[i] or '' end
   return {id, score, fields}
+end
+
+-- The states of a job that has not ended.
+local PENDING = {queued = true, started = true, scheduled = true, deferred = true, rate_limited = true,
+  ready_to_enqueue = true}
+local function is_pending(id) return PENDING[call('HGET', job_key(id), 'status') or ''] end
+
+-- The job of a unique task that waits or runs under a key, or nothing.
+local function pending_under(key)
+  local other = call('GET', KEY.UNIQUE .. key)
+  if other and is_pending(other) then return other end
+end
+
+-- Whether a job still waits for another that has not ended.
+local function waits_for_others(id)
+  for _, other in ipairs(call('SMEMBERS', dependencies_key(id))) do
+    if is_pending(other) then return true end
+  end
+end
+
+-- Have no other job put this one on its queue when it ends: rq looks at nothing but the set of those that wait.
+-- One that may have to wait again keeps what it waited for.
+local function let_go(id, keeps)
+  local mine = dependencies_key(id)
+  for _, other in ipairs(call('SMEMBERS', mine)) do call('SREM', job_key(other) .. ':dependents', id) end
+  if not keeps then call('DEL', mine) end
 end
 
 -- Take a waiting job out of the one place where it waits; returns that place and its score there, or nothing.
