@@ -81,6 +81,7 @@ INSTALLED_APPS = [
     "analysis",
     "notifications",
     "django_rq",
+    "django_tasks",
     "axes",
     "csp",
     "django_htmx",
@@ -231,6 +232,8 @@ RETENTION_AUDIT_DAYS = whole("RETENTION_AUDIT_DAYS", 400, 1, 3650)
 RETENTION_FIRES_DAYS = whole("RETENTION_FIRES_DAYS", 90, 7, 3650)  # Redis knows what it was sent for a week
 RETENTION_BULK_DAYS = whole("RETENTION_BULK_DAYS", 90, 1, 3650)
 RQ_QUEUES = {name: {"USE_REDIS_CACHE": "jobs", "DEFAULT_TIMEOUT": 180, "SERIALIZER": "json"} for name in QUEUE_WEIGHTS}
+# Django's own Tasks interface, on the same queues: `from django_tasks import task`.
+TASKS = {"default": {"BACKEND": "amazon_pilot.jobs.backend.PilotBackend", "QUEUES": list(QUEUE_WEIGHTS)}}
 RQ = {
     "JOB_CLASS": "amazon_pilot.jobs.core.registry.JSONJob",
     "SCHEDULER_CLASS": "amazon_pilot.jobs.schedule.scheduler.PilotScheduler",

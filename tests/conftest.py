@@ -25,6 +25,17 @@ class ClientHandler(AtomicWrites, test_client.ClientHandler):
 test_client.ClientHandler = ClientHandler  # type: ignore[misc]
 
 
+DATABASE = {"db", "transactional_db", "django_db_setup", "live_server", "admin_client", "client_of", "process_env"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks no database as `once`: a second database can tell nothing new of it."""
+    for item in items:
+        asks = item.get_closest_marker("django_db") or DATABASE & set(getattr(item, "fixturenames", ()))
+        if not asks and not item.get_closest_marker("slow"):
+            item.add_marker("once")
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[None]:
     """A real Redis server on a socket of this test process's own: the bundled one, or the program TEST_REDIS_SERVER."""

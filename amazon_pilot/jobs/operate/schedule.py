@@ -22,7 +22,7 @@ PERMISSIONS = {
     "pause": "operate_schedule", "resume": "operate_schedule", "run now": "operate_schedule",
     "create": "add_scheduleentry", "edit": "change_scheduleentry", "delete": "delete_scheduleentry",
 }  # fmt: skip
-TYPES = {"args": list, "missed_limit": int}  # every other field is a text
+TYPES: dict[str, Any] = {"args": list | dict, "missed_limit": int}  # every other field is a text
 
 
 def allow(by: Any, verb: str) -> None:
@@ -58,7 +58,7 @@ def run_now(by: Any, name: str, *, reason: str = "") -> Done:
     entry = find(name)
     check_task(entry.task)
     store.connect().ping()  # the verb would leave the fire to the scheduler, and a script is to know that nothing runs
-    if other := changes.pending(entry.task, entry.args, {}):
+    if other := changes.pending(entry.task, *entry.call):
         return Done(0, _("Nothing was done: its task runs once per arguments, and job %s waits or runs.") % other)
     fire = entries.run_now(entry, by, reason)
     return Done(1, _("%s runs now, in addition to its planned times.") % name, fire.job_id)
@@ -111,9 +111,9 @@ def usable(given: dict[str, Any]) -> dict[str, Any]:
         raise ValidationError(_("These cannot be changed: %s.") % ", ".join(sorted(unknown)))
     for field, value in given.items():
         wanted = TYPES.get(field, str)
-        if type(value) is not wanted:
-            words = {list: _("%s has to be a list."), int: _("%s has to be a whole number.")}
-            raise ValidationError(words.get(wanted, _("%s has to be a text.")) % field)
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            words = {"args": _("%s has to be a list."), "missed_limit": _("%s has to be a whole number.")}
+            raise ValidationError(words.get(field, _("%s has to be a text.")) % field)
     if "task" in given:
         check_task(given["task"])
     if "missed_window" in given:

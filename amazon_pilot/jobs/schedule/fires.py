@@ -208,7 +208,7 @@ def _parcel(connection: Redis, fire: Fire, now: datetime) -> Parcel:
 
 def payload_of(entry: ScheduleEntry) -> bytes:
     """Return the call of an entry's task, as a job carries it."""
-    return json.dumps([entry.task, None, entry.args, {}]).encode()
+    return json.dumps([entry.task, None, *entry.call]).encode()
 
 
 def job_of(connection: Redis, entry: ScheduleEntry, fire: Fire, now: datetime) -> Job:
@@ -216,7 +216,8 @@ def job_of(connection: Redis, entry: ScheduleEntry, fire: Fire, now: datetime) -
     task = task_named(entry.task)
     job = JSONJob.create(
         entry.task,
-        args=tuple(entry.args),
+        args=tuple(entry.call[0]),
+        kwargs=entry.call[1],
         id=fire.job_id,
         connection=connection,
         description=description(payload_of(entry)),
