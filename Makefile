@@ -5,21 +5,35 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 LOCK := $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: run test check bench simulate kill-schedulers chaos lock format
+.PHONY: help run quick test check check-long bench simulate kill-schedulers chaos lock format
 
 run: $(VENV)/runtime  ## The whole product on one port: make run PORT=8123
 	@exec $(PY) manage.py start $(if $(PORT),--port $(PORT))
 
-test: $(VENV)/dev  ## The whole suite, on SQLite and then on PostgreSQL
+help:  ## What these words do
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
+
+quick: $(VENV)/dev  ## Lint, and the fast tests on SQLite: the loop while one works
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports --no-logo
+	@exec $(PY) -m pytest -q -n 2 --dist worksteal -m "not slow and not browser and not long" $(ARGS)
+
+test: $(VENV)/dev  ## The whole suite, on SQLite and on PostgreSQL
 	@exec $(PY) -m tests.both $(ARGS)
 
-check: $(VENV)/dev  ## Lint, types, system checks, migrations
+check-long: $(VENV)/dev  ## All tests on both databases, random walks included, then storms in which workers are killed
+	$(PY) -m tests.both --all
+	$(PY) -m benchmarks.chaos
+
+check: $(VENV)/dev  ## Lint, types, rooms, system checks, migrations
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy .
-	$(VENV)/bin/lint-imports
+	$(VENV)/bin/lint-imports --no-logo
 	$(PY) manage.py check --fail-level WARNING
 	$(PY) manage.py makemigrations --check --dry-run
+	$(PY) -m pytest -q tests/test_docs.py
 
 format: $(VENV)/dev
 	$(VENV)/bin/ruff check --fix .

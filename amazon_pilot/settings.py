@@ -4,121 +4,70 @@ A value that cannot be used stops the process with one sentence that names the v
 """
 
 import hashlib
-import ipaddress
-import os
+import hmac
 import secrets
 import tempfile
 import zoneinfo
-from collections.abc import Callable
 from datetime import timedelta
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any
+from urllib.parse import quote, urlsplit
 
-import environ
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
-T = TypeVar("T")
+from amazon_pilot import addresses, redis_address
+from amazon_pilot.environment import (
+    address,
+    choice,
+    dollars,
+    flag,
+    hosts,
+    load,
+    networks,
+    pattern,
+    refuse,
+    sender,
+    text,
+    token,
+    whole,
+)
+from amazon_pilot.folder import own
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-env = environ.Env()
-env.read_env(BASE_DIR / ".env")
-
-
-def read(name: str, kind: Callable[..., T], default: Any, mend: str) -> T:
-    """Answer the variable `name` through django-environ's `kind`, or stop with a sentence that ends in `mend`."""
-    try:
-        return kind(name, default=default)
-    except (ValueError, TypeError, InvalidOperation, ImproperlyConfigured):
-        raise SystemExit(f"{name} is {env.str(name, default='')!r}, which cannot be used: {mend}") from None
-
-
-def whole(name: str, default: int, least: int, most: int) -> int:
-    """Answer a whole number between two bounds, both included."""
-    mend = f"set it to a whole number from {least} to {most}, or leave it out for {default}."
-    value = read(name, env.int, default, mend)
-    if not least <= value <= most:
-        raise SystemExit(f"{name} is {value}, which cannot be used: {mend}")
-    return value
-
-
-def dollars(name: str, default: str) -> Decimal:
-    """Answer an amount in US dollars, zero or more."""
-    mend = f"set it to an amount in US dollars such as {default}, or leave it out."
-    value = read(name, lambda key, default: Decimal(env.str(key, default=default)), default, mend)
-    if not value.is_finite() or value < 0:
-        raise SystemExit(f"{name} is {value}, which cannot be used: {mend}")
-    return value
-
-
-def address(name: str, default: str) -> str:
-    """Answer an http or https address without a trailing slash."""
-    value = env.str(name, default=default).rstrip("/")
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SystemExit(f"{name} is {value!r}, which cannot be used: write a whole address such as {default}.")
-    return value
-
-
-def choice(name: str, default: str, words: tuple[str, ...]) -> str:
-    """Answer one of `words`."""
-    value = env.str(name, default=default)
-    if value not in words:
-        raise SystemExit(f"{name} is {value!r}, which cannot be used: set it to one of {', '.join(words)}.")
-    return value
-
-
-def networks(name: str) -> list[str]:
-    """Return a list of IP networks, empty when none is named."""
-    mend = "write networks such as 10.20.0.0/16, separated by commas, or leave it out."
-    value: list[str] = env.list(name, default=[])
-    try:
-        return [str(ipaddress.ip_network(network.strip())) for network in value]
-    except ValueError:
-        raise SystemExit(f"{name} is {','.join(value)!r}, which cannot be used: {mend}") from None
-
+load(BASE_DIR / ".env")
 
 # Where the product keeps what it writes: the database, Redis's append-only file, sent mail, the generated key.
-VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
-try:
-    VAR_DIR.mkdir(parents=True, exist_ok=True)
-except OSError as error:
-    raise SystemExit(
-        f"VAR_DIR is {str(VAR_DIR)!r}, which cannot be used: {error.strerror}. Name a folder that can be written."
-    ) from None
+VAR_DIR = own("VAR_DIR", Path(text("VAR_DIR", str(BASE_DIR / "var"))))
 
 
 def generated_key() -> str:
     """Answer the key kept in var/secret_key, made at the first start and readable by its owner only."""
     path = VAR_DIR / "secret_key"
     try:
-        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        with open(path, "x") as file:
             file.write(secrets.token_urlsafe(50))
     except FileExistsError:
         pass
     return path.read_text()
 
 
-DEBUG = read("DEBUG", env.bool, False, "set it to true or false.")
-SECRET_KEY = env.str("SECRET_KEY", default="") or generated_key()
+DEBUG = flag("DEBUG", False)
+SECRET_KEY = text("SECRET_KEY") or generated_key()
 PORT = whole("PORT", 8000, 1, 65535)
 SITE_URL = address("SITE_URL", f"http://127.0.0.1:{PORT}")
-SITE_HOST = str(urlsplit(SITE_URL).hostname)
-ALLOWED_HOSTS = [*env.list("ALLOWED_HOSTS", default=[]), SITE_HOST, "127.0.0.1", "localhost", "[::1]"]
+if urlsplit(SITE_URL).path:
+    refuse("SITE_URL", "write it without a path, since the product is served at the root of its host.")
+SITE_HOST = urlsplit(SITE_URL).netloc.removesuffix(f":{urlsplit(SITE_URL).port}")  # IPv6 keeps its brackets
+ALLOWED_HOSTS = [*hosts("ALLOWED_HOSTS"), SITE_HOST, "127.0.0.1", "localhost", "[::1]"]
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 TRUSTED_PROXIES = whole("TRUSTED_PROXIES", 0, 0, 10)
 
 # A site that is served over https says so in SITE_URL; then cookies and addresses are held to it.
 if SITE_URL.startswith("https://"):
-    SECURE_SSL_REDIRECT = read("SECURE_SSL_REDIRECT", env.bool, True, "set it to true or false.")
+    SECURE_SSL_REDIRECT = flag("SECURE_SSL_REDIRECT", True)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    # What the other processes of this site ask without TLS, from inside.
+    SECURE_REDIRECT_EXEMPT = [r"^health$", r"^metrics$", r"^sandbox/(apify|openai)/"]
     SECURE_HSTS_SECONDS = whole("SECURE_HSTS_SECONDS", 31_536_000, 0, 63_072_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
@@ -132,6 +81,9 @@ INSTALLED_APPS = [
     "analysis",
     "notifications",
     "django_rq",
+    "django_tasks",
+    "axes",
+    "csp",
     "django_htmx",
     "django_prometheus",
     "django.contrib.admin",
@@ -146,9 +98,12 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "amazon_pilot.http.browser_policies",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "amazon_pilot.http.plain_texts",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -158,9 +113,10 @@ MIDDLEWARE = [
     "amazon_pilot.http.viewers_zone",
     "amazon_pilot.http.audit_source",
     "amazon_pilot.http.PlainErrors",
+    "axes.middleware.AxesMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
-CSRF_FAILURE_VIEW = "amazon_pilot.jobs.web.api_errors.csrf_failure"  # scripts read JSON
+CSRF_FAILURE_VIEW = "amazon_pilot.errors.csrf_failure"  # scripts read JSON
 ROOT_URLCONF = "amazon_pilot.urls"
 WSGI_APPLICATION = "amazon_pilot.wsgi.application"
 TEMPLATES = [
@@ -179,27 +135,12 @@ TEMPLATES = [
     }
 ]
 
-# Database: SQLite in var/ unless another one is named. A write transaction takes its lock at the start (immediate),
-# since an upgrade from a read lock fails at once instead of waiting; ten slots then queue up within the timeout.
+# SQLite in var/ unless another database is named.
 DATABASES = {
-    "default": read(
-        "DATABASE_URL",
-        env.db,
-        f"sqlite:///{VAR_DIR / 'pilot.sqlite3'}",
-        "write it like postgres://user:password@host:5432/name, or leave it out for SQLite in var/.",
-    )
+    "default": addresses.database(f"sqlite:///{quote(str(VAR_DIR / 'pilot.sqlite3'))}") | {"ATOMIC_REQUESTS": True}
 }
-DATABASES["default"]["ATOMIC_REQUESTS"] = True
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["OPTIONS"] = {
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-    }
-elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-    DATABASES["default"] |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
-else:
-    raise SystemExit("DATABASE_URL names a database that is not supported: use sqlite:// or postgres://.")
+# A connection to PostgreSQL that hears nothing for so many seconds asks whether it is still served; 0 means never.
+DATABASE_SILENCE_SECONDS = whole("DATABASE_SILENCE_SECONDS", 10, 0, 3600)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -211,6 +152,18 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# Ten wrong passwords for a name, or from an address, close the door to it for a quarter of an hour (login.py).
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
+AXES_CLIENT_IP_CALLABLE = "amazon_pilot.login.address_of"
+AXES_LOCKOUT_CALLABLE = "amazon_pilot.login.locked_out"
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who keeps trying is not the one who has to wait for ever
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "products:list"
 LOGOUT_REDIRECT_URL = "login"
@@ -220,10 +173,26 @@ LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
 USE_TZ = True
-TIME_ZONE = env.str("TIME_ZONE", default="UTC")
-if TIME_ZONE not in zoneinfo.available_timezones():
-    raise SystemExit(f"TIME_ZONE is {TIME_ZONE!r}, which cannot be used: write a zone such as Europe/Berlin or UTC.")
+TIME_ZONE = text("TIME_ZONE", "UTC")
+try:
+    zoneinfo.ZoneInfo(TIME_ZONE)
+except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # "America" is a folder
+    refuse("TIME_ZONE", "write a zone such as Europe/Berlin or UTC.")
 
+# Nothing inline and nothing from elsewhere. Pages that are not ours to write have exceptions (amazon_pilot/http.py).
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 STATIC_ROOT.mkdir(exist_ok=True)
@@ -235,49 +204,16 @@ WHITENOISE_USE_FINDERS = True
 REDIS_SOCKET = VAR_DIR / "redis.sock"
 if len(str(REDIS_SOCKET)) > 100:
     REDIS_SOCKET = Path(tempfile.gettempdir()) / f"pilot-{hashlib.sha256(str(VAR_DIR).encode()).hexdigest()[:16]}.sock"
-REDIS_URL = env.str("REDIS_URL", default="")
+REDIS_URL = text("REDIS_URL")
 REDIS_IS_EMBEDDED = not REDIS_URL
-
-
 # A command is tried again for so many seconds while Redis is away: redis-py alone gives up after 5, too early for a
 # job that has something to write. A request must not wait so long: wsgi.py sets 2.
 REDIS_PATIENCE_SECONDS = whole("REDIS_PATIENCE_SECONDS", 60, 0, 600)
-
-
-def redis_config(url: str) -> dict[str, Any]:
-    """Take a Redis address apart for django-rq, which ignores REDIS_CLIENT_KWARGS beside a URL."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("redis", "rediss", "unix"):
-        raise SystemExit(
-            f"REDIS_URL is {url.split('@')[-1]!r}, which cannot be used: "
-            "write it like redis://:password@host:6379/0 or unix:///path/to/redis.sock, or leave it out."
-        )
-    path = parts.path if parts.scheme == "unix" else ""
-    number = parse_qs(parts.query).get("db", ["0"])[0] if path else (parts.path.strip("/") or "0")
-    if not number.isdigit():
-        raise SystemExit(
-            f"REDIS_URL ends in {number!r}, which cannot be used: end it with a database number such as /0."
-        )
-    client: dict[str, Any] = {
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.5, cap=3), REDIS_PATIENCE_SECONDS * 2 // 5 + 1),
-        "retry_on_error": [RedisConnectionError, RedisTimeoutError],
-        "health_check_interval": 15,
-        "socket_connect_timeout": 3,
-    }
-    if path:
-        client["unix_socket_path"] = path
-    return {
-        "HOST": parts.hostname or "localhost",
-        "PORT": parts.port or 6379,
-        "DB": int(number),
-        "USERNAME": unquote(parts.username) if parts.username else None,
-        "PASSWORD": unquote(parts.password) if parts.password else None,
-        "SSL": parts.scheme == "rediss",
-        "REDIS_CLIENT_KWARGS": client,
-    }
-
-
-REDIS = redis_config(REDIS_URL or f"unix://{REDIS_SOCKET}?db=0")
+REDIS = redis_address.parse(REDIS_URL or f"unix://{quote(str(REDIS_SOCKET))}?db=0", REDIS_PATIENCE_SECONDS)
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "jobs": {"BACKEND": "amazon_pilot.redis_address.Door"},
+}
 
 # Queues, most important first, with the weights by which a free slot chooses among those that hold work.
 QUEUE_WEIGHTS = {"critical": 6, "default": 3, "low": 1}
@@ -295,7 +231,9 @@ RETENTION_FAILED_DAYS = whole("RETENTION_FAILED_DAYS", 90, 1, 3650)
 RETENTION_AUDIT_DAYS = whole("RETENTION_AUDIT_DAYS", 400, 1, 3650)
 RETENTION_FIRES_DAYS = whole("RETENTION_FIRES_DAYS", 90, 7, 3650)  # Redis knows what it was sent for a week
 RETENTION_BULK_DAYS = whole("RETENTION_BULK_DAYS", 90, 1, 3650)
-RQ_QUEUES = {name: REDIS | {"DEFAULT_TIMEOUT": 180, "SERIALIZER": "json"} for name in QUEUE_WEIGHTS}
+RQ_QUEUES = {name: {"USE_REDIS_CACHE": "jobs", "DEFAULT_TIMEOUT": 180, "SERIALIZER": "json"} for name in QUEUE_WEIGHTS}
+# Django's own Tasks interface, on the same queues: `from django_tasks import task`.
+TASKS = {"default": {"BACKEND": "amazon_pilot.jobs.backend.PilotBackend", "QUEUES": list(QUEUE_WEIGHTS)}}
 RQ = {
     "JOB_CLASS": "amazon_pilot.jobs.core.registry.JSONJob",
     "SCHEDULER_CLASS": "amazon_pilot.jobs.schedule.scheduler.PilotScheduler",
@@ -352,29 +290,41 @@ MONITOR_RELATED = "amazon_pilot.business.related"  # the rows that a job's argum
 RQ_SHOW_ADMIN_LINK = False
 RQ_API_TOKEN = ""
 
-# Apify and OpenAI. Without a token the sandbox serves both, from this site's own address.
-SANDBOX_TOKEN = "sandbox"  # noqa: S105 - opens nothing but the sandbox
-APIFY_TOKEN = env.str("APIFY_TOKEN", default="")
-APIFY_API_URL = address("APIFY_API_URL", "https://api.apify.com" if APIFY_TOKEN else f"{SITE_URL}/sandbox/apify")
-OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
-OPENAI_BASE_URL = address(
-    "OPENAI_BASE_URL", "https://api.openai.com/v1" if OPENAI_API_KEY else f"{SITE_URL}/sandbox/openai/v1"
-)
-SANDBOX_SERVES = [name for name, url in (("Apify", APIFY_API_URL), ("OpenAI", OPENAI_BASE_URL)) if "/sandbox/" in url]
-for variable, token, url in (
-    ("APIFY_TOKEN", APIFY_TOKEN, APIFY_API_URL),
-    ("OPENAI_API_KEY", OPENAI_API_KEY, OPENAI_BASE_URL),
-):
-    if not token and "/sandbox/" not in url:
-        raise SystemExit(
-            f"{variable} is empty, but {url} is not the sandbox: set {variable}, or leave the address out."
-        )
+
+def service_url(name: str, default: str, token_name: str, path: str) -> str:
+    """Return the address of an outside service, which is the sandbox's exactly where there is no token for it."""
+    has_token = bool(text(token_name))
+    url = address(name, default if has_token else f"{SANDBOX_URL}{path}")
+    is_sandbox = urlsplit(url).path.startswith("/sandbox/")
+    if has_token and is_sandbox:
+        refuse(name, f"it names the sandbox, though {token_name} is set; leave one of the two out.")
+    if not has_token and not is_sandbox:
+        refuse(name, f"{token_name} is empty, but this is not the sandbox; set {token_name}, or leave the address out.")
+    return url
+
+
+# Apify and OpenAI: tokens alone decide who is asked. Without one the sandbox plays the service, at SANDBOX_URL, where
+# the worker reaches this site; a real token is never sent there. What the sandbox itself wants to see is not secret
+# from those who may read SECRET_KEY.
+SANDBOX_URL = address("SANDBOX_URL", f"http://127.0.0.1:{PORT}")
+SANDBOX_TOKEN = hmac.new(SECRET_KEY.encode(), b"the sandbox's token", "sha256").hexdigest()
+SANDBOX_CONTROL_TOKEN = token("SANDBOX_CONTROL_TOKEN")  # empty: nobody can ask the sandbox for failures over HTTP
+APIFY_TOKEN = token("APIFY_TOKEN")
+APIFY_API_URL = service_url("APIFY_API_URL", "https://api.apify.com", "APIFY_TOKEN", "/sandbox/apify")
+OPENAI_API_KEY = token("OPENAI_API_KEY")
+OPENAI_BASE_URL = service_url("OPENAI_BASE_URL", "https://api.openai.com/v1", "OPENAI_API_KEY", "/sandbox/openai/v1")
+SANDBOX_SERVES = [name for name, known in (("Apify", APIFY_TOKEN), ("OpenAI", OPENAI_API_KEY)) if not known]
 APIFY_TOKEN = APIFY_TOKEN or SANDBOX_TOKEN
 OPENAI_API_KEY = OPENAI_API_KEY or SANDBOX_TOKEN
-APIFY_ACTOR = env.str("APIFY_ACTOR", default="axesso_data/amazon-product-details-scraper")
+APIFY_ACTOR = pattern(
+    "APIFY_ACTOR",
+    "axesso_data/amazon-product-details-scraper",
+    r"[A-Za-z0-9._-]+([/~][A-Za-z0-9._-]+)?",
+    "write an actor like user/name.",
+)
 APIFY_USD_PER_RESULT = dollars("APIFY_USD_PER_RESULT", "0.0015")
 APIFY_DAILY_BUDGET_USD = dollars("APIFY_DAILY_BUDGET_USD", "5.00")
-OPENAI_MODEL = env.str("OPENAI_MODEL", default="gpt-4.1-mini")
+OPENAI_MODEL = text("OPENAI_MODEL", "gpt-4.1-mini")
 OPENAI_SCHEMA_MODE = choice("OPENAI_SCHEMA_MODE", "json_schema", ("json_schema", "json_object"))
 # The most that one answer may hold, its reasoning included, and the name under which the server knows this limit.
 OPENAI_MAX_OUTPUT_TOKENS = whole("OPENAI_MAX_OUTPUT_TOKENS", 4000, 100, 1_000_000)
@@ -391,25 +341,16 @@ OPENAI_TOTAL_MONTHLY_BUDGET_USD = dollars("OPENAI_TOTAL_MONTHLY_BUDGET_USD", "20
 WEBHOOK_PRIVATE_NETWORKS = networks("WEBHOOK_PRIVATE_NETWORKS")
 
 # Mail goes to files in var/mail until EMAIL_URL names a server.
-EMAIL_CONFIG = read(
-    "EMAIL_URL",
-    env.email_url,
-    f"filemail://{VAR_DIR / 'mail'}",
-    "write it like smtp+tls://user:password@host:587, or leave it out to keep mail in var/mail.",
-)
-EMAIL_BACKEND = EMAIL_CONFIG["EMAIL_BACKEND"]
-EMAIL_HOST = EMAIL_CONFIG.get("EMAIL_HOST", "")
-EMAIL_PORT = EMAIL_CONFIG.get("EMAIL_PORT", 25)
-EMAIL_HOST_USER = EMAIL_CONFIG.get("EMAIL_HOST_USER", "")
-EMAIL_HOST_PASSWORD = EMAIL_CONFIG.get("EMAIL_HOST_PASSWORD", "")
-EMAIL_USE_TLS = EMAIL_CONFIG.get("EMAIL_USE_TLS", False)
-EMAIL_USE_SSL = EMAIL_CONFIG.get("EMAIL_USE_SSL", False)
-EMAIL_FILE_PATH = str(VAR_DIR / "mail")
+EMAIL = addresses.mail(f"filemail://{quote(str(VAR_DIR / 'mail'))}")
+EMAIL_BACKEND, EMAIL_FILE_PATH = EMAIL["EMAIL_BACKEND"], str(VAR_DIR / "mail")
+EMAIL_HOST, EMAIL_PORT = EMAIL["EMAIL_HOST"], EMAIL["EMAIL_PORT"]
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = EMAIL["EMAIL_HOST_USER"], EMAIL["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS, EMAIL_USE_SSL = EMAIL["EMAIL_USE_TLS"], EMAIL["EMAIL_USE_SSL"]
 EMAIL_TIMEOUT = 20
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Amazon Pilot <pilot@localhost>")
+DEFAULT_FROM_EMAIL = sender("DEFAULT_FROM_EMAIL", "Amazon Pilot <pilot@localhost>")
 
 # A token that lets Prometheus read /metrics without a login; empty means that a login is needed.
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+METRICS_TOKEN = token("METRICS_TOKEN")
 
 LOG_LEVEL = choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 LOGGING = {

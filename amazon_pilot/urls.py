@@ -4,20 +4,24 @@ from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
 
+from . import login
+from .http import health
 from .metrics import metrics
 
-handler400 = "amazon_pilot.jobs.web.api_errors.bad_request"
-handler403 = "amazon_pilot.jobs.web.api_errors.permission_denied"
-handler404 = "amazon_pilot.jobs.web.api_errors.page_not_found"
-handler500 = "amazon_pilot.jobs.web.api_errors.server_error"
+handler400 = "amazon_pilot.errors.bad_request"
+handler403 = "amazon_pilot.errors.permission_denied"
+handler404 = "amazon_pilot.errors.page_not_found"
+handler500 = "amazon_pilot.errors.server_error"
 
 urlpatterns = [
     path("", include("products.urls")),
     path("", include("analysis.urls")),
     path("", include("notifications.urls")),
-    path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/", login.login, name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("metrics", metrics, name="metrics"),
+    path("health", health, name="health"),
+    path("admin/login/", login.admin_login),  # before the admin's own
     path("admin/monitor/", include("amazon_pilot.jobs.web.urls")),
     path("admin/", admin.site.urls),
     path("sandbox/", include("amazon_pilot.sandbox.urls")),

@@ -1,10 +1,61 @@
-"""The door for a web server."""
+"""The door for a web server, and when a request is a transaction."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from django.core.wsgi import get_wsgi_application
+import django
+from django.core.handlers.wsgi import WSGIHandler
+from django.db import connection
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amazon_pilot.settings")
 os.environ.setdefault("REDIS_PATIENCE_SECONDS", "2")  # a person waits for the answer
 
-application = get_wsgi_application()
+View = Callable[..., HttpResponseBase]
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
+
+
+class AtomicWrites:
+    """Makes a transaction of each request that changes something; one that only looks is none.
+
+    A transaction of SQLite takes the write lock when it begins (immediate), so that a page would wait for whoever
+    writes, and others for the page.
+    """
+
+    def make_view_atomic(self, view: View) -> View:
+        """Return the view in a transaction, as ATOMIC_REQUESTS says, but for requests that look."""
+        atomic: View = super().make_view_atomic(view)  # type: ignore[misc]
+
+        def handle(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if request.method not in SAFE_METHODS:
+                return atomic(request, *args, **kwargs)
+            with looking():
+                return view(request, *args, **kwargs)
+
+        return handle
+
+
+@contextmanager
+def looking() -> Iterator[None]:
+    """Have a transaction that a part of a page opens on SQLite take no lock until it writes."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    connection.ensure_connection()
+    wrapper: Any = connection
+    wrapper.transaction_mode, kept = None, wrapper.transaction_mode
+    try:
+        yield
+    finally:
+        wrapper.transaction_mode = kept
+
+
+class Handler(AtomicWrites, WSGIHandler):
+    """Django's handler with our transactions."""
+
+
+django.setup(set_prefix=False)
+application = Handler()

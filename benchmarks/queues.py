@@ -1,27 +1,29 @@
 """Our worker beside other queues, on one machine, in one run, round after round: `make bench`.
 
 Workload: jobs that do nothing but append 24 bytes to a file (`noop`), the same with a sleep of 10 ms (`sleep10`), ten
-at a time, the product's whole Django application loaded everywhere; for ours also the pickup of single jobs by an idle
-worker, memory, and the shares of three full queues. Each system gets a Redis of its own (Debian's where it is
-installed, else the bundled one; without persistence) and is measured from its first job's beginning to its last's.
-Ours writes its history to PostgreSQL where that is installed, else to SQLite. Systems take turns; medians are reported.
+at a time, the product's whole Django application loaded everywhere. Each system gets a Redis of its own (Debian's where
+it is installed, else the bundled one), with an append-only file synced each second as the product ships it, or without
+by `--no-persistence`. Ours writes its history to a durable PostgreSQL where that is installed, else to SQLite.
+
+A rate counts from the first job's beginning. That of the others ends with the last job's beginning, so what they do
+after it costs them nothing; ours stands beside it to its last start, its last end and its last visible row, and
+`throughput_vs_…` takes the last end. Systems take turns; medians are reported.
 """
 
 import argparse
 import importlib
+import json
 import os
-import random
+import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from . import stage
+from . import ours, stage
 
 # How many jobs of each kind a system gets: enough for a few seconds, by how fast it is.
 PEERS = {
@@ -32,74 +34,174 @@ PEERS = {
     "taskiq_list": {"noop": 8_000, "sleep10": 2_000},
     "asynq": {"noop": 20_000, "sleep10": 3_000},
 }
+BUSY = ("ours", "asynq", "huey_process")  # measured beside spinning processes as well
 ASYNQ = stage.ROOT / "benchmarks/peers/asynq"
 PEERS_PYTHON = Path(sys.prefix) / "peers/bin/python"  # an environment of their own, made by `make bench`
-OURS = {"noop": 60_000, "sleep10": 4_000}
-SHARES = {"critical": 6, "default": 3, "low": 1}
+ALONE = ("steady", "killed", "at_rest", "producing")  # what is measured of ours only, once
+Figures = dict[str, float]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", help="These peers alone.")
+    parser.add_argument("--only", nargs="*", choices=["ours", *PEERS], help="These systems alone.")
+    parser.add_argument("--jobs", type=int, default=60_000, help="How many no-op jobs ours gets.")
+    parser.add_argument("--seconds", type=int, default=60, help="For how long 1,000 jobs a second are enqueued.")
+    parser.add_argument("--spinners", type=int, default=8, help="How many processes spin beside it; 0 leaves it out.")
+    parser.add_argument("--no-persistence", action="store_true", help="Redis without its append-only file.")
     parser.add_argument("--apart", help=argparse.SUPPRESS)  # one measurement in a process of its own
-    parser.add_argument("--task", default="noop", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.apart:
-        print(measure(options.apart, options.task))
+        print(json.dumps(measure(options, *options.apart.split(":"))))
         return 0
     return compare(options)
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Run every system in turn and print the table."""
+    """Run every system in turn and print the tables."""
     reason = why_no_asynq()
-    peers = [name for name in PEERS if (not options.only or name in options.only) and not (name == "asynq" and reason)]
-    rates: dict[tuple[str, str], list[float]] = {}
+    names = [name for name in ["ours", *PEERS] if not options.only or name in options.only]
+    missing = {} if PEERS_PYTHON.exists() else dict.fromkeys(PEERS, "its environment is missing: make bench makes it")
+    missing |= {"asynq": reason} if reason else {}
+    there = [name for name in names if name not in missing]
+    print(about(options), flush=True)
+    found: dict[str, list[Figures]] = {}
     for number in range(options.rounds):
-        for task in ("noop", "sleep10"):
-            for name in ["ours", *peers]:
-                rate = float(apart(name, task))
-                rates.setdefault((name, task), []).append(rate)
-                print(f"round {number + 1}: {name:18} {task:8} {rate:9.1f} jobs/s", flush=True)
-    own = {word: float(value) for word, value in (line.split() for line in apart("self", "").splitlines())}
-    medians = {key: statistics.median(values) for key, values in rates.items()}
-    table(medians, rates, peers)
-    if reason:
-        print(f"asynq: skipped, {reason}")
-    for name in peers:
-        print(f"throughput_vs_{name}: {medians['ours', 'noop'] / medians[name, 'noop']:.2f}")
-    print(f"noop_jobs_per_s: {medians['ours', 'noop']:.0f}")
-    print(f"sleep10_jobs_per_s: {medians['ours', 'sleep10']:.0f}")
-    for word, value in own.items():
-        print(f"{word}: {value:g}")
+        for name in there:
+            for task in ("noop", "sleep10"):
+                tell(found, options, f"{name}:{task}", f"round {number + 1}")
+            if options.spinners and name in BUSY:
+                tell(found, options, f"{name}:noop:{options.spinners}", f"round {number + 1}")
+    if "ours" in there:
+        for what in ALONE:
+            tell(found, options, f"{what}:", "ours")
+    report({key: medians(each) for key, each in found.items()}, found, there, options)
+    for name in names:
+        if name in missing:
+            print(f"{name}: skipped, {missing[name]}")
     return 0
 
 
-def apart(name: str, task: str) -> str:
-    """Measure one system in a process of its own, and answer what it printed last."""
-    python = PEERS_PYTHON if name in PEERS else sys.executable
-    words = [str(python), "-m", "benchmarks.queues", "--apart", name, "--task", task]
-    done = subprocess.run(words, cwd=stage.ROOT, capture_output=True, text=True, timeout=600)
+def about(options: argparse.Namespace) -> str:
+    """Return the command, the machine and the versions."""
+    redis = subprocess.run(["redis-server", "--version"], capture_output=True, text=True).stdout.split("sha")[0].strip()
+    postgres = subprocess.run(["psql", "--version"], capture_output=True, text=True).stdout.strip()
+    kept = "no persistence" if options.no_persistence else "append-only file, everysec"
+    return (
+        f"make bench ARGS={' '.join(sys.argv[1:])!r}: {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at "
+        f"the start, Python {platform.python_version()}, {redis or 'bundled Redis'} ({kept}), {postgres} (fsync on)"
+    )
+
+
+def tell(found: dict[str, list[Figures]], options: argparse.Namespace, key: str, when: str) -> None:
+    """Measure one thing, keep it and print it."""
+    figures = apart(options, key)
+    found.setdefault(key, []).append(figures)
+    print(f"{when}: {key:24} " + ", ".join(f"{name} {value:,.4g}" for name, value in figures.items()), flush=True)
+
+
+def apart(options: argparse.Namespace, key: str) -> Figures:
+    """Measure one thing in a process of its own, and return what it printed last."""
+    python = PEERS_PYTHON if key.partition(":")[0] in PEERS else sys.executable
+    words = [str(python), "-m", "benchmarks.queues", "--apart", key, "--jobs", str(options.jobs)]
+    words += ["--seconds", str(options.seconds), *(["--no-persistence"] if options.no_persistence else [])]
+    done = subprocess.run(words, cwd=stage.ROOT, capture_output=True, text=True, timeout=1200)
     if done.returncode:
-        raise SystemExit(f"{name} {task} could not be measured:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
-    return done.stdout.strip()
+        raise SystemExit(f"{key} could not be measured:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+    figures: Figures = json.loads(done.stdout.strip().splitlines()[-1])
+    return figures
 
 
-def table(medians: dict[tuple[str, str], float], rates: dict[tuple[str, str], list[float]], peers: list[str]) -> None:
-    print(f"\n{'':18} {'noop/s':>9} {'lowest':>8} {'highest':>8} {'ours is':>8} {'10 ms/s':>9} {'ours is':>8}")
-    for name in ["ours", *peers]:
-        quick, slow = medians[name, "noop"], medians[name, "sleep10"]
-        seen = rates[name, "noop"]
+def medians(each: list[Figures]) -> Figures:
+    return {name: statistics.median(figures[name] for figures in each) for name in each[0]}
+
+
+# Telling
+
+
+def report(
+    middle: dict[str, Figures], found: dict[str, list[Figures]], there: list[str], options: argparse.Namespace
+) -> None:
+    """Print the table of all systems, that of our processes, and each figure by its name."""
+    print(
+        f"\n| | no-op/s | lowest | highest | 10 ms/s | beside {options.spinners} spinning |\n|---|---|---|---|---|---|"
+    )
+    for name in there:
+        rates = [figures["rate_last_start"] for figures in found[f"{name}:noop"]]
+        busy = middle.get(f"{name}:noop:{options.spinners}", {}).get("rate_last_start")
         print(
-            f"{name:18} {quick:9.0f} {min(seen):8.0f} {max(seen):8.0f} {medians['ours', 'noop'] / quick:7.1f}x "
-            f"{slow:9.0f} {medians['ours', 'sleep10'] / slow:7.2f}x"
+            f"| {name:18} | {statistics.median(rates):,.0f} | {min(rates):,.0f} | {max(rates):,.0f} "
+            f"| {middle[f'{name}:sleep10']['rate_last_start']:,.0f} | {f'{busy:,.0f}' if busy else '–'} |"
         )
     print()
+    for name in there:
+        if busy := middle.get(f"{name}:noop:{options.spinners}"):
+            print(f"busy_fall_{name}: {middle[f'{name}:noop']['rate_last_start'] / busy['rate_last_start']:.2f}")
+    if "ours" in there:
+        report_ours(middle, there)
+
+
+def report_ours(middle: dict[str, Figures], there: list[str]) -> None:
+    flood = middle["ours:noop"]
+    for name in there:
+        if name != "ours":
+            print(f"throughput_vs_{name}: {flood['rate_last_end'] / middle[f'{name}:noop']['rate_last_start']:.2f}")
+    if "asynq" in there:
+        print(f"rows_vs_asynq: {flood['rate_last_row'] / middle['asynq:noop']['rate_last_start']:.2f}")
+    else:
+        print("rows_vs_asynq: skipped, Asynq was not measured")
+    print(f"sleep10_jobs_per_s: {middle['ours:sleep10']['rate_last_start']:.0f}")
+    alone = {name: value for what in ALONE for name, value in middle[f"{what}:"].items()}
+    for name, value in (flood | alone).items():
+        print(f"{name.replace(' ', '_')}: {value:.4g}" if value < 1000 else f"{name.replace(' ', '_')}: {value:.0f}")
+
+
+# Measuring
+
+
+def measure(options: argparse.Namespace, name: str, task: str, spinners: str = "0") -> Figures:
+    """Measure one thing in this process."""
+    folder = Path(tempfile.mkdtemp(prefix="pilot-bench-"))
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        url = stack.enter_context(stage.redis_server(folder, not options.no_persistence))
+        os.environ |= {
+            "VAR_DIR": str(folder),
+            "REDIS_URL": url,
+            "BENCH_RECORDS": str(folder / "records"),
+            "LOG_LEVEL": "WARNING",
+        }
+        if name not in PEERS:
+            stack.enter_context(ours.Product(folder))
+        stack.enter_context(stage.spinning(int(spinners)))
+        if name == "ours":
+            return ours.flood(task, options.jobs if task == "noop" else 4_000, folder)
+        if name in PEERS:
+            return asynq(task, folder) if name == "asynq" else peer(name, task, folder)
+        if name == "steady":
+            return ours.steady(1000, options.seconds, folder)
+        if name == "killed":
+            return ours.killed(options.jobs // 3 // 10 * 10, folder)
+        return getattr(ours, name)(folder)  # type: ignore[no-any-return]
+
+
+def rate(path: Path) -> Figures:
+    """Return how many jobs began per second, from the first to the last."""
+    begun = [record[0] for record in stage.records(path)]
+    return {"rate_last_start": (len(begun) - 1) / (max(begun) - min(begun))}
+
+
+def peer(name: str, task: str, folder: Path) -> Figures:
+    system = importlib.import_module(f"benchmarks.peers.{name}")
+    number = PEERS[name][task]
+    system.enqueue(task, number)
+    with stage.process(system.WORKER, dict(os.environ), folder / "log") as child:
+        stage.wait_for_records(folder / "records", number, 300, lambda: child.poll() is None)
+    return rate(folder / "records")
 
 
 def why_no_asynq() -> str:
-    """Answer why Asynq cannot be measured here, '' where it can: Go and its module have to be on this machine."""
+    """Return why Asynq cannot be measured here, '' where it can: Go and its module have to be on this machine."""
     if shutil.which("go") is None:
         return "Go is not installed"
     words = ["go", "build", "-o", os.devnull, "."]
@@ -109,141 +211,11 @@ def why_no_asynq() -> str:
     return ""
 
 
-def asynq(task: str, folder: Path) -> float:
+def asynq(task: str, folder: Path) -> Figures:
     number = PEERS["asynq"][task]
     env = os.environ | {"GOFLAGS": "-mod=mod", "GOPROXY": "off", "BENCH_JOBS": str(number), "BENCH_TASK": task}
     subprocess.run(["go", "run", "."], cwd=ASYNQ, env=env, check=True, timeout=300)
     return rate(folder / "records")
-
-
-def measure(name: str, task: str) -> str:
-    """Measure one system in this process, and answer its jobs per second, or for `self` what concerns ours alone."""
-    folder = Path(tempfile.mkdtemp(prefix="pilot-bench-"))
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        url = stack.enter_context(stage.redis_server(folder))
-        os.environ |= {
-            "VAR_DIR": str(folder),
-            "REDIS_URL": url,
-            "BENCH_RECORDS": str(folder / "records"),
-            "LOG_LEVEL": "WARNING",
-        }
-        if name == "asynq":
-            return f"{asynq(task, folder):.1f}"
-        if name in PEERS:
-            return f"{peer(name, task, folder):.1f}"
-        stack.enter_context(product(folder))
-        if name == "ours":
-            return f"{ours(task, folder):.1f}"
-        return "\n".join(f"{word} {value:g}" for word, value in ourselves(folder).items())
-
-
-def rate(path: Path) -> float:
-    """Answer how many jobs began per second, from the first to the last."""
-    begun = [record[0] for record in stage.records(path)]
-    return (len(begun) - 1) / (max(begun) - min(begun))
-
-
-def peer(name: str, task: str, folder: Path) -> float:
-    system = importlib.import_module(f"benchmarks.peers.{name}")
-    number = PEERS[name][task]
-    system.enqueue(task, number)
-    with stage.process(system.WORKER, dict(os.environ), folder / "log") as child:
-        stage.wait_for_records(folder / "records", number, 120, lambda: child.poll() is None)
-    return rate(folder / "records")
-
-
-class product(ExitStack):  # noqa: N801 - used as a statement
-    """The product with the benchmarks' tasks installed, its tables made, in PostgreSQL where that is at hand."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        from tests import both
-
-        if (programs := both.programs()) is not None:
-            os.environ["DATABASE_URL"] = self.enter_context(both.cluster(programs))
-        else:
-            os.environ["DATABASE_URL"] = f"sqlite:///{folder}/bench.sqlite3"
-        os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.app.settings"
-        import django
-        from django.core.management import call_command
-
-        django.setup()
-        call_command("migrate", verbosity=0)
-
-
-def load(task: str, number: int) -> None:
-    """Enqueue jobs, sixty of a hundred on critical, thirty on default, ten on low."""
-    from amazon_pilot.jobs.core.enqueue import enqueue
-
-    from .app import tasks
-
-    for place, (queue, share) in enumerate(SHARES.items()):
-        calls = [((place, n), {}) for n in range(number * share // sum(SHARES.values()))]
-        enqueue(getattr(tasks, task), calls, queue=queue)
-
-
-def ours(task: str, folder: Path) -> float:
-    from amazon_pilot.jobs.models import JobRun
-
-    number = OURS[task]
-    load(task, number)
-    with stage.process(["manage.py", "rqworker"], dict(os.environ), folder / "log") as child:
-        stage.wait_for_records(folder / "records", number, 120, lambda: child.poll() is None)
-        end = time.monotonic() + 120
-        while JobRun.objects.exclude(outcome="started").count() < number:  # every job has its row, or it does not count
-            if time.monotonic() > end:
-                raise RuntimeError(f"{JobRun.objects.count()} of {number} jobs have their row")
-            time.sleep(0.1)
-    return rate(folder / "records")
-
-
-def ourselves(folder: Path) -> dict[str, float]:
-    """Measure how soon an idle worker picks a job up, what it weighs, and the shares of three full queues."""
-    from .app import tasks
-
-    found: dict[str, float] = {}
-    records = folder / "records"
-    with stage.process(["manage.py", "rqworker"], dict(os.environ), folder / "log") as child:
-        draw, sent = random.Random(1), {}
-        tasks.noop.enqueue(9, 0)
-        stage.wait_for_records(records, 1, 60, lambda: child.poll() is None)
-        time.sleep(1)
-        for n in range(300):
-            sent[n] = time.time()
-            tasks.noop.enqueue(0, n)
-            time.sleep(draw.expovariate(33))
-        stage.wait_for_records(records, 301, 60, lambda: child.poll() is None)
-        waits = sorted((begun - sent[n]) * 1000 for begun, kind, n in stage.records(records) if kind == 0)
-        found["pickup_p50_ms"], found["pickup_p99_ms"] = waits[len(waits) // 2], waits[len(waits) * 99 // 100]
-        slots = stage.children(child.pid)[:10]
-        found["pss_per_slot_mb"] = statistics.mean(stage.memory(pid) for pid in slots) / 2**20
-        found["pss_supervisor_mb"] = stage.memory(child.pid) / 2**20
-    records.unlink()
-    found["weights_max_deviation_points"] = weights(folder)
-    start = time.monotonic()
-    load("noop", 10_000)
-    found["enqueue_in_bulk_per_s"] = 10_000 / (time.monotonic() - start)
-    start = time.monotonic()
-    for n in range(1000):
-        tasks.noop.enqueue(0, n)
-    found["enqueue_one_by_one_per_s"] = 1000 / (time.monotonic() - start)
-    return found
-
-
-def weights(folder: Path) -> float:
-    """Answer how far the shares of 5,000 starts lie from 60, 30 and 10 percent while every queue is full, in points."""
-    from amazon_pilot.jobs.core.enqueue import enqueue
-
-    from .app import tasks
-
-    for place, queue in enumerate(SHARES):
-        enqueue(tasks.noop, [((place, n), {}) for n in range(5_500)], queue=queue)
-    with stage.process(["manage.py", "rqworker"], dict(os.environ), folder / "log") as child:
-        stage.wait_for_records(folder / "records", 5_000, 60, lambda: child.poll() is None)
-    started = Counter(kind for _begun, kind, _n in stage.records(folder / "records")[:5_000])
-    whole = sum(SHARES.values())
-    return max(abs(started[place] / 50 - share * 100 / whole) for place, share in enumerate(SHARES.values()))
 
 
 if __name__ == "__main__":

@@ -49,8 +49,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    """Run a Redis server on the loopback, without persistence, and yield its address.
+def redis_server(folder: Path, is_durable: bool = False) -> Iterator[str]:
+    """Run a Redis server on the loopback and yield its address; durable as the product ships it, or not at all.
 
     The machine's own if there is one, as in production; else the bundled one.
     """
@@ -58,7 +58,8 @@ def redis_server(folder: Path) -> Iterator[str]:
 
     program = shutil.which("redis-server") or __redis_executable__
     port = free_port()
-    words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    words += ["--appendonly", "yes", "--appendfsync", "everysec"] if is_durable else ["--appendonly", "no"]
     server = subprocess.Popen([program, *words], stdout=subprocess.DEVNULL)
     try:
         for _ in range(500):
@@ -94,6 +95,39 @@ def memory(pid: int) -> int:
     """Answer the proportional set size of one process in bytes: pages shared by n processes count one n-th each."""
     with open(f"/proc/{pid}/smaps_rollup") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
+
+
+def cpu(pid: int) -> tuple[float, float]:
+    """Return the processor seconds of a process, and of those of its children that have ended; 0 where it has."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0, 0.0
+    tick = os.sysconf("SC_CLK_TCK")
+    return (int(words[11]) + int(words[12])) / tick, (int(words[13]) + int(words[14])) / tick
+
+
+def family_cpu(pid: int) -> float:
+    """Return the processor seconds of a process and all its children, ended or not."""
+    return sum(cpu(pid)) + sum(sum(cpu(child)) for child in children(pid))
+
+
+@contextmanager
+def spinning(number: int) -> Iterator[None]:
+    """Have so many processes beside it that do nothing but want a processor."""
+    spinners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
+
+
+def percentile(values: list[float], percent: float) -> float:
+    """Return the value below which so many percent of all lie; 0 where there are none."""
+    found = sorted(values)
+    return found[min(len(found) - 1, int(len(found) * percent / 100))] if found else 0.0
 
 
 def children(pid: int) -> list[int]:

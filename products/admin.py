@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth import get_permission_codename
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -11,7 +12,7 @@ from django.utils.translation import gettext_noop, ngettext
 from amazon_pilot.jobs.models import AuditEntry
 from amazon_pilot.jobs.models.audit_entry import know
 
-from .models import Change, Product, RunTarget, ScrapeRun, Snapshot, SnapshotRank, Tracking
+from .models import Change, DaySpending, Product, RunTarget, ScrapeRun, Snapshot, SnapshotRank, Tracking
 from .tasks import BATCH_SIZE, batch_update_products, collect_scrape_run
 
 know(
@@ -24,7 +25,13 @@ know(
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
-    """Rows that only the machine writes: they can be read, and deleted by retention alone."""
+    """Rows that only the machine writes: they can be read, and deleted by retention alone.
+
+    An action that asks for the permission "operate" is for those who may change such a row, though no form lets them.
+    """
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(f"{self.opts.app_label}.{get_permission_codename('change', self.opts)}")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -79,7 +86,8 @@ class TrackingAdmin(admin.ModelAdmin):
 
 class RunTargetInline(admin.TabularInline):
     model = RunTarget
-    fields = readonly_fields = ("asin", "product", "outcome")
+    ordering = ("outcome", "asin")
+    fields = readonly_fields = ("asin", "product", "outcome", "reason", "answer")
     can_delete = False
     extra = 0
     max_num = 0
@@ -104,18 +112,34 @@ class ScrapeRunAdmin(ReadOnlyAdmin):
     inlines = (RunTargetInline,)
     actions = ("collect", "resume_planning")
 
-    @admin.action(description=_("Ask Apify about the selected runs now"), permissions=["view"])
+    @admin.action(description=_("Ask Apify about the selected runs now"), permissions=["operate"])
     def collect(self, request: HttpRequest, runs: QuerySet[ScrapeRun]) -> None:
         """Enqueue a question for each started run."""
         ids = list(runs.filter(state="started").values_list("pk", flat=True))
         collect_scrape_run.enqueue_many([(pk,) for pk in ids])
         AuditEntry.objects.record(request.user, "collect", "scrape runs", count=len(ids))
 
-    @admin.action(description=_("Resume planning after Apify refused"), permissions=["view"])
+    @admin.action(description=_("Resume planning after Apify refused"), permissions=["operate"])
     def resume_planning(self, request: HttpRequest, runs: QuerySet[ScrapeRun]) -> None:
         """Plan again once the token or the account was mended."""
-        count = runs.filter(stops_planning=True).update(stops_planning=False)
+        count = ScrapeRun.objects.resume_planning()
         AuditEntry.objects.record(request.user, "resume planning", "scrape runs", count=count)
+
+
+@admin.register(RunTarget)
+class RunTargetAdmin(ReadOnlyAdmin):
+    """What became of each ASIN of each run: here a person finds the answers that were set aside."""
+
+    list_display = ("asin", "product", "outcome", "reason", "scrape_run")
+    list_filter = ("outcome",)
+    list_select_related = ("product", "scrape_run")
+    search_fields = ("asin", "reason")
+    ordering = ("-pk",)
+
+
+@admin.register(DaySpending)
+class DaySpendingAdmin(ReadOnlyAdmin):
+    list_display = ("day", "__str__")
 
 
 class SnapshotRankInline(admin.TabularInline):

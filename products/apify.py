@@ -7,13 +7,12 @@ its timeouts are per socket operation and double with each retry, so every call 
 """
 
 import functools
-import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -26,11 +25,14 @@ from django.conf import settings
 
 from amazon_pilot import deadlines
 from products.amazon import MARKETPLACES, product_address
+from products.dataset import read_items
+from products.fields import clean
 from products.listing import Listing, answers
 
 logger = logging.getLogger(__name__)
 
 MOST_ASINS = 100
+LARGEST_COST = 9999
 START_SECONDS = 30
 READ_SECONDS = 10
 ITEMS_SECONDS = 60
@@ -86,7 +88,10 @@ class Receipt:
 
 @dataclass(frozen=True)
 class RunAnswer:
-    """What Apify says of a run. `listings` is empty while it runs; `cost_usd` is None while Apify has not said."""
+    """What Apify says of a run. `listings` is empty while it runs; `cost_usd` is None while Apify has not said.
+
+    A cost of zero is a bill that was not made out yet, or one by the month: nobody knows what the run cost.
+    """
 
     is_running: bool
     succeeded: bool
@@ -124,7 +129,7 @@ def start_run(asins: Sequence[str], marketplace_domain: str, *, ref: UUID) -> Re
             )
         )
     logger.info("Run %s started for %s ASINs of %s, ref %s", run.id, len(asins), marketplace_domain, ref)
-    return Receipt(run.id, run.default_dataset_id, run.started_at)
+    return Receipt(run.id, run.default_dataset_id, _aware(run.started_at))
 
 
 def fetch_run(apify_id: str, marketplace_domain: str, asins: Sequence[str]) -> RunAnswer | None:
@@ -144,24 +149,38 @@ def fetch_run(apify_id: str, marketplace_domain: str, asins: Sequence[str]) -> R
     return RunAnswer(
         is_running=not has_ended,
         succeeded=status == "SUCCEEDED",
-        status=status,
+        status=clean(status)[:40],
         status_message=_scrub(run.status_message or ""),
         listings=_listings(run.default_dataset_id, marketplace_domain, asins) if has_ended else (),
-        cost_usd=None if run.usage_total_usd is None else Decimal(str(run.usage_total_usd)),
-        finished_at=run.finished_at,
+        cost_usd=_cost(run.usage_total_usd),
+        finished_at=_aware(run.finished_at) if run.finished_at else None,
     )
+
+
+def fetch_cost(apify_id: str) -> Decimal | None:
+    """Ask what a run has cost; None while Apify has not said. Raises ApifyError and its kinds."""
+    with _answering(READ_SECONDS):
+        run = _reader().run(apify_id).get(timeout=timedelta(seconds=READ_SECONDS))
+    return None if run is None else _cost(run.usage_total_usd)
+
+
+def _aware(at: datetime) -> datetime:
+    """Answer a time of Apify's, which is UTC, with its zone even if it was sent without."""
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _cost(said: float | None) -> Decimal | None:
+    cost = Decimal(str(said or 0))
+    return round(cost, 6) if cost.is_finite() and 0 < cost <= LARGEST_COST else None
 
 
 def _listings(dataset_id: str, marketplace_domain: str, asins: Sequence[str]) -> tuple[Listing, ...]:
     with _answering(ITEMS_SECONDS):
         body = _reader().dataset(dataset_id).get_items_as_bytes(timeout=timedelta(seconds=ITEMS_SECONDS))
     try:
-        # Read from the bytes: the client's own list_items() turns every price into a float.
-        items = json.loads(body, parse_float=Decimal, parse_constant=lambda _: None)
-    except ValueError:
-        raise ApifyError(f"The items of dataset {dataset_id} are not JSON") from None
-    if not isinstance(items, list):
-        raise ApifyError(f"The items of dataset {dataset_id} are not a list")
+        items = read_items(body)
+    except ValueError as error:
+        raise ApifyError(f"The items of dataset {dataset_id} are not {error}") from None
     return answers(items, asins, marketplace=MARKETPLACES[marketplace_domain])
 
 
@@ -178,7 +197,7 @@ def find_run(ref: UUID, since: datetime) -> Receipt | None:
         runs = client.actor(settings.APIFY_ACTOR).runs()
         for run in runs.iterate(started_after=since - CLOCK_SKEW, desc=True, chunk_size=100, timeout=timeout):
             if _is_ours(client, run, ref):
-                return Receipt(run.id, run.default_dataset_id, run.started_at)
+                return Receipt(run.id, run.default_dataset_id, _aware(run.started_at))
     return None
 
 
@@ -253,4 +272,4 @@ def _refusal(error: ApifyApiError, retry_after: float | None) -> ApifyError:
 
 def _scrub(text: object) -> str:
     """Answer a text of the other side without our token, at a length that fits a row."""
-    return str(text).replace(settings.APIFY_TOKEN, "[token]")[:500]
+    return clean(str(text)).replace(settings.APIFY_TOKEN, "[token]")[:500]

@@ -1,19 +1,41 @@
 """What every page's frame says."""
 
+from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db.models import Count, Subquery
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from notifications.models import Notification
+from products.models import ScrapeRun
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """Name the services that the sandbox plays, and count what the user has not read; counted only when shown."""
+    """Name the services that the sandbox plays, count what the user has not read, and say what stops all looks.
+
+    What is not shown is not asked for; both answers come with one query.
+    """
     user = getattr(request, "user", None)
-    counted = user is not None and user.is_authenticated
+
+    @cache
+    def asked() -> tuple[int, int | None]:
+        return _unread_and_refusal(user) if user is not None and user.is_authenticated else (0, None)
+
     return {
         "sandbox_serves": settings.SANDBOX_SERVES,
-        "unread": SimpleLazyObject(lambda: Notification.objects.of(user).unread().count() if counted else 0),
+        "unread": SimpleLazyObject(lambda: asked()[0]),
+        "refusal": SimpleLazyObject(
+            lambda: ScrapeRun.objects.filter(pk__in=[asked()[1]]).first() if asked()[1] else None
+        ),
     }
+
+
+def _unread_and_refusal(user: Any) -> tuple[int, int | None]:
+    unread = Notification.objects.of(user).unread().order_by().values("channel__user").annotate(n=Count("pk"))
+    refusals = ScrapeRun.objects.filter(stops_planning=True).order_by("-finished_at")
+    row = get_user_model().objects.filter(pk=user.pk)
+    found = row.values_list(Subquery(unread.values("n")), Subquery(refusals.values("pk")[:1])).first()
+    return (found[0] or 0, found[1]) if found else (0, None)

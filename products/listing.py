@@ -7,6 +7,8 @@ tuple; a field of an unexpected type counts as not seen and costs nothing but it
 
 import hashlib
 import json
+import logging
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,7 +22,9 @@ from products.amazon import AddressError, ASINError, Marketplace, parse_address,
 from products.availability import Availability, parse_availability
 from products.ranks import Rank, find_ranks
 
-__all__ = ["Availability", "Listing", "Outcome", "Rank", "answers", "normalise"]
+__all__ = ["Availability", "Listing", "Outcome", "Rank", "Unread", "answers", "normalise"]
+
+logger = logging.getLogger(__name__)
 
 
 class Outcome(TextChoices):
@@ -32,6 +36,7 @@ class Outcome(TextChoices):
     BAD = "bad", _("The page could not be read")
     MISMATCH = "mismatch", _("Another product was answered")
     MISSING = "missing", _("Not answered")
+    ASIDE = "set_aside", _("Set aside: the answer could not be read or stored")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Listing:
     the new offer in the buy box, `used_price` the used one beside it, both in `currency`; `list_price` is there only
     when above the price. `seller_id` is None when Amazon itself sells. `bought_past_month` is a lower bound. `warnings`
     are English words for the log and the operator. `raw` is the item without anything about reviewers, ready for JSON.
+    An answer that was set aside has its reason as warning, and in `set_aside` what a person may read of it.
     """
 
     asin: str | None
@@ -73,20 +79,47 @@ class Listing:
     content_hash: str | None = None
     is_localised: bool = False
     raw: dict[str, Any] = field(default_factory=dict)
+    set_aside: str = ""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """The text of an item that is no readable JSON, and why."""
+
+    text: str
+    reason: str
+
+    @property
+    def item(self) -> dict[str, Any]:
+        """What can be found in the text all the same: whom it answers."""
+        found = {
+            key: re.search(rf'"{key}"\s*:\s*"([^"\\]{{1,300}})"', self.text) for key in ("asin", "url", "inputUrl")
+        }
+        return {key: value[1] for key, value in found.items() if value}
 
 
 def normalise(item: Mapping[str, Any], *, marketplace: Marketplace, asked: str | None) -> Listing:
     """Turn one actor item into the listing that answers the ASIN `asked`; never raises for what the item holds.
 
-    Checks in this order: not found, blocked, bad (no ASIN or title: a captcha page), mismatch, ok. `asked` None means
-    that nobody asked for this item, so at best it is a mismatch.
+    Checks in this order: not found, blocked, bad (no ASIN or title: a captcha page), mismatch, ok. A page that says
+    nothing but a title is blocked as well. `asked` None means that nobody asked for this item, so at best it is a
+    mismatch.
     """
     raw = fields.without_reviews(item)
     answered = answered_asin(item)
     outcome, warnings = _judge(item, asked, answered)
     if outcome is not Outcome.OK:
         return Listing(asked, outcome, warnings, currency=marketplace.currency, raw=raw)
-    return _read(item, asked, marketplace, raw)
+    listing = _read(item, asked, marketplace, raw)
+    if not _says_anything(listing):
+        return Listing(asked, Outcome.BLOCKED, ("no fact",), currency=marketplace.currency, raw=raw)
+    return listing
+
+
+def _says_anything(listing: Listing) -> bool:
+    facts = (listing.price, listing.used_price, listing.list_price, listing.rating, listing.review_count, listing.brand)
+    texts = (listing.bullets, listing.description, listing.images, listing.ranks, listing.seller, listing.categories)
+    return any(facts) or any(texts) or bool(listing.availability_text or listing.variants)
 
 
 def answers(items: Iterable[Any], asked: Iterable[str], *, marketplace: Marketplace) -> tuple[Listing, ...]:
@@ -94,26 +127,53 @@ def answers(items: Iterable[Any], asked: Iterable[str], *, marketplace: Marketpl
 
     An item answers by its `asin`, else by the ASIN in its addresses (a failed item has `asin` null). When one item is
     left over and one ASIN is unanswered, they are a mismatch: Amazon led the request to another variant. An ASIN
-    without an item is `missing`.
+    without an item is `missing`. An item that cannot be read is set aside alone.
     """
     wanted = dict.fromkeys(asked)
     found: dict[str, Listing] = {}
-    strays: list[Mapping[str, Any]] = []
+    strays: list[Any] = []
     for item in items:
-        mapping = item if isinstance(item, Mapping) else {}
-        target = next((asin for asin in _named_asins(mapping) if asin in wanted), None)
+        target = next((asin for asin in _named_asins(_mapping(item)) if asin in wanted), None)
         if target is None:
-            strays.append(mapping)
+            strays.append(item)
         elif target not in found or found[target].outcome is not Outcome.OK:
-            found[target] = normalise(mapping, marketplace=marketplace, asked=target)
+            found[target] = _one(item, marketplace, target)
     unanswered = [asin for asin in wanted if asin not in found]
     if len(strays) == len(unanswered) == 1:
-        found[unanswered[0]] = normalise(strays.pop(), marketplace=marketplace, asked=unanswered[0])
+        found[unanswered[0]] = _one(strays.pop(), marketplace, unanswered[0])
     missing = Listing(None, Outcome.MISSING, currency=marketplace.currency)
     return (
         *(found.get(asin) or _for(missing, asin) for asin in wanted),
-        *(normalise(stray, marketplace=marketplace, asked=None) for stray in strays),
+        *(_one(stray, marketplace, None) for stray in strays),
     )
+
+
+def _mapping(item: Any) -> Mapping[str, Any]:
+    return item.item if isinstance(item, Unread) else item if isinstance(item, Mapping) else {}
+
+
+def _one(item: Any, marketplace: Marketplace, asked: str | None) -> Listing:
+    """Read one item; what makes reading fail is tried once more in the form that can be stored, then set aside."""
+    if isinstance(item, Unread):
+        return _set_aside(asked, item.reason, item.text, marketplace)
+    mapping = _mapping(item)
+    try:
+        return normalise(mapping, marketplace=marketplace, asked=asked)
+    except Exception:
+        logger.exception("The item that answers %s could not be read; trying once more", asked)
+    try:
+        return normalise(fields.storable(mapping), marketplace=marketplace, asked=asked)
+    except Exception as error:
+        return _set_aside(asked, f"{type(error).__name__}: {error}", mapping, marketplace)
+
+
+def _set_aside(asked: str | None, reason: str, item: Any, marketplace: Marketplace) -> Listing:
+    try:
+        shown = fields.shown_text(item)
+    except Exception as error:
+        shown = f"not shown: {type(error).__name__}"
+    warnings = (fields.clean(reason)[:500],)
+    return Listing(asked, Outcome.ASIDE, warnings, currency=marketplace.currency, set_aside=shown)
 
 
 def answered_asin(item: Mapping[str, Any]) -> str | None:
@@ -142,11 +202,11 @@ def _asin_of(address: str) -> str:
 
 
 def _judge(item: Mapping[str, Any], asked: str | None, answered: str | None) -> tuple[Outcome, tuple[str, ...]]:
-    status, message = item.get("statusCode"), str(item.get("statusMessage") or "")
+    status, message = item.get("statusCode"), fields.text(item.get("statusMessage"), 200) or ""
     if status == 404 or "NOT_FOUND" in message:
         return Outcome.NOT_FOUND, ()
     if status != 200 or item.get("error") or item.get("#error"):
-        return Outcome.BLOCKED, (f"status {status} {message}".strip()[:200],)
+        return Outcome.BLOCKED, (fields.clean(f"status {str(status)[:20]} {message}").strip()[:200],)
     if answered is None or fields.text(item.get("title")) is None:
         return Outcome.BAD, ("no ASIN" if answered is None else "no title",)
     if answered != asked:
@@ -161,7 +221,7 @@ def _read(item: Mapping[str, Any], asin: str | None, marketplace: Marketplace, r
     list_price = None if other else parse_money(item.get("retailPrice"), currency)
     used = item.get("buyBoxUsed")
     ranks = find_ranks(item.get("productDetails"))
-    is_localised = "/-/" in str(item.get("url") or "")
+    is_localised = "/-/" in (fields.text(item.get("url")) or "")
     content = _content(item)
     availability_text = fields.text(item.get("warehouseAvailability"), 200) or ""
     return Listing(
@@ -226,7 +286,7 @@ def _variants(variations: Any) -> tuple[str, ...]:
     for variation in fields.mappings(variations):
         for value in fields.mappings(variation.get("values")):
             try:
-                found[parse_asin(str(value.get("asin")))] = None
+                found[parse_asin(fields.text(value.get("asin"), 40) or "")] = None
             except ASINError:
                 continue
     return tuple(found)

@@ -7,24 +7,30 @@ there to notifications. Each step may be repeated: the rows decide what is still
 import logging
 from collections.abc import Iterable
 from datetime import timedelta
+from decimal import Decimal
 
 from django.db import transaction
-from django.utils.timezone import now
+from django.db.models.functions import Now
 
 from amazon_pilot.jobs import Backoff, job
 from amazon_pilot.jobs.operate import bulk
 from analysis.tasks import resume_reports
-from notifications.models import Notification
+from notifications.models import Channel, ChannelKind, Notification
 from notifications.tasks import send_due_notifications, send_notification
 
 from . import apify
-from .models import Change, Frequency, PlanningStopped, Product, ScrapeRun, Snapshot
+from .models import Change, Frequency, PlanningStopped, Product, Round, RunTarget, ScrapeRun, Snapshot, Tracking
 from .models.ingest import brake_notice
+from .models.scrape_run import STARTED_LIMIT
+from .words import left_alone_notice
 
 logger = logging.getLogger(__name__)
 
 # The three tasks that follow one run are not unique: each may enqueue itself again, and the row decides anyway.
 BATCH_SIZE = 100
+# A run that Apify does not know after this time is not on its way any more.
+VANISHED = timedelta(minutes=20)
+MOST_BILLS, LEAST_POLLS = 20, 3
 # What each schedule entry looks after: days and weeks share the morning round.
 ROUNDS = {
     "hourly": (Frequency.HOURLY,),
@@ -58,14 +64,19 @@ def plan_and_start(products: Iterable[Product]) -> str:
     return f"scrape run {run.pk} planned" if run else "nothing to plan: an open scrape run holds them"
 
 
-@job("low", timeout=60, unique=True)
+@job("low", timeout=60, unique=True, retry=Backoff(attempts=6, first=20, cap=1800))
 def update_due_products(round_name: str) -> str:
     """Enqueue a batch for every hundred products of a marketplace whose last look has grown old.
 
-    `round_name` is hourly, six_hourly or daily; the daily round also looks after weekly products.
+    `round_name` is hourly, six_hourly or daily; the daily round also looks after weekly products. When the day's budget
+    has no room for all, users and marketplaces share it, their oldest first. A round that breaks off is known by its
+    row, and resume_unfinished has it made again.
     """
-    batches = [(ids,) for ids in Product.objects.due(*ROUNDS[round_name]).batches(BATCH_SIZE)]
+    Round.objects.want(round_name)
+    due = Product.objects.due(*ROUNDS[round_name])
+    batches = [(ids,) for ids in due.fair_batches(BATCH_SIZE, ScrapeRun.objects.affordable())]
     batch_update_products.enqueue_many(batches)
+    Round.objects.note_done(round_name)
     return f"{sum(len(ids) for (ids,) in batches)} products in {len(batches)} batches"
 
 
@@ -78,22 +89,33 @@ def start_scrape_run(run_id: int) -> str:
     run = ScrapeRun.objects.get(pk=run_id)
     if run.attempts and adopt(run):
         return "an earlier start had arrived after all"
+    if run.state == "planned" and not ScrapeRun.objects.may_start():
+        run.postpone()
+        return "Apify refused the last start: this one waits"
     if not run.claim():
         return "another job was first"  # a run is paid for once
     try:
         receipt = apify.start_run(run.asins, run.marketplace, ref=run.ref)
     except apify.ApifyBusy as error:
-        not_before = run.release(error)  # certainly not started: planned again
-        start_scrape_run.enqueue_in(not_before - now(), run_id)
-        return f"busy, again at {not_before:%H:%M:%S} UTC"
+        wait = run.release(error)  # certainly not started: planned again
+        start_scrape_run.enqueue_in(wait, run_id)
+        return f"busy, again in {wait}"
     except apify.ApifyRefused as error:
-        run.mark_failed(error, stops_planning=error.stops_planning)  # certain and final: the job did its work
+        note_refusal(run, error)  # certain and final: the job did its work
         return f"refused: {error}"
     except apify.ApifyError as error:
         run.mark_unknown(error)
         reconcile_scrape_run.enqueue_in(timedelta(seconds=60), run_id)
         return f"no answer: {error}"
     return watch(run, receipt)
+
+
+def note_refusal(run: ScrapeRun, error: apify.ApifyRefused) -> None:
+    """End a run that was refused, and tell operators what has to be mended before anything is fetched again."""
+    run.mark_failed(error, cost_usd=Decimal(0), stops_planning=True)
+    run.refresh_from_db(fields=["error", "ask_again_at"])
+    logger.error("Apify refused run %s: %s", run.pk, run.error)
+    Notification.objects.tell_operators(run.refused)
 
 
 def watch(run: ScrapeRun, receipt: apify.Receipt) -> str:
@@ -135,32 +157,89 @@ def collect_scrape_run(run_id: int) -> str:
     if run.state != "started":
         return f"already {run.state}"
     pause = run.note_poll()
+    try:
+        return collect(run, pause)
+    except Exception as error:
+        # After an outage of ours the first question comes late; one bad moment of Apify must not lose what was paid.
+        is_final = isinstance(error, apify.ApifyRefused) or run.polls >= LEAST_POLLS
+        if is_final and run.has_lasted(STARTED_LIMIT):
+            run.mark_failed(f"What the run found could not be read: {type(error).__name__}: {error}")
+            return f"given up: {error}"
+        run.note_error(f"{type(error).__name__}: {error}")
+        raise
+
+
+def collect(run: ScrapeRun, pause: timedelta) -> str:
+    """Ask about a started run once, and keep what it found or ask again after `pause`."""
     answer = apify.fetch_run(run.apify_id, run.marketplace, run.asins)  # outside the transaction: the network is slow
-    if answer is None and run.started_at and now() - run.started_at > timedelta(minutes=20):
+    if answer is None and run.has_lasted(VANISHED):
         run.mark_failed("Apify no longer knows the run.")
         return "vanished"
+    if answer and answer.is_running and run.has_lasted(STARTED_LIMIT):
+        run.mark_failed(f"Apify did not end the run within an hour: {answer.status}.")
+        return "given up"
     if answer is None or answer.is_running:
-        collect_scrape_run.enqueue_in(pause, run_id)
+        collect_scrape_run.enqueue_in(pause, run.pk)
         return "still running"
     with transaction.atomic():
         changes = run.ingest(answer)
         for notification in Notification.objects.draft_changes(changes):
             send_notification.enqueue(notification.pk)
+        tell_left_alone(run)
     run.refresh_from_db(fields=["changes_held"])
     if run.changes_held:
         Notification.objects.tell_operators(brake_notice(run))
     return f"{len(answer.listings)} listings, {len(changes)} changes"
 
 
+def tell_left_alone(run: ScrapeRun) -> None:
+    """Tell those who watch a product on these pages that it failed for the last time and is looked at no more."""
+    given_up = Product.objects.just_given_up().filter(targets__scrape_run=run)
+    watching = list(Tracking.objects.filter(product__in=given_up).select_related("product"))
+    if not watching:
+        return
+    users = {tracking.user_id for tracking in watching}
+    Notification.objects.ensure_app_channels(users)
+    channels = {channel.user_id: channel for channel in Channel.objects.filter(user__in=users, kind=ChannelKind.APP)}
+    Notification.objects.write(
+        [
+            Notification(
+                channel=channels[tracking.user_id],
+                subject=left_alone_notice(tracking)[:200],
+                body=left_alone_notice(tracking),
+                path=tracking.product.get_absolute_url(),
+            )
+            for tracking in watching
+        ]
+    )
+
+
+@job("default", timeout=60, retry=Backoff(attempts=2, first=60))
+def bill_scrape_run(run_id: int) -> str:
+    """Ask once more what an ended run cost, when Apify had not said so at its end."""
+    run = ScrapeRun.objects.get(pk=run_id)
+    run.note_poll()
+    cost_usd = apify.fetch_cost(run.apify_id)
+    if cost_usd is None:
+        return "not said yet"
+    return f"billed ${cost_usd}" if run.bill(cost_usd) else "billed before"
+
+
 @job("default", timeout=60, unique=True)
 def resume_unfinished() -> str:
     """Pick up what a crash, a lost answer or an emptied Redis left behind; the rows know."""
-    batch_update_products.enqueue_many([(ids,) for ids in Product.objects.forgotten().batches(BATCH_SIZE)])
+    for run in ScrapeRun.objects.overdue():
+        run.end_overdue()
+    for name in Round.objects.missed().values_list("name", flat=True):
+        update_due_products.enqueue(name)
+    if not ScrapeRun.objects.is_stopped():
+        batch_update_products.enqueue_many([(ids,) for ids in Product.objects.forgotten().batches(BATCH_SIZE)])
     runs = ScrapeRun.objects
     found = {
-        start_scrape_run: list(runs.startable().filter(created_at__lte=now() - timedelta(minutes=1))),
+        start_scrape_run: list(runs.startable().filter(created_at__lte=Now() - timedelta(minutes=1))),
         reconcile_scrape_run: list(runs.uncertain()),
         collect_scrape_run: list(runs.unwatched()),
+        bill_scrape_run: list(runs.unbilled()[:MOST_BILLS]),
     }
     for task, rows in found.items():
         task.enqueue_many([(run.pk,) for run in rows])
@@ -177,6 +256,7 @@ def cleanup() -> str:
         f"{what}: {count}"
         for what, count in (
             ("raw items", Snapshot.objects.forget_raw(older_than=timedelta(days=30))),
+            ("answers set aside", RunTarget.objects.forget_answers(older_than=timedelta(days=30))),
             ("snapshots", Snapshot.objects.thin()),
             ("changes", Change.objects.prune(older_than=timedelta(days=90))),
             ("scrape runs", ScrapeRun.objects.prune(older_than=timedelta(days=730))),

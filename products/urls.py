@@ -8,6 +8,7 @@ app_name = "products"
 ONE = "products/<str:marketplace>/<str:asin>/"
 urlpatterns = [
     path("", views.list_, name="list"),
+    path("products/resume/", views.resume, name="resume"),
     path("products/add/", views.add, name="add"),
     path(ONE, views.detail, name="detail"),
     path(f"{ONE}status/", views.status, name="status"),

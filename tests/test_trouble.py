@@ -32,13 +32,11 @@ def page(client, alice):
 @pytest.fixture
 def redis_away(redis_server):
     """Redis cannot be reached: nobody listens where the process looks for it."""
-    config = {name: value.copy() for name, value in settings.RQ_QUEUES.items()}
-    away = {"unix_socket_path": str(settings.VAR_DIR / "nobody.sock"), "retry": Retry(NoBackoff(), 0)}
-    for value in settings.RQ_QUEUES.values():
-        value["REDIS_CLIENT_KWARGS"] = away
+    kept = settings.REDIS.copy()
+    settings.REDIS |= {"unix_socket_path": str(settings.VAR_DIR / "nobody.sock"), "retry": Retry(NoBackoff(), 0)}
     queues._connections.clear()
     yield
-    settings.RQ_QUEUES.update(config)
+    settings.REDIS |= kept
     queues._connections.clear()
 
 
@@ -92,7 +90,7 @@ def test_a_missing_token_outside_the_sandbox_stops_the_start(process_env, variab
     )
 
     assert answer.returncode == 1
-    assert answer.stderr.startswith(f"{variable}_")
+    assert answer.stderr.startswith(f"{name} cannot be used: ")
     assert "is empty, but" in answer.stderr
 
 
@@ -112,7 +110,7 @@ def test_the_deploy_check_is_clean_with_production_settings(process_env):
 
 def test_the_bundled_redis_listens_nowhere_but_on_its_socket(redis):
     assert redis.config_get("port")["port"] == "0"
-    assert oct(settings.REDIS_SOCKET.stat().st_mode & 0o777) == "0o700"
+    assert oct(settings.REDIS_SOCKET.stat().st_mode & 0o777) == "0o600"
     assert redis.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
 
 

@@ -167,6 +167,8 @@ def items(request: HttpRequest, dataset_id: str) -> HttpResponseBase:
     if names := list(filter(None, request.GET.get("fields", "").split(","))):
         page = [{name: item.get(name) for name in names} for item in page]
     response = answer(page)
+    if fault and fault.body:
+        response.content = fault.body.encode("utf-8", "surrogatepass")
     counts = {"Total": len(found), "Offset": offset, "Count": len(page), "Limit": limit, "Desc": "false"}
     for name, value in counts.items():
         response[f"X-Apify-Pagination-{name}"] = str(value)
@@ -245,19 +247,24 @@ def as_list_item(run: Run, *, hides_agent: bool = False) -> dict[str, Any]:
 def as_run(run: Run, fault: Fault | None = None) -> dict[str, Any]:
     """Answer a run in full."""
     status = run.status_at(time.time())
+    cost = {} if fault is None or fault.cost_usd is None else {"usageTotalUsd": fault.cost_usd}
     messages = {"FAILED": "The actor could not go on.", "TIMED-OUT": "The run took too long.", "ABORTED": "Aborted."}
-    return as_list_item(run, hides_agent=bool(fault and fault.hides_agent)) | {
-        "stats": {},
-        "statusMessage": messages.get(status),
-        "exitCode": None if status in ("READY", "RUNNING") else int(status != "SUCCEEDED"),
-        "options": {
-            "build": "latest",
-            "timeoutSecs": int(run.options.get("timeout") or 600),
-            "memoryMbytes": 1024,
-            "diskMbytes": 2048,
-        },
-        "chargedEventCounts": {"result": run.item_count_at(time.time())},
-    }
+    return (
+        as_list_item(run, hides_agent=bool(fault and fault.hides_agent))
+        | cost
+        | {
+            "stats": {},
+            "statusMessage": messages.get(status),
+            "exitCode": None if status in ("READY", "RUNNING") else int(status != "SUCCEEDED"),
+            "options": {
+                "build": "latest",
+                "timeoutSecs": int(run.options.get("timeout") or 600),
+                "memoryMbytes": 1024,
+                "diskMbytes": 2048,
+            },
+            "chargedEventCounts": {"result": run.item_count_at(time.time())},
+        }
+    )
 
 
 def cost_usd(run: Run, now: float) -> Decimal:

@@ -1,10 +1,11 @@
-"""Failures on demand: the words in which a test, or a person with the sandbox's token, asks for the next one."""
+"""Failures on demand: the words in which a test, or a person with SANDBOX_CONTROL_TOKEN, asks for the next one."""
 
+import hmac
 from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_POST
 
 from amazon_pilot.sandbox import store
@@ -67,10 +68,12 @@ class OpenAIControl(Control):
 def control(request: HttpRequest) -> HttpResponseBase:
     """Take one wish as JSON: {"service": "apify", "fail_next": {…}}, {"options": {…}} or {"clear": true}.
 
-    Answers the options in force. Anyone may ask under DEBUG, else the sandbox's token is needed.
+    Answers the options in force. Who may ask sends SANDBOX_CONTROL_TOKEN; without that setting there is no control.
     """
-    if not settings.DEBUG and bearer(request) != settings.SANDBOX_TOKEN:
-        return answer({"error": "Send the sandbox's token as a bearer token."}, 401)
+    if not settings.SANDBOX_CONTROL_TOKEN:
+        raise Http404
+    if not hmac.compare_digest(bearer(request).encode(), settings.SANDBOX_CONTROL_TOKEN.encode()):
+        return answer({"error": "Send SANDBOX_CONTROL_TOKEN as a bearer token."}, 401)
     wish = body_of(request)
     try:
         grant(wish or {})

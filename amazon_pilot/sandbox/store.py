@@ -17,7 +17,7 @@ from typing import Any
 
 from django.conf import settings
 
-MOST_RUNS = 300
+MOST_RUNS = 3000
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ class Fault:
     error; `breaks` spoils the answer: reset (the connection ends), json, html, drip (in pieces, for `delay` seconds);
     `delay` alone is a slow answer. `commits` says that a start does its work, and is paid, before it fails. `ends` and
     `items` make a run end as FAILED, ABORTED or TIMED-OUT with so many items. `hides_agent` leaves the user agent out.
-    `output` spoils what the model writes: truncated, refused, filtered, invalid, prose, thinking, bom, tail, unstorable
-    (signs that no database keeps), empty, unmetered, countless (10**12 tokens).
+    `body` is served in place of the items, `cost_usd` as what a run cost. `output` spoils what the model writes:
+    truncated, refused, filtered, invalid, prose, thinking, bom, tail, unstorable (signs that no database keeps), empty,
+    unmetered, countless (10**12 tokens).
     """
 
     service: str
@@ -53,6 +54,8 @@ class Fault:
     ends: str = ""
     items: int | None = None
     hides_agent: bool = False
+    body: str = ""
+    cost_usd: float | None = None
     output: str = ""
 
 

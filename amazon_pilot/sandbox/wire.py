@@ -2,7 +2,6 @@
 
 import errno
 import functools
-import gzip
 import json
 import time
 import zlib
@@ -47,15 +46,25 @@ def service(view: View[P]) -> View[P]:
 
 
 def body_of(request: HttpRequest) -> dict[str, Any] | None:
-    """Answer the JSON object in the body, inflated when it came as gzip; None when it is not one."""
+    """Answer the JSON object in the body, inflated when it came as gzip; None when it is not one, or too large."""
     try:
         body = request.body
         if request.headers.get("Content-Encoding", "").lower() == "gzip":
-            body = gzip.decompress(body)
+            body = inflate(body)
         content = json.loads(body or b"{}")
-    except (ValueError, OSError, EOFError, zlib.error):
+    except (ValueError, OSError, RecursionError, zlib.error):
         return None
     return content if isinstance(content, dict) else None
+
+
+def inflate(body: bytes) -> bytes:
+    """Answer what is in a body of gzip; raises ValueError where it is cut short or holds more than a body may be."""
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    work = zlib.decompressobj(wbits=31)
+    content = work.decompress(body, most)
+    if not work.eof:
+        raise ValueError("cut short, or too large")
+    return content
 
 
 def answer(content: Any, status: int = 200) -> HttpResponse:

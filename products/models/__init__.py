@@ -2,12 +2,15 @@
 
 from .change import Change, Difference, Direction, Kind, Severity, differences
 from .product import Product
+from .round import Round
 from .scrape_run import PlanningStopped, RunTarget, ScrapeRun, State
 from .snapshot import Snapshot, SnapshotRank
+from .spending import DaySpending
 from .tracking import Frequency, Role, Tracking, Unit
 
 __all__ = [
     "Change",
+    "DaySpending",
     "Difference",
     "Direction",
     "Frequency",
@@ -15,6 +18,7 @@ __all__ = [
     "PlanningStopped",
     "Product",
     "Role",
+    "Round",
     "RunTarget",
     "ScrapeRun",
     "Severity",

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Max
 from django.utils.timezone import now
@@ -17,10 +18,13 @@ from .product import Product
 from .tracking import Tracking, Unit
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
     from .snapshot import Snapshot
 
 # Ranks near the top, and steps of a few places, move all day: 1 to 2 would be +100 %.
 RANK_NOISE_TOP, RANK_NOISE_STEP = 10, 5
+LARGEST_PERCENT = Decimal("999999999")  # what the column holds; from rank 10 to two thousand million is more
 TOLD_AVAILABILITY = (
     Availability.IN_STOCK,
     Availability.LOW_STOCK,
@@ -175,6 +179,10 @@ def _seller_changed(product: Product, listing: Listing) -> bool:
 
 
 class ChangeQuerySet(models.QuerySet["Change"]):
+    def newest_of(self, user: "User | Any") -> "ChangeQuerySet":
+        """Keep what this user was told of, newest first, with all that a line about it shows."""
+        return self.filter(user=user).select_related("tracking__product").order_by("-seen_at", "-pk")
+
     def last_told(self, trackings: list[int]) -> dict[tuple[int, str], datetime]:
         """Answer when each kind of change was last found, by (tracking id, kind)."""
         rows = self.filter(tracking_id__in=trackings).values_list("tracking_id", "kind").annotate(Max("seen_at"))
@@ -192,6 +200,10 @@ class Change(models.Model):
     """One difference that crossed one user's threshold."""
 
     tracking = models.ForeignKey(Tracking, models.CASCADE, related_name="changes", verbose_name=_("tracking"))
+    # The tracking's user once more, so that a user's newest are found without reading those of all others.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+", verbose_name=_("user"), db_index=False
+    )
     snapshot = models.ForeignKey(
         "products.Snapshot", models.CASCADE, related_name="changes", verbose_name=_("snapshot")
     )
@@ -220,6 +232,7 @@ class Change(models.Model):
         indexes = [
             models.Index(fields=["tracking", "kind", "-seen_at"], name="change_last_told"),
             models.Index(fields=["-seen_at"], name="change_newest_first"),
+            models.Index(fields=["user", "-seen_at", "-id"], name="change_newest_of_user"),
         ]
 
     def __str__(self) -> str:
@@ -230,12 +243,13 @@ class Change(models.Model):
         """Lay a difference out as this user's row, unsaved."""
         return cls(
             tracking=tracking,
+            user_id=tracking.user_id,
             snapshot=snapshot,
             kind=difference.kind,
             subject=difference.subject[:200],
             before=str(difference.before)[:200],
             after=str(difference.after)[:200],
-            percent=round(difference.percent, 3) if difference.percent is not None else None,
+            percent=None if (percent := difference.percent) is None else round(min(percent, LARGEST_PERCENT), 3),
             direction=difference.direction,
             severity=difference.severity,
             threshold=_threshold(difference.kind, tracking),

@@ -1,18 +1,26 @@
-"""From an ended run to rows: targets, snapshots, the products' last good values, and the changes people asked for.
+"""From an ended run to rows: snapshots, the products' last good values, targets, and the changes people asked for.
 
-The number of queries does not grow with the number of products of the run.
+The number of statements does not grow with the number of products, but for SQLite, which takes them in parts. What
+cannot be stored together is stored in halves, down to the one listing that cannot be stored: it is set aside alone.
 """
 
-from datetime import datetime
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import DecimalField
+from django.db.models.functions import Now
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
+from products import fields
 from products.apify import RunAnswer
+from products.fields import clean
 from products.listing import Listing, Outcome
 
-from .change import Change, differences
+from .change import Change, Difference, differences
 from .product import Product
 from .scrape_run import RunTarget, ScrapeRun, State
 from .snapshot import Snapshot, SnapshotRank
@@ -20,7 +28,10 @@ from .tracking import Tracking
 
 # More than this share of a batch losing price or rank at once is a layout or captcha problem, not the market.
 BRAKE_SHARE, BRAKE_LEAST = 0.3, 10
+OUTCOME = ["monitored", "asked_at", "checked_at", "failures", "retry_at", "last_outcome"]
+OUTCOME += ["availability", "availability_seen_at"]
 REMEMBERED = [
+    *OUTCOME,
     *(
         "title",
         "brand",
@@ -34,84 +45,167 @@ REMEMBERED = [
     ),
     *("price", "list_price", "price_seen_at", "bsr", "bsr_category", "bsr_seen_at", "rating", "rating_seen_at"),
     *("review_count", "review_count_seen_at", "seller", "seller_id", "fulfilled_by_amazon", "seller_seen_at"),
-    *("availability", "availability_seen_at", "bought_past_month"),
-    *("monitored", "asked_at", "checked_at", "failures", "retry_at", "last_outcome"),
+    "bought_past_month",
 ]
+AMOUNTS = {column.name: column for column in Snapshot._meta.fields if isinstance(column, DecimalField)}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Look:
+    """One listing on its way into the rows of its product; `reason` is why it was set aside, if it was."""
+
+    listing: Listing
+    target: RunTarget
+    found: list[Difference] = field(default_factory=list)
+    snapshot: Snapshot | None = None
+    reason: str = ""
+
+    @property
+    def product(self) -> Product:
+        return self.target.product
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome.ASIDE if self.reason else self.listing.outcome
 
 
 @transaction.atomic
 def ingest(run: ScrapeRun, answer: RunAnswer) -> list[Change]:
     """Keep what the run saw; answer the stored changes, none when the run had been ingested before."""
-    taken_at = answer.finished_at or now()
+    # An end in the future would hold back every later look as older.
+    taken_at = min(answer.finished_at or now(), now() + timedelta(hours=1))
     ended = ScrapeRun.objects.filter(pk=run.pk, state=State.STARTED).update(
         state=State.INGESTED if answer.succeeded else State.FAILED,
         finished_at=taken_at,
-        checked_at=now(),
-        cost_usd=answer.cost_usd,
-        error="" if answer.succeeded else f"{answer.status}: {answer.status_message or ''}"[:500],
+        checked_at=Now(),
+        error="" if answer.succeeded else clean(f"{answer.status}: {answer.status_message or ''}")[:500],
     )
     if not ended:
         return []
     targets = {target.asin: target for target in run.targets.select_related("product")}
-    seen = [(listing, targets[listing.asin].product) for listing in answer.listings if listing.asin in targets]
-    _end_targets(targets, answer)
-    good = [(listing, product) for listing, product in seen if listing.outcome == Outcome.OK]
-    snapshots = _keep(run, good, taken_at)
+    looks = [Look(listing, targets.pop(listing.asin)) for listing in answer.listings if listing.asin in targets]
+    good = [look for look in looks if look.listing.outcome == Outcome.OK]
     braked = _must_brake(good)
-    changes = [] if braked else _changes(run, good, snapshots, taken_at)
+    _store(run, good, taken_at)
+    _note_failures([look for look in looks if look.outcome != Outcome.OK], taken_at)
+    _end_targets(looks, targets.values())
+    stored = [look for look in good if not look.reason]
+    changes = [] if braked else Change.objects.bulk_create(_changes(stored, taken_at))
     if braked:
         ScrapeRun.objects.filter(pk=run.pk).update(changes_held=True)
-    for listing, product in seen:
-        if listing.outcome == Outcome.OK:
-            product.remember(listing, taken_at)
-        product.note_outcome(listing.outcome, taken_at)
-    Product.objects.bulk_update([product for _listing, product in seen], REMEMBERED, batch_size=50)
-    return Change.objects.bulk_create(changes)
+    if answer.cost_usd is not None:
+        run.bill(answer.cost_usd)  # last, as the day's row is what all planners wait for
+    return changes
 
 
-def _end_targets(targets: dict[str, RunTarget], answer: RunAnswer) -> None:
-    outcomes = {listing.asin: listing.outcome for listing in answer.listings}
-    for asin, target in targets.items():
-        target.outcome = outcomes.get(asin, Outcome.MISSING)
-    RunTarget.objects.bulk_update(targets.values(), ["outcome"])
+def _store(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
+    """Keep the looks together, or in halves when one of them cannot be kept; that one gets a reason."""
+    if not looks:
+        return
+    try:
+        with transaction.atomic():
+            _keep(run, looks, taken_at)
+        return
+    except (InterfaceError, OperationalError):
+        raise  # the database is away, which no listing is to blame for
+    except Exception as error:
+        if len(looks) == 1:
+            _set_aside(looks[0], error)
+            return
+    # Their products were changed in memory, and what did not arrive must not count as known.
+    fresh = Product.objects.in_bulk([look.product.pk for look in looks])
+    for look in looks:
+        look.target.product = fresh[look.product.pk]
+    for half in (looks[: len(looks) // 2], looks[len(looks) // 2 :]):
+        _store(run, half, taken_at)
 
 
-def _keep(run: ScrapeRun, good: list[tuple[Listing, Product]], taken_at: datetime) -> dict[int, Snapshot]:
-    snapshots = Snapshot.objects.bulk_create(
-        [Snapshot.of(listing, product, run, taken_at) for listing, product in good]
-    )
+def _keep(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
+    for look in looks:
+        _ensure_readable(look.listing)
+        look.found = differences(look.product, look.listing, taken_at)
+        look.product.remember(look.listing, taken_at)
+        look.product.note_outcome(Outcome.OK, taken_at)
+    snapshots = [Snapshot.of(look.listing, look.product, run, taken_at) for look in looks]
+    for look, snapshot in zip(looks, Snapshot.objects.bulk_create(snapshots), strict=True):
+        look.snapshot = snapshot
     SnapshotRank.objects.bulk_create(
-        SnapshotRank(snapshot=snapshot, category=rank.category[:200], position=position, rank=rank.rank)
-        for snapshot, (listing, _product) in zip(snapshots, good, strict=True)
-        for position, rank in enumerate(listing.ranks)
+        SnapshotRank(snapshot=look.snapshot, category=rank.category[:200], position=position, rank=rank.rank)
+        for look in looks
+        for position, rank in enumerate(look.listing.ranks)
     )
-    return {snapshot.product_id: snapshot for snapshot in snapshots}
+    _upsert([look.product for look in looks], REMEMBERED)
 
 
-def _must_brake(good: list[tuple[Listing, Product]]) -> bool:
+def _ensure_readable(listing: Listing) -> None:
+    """Raise ValidationError for an amount with more digits than its column: SQLite takes it and never gives it back."""
+    for name in AMOUNTS:
+        if (value := getattr(listing, name)) is not None:
+            AMOUNTS[name].clean(value, None)
+
+
+def _upsert(products: list[Product], names: list[str]) -> None:
+    Product.objects.bulk_create(products, update_conflicts=True, unique_fields=["id"], update_fields=names)
+
+
+def _set_aside(look: Look, error: Exception) -> None:
+    """Have one listing that was tried alone and failed again wait for a person."""
+    logger.error("Set aside what Apify answered for %s: %s", look.target.asin, type(error).__name__)
+    look.reason = clean(f"{type(error).__name__}: {error}")[:500]
+    look.target.product = Product.objects.get(pk=look.product.pk)
+
+
+def _note_failures(looks: list[Look], taken_at: datetime) -> None:
+    for look in looks:
+        look.product.note_outcome(look.outcome, taken_at)
+    _upsert([look.product for look in looks], OUTCOME)
+
+
+def _end_targets(looks: list[Look], unanswered: Iterable[RunTarget]) -> None:
+    for look in looks:
+        look.target.outcome = look.outcome
+        look.target.reason = look.reason or ("; ".join(look.listing.warnings) if look.outcome != Outcome.OK else "")
+        look.target.answer = look.listing.set_aside or (fields.shown_text(look.listing.raw) if look.reason else "")
+    for target in unanswered:
+        target.outcome = Outcome.MISSING
+    rows = [*(look.target for look in looks), *unanswered]
+    for row in rows:
+        row.reason, row.answer = clean(row.reason)[:500], clean(row.answer)
+    RunTarget.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["id"], update_fields=["outcome", "reason", "answer"]
+    )
+
+
+def _must_brake(good: list[Look]) -> bool:
     """Tell whether so many known prices or ranks vanished at once that the page itself is the likelier cause."""
     if len(good) < BRAKE_LEAST:
         return False
     lost = sum(
-        (product.price is not None and listing.price is None) or (product.bsr is not None and not listing.ranks)
-        for listing, product in good
+        (look.product.price is not None and look.listing.price is None)
+        or (look.product.bsr is not None and not look.listing.ranks)
+        for look in good
     )
     return lost > BRAKE_SHARE * len(good)
 
 
-def _changes(
-    run: ScrapeRun, good: list[tuple[Listing, Product]], snapshots: dict[int, Snapshot], taken_at: datetime
-) -> list[Change]:
-    """Compare each listing with what its product remembers, once for each tracking and its thresholds."""
-    found = {product.pk: differences(product, listing, taken_at) for listing, product in good}
-    trackings = Tracking.objects.filter(product_id__in=[pk for pk, some in found.items() if some], paused=False)
+def _changes(stored: list[Look], taken_at: datetime) -> list[Change]:
+    """Lay out what each tracking's thresholds let through, with the product as it is now."""
+    looks = {look.product.pk: (look, look.snapshot) for look in stored if look.found and look.snapshot}
+    trackings = Tracking.objects.filter(product_id__in=looks, paused=False)
     told = Change.objects.last_told([tracking.pk for tracking in trackings if tracking.rearm_minutes])
-    return [
-        Change.of(difference, tracking, snapshots[tracking.product_id], taken_at)
-        for tracking in trackings
-        for difference in found[tracking.product_id]
-        if difference.crosses(tracking) and not _is_silent(tracking, told.get((tracking.pk, difference.kind)), taken_at)
-    ]
+    changes = []
+    for tracking in trackings:
+        look, snapshot = looks[tracking.product_id]
+        tracking.product = look.product
+        changes += [
+            Change.of(difference, tracking, snapshot, taken_at)
+            for difference in look.found
+            if difference.crosses(tracking)
+            and not _is_silent(tracking, told.get((tracking.pk, difference.kind)), taken_at)
+        ]
+    return changes
 
 
 def _is_silent(tracking: Tracking, last: datetime | None, at: datetime) -> bool:

@@ -1,13 +1,17 @@
 """What is sold: one ASIN on one marketplace, with the last good value of each fact and when it was seen."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from itertools import zip_longest
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.db import models
 from django.db.models import F, Min, Q
+from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
@@ -20,6 +24,8 @@ from .tracking import Frequency
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+Row = TypeVar("Row")
+MOST_FAILURES = 30_000  # what the column holds
 # How long a product rests after its first, second and third failure in a row; after the fourth it is left alone.
 BACKOFF = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
 
@@ -28,6 +34,21 @@ def day_start(marketplace: Marketplace, at: datetime) -> datetime:
     """Answer the instant at which the marketplace's current local day began: days of 23 and 25 hours exist."""
     zone = ZoneInfo(marketplace.zone)
     return datetime.combine(at.astimezone(zone).date(), time.min, zone).astimezone(UTC)
+
+
+def in_turns(rows: Sequence[Row], group: Callable[[Row], Hashable]) -> list[Row]:
+    """Answer `rows` in an order in which each group has its first before any has its second."""
+    turns: Counter[Hashable] = Counter()
+    numbered = []
+    for row in rows:
+        turns[group(row)] += 1
+        numbered.append((turns[group(row)], row))
+    return [row for _turn, row in sorted(numbered, key=itemgetter(0))]
+
+
+def _cut(sites: dict[str, list[int]], size: int) -> Iterator[list[int]]:
+    for ids in sites.values():
+        yield from (ids[start : start + size] for start in range(0, len(ids), size))
 
 
 class ProductQuerySet(models.QuerySet["Product"]):
@@ -40,20 +61,25 @@ class ProductQuerySet(models.QuerySet["Product"]):
         Product.objects.bulk_create(
             [Product(marketplace=site, asin=asin) for site, asin in identities], ignore_conflicts=True
         )
-        wanted = Q()
+        sites: dict[str, list[str]] = {}
         for site, asin in identities:
-            wanted |= Q(marketplace=site, asin=asin)
-        found = {(product.marketplace, product.asin): product for product in self.filter(wanted)}
+            sites.setdefault(site, []).append(asin)
+        rows = (self.filter(marketplace=site, asin__in=asins) for site, asins in sites.items())
+        found = {(product.marketplace, product.asin): product for some in rows for product in some}
         return [found[identity] for identity in identities]
 
     def ask(self) -> int:
         """Note that somebody wants these looked at now; answer how many. The note lasts until Apify has answered."""
-        return self.update(asked_at=now())
+        return self.update(asked_at=Now())
 
     def forgotten(self) -> "ProductQuerySet":
         """Keep what was asked for more than a minute ago and is in no open run: its job was lost on the way."""
-        asked = self.filter(asked_at__lte=now() - timedelta(minutes=1), monitored=True)
+        asked = self.filter(asked_at__lte=Now() - timedelta(minutes=1), monitored=True)
         return asked.exclude(targets__outcome="pending")
+
+    def just_given_up(self) -> "ProductQuerySet":
+        """Keep what the last look had left alone."""
+        return self.filter(monitored=False, failures=len(BACKOFF) + 1)
 
     def due(self, *frequencies: str, at: datetime | None = None) -> "ProductQuerySet":
         """Keep monitored products whose most frequent active tracking is one of `frequencies` and whose time has come.
@@ -68,9 +94,24 @@ class ProductQuerySet(models.QuerySet["Product"]):
 
     def batches(self, size: int) -> Iterator[list[int]]:
         """Yield lists of at most `size` ids, each of one marketplace: a scrape run serves one site."""
-        for marketplace in MARKETPLACES:
-            ids = list(self.filter(marketplace=marketplace).values_list("pk", flat=True))
-            yield from (ids[start : start + size] for start in range(0, len(ids), size))
+        sites: dict[str, list[int]] = {}
+        for pk, site in self.values_list("pk", "marketplace"):
+            sites.setdefault(site, []).append(pk)
+        yield from _cut(sites, size)
+
+    def fair_batches(self, size: int, most: int) -> Iterator[list[int]]:
+        """Yield batches of at most `most` products in all, each user's and each site's oldest in turn.
+
+        A product counts for the user who has watched it for longest; the batches of the sites alternate.
+        """
+        oldest = self.order_by(F("checked_at").asc(nulls_first=True), "pk").annotate(owner=Min("trackings__user"))
+        rows = list(oldest.values_list("pk", "marketplace", "owner"))
+        rows = in_turns(in_turns(rows, lambda row: row[1:]), lambda row: row[2])
+        sites: dict[str, list[int]] = {}
+        for pk, site, _owner in rows[:most]:
+            sites.setdefault(site, []).append(pk)
+        turns = zip_longest(*(list(_cut({site: ids}, size)) for site, ids in sites.items()))
+        yield from (batch for turn in turns for batch in turn if batch)
 
 
 def _time_has_come(at: datetime) -> Q:
@@ -222,6 +263,11 @@ class Product(models.Model):
         self.categories = list(listing.categories) or self.categories
         self.content_hash = listing.content_hash or self.content_hash
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether failures in a row had it left alone; a look that succeeds revives it."""
+        return self.failures > len(BACKOFF)
+
     def note_outcome(self, outcome: Outcome, at: datetime) -> None:
         """Count failures in a row, unsaved: the product rests 1 h, 6 h, 24 h, and is then left alone.
 
@@ -230,12 +276,14 @@ class Product(models.Model):
         self.last_outcome, self.asked_at = outcome, None
         self.checked_at = max(at, self.checked_at or at)
         if outcome == Outcome.OK:
+            # Only failures had it left alone; what a person left alone has none.
+            self.monitored = self.monitored or self.is_given_up
             self.failures, self.retry_at = 0, None
             return
-        self.failures += 1
+        self.failures = min(self.failures + 1, MOST_FAILURES)
         if outcome == Outcome.NOT_FOUND and self.failures >= 2:
             self.availability, self.availability_seen_at = Availability.UNAVAILABLE, at
-        if self.failures > len(BACKOFF):
+        if self.is_given_up:
             self.monitored, self.retry_at = False, None
         else:
             self.retry_at = at + BACKOFF[self.failures - 1]

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Case, F, Q, Sum, When
+from django.db.models import F, Q, Sum
+from django.db.models.functions import Coalesce, Now
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from products.amazon import MARKETPLACES
+from products.fields import clean
 from products.listing import Outcome
 
 from .product import Product
+from .spending import DaySpending
 
 if TYPE_CHECKING:
     from products.apify import Receipt, RunAnswer
@@ -24,9 +27,16 @@ if TYPE_CHECKING:
 
 # A start that Apify refused for want of room is tried again after these waits.
 BUSY_WAITS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
+# After a refusal that asking again does not mend, one start is tried after each of these waits.
+REFUSED_WAITS = (timedelta(hours=1), timedelta(hours=3), timedelta(hours=12), timedelta(hours=24))
 # A start whose answer was lost shows up in Apify's list within this time; before it, absence proves nothing.
 GRACE = timedelta(minutes=3)
 MAX_STARTS = 3
+# No state lasts longer: to be started at all, to find out whether a start arrived, to be read once it is started.
+PLANNED_LIMIT, STARTING_LIMIT, STARTED_LIMIT = timedelta(hours=24), timedelta(hours=6), timedelta(hours=1)
+# A started run is asked about once a minute; beyond these questions not even its job could end it.
+MOST_POLLS = 90
+MOST_PRODUCTS = 1_000_000
 
 
 class PlanningStopped(Exception):
@@ -50,35 +60,71 @@ class ScrapeRunQuerySet(models.QuerySet["ScrapeRun"]):
         return self.filter(state__in=OPEN)
 
     def spent_usd(self, since: datetime) -> Decimal:
-        """Answer what the runs planned since then cost; an open run counts with all it may cost."""
-        cost = Case(When(cost_usd__isnull=False, then=F("cost_usd")), default=F("cost_cap_usd"))
-        total = self.filter(created_at__gte=since).exclude(state=State.FAILED, apify_id="").aggregate(total=Sum(cost))
-        return total["total"] or Decimal(0)
+        """Answer what the runs planned since then cost; one without a bill counts with all it may cost."""
+        cost = Coalesce("cost_usd", "cost_cap_usd")
+        return self.filter(created_at__gte=since).aggregate(total=Sum(cost))["total"] or Decimal(0)
 
-    def ensure_planning(self, products: int = 1) -> None:
-        """Raise PlanningStopped when Apify refused us, or when `products` more would pass the day's budget."""
-        if self.filter(stops_planning=True).exists():
-            raise PlanningStopped(
-                _("Apify refused our account. Check APIFY_TOKEN and the account, then resume planning in the monitor.")
-            )
+    def refusal(self) -> "ScrapeRun | None":
+        """Answer the latest run whose start Apify refused for good; None when nothing stands in the way."""
+        return self.filter(stops_planning=True).order_by("-finished_at").first()
+
+    def is_stopped(self) -> bool:
+        """Whether nothing may be planned now."""
+        try:
+            self.ensure_planning()
+        except PlanningStopped:
+            return True
+        return False
+
+    def affordable(self) -> int:
+        """Answer how many more products today's budget has room for."""
         today = now().replace(hour=0, minute=0, second=0, microsecond=0)
-        if self.spent_usd(today) + settings.APIFY_USD_PER_RESULT * products > settings.APIFY_DAILY_BUDGET_USD:
+        spent = DaySpending.objects.of(today.date())
+        left = settings.APIFY_DAILY_BUDGET_USD - (self.spent_usd(today) if spent is None else spent)
+        if not settings.APIFY_USD_PER_RESULT:
+            return MOST_PRODUCTS if left >= 0 else 0
+        return min(MOST_PRODUCTS, max(0, int(left // settings.APIFY_USD_PER_RESULT)))
+
+    def ensure_planning(self) -> None:
+        """Raise PlanningStopped when Apify refused us, or when the day's budget is spent."""
+        refusal = self.refusal()
+        if refusal and self.filter(pk=refusal.pk, ask_again_at__gt=Now()).exists():
+            raise PlanningStopped(refusal.refused)
+        if not self.affordable():
             raise PlanningStopped(
                 _("Today's Apify budget of $%s (APIFY_DAILY_BUDGET_USD) is spent. It starts anew at midnight UTC.")
                 % settings.APIFY_DAILY_BUDGET_USD
             )
 
+    def may_start(self) -> bool:
+        """Whether a start may be asked for now: while a refusal stands, one is tried after each wait."""
+        refusal = self.refusal()
+        return refusal is None or (
+            self.filter(Q(ask_again_at=None) | Q(ask_again_at__lte=Now()), pk=refusal.pk, stops_planning=True).update(
+                ask_again_at=Now() + REFUSED_WAITS[0]
+            )
+            == 1
+        )
+
+    def resume_planning(self) -> int:
+        """Go on after Apify refused; answer how many refusals are forgotten. What waited starts with the next sweep."""
+        refused = self.filter(stops_planning=True).update(stops_planning=False, ask_again_at=None)
+        if refused:
+            self.filter(state=State.PLANNED).update(not_before=None)
+        return refused
+
     @transaction.atomic
     def plan(self, products: Sequence[Product]) -> "ScrapeRun | None":
         """Write down a run for those of `products` that no open run holds; None when an open run holds them all.
 
-        The products share one marketplace. Raises PlanningStopped when nothing may be planned.
+        The products share one marketplace. When the budget has room for some only, those not seen for longest are
+        taken. Raises PlanningStopped when nothing may be planned.
         """
-        self.ensure_planning(len(products))
+        self.ensure_planning()
         held = set(RunTarget.objects.filter(outcome="pending", product__in=products).values_list("product", flat=True))
-        wanted = sorted(
-            {product.pk: product for product in products if product.pk not in held}.values(), key=lambda p: p.asin
-        )
+        free = {product.pk: product for product in products if product.pk not in held}.values()
+        oldest = sorted(free, key=lambda product: (product.checked_at is not None, product.checked_at))
+        wanted = sorted(oldest[: self.affordable()], key=lambda product: product.asin)
         if not wanted:
             return None
         run = self.create(
@@ -94,28 +140,49 @@ class ScrapeRunQuerySet(models.QuerySet["ScrapeRun"]):
         if not run.asins:
             run.delete()
             return None
-        run.save(update_fields=["asins"])
+        run.cost_cap_usd = settings.APIFY_USD_PER_RESULT * len(run.asins)
+        run.save(update_fields=["asins", "cost_cap_usd"])
+        run.reserve()
         return run
 
     def startable(self) -> "ScrapeRunQuerySet":
-        """Keep planned runs whose waiting time is over."""
-        return self.filter(Q(not_before=None) | Q(not_before__lte=now()), state=State.PLANNED)
+        """Keep planned runs whose waiting time is over, by the database's clock as everywhere in this file."""
+        return self.filter(Q(not_before=None) | Q(not_before__lte=Now()), state=State.PLANNED)
 
     def uncertain(self) -> "ScrapeRunQuerySet":
         """Keep runs whose start was asked for more than a minute ago and never answered."""
-        return self.filter(state=State.STARTING, starting_at__lte=now() - timedelta(minutes=1))
+        return self.filter(state=State.STARTING, starting_at__lte=Now() - timedelta(minutes=1))
 
     def unwatched(self) -> "ScrapeRunQuerySet":
         """Keep started runs that nobody asked about for two minutes: their next question was lost."""
-        quiet = now() - timedelta(minutes=2)
-        return self.filter(state=State.STARTED, started_at__lte=quiet).filter(
-            Q(checked_at=None) | Q(checked_at__lte=quiet)
+        quiet = Now() - timedelta(minutes=2)
+        return self.filter(state=State.STARTED).filter(
+            Q(checked_at__lte=quiet) | Q(checked_at=None, started_at__lte=quiet)
+        )
+
+    def unbilled(self) -> "ScrapeRunQuerySet":
+        """Keep runs that ended within two days without a bill, when nobody asked for it for an hour."""
+        ended = self.filter(state__in=(State.INGESTED, State.FAILED), cost_usd=None).exclude(apify_id="")
+        hour_ago = Now() - timedelta(hours=1)
+        return ended.filter(created_at__gte=Now() - timedelta(days=2), checked_at__lte=hour_ago)
+
+    def overdue(self) -> "ScrapeRunQuerySet":
+        """Keep runs that are in their state for longer than it may last, and that their own jobs could not end."""
+        return self.filter(
+            Q(state=State.PLANNED, created_at__lte=Now() - PLANNED_LIMIT)
+            | Q(state=State.STARTING, starting_at__lte=Now() - STARTING_LIMIT)
+            | (Q(state=State.STARTED, polls__gte=MOST_POLLS) & _started_before(2 * STARTED_LIMIT))
         )
 
     def prune(self, *, older_than: timedelta) -> int:
         """Delete ended runs that no snapshot needs any more; answer how many."""
         old = self.filter(created_at__lt=now() - older_than, snapshots=None).exclude(state__in=OPEN)
         return old.delete()[1].get("products.ScrapeRun", 0)
+
+
+def _started_before(span: timedelta) -> Q:
+    # Apify's clock wrote the first; ours wrote the second, should theirs be far ahead.
+    return Q(started_at__lte=Now() - span) | Q(created_at__lte=Now() - span - timedelta(days=1))
 
 
 class ScrapeRun(models.Model):
@@ -141,6 +208,7 @@ class ScrapeRun(models.Model):
     cost_cap_usd = models.DecimalField(_("cost at most (USD)"), max_digits=10, decimal_places=6)
     error = models.CharField(_("error"), max_length=500, blank=True)
     stops_planning = models.BooleanField(_("stops planning"), default=False)
+    ask_again_at = models.DateTimeField(_("asked again at"), null=True, blank=True)
     changes_held = models.BooleanField(
         _("changes held back"),
         default=False,
@@ -164,6 +232,7 @@ class ScrapeRun(models.Model):
         indexes = [
             models.Index(fields=["state", "created_at"], name="scrape_run_open"),
             models.Index(fields=["-created_at"], name="scrape_run_newest_first"),
+            models.Index(fields=["-finished_at"], name="scrape_run_refused", condition=Q(stops_planning=True)),
         ]
 
     def __str__(self) -> str:
@@ -180,54 +249,124 @@ class ScrapeRun(models.Model):
         """
         with transaction.atomic(durable=True):
             planned = ScrapeRun.objects.startable().filter(pk=self.pk)
-            return planned.update(state=State.STARTING, starting_at=now(), attempts=F("attempts") + 1) == 1
+            is_ours = planned.update(state=State.STARTING, starting_at=Now(), attempts=F("attempts") + 1) == 1
+        self.state = State.STARTING if is_ours else self.state
+        return is_ours
 
-    def release(self, error: Exception) -> datetime:
-        """Go back to planned, since Apify certainly started nothing; answer when to ask again."""
+    def reserve(self) -> None:
+        """Take what this run may cost from its day's budget; raises PlanningStopped when there is no room for it."""
+        day, since = self.created_at.date(), self.created_at.replace(hour=0, minute=0, second=0, microsecond=0)
+        before = ScrapeRun.objects.exclude(pk=self.pk).spent_usd(since)
+        limit = settings.APIFY_DAILY_BUDGET_USD
+        if not DaySpending.objects.reserve(day, self.cost_cap_usd, limit=limit, before=before):
+            raise PlanningStopped(
+                _("Today's Apify budget of $%s (APIFY_DAILY_BUDGET_USD) is spent. It starts anew at midnight UTC.")
+                % limit
+            )
+
+    @transaction.atomic
+    def bill(self, cost_usd: Decimal) -> bool:
+        """Book a bill that came after the run's end; False when it was booked before."""
+        unbilled = ScrapeRun.objects.filter(pk=self.pk, cost_usd=None)
+        if not unbilled.update(cost_usd=cost_usd):
+            return False
+        DaySpending.objects.correct(self.created_at.date(), cost_usd - self.cost_cap_usd)
+        return True
+
+    def postpone(self) -> None:
+        """Let a planned run wait while Apify's refusal stands; the sweep starts it later."""
+        refusal = ScrapeRun.objects.refusal()
+        if refusal:
+            planned = ScrapeRun.objects.filter(pk=self.pk, state=State.PLANNED)
+            planned.update(not_before=refusal.ask_again_at, error=clean(refusal.error)[:500])
+
+    def release(self, error: Exception) -> timedelta:
+        """Go back to planned, since Apify certainly started nothing; answer how long to wait before asking again."""
         wait = BUSY_WAITS[min(self.busy_answers, len(BUSY_WAITS) - 1)]
-        not_before = now() + wait
         self._starting().update(
             state=State.PLANNED,
-            not_before=not_before,
+            not_before=Now() + wait,
             busy_answers=F("busy_answers") + 1,
             attempts=F("attempts") - 1,
-            error=str(error)[:500],
+            error=clean(str(error))[:500],
         )
-        return not_before
+        return wait
 
     def mark_started(self, receipt: "Receipt") -> bool:
-        """Keep Apify's id; False means that the row already has one."""
+        """Keep Apify's id; False means that the row already has one. A start that worked ends every refusal."""
         rows = ScrapeRun.objects.filter(pk=self.pk, state__in=(State.STARTING, State.PLANNED), apify_id="")
-        return rows.update(state=State.STARTED, apify_id=receipt.apify_id, started_at=receipt.started_at, error="") == 1
+        if not rows.update(
+            state=State.STARTED, apify_id=receipt.apify_id, started_at=receipt.started_at, error="", checked_at=None
+        ):
+            return False
+        ScrapeRun.objects.resume_planning()
+        return True
 
     def mark_unknown(self, error: Exception) -> None:
         """Stay starting: nobody knows whether Apify started, and reconcile_scrape_run will ask."""
-        self._starting().update(error=str(error)[:500])
+        self._starting().update(error=clean(str(error))[:500])
 
     def mark_lost(self) -> bool:
         """Plan anew what Apify never started, at most three times; True when it is planned again."""
-        if now() - (self.starting_at or self.created_at) < GRACE:
-            return False
+        lost = self._starting().filter(starting_at__lte=Now() - GRACE)
         if self.attempts >= MAX_STARTS:
-            self.mark_failed(_("The start was lost %s times.") % MAX_STARTS)
+            if lost.exists():
+                self.mark_failed(_("The start was lost %s times.") % MAX_STARTS, cost_usd=Decimal(0))
             return False
-        return self._starting().update(state=State.PLANNED, error=str(_("The start was lost."))) == 1
+        return lost.update(state=State.PLANNED, error=str(_("The start was lost."))) == 1
 
     @transaction.atomic
-    def mark_failed(self, reason: object, *, stops_planning: bool = False) -> bool:
-        """End the run without an answer; its products become due again. False when it had already ended."""
-        ended = ScrapeRun.objects.open().filter(pk=self.pk)
-        if not ended.update(
-            state=State.FAILED, error=str(reason)[:500], finished_at=now(), stops_planning=stops_planning
-        ):
+    def mark_failed(self, reason: object, *, cost_usd: Decimal | None = None, stops_planning: bool = False) -> bool:
+        """End the run without an answer; its products become due again. False when it had already gone on.
+
+        `cost_usd` None means that nobody knows what it cost: all it may cost stays booked. A refusal keeps it in mind
+        that somebody asked for the products; any other end waits for their next round.
+        """
+        ended = ScrapeRun.objects.open().filter(pk=self.pk, state=self.state)
+        changes = {"error": clean(str(reason))[:500], "finished_at": Now(), "checked_at": Now(), "cost_usd": cost_usd}
+        if stops_planning:
+            refusals = ScrapeRun.objects.filter(stops_planning=True).count()
+            wait = REFUSED_WAITS[min(refusals, len(REFUSED_WAITS) - 1)]
+            changes |= {"stops_planning": True, "ask_again_at": Now() + wait}
+        if not ended.update(state=State.FAILED, **changes):
             return False
         self.targets.filter(outcome="pending").update(outcome=Outcome.MISSING)
+        if not stops_planning:
+            Product.objects.filter(targets__scrape_run=self).update(asked_at=None)
+        if cost_usd is not None:
+            DaySpending.objects.correct(self.created_at.date(), cost_usd - self.cost_cap_usd)
         return True
+
+    def end_overdue(self) -> bool:
+        """End a run whose state has lasted too long, with the reason; False when it has gone on meanwhile."""
+        reason = {
+            State.PLANNED: _("The run could not be started within a day."),
+            State.STARTING: _("It could not be found out whether Apify started the run."),
+            State.STARTED: _("What Apify had to say of the run could not be read in time."),
+        }[State(self.state)]
+        was_never_asked = self.state == State.PLANNED and not self.attempts
+        return self.mark_failed(f"{reason} {self.error}".strip(), cost_usd=Decimal(0) if was_never_asked else None)
+
+    def has_lasted(self, span: timedelta) -> bool:
+        """Whether Apify started the run longer ago than this, by the database's clock."""
+        return ScrapeRun.objects.filter(_started_before(span), pk=self.pk).exists()
 
     def note_poll(self) -> timedelta:
         """Count one question and answer how long to wait before the next: 10, 20, 40, then 60 seconds."""
-        ScrapeRun.objects.filter(pk=self.pk).update(checked_at=now(), polls=F("polls") + 1)
-        return timedelta(seconds=min(60, 10 * 2**self.polls))
+        ScrapeRun.objects.filter(pk=self.pk).update(checked_at=Now(), polls=F("polls") + 1)
+        return timedelta(seconds=min(60, 10 * 2 ** min(self.polls, 8)))
+
+    def note_error(self, error: object) -> None:
+        """Keep why the last question failed, for people and for the reason of a run that ends so."""
+        ScrapeRun.objects.open().filter(pk=self.pk).update(error=clean(str(error))[:500])
+
+    @property
+    def refused(self) -> str:
+        """Why nothing is fetched after this refusal, when it is tried again, and what mends it."""
+        return _(
+            "Apify refused our account or our settings (%(reason)s). Nothing is fetched until %(time)s, when one run is"
+            " tried. Check APIFY_TOKEN, APIFY_ACTOR and the account, then resume planning."
+        ) % {"reason": self.error, "time": f"{self.ask_again_at:%Y-%m-%d %H:%M} UTC" if self.ask_again_at else "–"}
 
     def ingest(self, answer: "RunAnswer") -> "list[Change]":
         """Keep what the run saw and end it; answer the changes that its users asked to hear of.
@@ -242,6 +381,12 @@ class ScrapeRun(models.Model):
         return ScrapeRun.objects.filter(pk=self.pk, state=State.STARTING)
 
 
+class RunTargetQuerySet(models.QuerySet["RunTarget"]):
+    def forget_answers(self, *, older_than: timedelta) -> int:
+        """Empty the answers that were set aside long ago; answer how many."""
+        return self.filter(scrape_run__created_at__lt=now() - older_than).exclude(answer="").update(answer="")
+
+
 class RunTarget(models.Model):
     """What became of one ASIN in one run."""
 
@@ -254,6 +399,12 @@ class RunTarget(models.Model):
         default="pending",
         choices=[("pending", _("pending")), *Outcome.choices],
     )
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    answer = models.TextField(
+        _("answer set aside"), blank=True, help_text=_("What could not be read or stored, kept for 30 days.")
+    )
+
+    objects = RunTargetQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("target")

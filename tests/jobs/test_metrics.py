@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
 from amazon_pilot.jobs.core import keys, queues
-from amazon_pilot.jobs.history import retention, writer
+from amazon_pilot.jobs.history import retention, rows
 from amazon_pilot.jobs.inspect import metrics, snapshot, store
 from amazon_pilot.jobs.models import AuditEntry, Fire, JobRun, Tally, TallyTotal, Total
 from amazon_pilot.jobs.operate import operations
@@ -42,6 +42,12 @@ def lost(job_id, **fields):
     given = {"outcome": "lost", "cause": "worker_lost", "ended_at": now(), "started_at": now()}
     words = {"job_id": job_id, "execution_id": f"e-{job_id}", "task": "tests.jobs.tasks.add", "queue": "low"}
     return JobRun(**words | given | fields)
+
+
+def line_of_loss(job_id, **fields):
+    """Return a line as common.lua's `lose` writes it."""
+    told = {"outcome": "lost", "id": job_id, "execution": f"e-{job_id}", "task": "tests.jobs.tasks.add", "queue": "low"}
+    return json.dumps(told | {"cause": "worker_lost", "ended": time.time()} | fields).encode()
 
 
 def test_fires_are_counted_for_ever(redis):
@@ -97,10 +103,10 @@ def test_every_outcome_of_an_entry_begins_at_nought():
 
 
 def test_lost_jobs_are_counted_once_however_often_they_are_told():
-    lines = [lost("a"), lost("b", cause="slot_killed: signal 9"), lost("c", is_poison=True), lost("d")]
+    lines = [line_of_loss("a"), line_of_loss("b", cause="slot_killed: signal 9"), line_of_loss("c", poison=True)]
 
-    writer.write(lines)
-    writer.write(lines)
+    for _ in range(2):
+        rows.write(rows.row_of(line, b"") for line in [*lines, line_of_loss("d")])
 
     found = told(metrics.losses)
     assert found["pilot_tasks_recovered_total"]["low", "worker_lost"] == 2

@@ -42,7 +42,7 @@ def test_creating_an_entry_plans_it_and_shows_it_in_redis(olga, redis):
         ("cron", "0 25 * * *", "“25” cannot be read as hour: allowed are *, 0-23, lists, ranges, steps. (position 3)"),
         ("zone", "Mars/Base", "This time zone is not known: write one such as Europe/Berlin or UTC."),
         ("queue", "urgent", "There is no such queue."),
-        ("args", {"shelf": 3}, 'Write a list, such as ["daily"] or [].'),
+        ("args", {"shelf": 3}, 'Write a list such as ["daily"], or {"args": ["daily"], "kwargs": {"most": 10}}.'),
         ("name", "a.b", "Use letters, digits, - and _ only."),
     ],
 )

@@ -52,3 +52,13 @@ def test_an_hour_costs_as_few_queries_as_a_minute(django_assert_max_num_queries)
 
     with django_assert_max_num_queries(20):
         assert Tally.objects.fold(START + timedelta(hours=1)) == 60
+
+
+def test_months_in_which_nothing_ended_cost_nothing(django_assert_max_num_queries):
+    for days in (0, 90, 91, 200):
+        run(f"a{days}", task="a", ended_at=START + timedelta(days=days))
+
+    with django_assert_max_num_queries(60):
+        assert Tally.objects.fold(START + timedelta(days=201)) == 4
+    assert totals() == {("default", "a", "succeeded"): 4}
+    assert Tally.objects.filter(span="hour").count() == Tally.objects.filter(span="minute").count() == 4

@@ -14,7 +14,7 @@ from amazon_pilot.jobs.templatetags.monitor import cause_words
 from amazon_pilot.jobs.worker import outcomes
 from amazon_pilot.jobs.worker.pool import death_cause
 
-JOBS = Path(outcomes.__file__).parent
+JOBS = Path(outcomes.__file__).parents[1]
 WRITTEN = re.compile(
     r"""\.kill\("([^"]+)"\) | yield\ handle,\ "([^"]+)" | cause"?\]?\s?=\s?"([^"]+)" | lose\(\w+,\ \w+,\ '(\w+)'""",
     re.X,
@@ -23,7 +23,7 @@ WRITTEN = re.compile(
 
 def written():
     """Answer every cause that stands in the engine's source."""
-    sources = [path.read_text() for path in (*JOBS.glob("*.py"), *JOBS.glob("scripts/*.lua"))]
+    sources = [path.read_text() for path in (*JOBS.rglob("*.py"), *JOBS.rglob("*.lua"))]
     return {next(filter(None, found.groups())) for source in sources for found in WRITTEN.finditer(source)}
 
 

@@ -291,12 +291,12 @@ def test_a_field_of_an_unexpected_type_costs_only_itself(key, odd):
 
 
 def test_missing_and_unknown_keys_are_tolerated():
-    bare = {"statusCode": 200, "asin": "B0SYN00001", "title": "A lamp", "newKeyOfTomorrow": {"a": 1}}
+    bare = {"statusCode": 200, "asin": "B0SYN00001", "title": "A lamp", "features": ["Bright."], "newKeyOfTomorrow": {}}
 
     listing = normalise(bare, marketplace=USA, asked="B0SYN00001")
 
     assert listing.outcome is Outcome.OK
-    assert (listing.price, listing.rating, listing.ranks, listing.bullets) == (None, None, (), ())
+    assert (listing.price, listing.rating, listing.ranks, listing.images) == (None, None, (), ())
     assert (listing.has_video, listing.deal, listing.review_count) == (None, None, None)
 
 
@@ -319,6 +319,16 @@ def test_an_item_that_is_not_the_asked_product_has_no_facts(changes, outcome):
 
     assert listing.outcome is outcome
     assert (listing.title, listing.price, listing.rating) == (None, None, None)
+
+
+@pytest.mark.parametrize("title", ["Amazon.com", "Amazon.de: Robot Check", "Sorry! Something went wrong!", "A lamp"])
+@pytest.mark.parametrize("empty", [None, "", [], 0])
+def test_a_page_that_says_nothing_but_a_title_is_blocked(title, empty):
+    bare = dict.fromkeys(ITEMS[0], empty) | {"statusCode": 200, "asin": "B0SYN00001", "title": title, "error": None}
+
+    listing = normalise(bare, marketplace=USA, asked="B0SYN00001")
+
+    assert (listing.outcome, listing.title, listing.warnings) == (Outcome.BLOCKED, None, ("no fact",))
 
 
 def test_nothing_about_reviewers_is_kept():

@@ -1,5 +1,7 @@
 """The played Apify, asked by the unmodified apify-client: its protocol, its lists and its failures on demand."""
 
+import gzip
+import resource
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +10,7 @@ import pytest
 from apify_client import ApifyClient
 from apify_client.errors import ApifyApiError, NotFoundError, UnauthorizedError
 from apify_client.http_clients import Httpx2HttpClient
+from django import conf
 
 from amazon_pilot.sandbox import store
 from amazon_pilot.sandbox.store import Run
@@ -18,7 +21,7 @@ ADDRESSES = [f"https://www.amazon.com/dp/B0LAMP000{number}?th=1&psc=1" for numbe
 
 @pytest.fixture
 def client(sandbox):
-    return client_with(sandbox, "sandbox")
+    return client_with(sandbox, conf.settings.SANDBOX_TOKEN)
 
 
 def client_with(sandbox, token):
@@ -91,7 +94,7 @@ def test_the_older_name_of_the_path_is_served_too(sandbox, client):
     client.actor(ACTOR).start(run_input={"urls": ADDRESSES[:1]})
     path = f"{sandbox.url}/sandbox/apify/v2/acts/axesso_data~amazon-product-details-scraper/runs"
 
-    answer = httpx2.get(path, headers={"Authorization": "Bearer sandbox"})
+    answer = httpx2.get(path, headers={"Authorization": f"Bearer {conf.settings.SANDBOX_TOKEN}"})
 
     assert answer.json()["data"]["count"] == 1
 
@@ -138,16 +141,49 @@ def test_a_site_with_real_services_has_no_sandbox(sandbox, settings):
     assert httpx2.get(f"{sandbox.url}/sandbox/apify/v2/actor-runs").status_code == 404
 
 
-def test_the_control_needs_the_sandboxs_token(sandbox):
+@pytest.mark.parametrize(
+    "body",
+    [
+        gzip.compress(b" " * 300_000_000, 6),
+        gzip.compress(b'{"a": "' + b"x" * 3_000_000 + b'"}'),
+        gzip.compress(b"{}")[:-9],
+        gzip.compress(b"[" * 200_000),
+        b"no gzip",
+    ],
+    ids=["bomb", "large", "cut", "deep", "none"],
+)
+def test_a_body_that_expands_beyond_what_a_body_may_be_is_refused_in_little_memory(sandbox, settings, body):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    headers = {"Authorization": f"Bearer {settings.APIFY_TOKEN}", "Content-Encoding": "gzip"}
+
+    answer = httpx2.post(f"{sandbox.url}/sandbox/apify/v2/acts/a~b/runs", content=body, headers=headers)
+
+    assert answer.status_code == 400
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kilobytes
+    assert sandbox.apify.runs == []
+
+
+def test_there_is_no_control_without_a_token_for_it(sandbox, settings):
+    wish = {"service": "apify", "fail_next": {"status": 503}}
+
+    for token in ("", "sandbox", settings.SANDBOX_TOKEN):
+        headers = {"Authorization": f"Bearer {token}"}
+        assert httpx2.post(f"{sandbox.url}/sandbox/control/", json=wish, headers=headers).status_code == 404
+    assert store.take_fault("apify", "start") is None
+
+
+def test_the_control_needs_its_token(sandbox, settings):
+    settings.SANDBOX_CONTROL_TOKEN = "a-token"
     wish = {"service": "apify", "fail_next": {"status": 503}}
 
     assert httpx2.post(f"{sandbox.url}/sandbox/control/", json=wish).status_code == 401
     assert store.take_fault("apify", "start") is None
 
 
-def test_the_control_grants_wishes_over_http(sandbox):
+def test_the_control_grants_wishes_over_http(sandbox, settings):
+    settings.SANDBOX_CONTROL_TOKEN = "a-token"
     wish = {"service": "apify", "fail_next": {"status": 503}, "options": {"run_seconds": 7}}
-    headers = {"Authorization": "Bearer sandbox"}
+    headers = {"Authorization": "Bearer a-token"}
 
     granted = httpx2.post(f"{sandbox.url}/sandbox/control/", json=wish, headers=headers)
     refused = httpx2.post(f"{sandbox.url}/sandbox/control/", json={"options": {"x": 1}}, headers=headers)
@@ -159,3 +195,14 @@ def test_the_control_grants_wishes_over_http(sandbox):
 
 def test_times_are_written_with_a_zone():
     assert store.stamp(datetime(2026, 1, 2, 3, 4, 5, 678000, UTC).timestamp()) == "2026-01-02T03:04:05.678Z"
+
+
+def test_a_dataset_can_be_played_as_any_text_and_a_run_as_without_a_bill(client, sandbox):
+    run = client.actor(ACTOR).start(run_input={"urls": ADDRESSES[:1]})
+    sandbox.apify.fail_next(on="items", body='[{"title": "half \ud83d"}]')
+    sandbox.apify.fail_next(on="get", cost_usd=0.0, commits=True)
+
+    assert client.dataset(run.default_dataset_id).get_items_as_bytes() == b'[{"title": "half \xed\xa0\xbd"}]'
+    assert client.run(run.id).get().usage_total_usd == 0
+    time.sleep(0.1)
+    assert client.run(run.id).get().usage_total_usd > 0

@@ -4,6 +4,7 @@ import json
 
 import openai
 import pytest
+from django import conf
 from pydantic import BaseModel
 
 from amazon_pilot.sandbox import writer
@@ -31,7 +32,9 @@ class Poem(BaseModel):
 
 @pytest.fixture
 def client(sandbox):
-    return openai.OpenAI(api_key="sandbox", base_url=f"{sandbox.url}/sandbox/openai/v1", max_retries=0)
+    return openai.OpenAI(
+        api_key=conf.settings.SANDBOX_TOKEN, base_url=f"{sandbox.url}/sandbox/openai/v1", max_retries=0
+    )
 
 
 def ask(client, facts, schema=OptimizationReport):

@@ -87,9 +87,16 @@ def fields_in(options: dict[str, Any]) -> dict[str, Any]:
 def line_of(entry: as_json.Answer) -> str:
     """Return an entry in one line."""
     coming = entry["next_fires"][0]["local"] if entry["next_fires"] else "-"
-    call = f"{entry['task']}({', '.join(json.dumps(value) for value in entry['args'])})"
+    call = f"{entry['task']}({arguments(entry['args'])})"
     parts = [f"{entry['name']:24}", f"{coming:25}", entry["words"], entry["zone"], call, entry["queue"], last(entry)]
     return "  ".join([*parts, *state(entry)])
+
+
+def arguments(given: Any) -> str:
+    """Return the arguments of an entry as a call writes them."""
+    named = given.get("kwargs", {}) if isinstance(given, dict) else {}
+    placed = given.get("args", []) if isinstance(given, dict) else given
+    return ", ".join([*map(json.dumps, placed), *(f"{name}={json.dumps(value)}" for name, value in named.items())])
 
 
 def last(entry: as_json.Answer) -> str:

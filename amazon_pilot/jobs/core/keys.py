@@ -1,7 +1,8 @@
 """The names of our own keys in Redis, each written here alone; `scripts` puts them before the Lua. rq's are rq's."""
 
 RUNS = "pilot:runs"  # stream: what the writer of the history has not written as rows yet
-RUNS_GROUP = "history"  # the readers of that stream
+FAILURES = "pilot:failures"  # stream: the same, of runs that did not succeed; it is read first
+RUNS_GROUP = "history"  # the readers of these streams
 CONTROL = "pilot:control"  # channel: a pause began or ended, so workers look again
 PAUSED = "pilot:paused"  # hash: what is paused, and until when
 PARKED = "pilot:parked:"  # list of each pause: the jobs that it kept back, in their order

@@ -90,7 +90,8 @@ class TakenJob:
     @property
     def timeout(self) -> int | None:
         """Seconds that the job may run; None where it asked for no limit."""
-        seconds = self.number("timeout") or settings.RQ_QUEUES.get(self.queue, {}).get("DEFAULT_TIMEOUT", 180)
+        default: Any = settings.RQ_QUEUES.get(self.queue, {}).get("DEFAULT_TIMEOUT", 180)
+        seconds = self.number("timeout") or int(default)
         return seconds if seconds > 0 else None
 
     @property

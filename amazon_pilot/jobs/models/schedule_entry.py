@@ -41,6 +41,13 @@ class ScheduleEntryQuerySet(models.QuerySet["ScheduleEntry"]):
         return self.filter(paused_at__isnull=False, paused_until__lte=now)
 
 
+def is_call(args: Any) -> bool:
+    """Tell whether a value is a list of arguments, or an object with `args`, a list, and `kwargs`, an object."""
+    if isinstance(args, dict) and args.keys() <= {"args", "kwargs"}:
+        return isinstance(args.get("args", []), list) and isinstance(args.get("kwargs", {}), dict)
+    return isinstance(args, list)
+
+
 class ScheduleEntry(models.Model):
     """One line of the schedule. This row is the truth; the template in rq-scheduler's set is its shadow."""
 
@@ -118,10 +125,17 @@ class ScheduleEntry(models.Model):
             errors["zone"] = _("This time zone is not known: write one such as Europe/Berlin or UTC.")
         if self.queue not in settings.QUEUE_WEIGHTS:
             errors["queue"] = _("There is no such queue.")
-        if not isinstance(self.args, list):
-            errors["args"] = _('Write a list, such as ["daily"] or [].')
+        if not is_call(self.args):
+            errors["args"] = _('Write a list such as ["daily"], or {"args": ["daily"], "kwargs": {"most": 10}}.')
         if errors:
             raise ValidationError(errors)
+
+    @property
+    def call(self) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments of its jobs, by place and by name."""
+        if isinstance(self.args, list):
+            return self.args, {}
+        return self.args.get("args", []), self.args.get("kwargs", {})
 
     def unique_error_message(self, model_class: Any, unique_check: Any) -> ValidationError:
         """Say what to do about a name that is taken: nothing else of an entry is unique."""

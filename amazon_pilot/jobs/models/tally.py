@@ -39,13 +39,13 @@ class TallyQuerySet(ExpiringQuerySet["Tally"]):
         Give the moment before which every end has been written (its writer may lag). Minutes that were counted are
         counted again for five minutes, so folding twice changes nothing.
         """
-        start = self.settled_until() or JobRun.objects.aggregate(first=models.Min("ended_at"))["first"]
+        start = self.settled_until() or _first_end()
         counted = 0
         while start is not None and start < until:
             start = start.replace(second=0, microsecond=0)
             end = min(start + STEP, until)
             counted += self._fold_between(start, end)
-            start = end if end < until else None
+            start = _first_end(ended_at__gte=end)  # hours in which nothing ended need no step
         return counted
 
     def _fold_between(self, start: datetime, end: datetime) -> int:
@@ -132,6 +132,11 @@ class TallyTotal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task} {self.outcome}"
+
+
+def _first_end(**after: datetime) -> datetime | None:
+    first: datetime | None = JobRun.objects.filter(**after).aggregate(first=models.Min("ended_at"))["first"]
+    return first
 
 
 def _key(row: dict[str, Any]) -> Key:

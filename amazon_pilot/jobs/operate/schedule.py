@@ -21,7 +21,7 @@ PERMISSIONS = {
     "pause": "operate_schedule", "resume": "operate_schedule", "run now": "operate_schedule",
     "create": "add_scheduleentry", "edit": "change_scheduleentry", "delete": "delete_scheduleentry",
 }  # fmt: skip
-TYPES = {"args": list, "missed_limit": int}  # every other field is a text
+TYPES: dict[str, Any] = {"args": list | dict, "missed_limit": int}  # every other field is a text
 
 
 def allow(by: Any, verb: str) -> None:
@@ -108,9 +108,9 @@ def usable(given: dict[str, Any]) -> dict[str, Any]:
         raise ValidationError(_("These cannot be changed: %s.") % ", ".join(sorted(unknown)))
     for field, value in given.items():
         wanted = TYPES.get(field, str)
-        if type(value) is not wanted:
-            words = {list: _("%s has to be a list."), int: _("%s has to be a whole number.")}
-            raise ValidationError(words.get(wanted, _("%s has to be a text.")) % field)
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            words = {"args": _("%s has to be a list."), "missed_limit": _("%s has to be a whole number.")}
+            raise ValidationError(words.get(field, _("%s has to be a text.")) % field)
     if "task" in given:
         check_task(given["task"])
     if "missed_window" in given:

@@ -79,7 +79,8 @@ def _template(connection: Redis, entry: ScheduleEntry) -> Job:
     """Make the job that stands for an entry in rq-scheduler's set; it is never enqueued itself."""
     return JSONJob.create(
         entry.task,
-        args=tuple(entry.args),
+        args=tuple(entry.call[0]),
+        kwargs=entry.call[1],
         id=store.TEMPLATE + entry.name,
         connection=connection,
         origin=entry.queue,

@@ -208,10 +208,11 @@ def job_of(connection: Redis, entry: ScheduleEntry, fire: Fire, now: datetime) -
     task = task_named(entry.task)
     job = JSONJob.create(
         entry.task,
-        args=tuple(entry.args),
+        args=tuple(entry.call[0]),
+        kwargs=entry.call[1],
         id=fire.job_id,
         connection=connection,
-        description=description(json.dumps([entry.task, None, entry.args, {}]).encode()),
+        description=description(json.dumps([entry.task, None, *entry.call]).encode()),
         timeout=task.timeout,
         result_ttl=int(str(settings.RQ["DEFAULT_RESULT_TTL"])),
         origin=entry.queue,

@@ -23,17 +23,21 @@ local function insist() call('DEL', KEY.NOTHING) end
 
 local function precise(seconds) return string.format('%.6f', seconds) end
 local function job_key(id) return P .. ':job:' .. id end
+-- rq writes one more colon into this key than into that of the dependents.
+local function dependencies_key(id) return P .. ':job::' .. id .. ':dependencies' end
 local function queue_key(queue) return P .. ':queue:' .. queue end
 local function registry(name, queue) return P .. ':' .. name .. ':' .. queue end
 
 -- One entry for the writer of the history: lines in pairs, what happened and beside it the job's payload as it lies in its hash.
+-- Lines in one entry are of one kind: a failure never waits behind what went well.
 local function note(...)
   local lines, fields = {...}, {}
   for i = 1, #lines, 2 do
     local n = (i - 1) / 2
     fields[2 * i - 1], fields[2 * i], fields[2 * i + 1], fields[2 * i + 2] = 'e' .. n, lines[i], 'd' .. n, lines[i + 1]
   end
-  call('XADD', KEY.RUNS, 'MAXLEN', '~', LIMIT.HISTORY_LENGTH, '*', unpack(fields))
+  local is_well = lines[1]:sub(1, 11) == '["succeeded' or lines[1]:sub(1, 9) == '["started'
+  call('XADD', is_well and KEY.RUNS or KEY.FAILURES, 'MAXLEN', '~', LIMIT.HISTORY_LENGTH, '*', unpack(fields))
 end
 
 -- Tell the history of a run that has lost its right to decide, where nobody else does: its job was deleted, or rq
@@ -61,10 +65,13 @@ local function push(queue, id, at_front)
   redis.call(at_front and 'LPUSH' or 'RPUSH', queue_key(queue), id)
 end
 
--- Add a result to the job's stream, as rq.results.Result.save does.
+-- Add a result to the job's stream, as rq.results.Result.save does. A new stream has 4 kB of room for what seldom comes;
+-- a copy has none.
 local function result(id, ttl, ...)
   local key = P .. ':results:' .. id
   call('XADD', key, 'MAXLEN', '~', 10, '*', ...)
+  call('COPY', key, key .. ':copy')
+  call('RENAME', key .. ':copy', key)
   if ttl < 0 then call('PERSIST', key) else call('EXPIRE', key, ttl) end
 end
 
@@ -126,6 +133,32 @@ local function shown(place, member, score)
   local fields = call('HMGET', job_key(id), unpack(FIELDS.SHOWN))
   for i = 1, #FIELDS.SHOWN do fields[i] = fields[i] or '' end
   return {id, score, fields}
+end
+
+-- The states of a job that has not ended.
+local PENDING = {queued = true, started = true, scheduled = true, deferred = true, rate_limited = true,
+  ready_to_enqueue = true}
+local function is_pending(id) return PENDING[call('HGET', job_key(id), 'status') or ''] end
+
+-- The job of a unique task that waits or runs under a key, or nothing.
+local function pending_under(key)
+  local other = call('GET', KEY.UNIQUE .. key)
+  if other and is_pending(other) then return other end
+end
+
+-- Whether a job still waits for another that has not ended.
+local function waits_for_others(id)
+  for _, other in ipairs(call('SMEMBERS', dependencies_key(id))) do
+    if is_pending(other) then return true end
+  end
+end
+
+-- Have no other job put this one on its queue when it ends: rq looks at nothing but the set of those that wait.
+-- One that may have to wait again keeps what it waited for.
+local function let_go(id, keeps)
+  local mine = dependencies_key(id)
+  for _, other in ipairs(call('SMEMBERS', mine)) do call('SREM', job_key(other) .. ':dependents', id) end
+  if not keeps then call('DEL', mine) end
 end
 
 -- Take a waiting job out of the one place where it waits; returns that place and its score there, or nothing.

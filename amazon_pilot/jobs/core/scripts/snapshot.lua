@@ -25,10 +25,12 @@ for _, name in ipairs(redis.call('ZREVRANGE', KEY.WORKERS, 0, most - 1)) do
   workers[#workers + 1] = redis.call('GET', KEY.WORKER .. name) or nil
 end
 local unwritten, first = 0, ''
-if redis.call('EXISTS', KEY.RUNS) == 1 then
-  unwritten = redis.call('XLEN', KEY.RUNS)
-  local entry = redis.call('XRANGE', KEY.RUNS, '-', '+', 'COUNT', 1)[1]
-  first = entry and entry[1] or ''
+for _, stream in ipairs({KEY.RUNS, KEY.FAILURES}) do
+  local entry = redis.call('EXISTS', stream) == 1 and redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  if entry then
+    unwritten = unwritten + redis.call('XLEN', stream)
+    if first == '' or tonumber(entry[1]:match('%d+')) < tonumber(first:match('%d+')) then first = entry[1] end
+  end
 end
 return {time[1], time[2], queues, takes, redis.call('HGETALL', KEY.PAUSED), workers, unwritten, first,
   redis.call('HGETALL', KEY.SCHEDULER), redis.call('ZRANGE', KEY.SCHEDULERS, 0, -1, 'WITHSCORES'),

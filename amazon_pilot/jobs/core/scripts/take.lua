@@ -21,7 +21,8 @@ for i = 1, #pauses, 2 do
   end
 end
 -- Where the history is too far behind, jobs wait: the stream would begin to drop what no row holds yet.
-local suspended = call('EXISTS', P .. ':suspended') == 1 or call('XLEN', KEY.RUNS) > LIMIT.HISTORY_FULL
+local unwritten = math.max(call('XLEN', KEY.RUNS), call('XLEN', KEY.FAILURES))
+local suspended = call('EXISTS', P .. ':suspended') == 1 or unwritten > LIMIT.HISTORY_FULL
 local names = {}
 for i = 1, count do
   local name = ARGV[5 + i]

@@ -1,0 +1,1 @@
+"""The module into which the exercise of CONTRIBUTING.md is written."""
