@@ -77,7 +77,7 @@ def test_a_job_that_lay_behind_another_when_its_worker_died_has_lost_nothing(red
     assert verdict == ("queued" if loss else "unopened")
     fields = redis.hmget(f"rq:job:{job_id}", "status", "losses", "attempt")
     assert fields == [b"queued", b"1" if loss else None, b"1" if loss else b"0"]
-    assert redis.xlen("pilot:runs") == int(loss)
+    assert redis.xlen("pilot:failures") == int(loss)
     assert redis.lrange("rq:queue:default", 0, -1) == [job_id.encode()]
 
 

@@ -36,6 +36,7 @@ from ...embedded import end_with_parent
 from ..core import faults
 from ..core import shared_memory as shared_memory
 from ..core.limits import LONGEST
+from ..core.payload import parsed
 from ..core.queues import connection
 from ..core.registry import TASKS, JSONJob, UnknownTaskError, run
 from ..core.taken_job import TakenJob
@@ -221,7 +222,7 @@ class Slot:
     def run_job(self, taken_job: TakenJob) -> tuple[Any, ...]:
         """Run one job and answer its outcome."""
         self.shared.clear()
-        if (task := TASKS.get(taken_job.task)) is not None and task.isolated:
+        if (task := TASKS.get(name_of(taken_job))) is not None and task.isolated:
             return self.run_isolated(taken_job)
         self.look_after_connections()
         return self.run_here(taken_job)
@@ -472,6 +473,14 @@ class Slot:
             return ("settled", closer.outcome)
 
         return self.patiently(end)
+
+
+def name_of(taken_job: TakenJob) -> str:
+    """Return the name of the task that a job calls, from its payload if its producer knows nothing of our field."""
+    if name := taken_job.text("task"):
+        return name
+    call = parsed(taken_job.payload)
+    return str(call[0]) if isinstance(call, list) and call else ""
 
 
 def die_as(status: int) -> NoReturn:
