@@ -19,10 +19,11 @@ from django_htmx.middleware import HtmxDetails
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from .errors import framed
+from .errors import framed, plain
 from .jobs.models import Source, acting_from
 from .jobs.web.api_errors import failure, is_api
 from .jobs.web.pages import address_of
+from .jobs.web.parameters import ODD_TEXT, ODD_VALUE, ODD_VALUES, is_plain_text, texts_of
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,24 @@ def viewers_zone(get_response: Callable[[HttpRequest], HttpResponse]) -> Callabl
             return get_response(request)
 
     return handle
+
+
+def plain_texts(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Refuse a request that holds a NUL or half of a character, before a view or a database meets it."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        if all(is_plain_text(text) for text in texts_of(request)):
+            return get_response(request)
+        return odd(request, str(ODD_TEXT))
+
+    return handle
+
+
+def odd(request: HttpRequest, sentence: str) -> HttpResponse:
+    """Answer 400 with a sentence; asks neither session nor database."""
+    if is_api(request):
+        return failure(400, "invalid", sentence)
+    return plain(request, 400, _("This cannot be read"), sentence)
 
 
 @cache
@@ -112,6 +131,9 @@ class PlainErrors(MiddlewareMixin):
                 messages.warning(request, text)
                 return redirect(request.headers.get("HX-Current-URL") or request.path.rsplit("/", 2)[0] + "/")
             return self.say(request, _("The queue (Redis) is away just now. Nothing is lost; please try again soon."))
+        if isinstance(error, ODD_VALUES):
+            logger.warning("A request holds a value that cannot be: %s", type(error).__name__, exc_info=error)
+            return odd(request, str(ODD_VALUE))
         if request.path.startswith("/admin/django_rq/") and not isinstance(error, Http404 | PermissionDenied):
             return self.foreign(request, error)
         if isinstance(error, OperationalError):

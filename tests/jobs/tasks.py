@@ -1,8 +1,11 @@
 """Tasks named for what they do, good and bad; tests/jobs/settings.py makes them known to real workers."""
 
+import contextlib
 import ctypes
 import mmap
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +18,9 @@ from rq.timeouts import JobTimeoutException
 
 from amazon_pilot.jobs import Backoff, job, progress
 from amazon_pilot.jobs.core.registry import JSONJob
+
+from . import hard_to_tell as hard_to_tell  # which a worker finds with these
+from . import leaks as leaks
 
 
 @job("default")
@@ -334,3 +340,59 @@ def sign_in(user: str, password: str, options: dict[str, Any] | None = None) -> 
     if not password.startswith("planted"):
         raise ValueError("no secret")
     return f"{user} is in"
+
+
+@job("default")
+def die_of(number: int) -> None:
+    """Die of a signal."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+@job("default")
+def write_to_every_descriptor() -> None:
+    """Write to whatever stands open, the slot's line included."""
+    for number in range(3, 200):
+        with contextlib.suppress(OSError):
+            os.write(number, b"written by a task, thrice" * 3)
+    time.sleep(30)
+
+
+@job("default")
+def close_every_descriptor() -> str:
+    """Close whatever stands open, as a program does that becomes a daemon."""
+    os.closerange(3, 300)
+    return "closed"
+
+
+@job("default", isolated=True)
+def log_alone() -> None:
+    progress(50)
+    print("told alone")
+
+
+@job("default", timeout=1, isolated=True)
+def sleep_alone_beyond_its_timeout() -> None:
+    time.sleep(30)
+
+
+@job("default", isolated=True)
+def die_alone() -> None:
+    os.kill(os.getpid(), 9)
+
+
+@job("default", timeout=60)
+def terminate_a_child(how: str) -> float:
+    """Start a child that sleeps for long, tell it to end, and answer how long that took."""
+    if how == "fork":
+        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(20,))
+        child.start()
+    began = time.monotonic()
+    if how == "fork":
+        child.terminate()
+        child.join()
+    else:
+        popen = subprocess.Popen("sleep 20; true" if how == "shell" else ["sleep", "20"], shell=how == "shell")
+        popen.terminate()
+        popen.wait()
+    return time.monotonic() - began

@@ -1,17 +1,20 @@
 """Enqueueing: a call becomes a job when the transaction commits, in the shape that rq knows."""
 
+import os
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 from rq.job import JobStatus
 
 from amazon_pilot.jobs.core import queues
-from amazon_pilot.jobs.core.enqueue import PayloadError
+from amazon_pilot.jobs.core.enqueue import PayloadError, fields, payloads, send, unique_key
 from amazon_pilot.jobs.core.registry import JSONJob
 from amazon_pilot.jobs.operate import changes
 
 from . import tasks
+from .cutting_proxy import CuttingProxy
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -140,3 +143,79 @@ def test_a_process_keeps_one_connection():
         tasks.do_nothing.enqueue(n)
 
     assert len(queues.connection().client_list()) <= before
+
+
+def all_ids():
+    """Return the id in each place of the queue `default`, as often as it stands there."""
+    connection = queues.connection()
+    registries = ("scheduled", "deferred", "wip", "failed", "finished", "canceled")
+    found = connection.lrange(queues.key("default"), 0, -1)
+    for name in registries:
+        found += connection.zrange(f"rq:{name}:default", 0, -1)
+    return sorted(id.decode() for id in found)
+
+
+@pytest.fixture
+def cut_off():
+    """Return a function that has the next scripts carried out without their answers coming back."""
+    proxies = []
+
+    def cut(cuts):
+        proxies.append(CuttingProxy(settings.REDIS_SOCKET, cuts=cuts))
+        queues._connections[os.getpid()] = proxies[-1].client()
+        return proxies[-1]
+
+    yield cut
+    for proxy in proxies:
+        proxy.close()
+
+
+ENQUEUED = {
+    "now": lambda task, n: [task.enqueue(f"k{n}")],
+    "at the head": lambda task, n: [task.options(at_front=True).enqueue(f"k{n}")],
+    "later": lambda task, n: [task.enqueue_in(timedelta(hours=1), f"k{n}")],
+    "many": lambda task, n: task.enqueue_many([(f"k{n}.{i}",) for i in range(1003)]),
+}
+
+
+@pytest.mark.parametrize("cuts", [1, 3])
+@pytest.mark.parametrize("way", ENQUEUED)
+@pytest.mark.parametrize("task", [tasks.do_nothing, tasks.once_at_a_time], ids=["plain", "unique"])
+def test_a_job_is_written_once_however_often_the_answer_is_lost(cut_off, task, way, cuts):
+    proxy = cut_off(cuts)
+
+    ids = ENQUEUED[way](task, 1)
+
+    assert proxy.cuts == 0
+    assert all_ids() == sorted(ids)
+
+
+@pytest.mark.parametrize("task", [tasks.do_nothing, tasks.once_at_a_time], ids=["plain", "unique"])
+@pytest.mark.parametrize(
+    "status", ["queued", "started", "scheduled", "deferred", "finished", "failed", "canceled", "stopped"]
+)
+def test_a_job_that_went_on_meanwhile_is_not_written_again(task, status):
+    """The command comes once more when the job has been taken, or has run."""
+    words = ("j1", unique_key(task, data_of(task)), fields(task, "default", data_of(task)))
+    assert send("default", [words]) == ["j1"]
+    queues.connection().delete(queues.key("default"))
+    queues.connection().hset("rq:job:j1", "status", status)
+
+    assert send("default", [words]) == ["j1"]
+    assert queues.size("default") == 0
+    assert queues.connection().hget("rq:job:j1", "status") == status.encode()
+
+
+def data_of(task):
+    return payloads(task, [(("kettle",), {})])[0]
+
+
+def test_a_unique_job_that_ran_is_not_written_again_beside_the_next_one():
+    words = ("j1", unique_key(tasks.once_at_a_time, data_of(tasks.once_at_a_time)), ["data", "x", "origin", "default"])
+    send("default", [words])
+    queues.connection().delete(queues.key("default"))
+    queues.connection().hset("rq:job:j1", "status", "finished")
+    after = tasks.once_at_a_time.enqueue("kettle")
+
+    assert send("default", [words]) == ["j1"]
+    assert all_ids() == [after]

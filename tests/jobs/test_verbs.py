@@ -160,10 +160,10 @@ def test_a_cancelled_job_can_be_retried_with_all_its_retries():
     queues.connection().hset(f"rq:job:{job_id}", "retries_left", 0)
     changes.cancel(job_id)
 
-    assert changes.one("requeue", job_id, changes.retries())
+    assert changes.one("requeue", job_id)
     assert places(job_id) == ["queue default"]
     assert JSONJob.fetch(job_id, connection=queues.connection()).retries_left == 2
-    assert not changes.one("requeue", job_id, changes.retries())
+    assert not changes.one("requeue", job_id)
 
 
 def test_a_copy_with_edited_arguments_leaves_the_original_alone():

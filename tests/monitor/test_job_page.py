@@ -413,7 +413,7 @@ def test_edited_arguments_make_a_new_job_that_leads_to_the_old_one(person):
 
 @pytest.mark.parametrize(
     ("args", "said"),
-    [("[1,", "This is not JSON"), ("17", "Write a list such as"), ('{"a": 1}', "Write a list"), ("[NaN]", "JSON")],
+    [("[1,", "This is not JSON"), ("17", "Write a list such as"), ('{"a": 1}', "Write a list"), ("[NaN, 1]", "JSON")],
 )
 def test_wrong_arguments_are_answered_beside_the_field(person, args, said):
     job_id = as_failed(tasks.add.enqueue(1, 2))

@@ -224,7 +224,7 @@ def test_draining_deletes_what_waits_and_keeps_what_comes_later(person):
     assert "2500 jobs" in answer.content.decode()
     assert queues.size("default") == 2500
 
-    at_front, late = tasks.do_nothing.enqueue("front", at_front=True), tasks.do_nothing.enqueue("late")
+    at_front, late = tasks.do_nothing.options(at_front=True).enqueue("front"), tasks.do_nothing.enqueue("late")
     entry = AuditEntry.objects.get()
     call = changes.find(entry.detail["job"])
     assert call.origin == "critical"

@@ -89,13 +89,13 @@ def dependent(redis):
     redis.hset(f"rq:job:{child}", "status", "deferred")
     redis.zadd("rq:deferred:default", {child: -1})
     redis.sadd(f"rq:job:{parent}:dependents", child)
-    redis.sadd(f"rq:job:{child}:dependencies", parent)
+    redis.sadd(f"rq:job::{child}:dependencies", parent)
     return parent, child
 
 
 def deferred_by_hand(redis):
     _parent, child = dependent(redis)
-    redis.delete(f"rq:job:{child}:dependencies")
+    redis.delete(f"rq:job::{child}:dependencies")
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_a_job_does_not_wait_for_what_has_ended_meanwhile(boss, redis):
 
     assert numbers(taken_back(boss, row)) == ("done", 1, 0, 1)
     assert not redis.exists(f"rq:job:{child}")
-    assert not redis.exists(f"rq:job:{child}:dependencies")
+    assert not redis.exists(f"rq:job::{child}:dependencies")
 
 
 @pytest.mark.parametrize("is_over", [False, True])

@@ -22,7 +22,7 @@ from amazon_pilot.jobs.operate.operation import Bulk, Operation
 from amazon_pilot.jobs.web import api, job, urls
 from tests.jobs import tasks
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 PUT_AWAY = Operation(
     name="put away", label="Put away", role="operate", help="Put jobs away.", states=("queued",),
@@ -79,7 +79,6 @@ def test_the_api_does_it(trial, admin_client):
     assert is_held(job_id)
 
 
-@pytest.mark.django_db(transaction=True)
 def test_the_command_line_does_it_to_one_and_to_many(trial, capsys):
     first, second = tasks.do_nothing.enqueue(1), tasks.do_nothing.enqueue(2)
 

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, OutputWrapper
 
 from ..inspect import as_json
+from ..inspect.words import whole_number
 from ..models import BulkAction
 from ..operate import bulk, operations, preview
 from ..operate.operation import slug
@@ -79,7 +80,7 @@ def start(
     confirmed = options["confirm"]
     if seen["confirm"] is not None and confirmed is None and sys.stdin.isatty():
         answer = input("\n".join([*lines_of(seen), f"Type {seen['confirm']} to confirm: "]))
-        confirmed = int(answer) if answer.strip().isdigit() else None
+        confirmed = whole_number(answer.strip(), 10**12)
     if seen["confirm"] not in (None, confirmed):
         raise CommandError(f"Nothing was done. This is about {seen['confirm']} jobs: add --confirm {seen['confirm']}.")
     row, _is_new = ask(

@@ -1,6 +1,7 @@
 """What Redis holds as a job's call: unpacked, made fit for a database, and without its secrets."""
 
 import json
+import math
 import re
 import zlib
 from typing import Any
@@ -8,6 +9,17 @@ from typing import Any
 from . import redaction
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+LEVELS = 100  # of a value that is kept: databases, templates and Python's own recursion end at some hundreds
+TOO_DEEP = f"What lies here is nested deeper than {LEVELS} levels and was not kept."
+DIGITS = 1000  # of a number that is kept
+
+
+def parsed(text: str | bytes) -> Any:
+    """Return JSON text as values, None for what is no JSON or is nested deeper than can be read."""
+    try:
+        return json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def unpacked(data: bytes) -> bytes:
@@ -18,14 +30,22 @@ def unpacked(data: bytes) -> bytes:
         return data
 
 
-def storable(value: Any) -> Any:
-    """Return a value of JSON without what no database stores as text: NUL, and halves of a surrogate pair."""
+def storable(value: Any, levels: int = LEVELS) -> Any:
+    """Return a value of JSON as every database stores it.
+
+    NUL and halves of surrogate pairs are left out; what is nested too deep, numbers that JSON does not know and numbers
+    of very many digits are replaced by words.
+    """
     if isinstance(value, str):
         return value if value.isascii() and "\0" not in value else UNSTORABLE.sub("", value)
     if isinstance(value, list):
-        return [storable(each) for each in value]
+        return [storable(each, levels - 1) for each in value] if levels else TOO_DEEP
     if isinstance(value, dict):
-        return {storable(key): storable(each) for key, each in value.items()}
+        return {storable(key): storable(each, levels - 1) for key, each in value.items()} if levels else TOO_DEEP
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and value.bit_length() > 3 * DIGITS:
+        return f"A number of {value.bit_length()} bits was not kept."
     return value
 
 
@@ -49,5 +69,7 @@ def loaded(text: str | None, otherwise: Any) -> Any:
         return otherwise
     try:
         return storable(json.loads(text))
+    except RecursionError:
+        return otherwise if isinstance(otherwise, dict) else TOO_DEEP
     except ValueError:
         return otherwise

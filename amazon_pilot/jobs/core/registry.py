@@ -3,12 +3,15 @@
 import asyncio
 import inspect
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from asgiref.sync import ThreadSensitiveContext
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -73,9 +76,12 @@ class Backoff:
         An error's own `retry_after` is kept to, and so is the cap of a day on it. Else the wait is drawn from the
         upper half of the interval, so that jobs that failed together do not come back together.
         """
-        asked = getattr(error, "retry_after", None)
-        if isinstance(asked, int | float) and not isinstance(asked, bool):
-            return min(max(float(asked), 0), 86_400)
+        try:
+            asked = getattr(error, "retry_after", None)
+        except Exception:
+            asked = None  # an error's own code has failed: it asks for nothing
+        if isinstance(asked, int | float) and not isinstance(asked, bool) and asked == asked:
+            return float(min(max(asked, 0), 86_400))
         return min(self.cap, self.first * 2**retry) * random.uniform(0.5, 1)
 
 
@@ -91,6 +97,7 @@ class Registered:
     unique: bool = False
     tags: tuple[str, ...] = ()
     at_front: bool = False
+    isolated: bool = False  # runs in a fork of its slot, as in rq's own worker
 
     @cached_property
     def signature(self) -> inspect.Signature:
@@ -147,4 +154,23 @@ def run(name: str, instance: Any, args: Any, kwargs: Any) -> Any:
     if task is None or instance is not None:
         raise UnknownTaskError(f"{name} is not a registered task, so it was not run.")
     result = task.function(*args, **kwargs)
-    return asyncio.run(result) if inspect.iscoroutine(result) else result
+    return run_async(result) if inspect.iscoroutine(result) else result
+
+
+def run_async(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run an async task whose queries run in a thread of this call alone, and close that thread's connections with it.
+
+    asgiref's usual thread lives as long as the process, and nobody looks after its connections.
+    """
+    begun: list[bool] = []
+    with ThreadPoolExecutor(1, initializer=begun.append, initargs=(True,)) as thread:
+
+        async def in_thread() -> Any:
+            async with ThreadSensitiveContext(executor=thread):
+                return await work
+
+        try:
+            return asyncio.run(in_thread())
+        finally:
+            if begun:
+                thread.submit(connections.close_all).result()

@@ -6,12 +6,14 @@ The worker reads it without asking, also when the slot has been killed; the task
 import mmap
 import struct
 import time
+import zlib
 
 LOG_LIMIT = 64 * 1024
 TEXT_LIMIT = 200
 HEADER = struct.Struct("=iiii")  # percent (-1 = none), bytes of text, bytes of log, 1 where the log lost its beginning
 CLOSING = struct.Struct("=di")  # the deadline of rq's code that ends the job (0 = none), 1 from its commit on
 CLOSING_AT = HEADER.size + TEXT_LIMIT
+WORDS = struct.Struct("=II")  # length and checksum of a slot's last words
 LOG_AT = CLOSING_AT + CLOSING.size
 
 
@@ -31,6 +33,19 @@ class SharedMemory:
         """Note that the task is over and rq's code ends the job, which may take so long from now."""
         CLOSING.pack_into(self.memory, CLOSING_AT, time.monotonic() + seconds, 0)
 
+    def leave(self, words: bytes) -> None:
+        """Leave what the slot had to say, in the place of the log, for it cannot say it otherwise; not if too large."""
+        if WORDS.size + len(words) <= LOG_LIMIT:
+            WORDS.pack_into(self.memory, LOG_AT, len(words), zlib.crc32(words))
+            self.memory[LOG_AT + WORDS.size : LOG_AT + WORDS.size + len(words)] = words
+
+    @property
+    def last_words(self) -> bytes:
+        """What a slot that has ended has left to say, b'' if it is not whole."""
+        length, checksum = WORDS.unpack_from(self.memory, LOG_AT)
+        words = self.memory[LOG_AT + WORDS.size : LOG_AT + WORDS.size + length]
+        return words if zlib.crc32(words) == checksum else b""
+
     def commit(self) -> None:
         """Note that rq's code commits the end: from now on the job's lease is gone by its own doing."""
         CLOSING.pack_into(self.memory, CLOSING_AT, self.closes_by, 1)
@@ -47,7 +62,7 @@ class SharedMemory:
 
     def set_progress(self, percent: int, text: str) -> None:
         """Note how far the running job is."""
-        words = text.encode()[:TEXT_LIMIT]
+        words = text.encode(errors="replace")[:TEXT_LIMIT]
         _, _, log, cut = HEADER.unpack_from(self.memory)
         self.memory[HEADER.size : HEADER.size + len(words)] = words
         HEADER.pack_into(self.memory, 0, max(0, min(100, percent)), len(words), log, cut)

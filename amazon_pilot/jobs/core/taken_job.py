@@ -1,6 +1,5 @@
 """One job in the hands of a worker: what TAKE answered, and what the worker notes while a slot runs it."""
 
-import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 from django.conf import settings
 
 from .fields import TAKEN
-from .payload import unpacked
+from .limits import ATTEMPTS, LONGEST
+from .payload import parsed, unpacked
 
 PLACE = {name: n for n, name in enumerate(TAKEN)}
 MOMENT = 0.1  # a job that runs longer is shown in rq's execution records, and nothing lies behind it in a slot queue
@@ -34,9 +34,13 @@ class TakenJob:
 
     @classmethod
     def from_reply(cls, reply: list[Any]) -> "TakenJob":
-        """Read one job out of TAKE's answer, or out of the message by which a worker hands it to a slot."""
+        """Read one job out of TAKE's answer, or out of the message by which a worker hands it to a slot.
+
+        An id that is no UTF-8 is readable in `job_id` and whole in `run_id`.
+        """
         queue, job_id, execution_id, rare, fields = reply
-        return cls(queue.decode(), job_id.decode(), execution_id.decode(), bool(rare), fields, reply)
+        words = [word.decode(errors="replace") for word in (queue, job_id, execution_id)]
+        return cls(words[0], words[1], words[2], bool(rare), fields, reply)
 
     def begin(self) -> None:
         """Note that the slot begins with it now; until then it lay behind another job."""
@@ -53,13 +57,13 @@ class TakenJob:
         return ("job", *self.reply)
 
     @property
-    def entry(self) -> str:
-        return f"{self.job_id}:{self.execution_id}"
+    def entry(self) -> bytes:
+        return b"%b:%b" % self.run_id[1:]
 
     @property
-    def run_id(self) -> tuple[str, str, str]:
-        """Queue, job id and execution id: the words by which every script finds this run."""
-        return self.queue, self.job_id, self.execution_id
+    def run_id(self) -> tuple[bytes, bytes, bytes]:
+        """Queue, job id and execution id as Redis has them: the words by which every script finds this run."""
+        return self.reply[0], self.reply[1], self.reply[2]
 
     def text(self, name: str) -> str:
         """Return one field as text, '' where the job has none."""
@@ -67,11 +71,21 @@ class TakenJob:
         return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
 
     def number(self, name: str) -> int | None:
-        """Return one field as a number, None where the job has none."""
+        """Return one field as a whole number from -1 to LONGEST, None if the job has none.
+
+        What a stranger wrote may be of any size; beyond these bounds neither Redis nor a clock takes it.
+        """
         try:
-            return int(self.fields[PLACE[name]])
+            return max(-1, min(int(self.fields[PLACE[name]]), LONGEST))
         except (TypeError, ValueError):
             return None
+
+    @property
+    def retry_intervals(self) -> list[int]:
+        """Seconds between the attempts, as the job was enqueued; none if the field holds no list of numbers."""
+        intervals = parsed(self.text("retry_intervals"))
+        is_list = isinstance(intervals, list) and all(type(each) in (int, float) for each in intervals)
+        return [int(max(0, min(each, LONGEST))) for each in intervals if each == each] if is_list else []
 
     @property
     def timeout(self) -> int | None:
@@ -88,7 +102,7 @@ class TakenJob:
 
     @property
     def attempt(self) -> int:
-        return self.number("attempt") or 1
+        return max(1, min(self.number("attempt") or 1, ATTEMPTS))
 
     @property
     def task(self) -> str:
@@ -109,10 +123,5 @@ class TakenJob:
 
     @property
     def meta(self) -> dict[str, Any]:
-        if not (text := self.text("meta")):
-            return {}
-        try:
-            meta = json.loads(text)
-        except ValueError:
-            return {}
+        meta = parsed(self.text("meta"))
         return meta if isinstance(meta, dict) else {}

@@ -94,12 +94,14 @@ def job(
     retry: Backoff | None = None,
     unique: bool = False,
     tags: tuple[str, ...] = (),
+    isolated: bool = False,
 ) -> Callable[[Callable[P, Any]], Task[P]]:
     """Register a function as a task of `queue`; `timeout` in seconds.
 
     With `unique`, one job with the same arguments waits or runs at a time, and a further enqueue joins it. All tasks
     with a tag can be paused together. A `name` keeps jobs that wait going when the function moves; without one it is
-    the function's own, with its module.
+    the function's own, with its module. With `isolated` each job runs in a fork of its slot and leaves nothing behind,
+    for some milliseconds: for code that is not trusted.
 
     Raises TypeError for `@job` without a queue, and TaskNameError if another function has the name.
     """
@@ -107,7 +109,9 @@ def job(
         raise TypeError('Name the queue: @job("default").')
 
     def declare(function: Callable[P, Any]) -> Task[P]:
-        task = Task(function, queue, name=name, timeout=timeout, retry=retry, unique=unique, tags=tags)
+        task = Task(
+            function, queue, name=name, timeout=timeout, retry=retry, unique=unique, tags=tags, isolated=isolated
+        )
         register(task)
         return task
 

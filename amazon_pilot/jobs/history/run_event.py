@@ -3,27 +3,35 @@
 import base64
 import hashlib
 import json
+import re
 import traceback
 import zlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
+from rq.utils import utcparse
 
-from ..core import keys, limits
+from ..core import keys, limits, payload
 from ..core.shared_memory import SharedMemory
 from ..core.taken_job import TakenJob
 
 TRACEBACK_LIMIT = 32 * 1024
+BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 ENGINE = Path(__file__).parents[1]
 # What every line tells, in this order, before the object that holds the rest: each job pays for its line.
 ALWAYS = ("outcome", "id", "execution", "queue", "task", "attempt", "enqueued_at", "worker", "slot", "started")
 encode = json.JSONEncoder(separators=(",", ":")).encode
 RESULT_LIMIT = 64 * 1024
 UNSERIALIZABLE = "Unserializable return value"
+ID_LIMIT = 100  # signs of a name that a row holds
+LAST_SECOND = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+
+T = TypeVar("T")
 
 
 def line(taken_job: TakenJob, worker: str, slot: int, outcome: str, started: float, **more: Any) -> str:
@@ -49,12 +57,50 @@ def command(line: str, data: bytes) -> tuple[Any, ...]:
 
 
 def event_of(text: bytes) -> dict[str, Any]:
-    """Return what a line tells, by name; one written by a script of Redis is an object already. Raises ValueError."""
+    """Return what a line tells, by name, each within what a row holds; one written by a script of Redis is an object
+    already. Raises ValueError."""
     event = json.loads(text.decode(errors="replace"))
     if isinstance(event, list):
         *values, words = event
-        return dict(zip(ALWAYS, values, strict=True)) | words
-    return dict(event)
+        event = dict(zip(ALWAYS, values, strict=True)) | words
+    return fitted(dict(event))
+
+
+def fitted(event: dict[str, Any]) -> dict[str, Any]:
+    """Return an event whose names, times and numbers a row can hold, whatever a stranger wrote into a job's fields."""
+    for name in ("id", "execution", "queue"):
+        event[name] = short(str(event[name]))
+    for name in ("enqueued_at", "started_at"):
+        if name in event and not is_date(event[name]):
+            event[name] = ""
+    for name in ("started", "ended"):
+        if not is_number(event.get(name, 0), 0, LAST_SECOND):
+            event[name] = None
+    event["attempt"] = event["attempt"] if is_number(event.get("attempt"), 1, limits.ATTEMPTS) else 1
+    if "retry_in" in event and not is_number(event["retry_in"], 0, limits.LONGEST):
+        del event["retry_in"]
+    if not str(event.get("meta") or "{").lstrip().startswith("{"):
+        del event["meta"]
+    return event
+
+
+def short(name: str) -> str:
+    """Return a name that a row can hold: of a longer one its beginning, and a mark that no other name has."""
+    if len(name) <= ID_LIMIT:
+        return name
+    return f"{name[: ID_LIMIT - 17]}~{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:16]}"
+
+
+def is_date(text: Any) -> bool:
+    """Tell whether a text is a time as rq writes it, '' included."""
+    try:
+        return not text or bool(utcparse(text))
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def is_number(value: Any, low: float, high: float) -> bool:
+    return type(value) in (int, float) and low <= value <= high
 
 
 def traces(shared: SharedMemory) -> dict[str, Any]:
@@ -65,16 +111,26 @@ def traces(shared: SharedMemory) -> dict[str, Any]:
     return {"percent": percent, "progress": text, "log": shared.log, "log_cut": shared.is_cut}
 
 
+def tried(describe: Callable[[], T], otherwise: T) -> T:
+    """Return a description, or `otherwise`: it may run a task's own code, which can fail in any way."""
+    try:
+        return describe()
+    except BaseException:
+        return otherwise
+
+
 def failure(error: BaseException, task: str) -> dict[str, Any]:
-    """Return an error's class, message, traceback and fingerprint."""
-    kind = type(error)
+    """Return an error's class, message, traceback and fingerprint; a sentence stands for what cannot be told."""
+    name = tried(lambda: name_of(type(error)), "an error that cannot tell its name")
+    message = tried(lambda: str(error)[:2000], f"The message of this {name} could not be told: its __str__ failed.")
+    trace = tried(lambda: trace_of(error), f"The traceback of this {name} could not be told.\n{name}: {message}")
+    mark = tried(lambda: fingerprint(name, task, error.__traceback__), "") or fingerprint(name, task, None)
+    return {"exception": name, "message": message, "traceback": trace, "fingerprint": mark}
+
+
+def name_of(kind: type[BaseException]) -> str:
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return {
-        "exception": name,
-        "message": str(error)[:2000],
-        "traceback": trace_of(error),
-        "fingerprint": fingerprint(name, task, error.__traceback__),
-    }
+    return str(name)[:200]
 
 
 def trace_of(error: BaseException) -> str:
@@ -83,14 +139,14 @@ def trace_of(error: BaseException) -> str:
 
 
 def fingerprint(exception: str, task: str, trace: TracebackType | None) -> str:
-    """Return 16 messages that failures of one cause share: exception, task, and the last frame in our own code."""
+    """Return 16 signs that failures of one cause share: exception, task, and the last frame in our own code."""
     frame = ""
     while trace is not None:
         code = trace.tb_frame.f_code
         if is_ours(code.co_filename) or not frame:
             frame = f"{Path(code.co_filename).name}:{code.co_qualname}"
         trace = trace.tb_next
-    return hashlib.sha256(f"{exception}|{task}|{frame}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{exception}|{task}|{frame}".encode(errors="replace")).hexdigest()[:16]
 
 
 @cache
@@ -103,23 +159,38 @@ def is_ours(path: str) -> bool:
 
 def encode_trace(text: str) -> str:
     """Return a traceback as rq keeps it in a result."""
-    return base64.b64encode(zlib.compress(text.encode())).decode()
+    return base64.b64encode(zlib.compress(text.encode(errors="backslashreplace"))).decode()
 
 
 def encode_value(value: Any) -> tuple[str, str]:
     """Return a return value as JSON and as rq keeps it in a result: base64 of that; both '' for None.
 
-    A value that is not JSON, or larger than 64 kB, is replaced by a sentence: the job succeeded all the same.
+    A value that is not JSON, is nested too deep or larger than 64 kB, is replaced by a sentence: the job succeeded all
+    the same.
     """
     if value is None:
         return "", ""
-    try:
-        text = json.dumps(value)
-    except (TypeError, ValueError):
-        text = json.dumps(UNSERIALIZABLE)
+    text = tried(lambda: json.dumps(value, allow_nan=False), json.dumps(UNSERIALIZABLE))
     if len(text) > RESULT_LIMIT:
         text = json.dumps(f"A result of {len(text)} bytes was not kept; {RESULT_LIMIT} is the limit.")
+    elif text.count("[") + text.count("{") > payload.LEVELS and levels_of(text) > payload.LEVELS:
+        text = json.dumps(f"A result nested deeper than {payload.LEVELS} levels was not kept.")
     return text, base64.b64encode(text.encode()).decode()
+
+
+def levels_of(text: str) -> int:
+    """Return how deep a JSON text is nested, without the recursion that reading it would need."""
+    deepest = level = 0
+    for sign in BRACKETS.findall(text):
+        level += {"[": 1, "{": 1, "]": -1, "}": -1}.get(sign, 0)
+        deepest = max(deepest, level)
+    return deepest
+
+
+def kept(value: Any) -> Any:
+    """Return a result as rq's code can keep it: itself, or the sentence that stands for it."""
+    text, _ = encode_value(value)
+    return value if value is None or tried(lambda: json.loads(text) == value, False) else json.loads(text)
 
 
 def dates(started: float, ended: float) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from ..core.payload import loaded, shown_call_of, unpacked
 from ..core.registry import TASKS, Registered
 from ..models import AuditEntry, Fire, JobRun
 from ..models.job_run import Outcome
-from .words import cause_words, span
+from .words import cause_words, span, whole_number
 
 ATTEMPTS_SHOWN = 20
 AUDIT_SHOWN = 50
@@ -96,7 +96,7 @@ class Dossier:
     def retries_left(self) -> int:
         """How often it may still be tried again; 0 where Redis does not say."""
         text = (self.fields or {}).get("retries_left", "")
-        return int(text) if text.isdigit() else 0
+        return whole_number(text, 10**9) or 0
 
     @property
     def call(self) -> tuple[str, list[Any], dict[str, Any]]:

@@ -22,8 +22,9 @@ from redis.exceptions import RedisError
 from ..core import redaction
 from ..models import JobRun
 from . import redis_jobs
-from .query import Query, parse, within
+from .query import FIRST_YEAR, LAST_YEAR, Query, parse, within
 from .waiting import in_short
+from .words import whole_number
 
 MOST_LOOKED_AT = 2000  # jobs of Redis that one request reads, at most
 WINDOW = 500
@@ -200,8 +201,13 @@ def number(arms: list[Q]) -> int:
 def after(runs: Any, cursor: str) -> Any:
     """Return the runs behind a cursor; one that cannot be read is the beginning."""
     when, _comma, key = cursor.partition(",")
-    moment = parse_datetime(when) if key.isdigit() else None
-    return runs.older_than(moment, int(key)) if moment else runs
+    number = whole_number(key, 2**62)
+    try:
+        moment = parse_datetime(when) if number is not None else None
+    except ValueError:
+        moment = None
+    is_sound = moment is not None and moment.tzinfo is not None and FIRST_YEAR <= moment.year <= LAST_YEAR
+    return runs.older_than(moment, number) if is_sound else runs
 
 
 def cursor_of(run: JobRun) -> str:
@@ -338,8 +344,9 @@ def present(query: Query, text: str, size: int) -> Present:
 
 def position(cursor: str, places: int) -> tuple[int, int]:
     """Read a cursor; one that cannot be read is the beginning."""
-    place, _colon, start = cursor.partition(":")
-    return (int(place), int(start)) if place.isdigit() and start.isdigit() and int(place) < places else (0, 0)
+    first, _colon, second = cursor.partition(":")
+    place, start = whole_number(first, 2**52), whole_number(second, 2**52)
+    return (place, start) if place is not None and start is not None and place < places else (0, 0)
 
 
 def with_history(found: list[redis_jobs.LiveJob]) -> list[Row]:

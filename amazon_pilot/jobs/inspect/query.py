@@ -8,12 +8,13 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection, models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.expressions import RawSQL
+from django.db.models.fields.json import KeyTransform, KeyTransformExact, KeyTransformIsNull
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
@@ -38,8 +39,12 @@ COVERED = {"attempts", "duration", "wait", "worker", "outcome", "queue", "since"
 MOST_ARMS, MOST_COVERED_ARMS = 8, 2
 NUMBERS = {"attempts": "attempt", "duration": "duration", "wait": "wait"}
 SIGNS = {">": "gt", "<": "lt", ">=": "gte", "<=": "lte", ":": "exact"}
+FIRST_YEAR, LAST_YEAR = 1970, 9000  # beyond which no zone and no database goes along
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
-LONGEST = 500
+LONGEST, DEEPEST = 500, 40  # letters, and brackets and NOTs within each other
+LONGEST_FROZEN = 20 * LONGEST  # its times were written out
+SPAN = r"\d+(?:\.\d+)?(ms|s|min|m|h|d|w)"
+STEP = re.compile(r"[0-9]{1,6}|[^\W\d]\w*")  # of a path into arguments: an index, or a name
 # The ids that jobs have: a UUID, with or without its hyphens, or a schedule entry's name and the time of the fire.
 ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|.+-\d{10}(-\d{6})?", re.IGNORECASE)
 OF_RUNS = {"outcome", "error", "cause", "duration"}  # what only the history knows of a job
@@ -129,10 +134,10 @@ class Query:
         return _matches(And(self.rest), job)
 
 
-def parse(text: str) -> Query:
+def parse(text: str, *, longest: int = LONGEST) -> Query:
     """Read the box. Raises QueryError with a sentence for the reader."""
-    if len(text) > LONGEST:
-        raise QueryError(_("The question is longer than %d letters.") % LONGEST, LONGEST)
+    if len(text) > longest:
+        raise QueryError(_("The question is longer than %d letters.") % longest, longest)
     node = _Reader(text).read()
     parts = list(node.parts) if isinstance(node, And) else [node]
     states: frozenset[str] = frozenset()
@@ -149,6 +154,22 @@ def parse(text: str) -> Query:
         if (chosen := _alternatives(part, "queue")) is not None:
             queues = queues & chosen if queues else chosen
     return Query(states, queues, tuple(rest))
+
+
+def frozen(text: str, *, relative: bool = True) -> str:
+    """Return the question with its times as absolute UTC: it means the same later, in any zone, and to anybody.
+
+    Spans such as 24h stay as they are unless `relative`. Raises QueryError for what is no question.
+    """
+    parse(text, longest=LONGEST_FROZEN)
+    parts, end = [], 0
+    for token in TOKEN.finditer(text):
+        if token["field"] in ("since", "until"):
+            value = _unquoted(token["value"])
+            if relative or not re.fullmatch(SPAN, value):
+                parts += [text[end : token.start("value")], _moment(value, 0).astimezone(UTC).isoformat()]
+                end = token.end("value")
+    return "".join([*parts, text[end:]])
 
 
 def _alternatives(node: Node, field: str) -> frozenset[str] | None:
@@ -219,7 +240,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.tokens = [match for match in TOKEN.finditer(text) if match.group().strip()]
-        self.place = 0
+        self.place = self.depth = 0
 
     def read(self) -> Node:
         if not self.tokens:
@@ -256,10 +277,17 @@ class _Reader:
 
     def negation(self) -> Node:
         token = self.peek()
-        if token is not None and (token["minus"] or token["word"] == "NOT"):
-            self.place += 1
-            return Not(self.negation())
-        return self.primary()
+        if self.depth == DEEPEST:
+            at = self.start_of(token) if token else len(self.text)
+            raise QueryError(_("This is nested too deeply; %d levels are the limit.") % DEEPEST, at)
+        self.depth += 1
+        try:
+            if token is not None and (token["minus"] or token["word"] == "NOT"):
+                self.place += 1
+                return Not(self.negation())
+            return self.primary()
+        finally:
+            self.depth -= 1
 
     def primary(self) -> Node:
         token = self.peek()
@@ -286,6 +314,8 @@ class _Reader:
             known = ", ".join(sorted(FIELDS))
             raise QueryError(_("There is no field %(field)s; there are %(known)s. Quote a word that has a colon.")
                              % {"field": token["field"], "known": known}, at)  # fmt: skip
+        if path and not all(STEP.fullmatch(step) for step in path.split(".")):
+            raise QueryError(_("arg. wants a place or a name, such as arg.0 or arg.asin."), at)
         if not value:
             raise QueryError(_("%s wants a value.") % field, at)
         if token["sign"] != ":" and field not in NUMBERS:
@@ -313,13 +343,13 @@ def _checked(field: str, value: str, at: int) -> Any:
 
 
 def _whole(value: str, at: int) -> int:
-    if not value.isdigit() or len(value) > 6:
+    if not re.fullmatch(r"[0-9]{1,6}", value):
         raise QueryError(_("%s is not a whole number.") % value, at)
     return int(value)
 
 
 def _seconds(value: str, at: int) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d|w)?", value)
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|min|m|h|d|w)?", value)
     if match is None:
         raise QueryError(_("%s is no span of time; write 250ms, 1.5s, 10m, 2h or 7d.") % value, at)
     return float(match[1]) * UNITS[match[2] or "s"]
@@ -327,17 +357,20 @@ def _seconds(value: str, at: int) -> float:
 
 def _moment(value: str, at: int) -> datetime:
     """Return a time: `2h` ago, or a date or time in the viewer's zone."""
-    if re.fullmatch(r"\d+(?:\.\d+)?(ms|s|min|m|h|d|w)", value):
+    if re.fullmatch(SPAN, value):
         try:
-            return timezone.now() - timedelta(seconds=_seconds(value, at))
+            moment = timezone.now() - timedelta(seconds=_seconds(value, at))
         except OverflowError:
-            raise QueryError(_("%s is too long ago.") % value, at) from None
+            moment = None
+        if moment is None or moment.year < FIRST_YEAR:
+            raise QueryError(_("%s is too long ago.") % value, at)
+        return moment
     try:
         day = parse_date(value)
         moment = datetime(day.year, day.month, day.day) if day else parse_datetime(value)
     except ValueError:
         moment = None
-    if moment is None:
+    if moment is None or not FIRST_YEAR <= moment.year <= LAST_YEAR:
         raise QueryError(_("%s is no time; write 24h, 7d, 2026-01-31 or 2026-01-31T09:00.") % value, at)
     return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
 
@@ -406,18 +439,21 @@ def _argument(path: list[str], value: str) -> Q:
 
     A word or whole number is looked up in the search text first: no index leads to a place within JSON.
     """
-    field = "args" if path[0].isdigit() else "kwargs"
+    place: Any = "args" if path[0].isdigit() else "kwargs"
+    for step in path:
+        place = KeyTransform(step, place)  # never a lookup of Django's, whatever its name
     meant = _as_json(value)
     wanted = {value, meant} if isinstance(meant, str | int | float | bool | None) else {value}
-    at_path = _joined([Q(**{"__".join([field, *path]): each}) for each in wanted], Q.OR)
+    found = _joined([Q(KeyTransformExact(place, Value(each, models.JSONField()))) for each in wanted], Q.OR)
+    at_path = found & Q(KeyTransformIsNull(place, False))  # what is not there is not equal, also where this is denied
     is_indexed = type(meant) in (str, int) and re.fullmatch(r"[A-Za-z0-9]+", value)
     return words(value) & at_path if is_indexed and connection.vendor == "postgresql" else at_path
 
 
 def _as_json(value: str) -> Any:
     try:
-        return json.loads(value)
-    except ValueError:
+        return json.loads(value, parse_constant=str)
+    except (ValueError, RecursionError):
         return value
 
 

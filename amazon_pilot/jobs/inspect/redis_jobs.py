@@ -13,6 +13,7 @@ from ..core.fields import SHOWN
 from ..core.payload import shown_call_of, unpacked
 from ..core.scripts import script
 from . import store
+from .words import whole_number
 
 # Each state, the place in Redis where its jobs are (list is the queue itself), and whether the newest comes first.
 STATES: dict[str, tuple[str, bool]] = {
@@ -129,7 +130,7 @@ def read(state: str, queue: str, id: bytes, score: bytes, values: Sequence[bytes
         task=task,
         args=args if data else [],
         kwargs=kwargs,
-        attempt=int(words["attempt"]) if words["attempt"].isdigit() else 0,
+        attempt=whole_number(words["attempt"], 10**9) or 0,
         enqueued_at=moment(words["enqueued_at"] or words["created_at"]),
         started_at=moment(words["started_at"]),
         ended_at=moment(words["ended_at"]),

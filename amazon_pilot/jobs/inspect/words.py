@@ -10,6 +10,13 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
+
+def whole_number(text: str, most: int) -> int | None:
+    """Return a number written in the digits 0 to 9 alone, at most `most`; None for anything else."""
+    is_number = re.fullmatch(r"[0-9]{1,18}", text)
+    return int(text) if is_number and int(text) <= most else None
+
+
 STATE_SIGNS = {
     "queued": "•", "started": "▶", "scheduled": "◷", "deferred": "‖", "failed": "✕", "finished": "✓",
     "succeeded": "✓", "retrying": "↻", "stopped": "■", "canceled": "■", "lost": "?", "held": "‖", "running": "▶",

@@ -132,6 +132,18 @@ class BulkAction(models.Model):
         return f"bulk:{self.pk}"
 
     @property
+    def result(self) -> Any:
+        """The state in words; one that is done and has changed nothing says that."""
+        is_empty = self.state == self.State.DONE and not self.changed
+        return _("Nothing was changed") if is_empty else self.get_state_display()
+
+    @property
+    def sign(self) -> str:
+        """The state by which the page chooses sign and colour: what changed nothing is no success."""
+        is_empty = self.state == self.State.DONE and not self.changed
+        return "aborted" if is_empty else self.state
+
+    @property
     def left_alone(self) -> int:
         """How many matched, and were in no place where the action makes sense by the time it came to them."""
         return max(0, self.matched - self.changed)

@@ -21,7 +21,7 @@ from ..core.registry import Backoff
 from ..core.shared_memory import progress
 from ..core.task import job
 from ..inspect import redis_jobs
-from ..inspect.query import Query, QueryError, parse
+from ..inspect.query import LONGEST_FROZEN, Query, QueryError, frozen, parse
 from ..models import AuditEntry, BulkAction, KeptJob
 from ..models.kept_job import KEPT
 from . import batches as walks
@@ -74,10 +74,10 @@ def start(
         raise ValidationError(_("At most %d jobs can be chosen one by one.") % MOST_CHOSEN)
     if not ids:
         try:
-            meant(action, parse(query))
+            meant(action, parse_frozen(query))
         except QueryError as error:
             raise ValidationError(str(error)) from error
-    words: dict[str, Any] = {"query": "" if ids else query, "ids": ids or []}
+    words: dict[str, Any] = {"query": "" if ids else frozen(query), "ids": ids or []}
     asked = words | {"action": action, "reason": reason, "by": by, "expected": expected}
     asked |= {"to_queue": values.get(QUEUE.name, ""), "until": values.get(UNTIL.name)}
     told = words | {"expected": expected} | {name: str(value) for name, value in values.items()}
@@ -172,9 +172,13 @@ def run(pk: int) -> str:
     row.refresh_from_db()
     try:
         if row.expected is None:
-            row.expected = walks.size(row, meant(row.action, parse(row.query)))
+            row.expected = walks.size(row, meant(row.action, parse_frozen(row.query)))
             row.save(update_fields=["expected"])
         for batch in batches(row):
+            if problem := beyond(row, len(batch.ids)):
+                BulkAction.objects.fail(pk, problem, is_final=True)
+                break
+            row.matched += len(batch.ids)
             batch.changed = act(row, batch)
             counts = {"seen": batch.seen, "matched": len(batch.ids), "changed": batch.changed, "asked": batch.asked}
             if not BulkAction.objects.add(pk, **counts):
@@ -193,6 +197,27 @@ def run(pk: int) -> str:
     deletion.forget_proof(row)
     row.refresh_from_db()
     return f"{row.state}: {row.changed} of {row.matched} changed, {row.seen} looked at"
+
+
+def most_for(expected: int) -> int:
+    """Return how many jobs an action may match that was shown to be about so many."""
+    return max(2 * expected, expected + 100)
+
+
+def beyond(row: BulkAction, more: int) -> str:
+    """Say why an action may not go on to so many more jobs; '' if it may."""
+    role = OPERATIONS[row.action].role
+    if not reaches(row.by, role) or (row.matched + more > MANY and not reaches(row.by, "admin")):
+        return _("It has stopped: the role of who asked for it does not reach so far.")
+    if row.expected is not None and row.matched + more > most_for(row.expected):
+        words = _("It has stopped: far more jobs match than the %d that were shown. Look again, then ask once more.")
+        return words % row.expected
+    return ""
+
+
+def parse_frozen(text: str) -> Query:
+    """Read a question as an action stores it; raises QueryError."""
+    return parse(text, longest=LONGEST_FROZEN)
 
 
 def counts_so_far(row: BulkAction) -> dict[str, int]:
@@ -222,7 +247,7 @@ def act(row: BulkAction, batch: Batch) -> int:
     script = (operation.bulk and operation.bulk.script) or operation.script
     word = operation.word({QUEUE.name: row.to_queue, UNTIL.name: row.until})
     done = changes.rearrange(script, batch.ids, word, before=row.created_at, distance=batch.distance, tally=count_in)
-    if row.action == "cancel" and done < len(batch.ids) and (row.ids or "started" in parse(row.query).states):
+    if row.action == "cancel" and done < len(batch.ids) and (row.ids or "started" in parse_frozen(row.query).states):
         batch.asked = ask_to_end(row, batch.ids)
     return done + batch.asked
 
@@ -246,7 +271,7 @@ def batches(row: BulkAction) -> Iterator[Batch]:
         return walks.of_kept(row, row.undoes)
     if row.ids:
         return iter([Batch(row.ids, len(row.ids), Walk.AGAIN)])
-    return walks.of_search(row, meant(row.action, parse(row.query)))
+    return walks.of_search(row, meant(row.action, parse_frozen(row.query)))
 
 
 @job(

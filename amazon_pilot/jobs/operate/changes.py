@@ -6,6 +6,7 @@ They act at once: a caller inside a transaction wraps them in `transaction.on_co
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,10 +16,14 @@ from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
 from rq.utils import as_text, utcformat
 
-from ..core.enqueue import enqueue
+from ..core.enqueue import enqueue, payloads, unique_key
+from ..core.keys import UNIQUE
+from ..core.payload import unpacked
 from ..core.queues import connection
 from ..core.registry import TASKS, JSONJob, UnknownTaskError
 from ..core.scripts import script
+
+PENDING = ("queued", "started", "scheduled", "deferred", "held", "rate_limited", "ready_to_enqueue")
 
 
 def find(job_id: str) -> JSONJob | None:
@@ -47,6 +52,16 @@ def run_again(
         raise UnknownTaskError(f"{task} is not a registered task, so it was not run.")
     meta = {"copy_of": of} if of else None
     return enqueue(TASKS[task], [(list(args), kwargs or {})], queue=queue, meta=meta)[0]
+
+
+def pending(task: str, args: Sequence[Any], kwargs: dict[str, Any]) -> str:
+    """Return the job of a unique task that waits or runs with these arguments; '' if there is none."""
+    known = TASKS.get(task)
+    if known is None or not known.unique:
+        return ""
+    key = unique_key(known, payloads(known, [(list(args), kwargs)])[0])
+    job_id = as_text(connection().get(UNIQUE + key) or b"")
+    return job_id if job_id and state(job_id) in PENDING else ""
 
 
 def delete(job_id: str) -> bool:
@@ -86,9 +101,26 @@ def ask_to_end(ids: Sequence[str], *, grace: float = 5, by: str = "") -> list[st
     return [job_id for job_id, _worker in running]
 
 
-def retries() -> str:
-    """Return as JSON how many retries each task grants a job; a task that is never retried is not named."""
-    return json.dumps({name: task.retry.attempts - 1 for name, task in TASKS.items() if task.retry})
+def parents(job_id: str) -> list[str]:
+    """Return the jobs that a job waits for and that have not ended."""
+    ids = [as_text(id) for id in connection().smembers(JSONJob(job_id, connection=connection()).dependencies_key)]
+    return sorted(id for id in ids if state(id) in PENDING)
+
+
+def for_requeue(ids: Sequence[str]) -> str:
+    """Return what requeue has to know, as JSON: how many retries each task grants, and the keys of unique jobs."""
+    retries = {name: task.retry.attempts - 1 for name, task in TASKS.items() if task.retry}
+    names = {name for name, task in TASKS.items() if task.unique}
+    with connection().pipeline(transaction=False) as pipeline:
+        for id in ids:
+            pipeline.hmget(f"{RQ_KEY_PREFIX}:job:{id}", "task", "data")
+        found = pipeline.execute()
+    unique = {}
+    for id, (task, data) in zip(ids, found, strict=True):
+        if task and data and as_text(task) in names:
+            with suppress(ValueError, TypeError):  # a payload that is no call fails by itself when it runs
+                unique[id] = unique_key(TASKS[as_text(task)], unpacked(data))
+    return json.dumps({"retries": retries, "unique": unique})
 
 
 def rearrange(
@@ -103,6 +135,7 @@ def rearrange(
     since = utcformat(before) if before else ""
     where = "" if distance is None else distance
     now = utcformat(datetime.now(UTC))
+    word = for_requeue(ids) if verb.startswith("requeue") else word
     return int(script("rearrange")(connection(), verb, now, word, since, where, *tally, *ids))
 
 

@@ -12,19 +12,22 @@ from ..core.payload import call_of
 from ..core.registry import PayloadError, UnknownTaskError
 from ..models import JobRun
 from . import changes, deletion
-from .operation import Done, Values
+from .operation import Done, Values, waits_for
 
 GRACE = 5.0  # seconds that a cancelled job gets to end by itself
 
 
 def retry(by: Any, job_id: str, values: Values) -> Done:
     """Put an ended job back on its queue, or where Redis has forgotten it, run its call again as a new job."""
-    if changes.one("requeue", job_id, changes.retries()):
+    if changes.one("requeue", job_id):
+        if changes.state(job_id) == "deferred":
+            return Done(1, _("The job waits again for the jobs before it, which have not ended."))
         return Done(1, _("The job is back on its queue."))
-    job = changes.find(job_id)
-    if job is not None and job.get_status() != "finished":
+    state, call = changes.state(job_id), last_call(job_id)
+    if state in ("failed", "stopped", "canceled") and call and (other := changes.pending(*call[:3])):
+        return Done(0, _("Nothing was done: its task runs once per arguments, and job %s waits or runs.") % other)
+    if state not in ("", "finished"):
         return Done(0, _("Nothing was done: the job waits or runs already."))
-    call = last_call(job_id)
     if call is None:
         return Done(0, _("Nothing was done: neither Redis nor the history knows this job."))
     return run_again(*call, of=job_id)
@@ -52,6 +55,8 @@ def run_again(task: str, args: Sequence[Any], kwargs: dict[str, Any], queue: str
         raise ValidationError(_("A secret of this call is not kept: write it in place of each … among the arguments."))
     served = queue if queue in queues.names() else ""
     try:
+        if other := changes.pending(task, args, kwargs):
+            return Done(0, _("Nothing was done: its task runs once per arguments, and job %s waits or runs.") % other)
         job_id = changes.run_again(task, args, kwargs, of=of, queue=served)
     except (UnknownTaskError, PayloadError) as error:
         raise ValidationError(str(error)) from error
@@ -99,6 +104,8 @@ def run_now(by: Any, job_id: str, values: Values) -> Done:
     state = changes.state(job_id)
     if not state:
         return Done(0, _("Nothing was done: Redis does not know this job."))
+    if before := changes.parents(job_id):
+        return Done(0, waits_for(before))
     return Done(0, _("Nothing was done: the job does not wait for a time; it is %s.") % _(state))
 
 

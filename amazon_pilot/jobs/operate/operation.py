@@ -1,6 +1,6 @@
 """What an operation on jobs is: one row of the table (table.py), which every face of the monitor reads."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -143,7 +143,14 @@ class Operation:
             return self.act(by, job_id, values)
         if changes.one(self.script, job_id, self.word(values)):
             return Done(1, self.told(values))
-        return Done(0, str(self.refused))
+        before = changes.parents(job_id) if changes.state(job_id) == "deferred" else []
+        return Done(0, waits_for(before) if before else str(self.refused))
+
+
+def waits_for(before: Sequence[str]) -> str:
+    """Say why a job that waits for others that have not ended is left alone."""
+    words = _("Nothing was done: the job waits for %s. Move or cancel it, or end that one first.")
+    return words % ", ".join(before[:3])
 
 
 def slug(name: str) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from ..core import queues
 from ..inspect import lists, snapshot
 from ..inspect.as_json import Answer
-from ..inspect.query import Query, QueryError, parse
+from ..inspect.query import Query, QueryError, frozen
 from ..models import BulkAction
 from . import batches, bulk
 from .operation import slug
@@ -58,7 +58,7 @@ def look(action: str, text: str, ids: list[str]) -> Preview:
         raise ValidationError(_("At most %d jobs can be chosen one by one.") % bulk.MOST_CHOSEN)
     if ids:
         return Preview(ids=ids, number=len(ids))
-    query = bulk.meant(action, parse(text))
+    query = bulk.meant(action, bulk.parse_frozen(text))
     names = [name for name in queues.names() if not query.queues or name in query.queues]
     states = [state for state in in_bulk()[action].states if state in query.states]
     is_wide = len(states) * len(names) > MOST_PLACES
@@ -104,8 +104,12 @@ def ask(
         raise ValidationError(str(error)) from error
     if found.is_large and (typed is None or typed != shown):
         raise ValidationError(_("Nothing was done: type the number of jobs to confirm."))
+    if shown is not None and found.typed > bulk.most_for(shown):
+        words = _("Nothing was done: %(found)d jobs match now, and %(shown)d were shown. Look again.")
+        raise ValidationError(words % {"found": found.typed, "shown": shown})
+    expected = found.number if shown is None or found.number is None else min(shown, found.number)
     return bulk.start(
-        by, action, token=token, query=text, ids=ids, given=given, reason=reason, expected=found.number,
+        by, action, token=token, query=text, ids=ids, given=given, reason=reason, expected=expected,
     )  # fmt: skip
 
 
@@ -127,6 +131,7 @@ def previewed(action: str, text: str, ids: list[str], given: Mapping[str, str]) 
     """Look at what an action is about and return it as JSON; raises ValidationError."""
     OPERATIONS[action].read(given)
     try:
+        text = "" if ids else frozen(text)
         found = look(action, text, ids)
     except QueryError as error:
         raise ValidationError(str(error)) from error

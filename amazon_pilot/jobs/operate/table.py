@@ -7,12 +7,15 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
-from . import changes, jobs
+from . import jobs
 from .operation import ARGS, QUEUE, UNTIL, Bulk, Operation
 
 WAITING = ("queued", "scheduled", "deferred", "rate_limited", "ready_to_enqueue")
 ENDED = ("failed", "canceled", "stopped", "finished")
 PLACED = ("queued", "scheduled", "deferred")  # where a job waits, as a bulk action looks for it
+LET_GO = gettext_lazy(
+    "If all the jobs before it have ended or are gone it no longer waits for them, and goes to the head of its queue."
+)
 
 ROWS = (
     Operation(
@@ -24,7 +27,7 @@ ROWS = (
         effects=dict.fromkeys(
             ("finished", "forgotten"), gettext_lazy("A new job is made with the same call; this one stays as it is.")
         ),
-        script="requeue", word=lambda values: changes.retries(), act=jobs.retry,
+        script="requeue", act=jobs.retry,
         bulk=Bulk(
             gettext_lazy("Each failed or cancelled job goes back to its queue, with all its retries."),
             ("failed", "canceled"), label=gettext_lazy("Retry"),
@@ -33,11 +36,12 @@ ROWS = (
     Operation(
         name=gettext_noop("run now"), label=gettext_lazy("Run now"), role="operate",
         help="Have planned jobs and retries not wait for their time.",
-        states=("scheduled",),
+        states=("scheduled", "deferred"),
         effect=gettext_lazy(
             "It does not wait for its time: it becomes the next of its queue. Its attempts and retries stay as they "
             "are."
         ),
+        effects={"deferred": LET_GO},
         script="run_first", act=jobs.run_now,
         bulk=Bulk(
             gettext_lazy(
@@ -49,7 +53,8 @@ ROWS = (
     Operation(
         name=gettext_noop("hold"), label=gettext_lazy("Hold"), role="operate",
         help="Keep jobs from starting until they are released.",
-        states=WAITING, effect=gettext_lazy("It does not start until somebody releases it."),
+        states=tuple(state for state in WAITING if state != "deferred"),
+        effect=gettext_lazy("It does not start until somebody releases it."),
         script="hold", told=lambda values: _("The job is held until somebody releases it."),
         refused=gettext_lazy("Nothing was done: only a job that waits or is planned can be held."),
         bulk=Bulk(
@@ -59,12 +64,17 @@ ROWS = (
     ),
     Operation(
         name=gettext_noop("release"), label=gettext_lazy("Release"), role="operate", help="Let held jobs go on.",
-        states=("held",), effect=gettext_lazy("It goes to the head of its queue, or back to its planned time."),
+        states=("held", "deferred"),
+        effect=gettext_lazy("It goes to the head of its queue, or back to its planned time."),
+        effects={"deferred": LET_GO},
         script="release", told=lambda values: _("The job was released."),
         refused=gettext_lazy("Nothing was done: the job is not held."),
         bulk=Bulk(
-            gettext_lazy("Each held job goes to the head of its queue, or back to its planned time."),
-            ("held",), ("held",),
+            gettext_lazy(
+                "Each held job goes to the head of its queue, or back to its planned time. One that waits for other "
+                "jobs, which has to be asked for by state:deferred, does so once those have ended or are gone."
+            ),
+            ("held", "deferred"), ("held",),
         ),
     ),
     Operation(

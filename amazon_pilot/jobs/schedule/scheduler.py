@@ -35,6 +35,8 @@ SHORTEST_WAIT = 0.02  # seconds, so that an entry which somebody else holds does
 ENOUGH_FOR_MORE = 0.2  # seconds without a planned fire, so that none is late for what else there is to do
 RECOVER_SECONDS = 2.0  # with the lease and what is left to workers less than 30 seconds
 STOPS = {signal.SIGTERM, signal.SIGINT}
+JUMP_SECONDS = 30.0  # by which the clock and the time that has passed may differ from one tick to the next
+JUMP_TOLD_SECONDS = 3600.0  # for which the report tells of a jump
 AFTER_TROUBLE = 1.0  # seconds to wait when Redis or the database did not answer
 
 
@@ -55,6 +57,9 @@ class PilotScheduler(DjangoScheduler):
         self._synced_at: datetime | None = None
         self._read_at: datetime | None = None
         self._recover_at = 0.0
+        self._seen: tuple[datetime, float] | None = None  # the clock and the steady time of the last tick
+        self._jump = 0.0
+        self._jumped_at = 0.0
 
     def tick(self) -> list[Fire]:
         """Do one turn: lead or stand by, bring Redis into line if it is time, fire what is due; answer the fires sent.
@@ -63,11 +68,14 @@ class PilotScheduler(DjangoScheduler):
         """
         now = self.clock()
         started = time.monotonic()
+        jump = self._heed_clock(now, started)
         self._leads = self.acquire_lock()
         if not self._leads:
             self._synced_at = None
             store.report(self.connection, self.name, now, leads=False, numbers={})
             return []
+        if self._synced_at is None or jump < 0:
+            plan_again(now)
         if self._synced_at is None:
             schedule.load_settings()
         if self._sync_is_due(now):
@@ -79,6 +87,16 @@ class PilotScheduler(DjangoScheduler):
         self._report(sent, time.monotonic() - started)
         return sent
 
+    def _heed_clock(self, now: datetime, steady: float) -> float:
+        """Return by how many seconds the clock was set since the last tick, 0 if it was not; a jump is told."""
+        before, self._seen = self._seen, (now, steady)
+        jump = (now - before[0]).total_seconds() - (steady - before[1]) if before else 0.0
+        if abs(jump) < JUMP_SECONDS:
+            return 0.0
+        logger.warning("The clock that the schedule follows, Redis's, was set by %+.0f seconds.", jump)
+        self._jump, self._jumped_at = jump, steady
+        return jump
+
     def _sync_is_due(self, now: datetime) -> bool:
         interval = timedelta(seconds=settings.SCHEDULER_SYNC_INTERVAL)
         if self._synced_at is None or now - self._synced_at >= interval:
@@ -87,6 +105,8 @@ class PilotScheduler(DjangoScheduler):
 
     def _report(self, sent: list[Fire], tick_seconds: float) -> None:
         numbers = {"tick_seconds": round(tick_seconds, 6)}
+        has_jumped = self._jump and time.monotonic() - self._jumped_at < JUMP_TOLD_SECONDS
+        numbers["clock_jump_seconds"] = round(self._jump) if has_jumped else 0
         lags = [fire.lag_seconds for fire in sent if fire.lag_seconds is not None]
         if lags:
             numbers["lag_seconds"] = round(max(lags), 3)
@@ -101,7 +121,9 @@ class PilotScheduler(DjangoScheduler):
                     wait = self._turn()
                     if burst:
                         break
-                    self.is_stopping = signal.sigtimedwait(STOPS, wait) is not None
+                    told = signal.sigtimedwait(STOPS, wait)
+                    # After this process was stopped and continued, something else than a signal of ours comes back.
+                    self.is_stopping = told is not None and told.si_signo in STOPS
             finally:
                 self._leave()
 
@@ -193,3 +215,19 @@ class PilotScheduler(DjangoScheduler):
     def schedule(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse, as `cron` does."""
         raise NotImplementedError("Add a schedule entry instead: amazon_pilot.jobs.schedule.entries.create().")
+
+
+def plan_again(now: datetime) -> None:
+    """Plan entries whose next fire lies later than their line says: it was planned while the clock was ahead.
+
+    What was noted as missed for a time that is still to come is forgotten, so that it can come. A time that has been
+    fired stays so.
+    """
+    Fire.objects.filter(planned_at__gt=now, outcome=Fire.Outcome.MISSED).delete()
+    for entry in ScheduleEntry.objects.filter(broken="", next_at__gt=now):
+        try:
+            next_at = entry.next_fire(now)
+        except (ValueError, LookupError, OSError):
+            continue  # a row written past `clean`, which the next fire will tell of
+        if entry.next_at is not None and next_at < entry.next_at:
+            ScheduleEntry.objects.filter(pk=entry.pk, next_at=entry.next_at).update(next_at=next_at)

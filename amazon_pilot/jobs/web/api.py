@@ -24,12 +24,15 @@ from redis.exceptions import RedisError
 from ..inspect import redis_health, snapshot, store
 from ..inspect.as_json import MOST, PAGE, Answer, found, job_of, queues_now
 from ..inspect.job_detail import collect
+from ..inspect.query import FIRST_YEAR, LAST_YEAR
+from ..inspect.words import whole_number
 from ..models import Source, acting_from
 from ..operate import operations, roles
 from ..operate.operation import ARGS, Done, Operation
 from ..operate.table import OPERATIONS
 from . import pages
 from .api_errors import failure
+from .parameters import ODD_TEXT, ODD_VALUE, ODD_VALUES, is_plain_text, texts_in
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +82,8 @@ def broken(error: Exception) -> HttpResponse:
     logger.error("The monitor's JSON could not answer", exc_info=error)
     if transaction.get_connection().in_atomic_block:
         transaction.set_rollback(True)
+    if isinstance(error, ODD_VALUES):
+        return failure(400, "invalid", str(ODD_VALUE))
     if isinstance(error, OperationalError):
         return failure(503, "database_away", _("The database does not answer, so nothing was done."))
     return failure(500, "error", _("Something went wrong here; the web server's log says what."))
@@ -99,12 +104,21 @@ def check(request: HttpRequest, method: str, role: str) -> None:
 def body_of(request: HttpRequest) -> dict[str, Any]:
     """Return the body, a JSON object; raises Refusal where it is none."""
     try:
-        body = json.loads(request.body or b"{}")
+        body = json.loads(request.body or b"{}", parse_constant=no_number)
     except ValueError as error:
         raise Refusal(400, "invalid", _("The body is not JSON: %s.") % error) from error
+    except RecursionError as error:
+        raise Refusal(400, "invalid", _("The body is nested too deeply.")) from error
+    if not all(is_plain_text(text) for text in texts_in(body)):
+        raise Refusal(400, "invalid", str(ODD_TEXT))
     if not isinstance(body, dict):
         raise Refusal(400, "invalid", _("The body has to be a JSON object."))
     return body
+
+
+def no_number(name: str) -> float:
+    """Raise ValueError for NaN and the infinities, which Python reads and JSON has not."""
+    raise ValueError(name)
 
 
 def text_in(body: dict[str, Any], name: str) -> str:
@@ -122,6 +136,8 @@ def moment_in(body: dict[str, Any], name: str) -> datetime | None:
     except ValueError:
         when = None
     if text and when is None:
+        raise Refusal(400, "invalid", _("Write a time such as 2026-06-01T12:00:00Z."))
+    if when is not None and not FIRST_YEAR <= when.year <= LAST_YEAR:
         raise Refusal(400, "invalid", _("Write a time such as 2026-06-01T12:00:00Z."))
     return when if when is None or timezone.is_aware(when) else timezone.make_aware(when)
 
@@ -145,10 +161,10 @@ def queue_list(request: HttpRequest) -> Answer:
 @endpoint("GET")
 def job_list(request: HttpRequest) -> Answer:
     """Return jobs of every state by the question of the search box: ?q=&limit=&from= (`next` of the last answer)."""
-    limit = request.GET.get("limit", str(PAGE))
-    if not limit.isdigit() or not 1 <= int(limit) <= MOST:
+    limit = whole_number(request.GET.get("limit", str(PAGE)), MOST)
+    if not limit:
         raise Refusal(400, "invalid", _("limit has to be from 1 to %d.") % MOST)
-    return found(request.GET.get("q", ""), int(limit), request.GET.get("from", ""))
+    return found(request.GET.get("q", ""), limit, request.GET.get("from", ""))
 
 
 @endpoint("GET")

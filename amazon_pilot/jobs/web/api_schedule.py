@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from ..inspect.as_json import MOST, PAGE, Answer
+from ..inspect.words import whole_number
 from ..models import ScheduleEntry
 from ..operate import schedule as schedule_acts
 from ..operate.operations import Done
@@ -52,10 +53,10 @@ def entry(request: HttpRequest, entry: str) -> Answer:
 @of_schedule("GET", "history")
 def history(request: HttpRequest, entry: str) -> Answer:
     """Return an entry's fires, the newest first: ?limit=&from= (`next` of the last answer)."""
-    limit = request.GET.get("limit", str(PAGE))
-    if not limit.isdigit():
+    limit = whole_number(request.GET.get("limit", str(PAGE)), MOST)
+    if limit is None:
         raise Refusal(400, "invalid", _("limit has to be from 1 to %d.") % MOST)
-    return past(entry, int(limit), request.GET.get("from", ""))
+    return past(entry, limit, request.GET.get("from", ""))
 
 
 # Acting

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 from ..inspect import retention as inspect_retention
 from ..inspect.as_json import Answer
 from ..inspect.stats import DAYS, MOST_DAYS, glance, past
+from ..inspect.words import whole_number
 from .api import Refusal, endpoint
 
 
@@ -18,10 +19,10 @@ def stats(request: HttpRequest) -> Answer:
 @endpoint("GET")
 def history(request: HttpRequest, name: str) -> Answer:
     """Return what ended in a queue on each of the last ?days=10, today first."""
-    number = request.GET.get("days", str(DAYS))
-    if not number.isdigit():
+    number = whole_number(request.GET.get("days", str(DAYS)), MOST_DAYS)
+    if number is None:
         raise Refusal(400, "invalid", _("days has to be from 1 to %d.") % MOST_DAYS)
-    return past(int(number), name)
+    return past(number, name)
 
 
 @endpoint("GET")

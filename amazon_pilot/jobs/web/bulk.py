@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from ..core import queues
 from ..inspect import lists
-from ..inspect.query import QueryError
+from ..inspect.query import QueryError, frozen
 from ..models import BulkAction, KeptJob
 from ..operate import bulk, roles
 from ..operate.preview import ask, look
@@ -40,6 +40,7 @@ def preview(request: HttpRequest) -> HttpResponse:
     context["latest"] = BulkAction.objects.select_related("by")[:LATEST_SHOWN]
     if chosen is not None and chosen in allowed:
         try:
+            context["q"] = text = "" if ids else frozen(text)  # what is asked for is what was looked at, and when
             context["preview"] = look(chosen.name, text, ids)
         except (QueryError, ValidationError, RedisError) as error:
             context["problem"] = problem(error)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 from redis.exceptions import RedisError
 
 from ..inspect.lists import Listing, ask
-from ..inspect.query import QueryError, parse
+from ..inspect.query import QueryError, frozen
 from ..models import SavedSearch
 from .pages import action, back, fragment, page, show
 
@@ -33,6 +33,8 @@ EXAMPLES = [
 def jobs(request: HttpRequest) -> HttpResponse:
     """Show the jobs that the box asks for: /admin/monitor/jobs?q=state:failed+task:update_product."""
     text = request.GET.get("q", "").strip()
+    if (zoned := in_utc(text)) != text and not request.headers.get("HX-Request"):
+        return HttpResponseRedirect(f"?{urlencode(request.GET.dict() | {'q': zoned})}")
     size = next((n for n in SIZES if str(n) == request.GET.get("size")), 50)
     context: dict[str, Any] = {"q": text, "size": size, "sizes": SIZES, "examples": EXAMPLES, "problem": ""}
     context["saved"] = list(searches(request))
@@ -52,6 +54,14 @@ def jobs(request: HttpRequest) -> HttpResponse:
     return show(request, "jobs", _("Jobs"), **context)
 
 
+def in_utc(text: str) -> str:
+    """Return a question whose times name their zone, for an address that means the same to whoever opens it."""
+    try:
+        return frozen(text, relative=False)
+    except QueryError:
+        return text
+
+
 def searches(request: HttpRequest) -> Any:
     """Return the searches of the user at work."""
     return SavedSearch.objects.filter(user=request.user)  # type: ignore[misc]  # the guard lets only users in
@@ -64,7 +74,7 @@ def save_search(request: HttpRequest) -> HttpResponse:
     if not name:
         raise ValidationError(_("Give the search a name."))
     try:
-        parse(text)
+        text = frozen(text, relative=False)
     except QueryError as error:
         raise ValidationError(str(error)) from error
     SavedSearch.objects.update_or_create(user=request.user, name=name, defaults={"query": text})  # type: ignore[misc]

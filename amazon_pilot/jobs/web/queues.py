@@ -18,6 +18,7 @@ from ..core.scripts import script
 from ..inspect import days, snapshot, store
 from ..inspect.charts import BARS, bars
 from ..inspect.window import RANGES
+from ..inspect.words import whole_number
 from ..models import AuditEntry
 from ..operate import operations
 from ..operate.operation import moment_of
@@ -139,9 +140,10 @@ def until_of(request: HttpRequest) -> datetime | None:
     """Read when a pause ends: after so many minutes, or at a time; None where somebody has to end it."""
     minutes, at = request.POST.get("minutes", "").strip(), request.POST.get("until", "").strip()
     if minutes:
-        if not minutes.isdigit() or not 1 <= int(minutes) <= 100_000:
+        number = whole_number(minutes, 100_000)
+        if not number:
             raise ValidationError(_("Write the minutes as a whole number, at least 1."))
-        return timezone.now() + timedelta(minutes=int(minutes))
+        return timezone.now() + timedelta(minutes=number)
     return moment_of(at) if at else None
 
 

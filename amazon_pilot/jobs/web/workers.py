@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from ..inspect import snapshot
 from ..inspect.stuck import late, losses, old_leases, poison, unwritten
+from ..inspect.words import whole_number
 from ..operate import operations
 from . import pages
 
@@ -37,14 +38,17 @@ def stuck(request: HttpRequest) -> HttpResponse:
     return pages.show(request, "stuck", _("Stuck"), **context)
 
 
+MOST_SLOT = 10**6
+
+
 def command(verb: str) -> pages.View:
     """Return the button that tells one worker something."""
 
     def press(request: HttpRequest, name: str) -> HttpResponse:
-        slot = request.POST.get("slot", "" if verb == "kill" else "0")
-        if not slot.isdigit():
+        slot = whole_number(request.POST.get("slot", "" if verb == "kill" else "0"), MOST_SLOT)
+        if slot is None:
             raise ValidationError(_("Name the slot by its number."))
-        done = operations.on_worker(request.user, verb, name, reason=pages.reason_of(request), slot=int(slot))
+        done = operations.on_worker(request.user, verb, name, reason=pages.reason_of(request), slot=slot)
         (messages.success if done.count else messages.warning)(request, done.text)
         return pages.back(request, "monitor:workers")
 

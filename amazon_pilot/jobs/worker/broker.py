@@ -1,5 +1,6 @@
 """The broker of a worker with Redis, in packets: what ended goes in, what waits comes out."""
 
+import logging
 import random
 import time
 from collections import Counter, deque
@@ -9,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
+from redis.exceptions import ResponseError
 
 from ..core import faults, queues
 from ..core.scripts import script
@@ -18,6 +20,8 @@ from .connection import AwayError, Command, Connection
 from .pool import Pool, SlotHandle
 from .prefetch import Prefetch
 
+logger = logging.getLogger(__name__)
+
 WAKE_UP_REST_SECONDS = 0.02
 FOLLOW_UP_SECONDS = 60  # until a slot has begun with a follow-up and has noted how long this one may take
 LETTERS = "abcdefghijklmnopqrstuvwxyz"  # by which TAKE knows the queues
@@ -25,10 +29,10 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"  # by which TAKE knows the queues
 
 @dataclass
 class Packet:
-    """What is under way to Redis: the outcomes in it, who reads the replies, and the handles that asked for a job."""
+    """What is under way to Redis: the outcomes in it, its parts, and the handles that asked for a job."""
 
     ended: list[outcomes.Outcome]
-    readers: list[outcomes.Reader]
+    parts: list[outcomes.Part]
     free: list[SlotHandle]
 
 
@@ -116,15 +120,16 @@ class Broker:
         free = self.pool.with_room(self.depth) if may_take and (self.is_hungry or ended) else []
         if not ended and not free:
             return False
-        commands, readers = outcomes.commit(ended, self.worker)
+        parts = outcomes.commit(ended, self.worker)
+        commands = [part.command for part in parts]
         if free:
-            commands.append(self.take_command(len(free)))
+            commands.append(self.take_command(len(free), len(self.pool.idle())))
         faults.point("before commit" if ended else "before take")
         try:
             self.connection.post(commands)
         except AwayError:
             return False  # the outcomes are kept and sent again: committing twice changes nothing
-        self.packets.append(Packet(ended, readers, free))
+        self.packets.append(Packet(ended, parts, free))
         self.outcomes.clear()
         for handle in free:
             handle.asked += 1
@@ -142,21 +147,41 @@ class Broker:
             return []
         faults.point("after commit" if packet.ended else "after take")
         came = self.received(packet.free, replies.pop()) if packet.free else []
-        for reader, reply in zip(packet.readers, replies, strict=True):
-            self.follow_ups.extend(reader(reply))
+        for part, reply in zip(packet.parts, replies, strict=True):
+            if isinstance(reply, ResponseError):
+                self.heed_refusal(part, reply)
+            else:
+                self.follow_ups.extend(part.read(reply))
         for outcome in packet.ended:
             self.ended[outcome.counts_as] += 1
         return came
 
-    def take_command(self, number: int) -> Command:
-        """Return the TAKE of `number` jobs, each with an order of its own."""
+    def heed_refusal(self, part: outcomes.Part, error: ResponseError) -> None:
+        """Send outcomes that Redis has refused again, each alone, and then as a failure that says so.
+
+        If that is refused as well nothing is left to tell: the run's lease ends, and the recoverer has the job.
+        """
+        for outcome in part.ended:
+            if isinstance(outcome, outcomes.Settled) or (outcome.is_suspect and isinstance(outcome, outcomes.Failed)):
+                logger.error("Redis refuses the end of job %s: %s", outcome.taken_job.job_id, error)
+            elif outcome.is_suspect or len(part.ended) == 1:
+                self.outcomes.append(outcomes.untold(outcome.taken_job, self.worker, 0, f"Redis refused it: {error}"))
+            else:
+                outcome.is_suspect = True
+                self.outcomes.append(outcome)
+
+    def take_command(self, number: int, idle: int) -> Command:
+        """Return the TAKE of `number` jobs, each with an order of its own; those after the first `idle` lie behind."""
         self.batch += 1
         orders = ["".join(LETTERS[n] for n in queues.draw_order(self.weights, self.draw)) for _ in range(number)]
         mark = f"{self.mark}{self.batch}-"
-        return script("take").command(self.worker, mark, len(self.names), *self.names, *orders)
+        return script("take").command(self.worker, mark, idle, len(self.names), *self.names, *orders)
 
     def received(self, free: list[SlotHandle], reply: Any) -> list[tuple[SlotHandle, TakenJob]]:
         """Read the answer to a TAKE: from now on the jobs are in the hands of the slots that asked for them."""
+        if isinstance(reply, ResponseError):
+            self.connection.go_down(reply)  # a new line begins by asking what Redis believes that we hold
+            return []
         jobs, resting, more = reply
         self.is_flooded = len(jobs) == len(free)
         self.is_hungry = self.is_flooded or bool(more)

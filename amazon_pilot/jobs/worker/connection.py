@@ -4,8 +4,8 @@ Nothing here waits longer than ANSWER_SECONDS: a worker without Redis must still
 """
 
 import contextlib
-import json
 import logging
+import re
 import selectors
 import time
 from collections import deque
@@ -19,13 +19,20 @@ from redis.retry import Retry
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
 from ..core import keys, queues, scripts
+from ..core.payload import parsed
 
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 BELL_SECONDS = 300
+LOG_SECONDS = 30
 MUTE_SECONDS = 1.0  # after Redis has refused a wake-up, as it does at its memory limit
+
+# Refusals by which Redis tells of itself; any other is about the one command, which would be refused again.
+ABOUT_REDIS = re.compile(
+    "MISCONF|READONLY|OOM|NOSCRIPT|LOADING|NOAUTH|WRONGPASS|NOPERM|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|BUSY|max number of"
+)
 
 Command = tuple[Any, ...]
 
@@ -50,6 +57,16 @@ def socket_of(connection: AbstractConnection) -> Any:
     return connection._sock
 
 
+def load_missing(connection: AbstractConnection) -> None:
+    """Have Redis know all scripts: loading one again would be written to its append-only file each time."""
+    needed = [scripts.script(name) for name in scripts.names()]
+    connection.send_command("SCRIPT", "EXISTS", *(each.sha for each in needed))
+    for each, is_known in zip(needed, connection.read_response(), strict=True):
+        if not is_known:
+            connection.send_command("SCRIPT", "LOAD", each.source)
+            connection.read_response()
+
+
 class Connection:
     """All connections of one worker, opened and lost together; they register themselves with its selector."""
 
@@ -65,6 +82,7 @@ class Connection:
         self.posted: deque[int] = deque()  # how many commands each packet under way holds
         self.pause = FIRST_PAUSE
         self.next_try = 0.0
+        self.next_log = 0.0
 
     @property
     def is_up(self) -> bool:
@@ -76,9 +94,7 @@ class Connection:
             return False
         try:
             self.main = open_connection()
-            for name in scripts.names():
-                self.main.send_command("SCRIPT", "LOAD", scripts.script(name).source)
-                self.main.read_response()
+            load_missing(self.main)
             self.messages = open_connection()
             for channel in (self.channel, keys.CONTROL):
                 self.messages.send_command("SUBSCRIBE", channel)
@@ -87,14 +103,19 @@ class Connection:
         except (RedisError, OSError) as error:
             self.go_down(error)
             return False
-        self.pause = FIRST_PAUSE
         return True
 
     def go_down(self, reason: BaseException | str) -> None:
-        """Drop every connection and wait a growing while before the next try."""
-        logger.warning("Redis is away (%s); next try in %.1f s.", reason, self.pause)
+        """Drop every connection and wait a while before the next try, which grows until a packet is answered.
+
+        Of an outage the first line of log tells, and then one each LOG_SECONDS.
+        """
+        now = time.monotonic()
+        if now >= self.next_log:
+            logger.warning("Redis is away (%s); next try in %.1f s.", reason, self.pause)
+            self.next_log = now + LOG_SECONDS
         self.close()
-        self.next_try = time.monotonic() + self.pause
+        self.next_try = now + self.pause
         self.pause = min(LONGEST_PAUSE, self.pause * 2)
 
     def close(self) -> None:
@@ -128,14 +149,28 @@ class Connection:
         self.posted.append(len(commands))
 
     def collect(self) -> list[Any]:
-        """Return the replies to the oldest packet under way, in order. Raises like `ask`."""
+        """Return the replies to the oldest packet under way, in order: a ResponseError for a command that is refused.
+
+        Raises like `ask` if the refusal is about Redis itself.
+        """
         if self.main is None or not self.posted:
             raise AwayError("the line broke since")
         try:
-            return [self.main.read_response() for _ in range(self.posted.popleft())]
+            replies = [self._reply() for _ in range(self.posted.popleft())]
         except (RedisError, OSError) as error:  # also where Redis has forgotten our scripts: a new line brings them
             self.go_down(error)
             raise AwayError(str(error)) from error
+        self.pause, self.next_log = FIRST_PAUSE, 0.0
+        return replies
+
+    def _reply(self) -> Any:
+        assert self.main is not None
+        try:
+            return self.main.read_response()
+        except ResponseError as error:
+            if type(error) is not ResponseError or ABOUT_REDIS.search(str(error)):
+                raise
+            return error
 
     def arm_wake_ups(self, resting: set[str]) -> None:
         """Have Redis ring when a queue gets a job; queues that are paused would only ring for nothing.
@@ -205,8 +240,5 @@ class Connection:
 
 def decode(data: bytes) -> dict[str, Any]:
     """Return a command that somebody published, {} where it is none."""
-    try:
-        command = json.loads(data)
-    except ValueError:
-        return {}
+    command = parsed(data)
     return command if isinstance(command, dict) else {}

@@ -2,15 +2,23 @@
 
 import marshal
 import mmap
+import os
 import socket
 import struct
+import zlib
+from collections.abc import Iterator
 from typing import Any
 
-LENGTH = struct.Struct("=I")
+FRAME = struct.Struct("=4sII")  # the line's own mark, the length of a message, and its checksum
+LONGEST = 2**31  # bytes of a message
 CHUNK = 256 * 1024
 MESSAGE_LIMIT = 16 * 1024
 MESSAGES = 64  # more than a slot is ever given at once
 SEND_SECONDS = 5
+
+
+class GarbageError(Exception):
+    """What came along a line was not written by the other end: a task has the line's number too, and wrote to it."""
 
 
 class SlotQueue:
@@ -76,9 +84,11 @@ class SlotQueue:
 class MessageSocket:
     """One end of a line for messages of any length: tuples of words, numbers and bytes between forks of one program."""
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, mark: bytes) -> None:
         self.socket = end
+        self.mark = mark
         self.buffer = bytearray()
+        self.has_ended = False  # the other end is closed
 
     @classmethod
     def pair(cls) -> tuple["MessageSocket", "MessageSocket"]:
@@ -87,18 +97,19 @@ class MessageSocket:
         # A slot that does not read for so long is stuck: the worker gets an OSError instead of waiting for ever. A slot
         # does wait: its worker may have been stopped, and with it all that hears of an end.
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_SECONDS, 0))
-        return cls(ours), cls(theirs)
+        mark = os.urandom(4)
+        return cls(ours, mark), cls(theirs, mark)
 
     def fileno(self) -> int:
         return self.socket.fileno()
 
     def send(self, message: tuple[Any, ...]) -> None:
         """Send one message; raises OSError where nobody reads it."""
-        data = marshal.dumps(message)
-        self.socket.sendall(LENGTH.pack(len(data)) + data)
+        data = packed(message)
+        self.socket.sendall(FRAME.pack(self.mark, len(data), zlib.crc32(data)) + data)
 
     def receive(self) -> tuple[Any, ...] | None:
-        """Wait for one message; None when the other end has closed."""
+        """Wait for one message; None when the other end has closed. Raises GarbageError like `arrived`."""
         while (message := self._next()) is None:
             data = self.socket.recv(CHUNK)
             if not data:
@@ -106,29 +117,51 @@ class MessageSocket:
             self.buffer += data
         return message
 
-    def arrived(self) -> list[tuple[Any, ...]]:
-        """Return the messages that have come, without waiting."""
+    def arrived(self) -> Iterator[tuple[Any, ...]]:
+        """Return the messages that have come, without waiting.
+
+        Raises GarbageError if something else has come behind them; it is gone then.
+        """
         try:
             while data := self.socket.recv(CHUNK, socket.MSG_DONTWAIT):
                 self.buffer += data
                 if len(data) < CHUNK:
                     break
+            self.has_ended = not data
         except (BlockingIOError, ConnectionResetError):
             pass  # nothing more for now, or for ever: what came whole is answered all the same
-        messages = []
         while (message := self._next()) is not None:
-            messages.append(message)
-        return messages
+            yield message
 
     def close(self) -> None:
         self.socket.close()
 
     def _next(self) -> tuple[Any, ...] | None:
-        if len(self.buffer) < LENGTH.size:
+        if len(self.buffer) < FRAME.size:
             return None
-        end = LENGTH.size + LENGTH.unpack_from(self.buffer)[0]
+        mark, length, checksum = FRAME.unpack_from(self.buffer)
+        end = FRAME.size + length
+        if mark != self.mark or length > LONGEST:
+            self._refuse()
         if len(self.buffer) < end:
             return None
-        message: tuple[Any, ...] = marshal.loads(memoryview(self.buffer)[LENGTH.size : end])  # noqa: S302 - our own fork wrote it
+        data = bytes(memoryview(self.buffer)[FRAME.size : end])
+        if zlib.crc32(data) != checksum:
+            self._refuse()
         del self.buffer[:end]
-        return message
+        return opened(data)
+
+    def _refuse(self) -> None:
+        self.buffer.clear()
+        raise GarbageError("Something else than a message came along the line of a slot.")
+
+
+def packed(message: tuple[Any, ...]) -> bytes:
+    """Return a message as bytes that `opened` reads."""
+    return marshal.dumps(message)
+
+
+def opened(data: bytes) -> tuple[Any, ...]:
+    """Return the message that a fork of this program has packed."""
+    message: tuple[Any, ...] = marshal.loads(data)  # noqa: S302 - our own fork wrote it
+    return message

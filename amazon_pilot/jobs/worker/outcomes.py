@@ -4,12 +4,11 @@ Every outcome is one script that begins by taking the run's entry out of the sta
 the run has lost its right to decide and nothing is written. So each may be sent twice.
 """
 
-import json
 import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
@@ -22,16 +21,24 @@ from ..core.taken_job import TakenJob
 from ..history import run_event
 from . import recoverer
 from .connection import Command
+from .messages import GarbageError
 
 FollowUp = tuple[tuple[Any, ...], TakenJob | None]
 Reader = Callable[[Any], list[FollowUp]]
 
 HAS_DEPENDENTS = 2
+WORDS: dict[str, tuple[type, ...]] = {  # what a slot says, and of what kind its words are
+    "done": (int, str, str, float, float, str, str),
+    "failed": (str, int, int, int, str, str, str, str, float, float, str, str),
+    "settled": (str,),
+    "refused": (),
+    "idle": (),
+}
 GIVEN_BACK = {
     "leaving": "The worker left; the job was given back.",
     "interrupted": "The slot was ended for the sake of the job before; this one was given back.",
 }
-KILLED = ("timeout", "memory", "killed on request")  # a failure that is the job's own
+KILLED = ("timeout", "memory", "killed on request", "garbage")  # a failure that is the job's own
 # What the task would have raised had it listened: a policy may call it permanent.
 STANDS_FOR: dict[str, type[BaseException]] = {"timeout": JobTimeoutException, "memory": MemoryError}
 
@@ -42,6 +49,7 @@ class Outcome(ABC):
 
     taken_job: TakenJob
     worker: str
+    is_suspect: bool = field(default=False, kw_only=True)  # Redis has refused a packet for it, so it goes alone
 
     counts_as = "succeeded"
 
@@ -139,13 +147,27 @@ class GivenBack(Outcome):
 
 
 def from_message(message: tuple[Any, ...], taken_job: TakenJob | None, worker: str) -> Outcome | None:
-    """Return the outcome that a slot tells of, or None where nothing is to be written."""
-    kind, *words = message
+    """Return the outcome that a slot tells of, or None where nothing is to be written.
+
+    Raises GarbageError for a message that tells of no outcome.
+    """
+    kind, words = message[0], message[1:]
+    if not isinstance(kind, str) or WORDS.get(kind) != tuple(map(type, words)):
+        raise GarbageError(f"A slot has said {str(message)[:200]}.")
     if taken_job is None or kind in ("refused", "idle"):
         return None
     if kind == "settled":
         return Settled(taken_job, worker, words[0])
-    return Succeeded(taken_job, worker, tuple(words)) if kind == "done" else Failed(taken_job, worker, tuple(words))
+    return Succeeded(taken_job, worker, words) if kind == "done" else Failed(taken_job, worker, words)
+
+
+def untold(taken_job: TakenJob, worker: str, slot: int, reason: str) -> "Failed":
+    """Return the outcome of a job of which nothing better can be told than that it ended, and why no more is known."""
+    text = f"What became of this job could not be told: {reason}"
+    line = run_event.line(
+        taken_job, worker, slot, "failed", taken_job.taken_on, ended=time.time(), message=text, exception="untold"
+    )
+    return Failed(taken_job, worker, killed_words(taken_job, "failed", text, line), is_suspect=True)
 
 
 def of_the_dead(taken_job: TakenJob, worker: str, slot: int, shared: SharedMemory, because: str) -> Outcome:
@@ -189,8 +211,8 @@ def retry_after_kill(taken_job: TakenJob, because: str) -> tuple[int, int]:
         return 0, 0
     if policy:
         return left, math.ceil(policy.wait(max(0, policy.attempts - 1 - left), None))
-    intervals = json.loads(taken_job.text("retry_intervals") or "[]")
-    return left, int(intervals[max(0, len(intervals) - left)]) if intervals else 0
+    intervals = taken_job.retry_intervals
+    return left, intervals[max(0, len(intervals) - left)] if intervals else 0
 
 
 def cancelled_unstarted(taken_job: TakenJob, worker: str, slot: int) -> Outcome:
@@ -206,6 +228,7 @@ def killed_text(taken_job: TakenJob, because: str) -> str:
         "timeout": f"The task did not listen to its timeout of {taken_job.timeout} seconds and was killed.",
         "memory": f"The task used more than {settings.WORKER_SLOT_MEMORY_MB} MB of memory and was killed.",
         "killed on request": "The slot was killed on request while it ran this job.",
+        "garbage": "The task wrote into the line between its slot and the worker, so what became of it was not heard.",
     }.get(because, "")
 
 
@@ -239,26 +262,35 @@ def finish_message(
     return ("finish", *taken_job.message[1:], kind, started, value, trace, line)
 
 
-def commit(ended: Sequence[Outcome], worker: str) -> tuple[list[Command], list[Reader]]:
-    """Return the commands that tell Redis of these outcomes, and what to do with each reply."""
-    commands: list[Command] = []
-    readers: list[Reader] = []
+@dataclass(slots=True)
+class Part:
+    """One command of a packet: the outcomes that it tells of, and what to do with its reply."""
+
+    command: Command
+    ended: Sequence[Outcome]
+    read: Reader
+
+
+def commit(ended: Sequence[Outcome], worker: str) -> list[Part]:
+    """Return what tells Redis of these outcomes: those that succeeded in one command, each of the others in its own."""
     succeeded = [outcome for outcome in ended if isinstance(outcome, Succeeded)]
-    if succeeded:
-        words: list[Any] = []
-        for success in succeeded:
-            taken = success.taken_job
-            words += [*taken.run_id, int(taken.is_recorded), *success.words, taken.data]
-        commands.append(script("commit").command(worker, *words))
-        readers.append(
-            lambda replies: [
-                follow_up
-                for outcome, reply in zip(succeeded, replies, strict=True)
-                for follow_up in outcome.follow_ups(reply)
-            ]
-        )
-    for outcome in ended:
-        if (command := outcome.command()) is not None:
-            commands.append(command)
-            readers.append(outcome.follow_ups)
-    return commands, readers
+    together = [outcome for outcome in succeeded if not outcome.is_suspect]
+    groups = [together] if together else []
+    groups += [[outcome] for outcome in succeeded if outcome.is_suspect]
+    parts = [success_part(group, worker) for group in groups]
+    singly = [(outcome, outcome.command()) for outcome in ended]
+    parts += [Part(command, [outcome], outcome.follow_ups) for outcome, command in singly if command is not None]
+    return parts
+
+
+def success_part(group: Sequence[Succeeded], worker: str) -> Part:
+    words: list[Any] = []
+    for success in group:
+        taken = success.taken_job
+        words += [*taken.run_id, int(taken.is_recorded), *success.words, taken.data]
+
+    def read(replies: Any) -> list[FollowUp]:
+        pairs = zip(group, replies, strict=True)
+        return [follow_up for outcome, reply in pairs for follow_up in outcome.follow_ups(reply)]
+
+    return Part(script("commit").command(worker, *words), group, read)

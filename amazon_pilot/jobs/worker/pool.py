@@ -1,5 +1,6 @@
 """The slots as their worker sees them: forked, handed jobs, watched, killed when they must be."""
 
+import contextlib
 import gc
 import logging
 import os
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 KILL_AFTER = 5.0  # seconds over its timeout, or without answering after its task ended
 FORK_AGAIN = 1.0  # seconds, where the system refused a fork
+GONE = -1  # beside the wait statuses, which are never negative
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -82,7 +84,7 @@ class SlotHandle:
     def take_back(self) -> tuple[list[TakenJob], list[FollowUp]]:
         """Take from the slot what it has not begun; returns these jobs, the last first, and a follow-up beside them."""
         messages = self.slot_queue.take_back() if self.slot_queue is not None and self.hands else 0
-        taken = [self.hands.pop() for _ in range(messages)]
+        taken = [self.hands.pop() for _ in range(min(messages, len(self.hands)))]
         follow_ups = [self.follow_up] if self.follow_up is not None and not self.hands else []
         if follow_ups:
             taken.pop()
@@ -286,8 +288,7 @@ class Pool:
         for handle in self.handles:
             if not handle.pid:
                 continue
-            pid, status = os.waitpid(handle.pid, os.WNOHANG)
-            if pid:
+            if (status := reaped(handle.pid)) is not None:
                 ended.append((handle, status))
         return ended
 
@@ -303,9 +304,33 @@ class Pool:
         handle.pid, handle.message_socket, handle.slot_queue = 0, None, None
 
 
+def reaped(pid: int) -> int | None:
+    """Return the wait status of a child that has ended, None while it lives, GONE if somebody else has collected it."""
+    try:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return GONE
+    return status if ended else None
+
+
+def await_end(pid: int) -> None:
+    """Wait for the end of a child that was killed."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
 def death_cause(status: int) -> str:
     """Return in words how a slot ended."""
+    if status == GONE:
+        return "slot_killed: it is gone, and how it ended was told to somebody else"
     if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        return f"slot_killed: signal {number} ({signal.Signals(number).name})"
+        return f"slot_killed: signal {signal_name(os.WTERMSIG(status))}"
     return f"slot_killed: it left with code {os.waitstatus_to_exitcode(status)}"
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's number and name; those for programs' own use are counted from the first of them."""
+    try:
+        return f"{number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"{number} (SIGRTMIN+{number - signal.SIGRTMIN})"

@@ -8,7 +8,6 @@ more attempt, and to the failed ones after three losses.
 from typing import Any
 
 from redis import Redis
-from rq.utils import as_text
 
 from ..core import queues
 from ..core.scripts import script
@@ -35,8 +34,8 @@ def command(queue: str) -> tuple[Any, ...]:
 def recover(queue: str, *, ahead: float = 0) -> list[tuple[str, str]]:
     """Bring back the lost jobs of one queue now, because somebody asks for it.
 
-    Returns each job's id and where it is: queued, poison or gone. `ahead` counts leases as lost that would be so many
-    seconds from now.
+    Returns each job's id and where it is: queued, poison, unopened (queued, with no loss counted) or gone. `ahead`
+    counts leases as lost that would be so many seconds from now.
     """
     return verdicts(script("recover")(queues.connection(), *_words(queue, ahead=ahead, is_patient=False)))
 
@@ -60,4 +59,4 @@ def _words(queue: str, *, ahead: float, is_patient: bool) -> tuple[Any, ...]:
 def verdicts(words: list[bytes]) -> list[tuple[str, str]]:
     """Read the script's answer."""
     pairs = zip(words[::2], words[1::2], strict=True)
-    return [(as_text(entry).rpartition(":")[0], as_text(verdict)) for entry, verdict in pairs]
+    return [(entry.decode(errors="replace").rpartition(":")[0], verdict.decode()) for entry, verdict in pairs]

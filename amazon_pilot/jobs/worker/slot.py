@@ -4,6 +4,7 @@ It never touches the queues: the worker takes jobs and commits outcomes. It has 
 killed at any moment, and ends with its worker.
 """
 
+import contextlib
 import contextvars
 import json
 import logging
@@ -18,10 +19,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from django.conf import settings
-from django.db import close_old_connections, reset_queries
+from django.db import close_old_connections, connections, reset_queries
 from django_rq.workers import get_exception_handlers
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
@@ -31,20 +32,23 @@ from rq.job import _current_job
 from rq.job_lifecycle import call_exception_handlers
 from rq.timeouts import JobTimeoutException
 
+from ...embedded import end_with_parent
 from ..core import faults
 from ..core import shared_memory as shared_memory
+from ..core.limits import LONGEST
 from ..core.queues import connection
 from ..core.registry import TASKS, JSONJob, UnknownTaskError, run
 from ..core.taken_job import TakenJob
 from ..history import run_event
-from . import forwarder, rq_finish
-from .messages import MessageSocket, SlotQueue
+from . import forwarder, leftovers, rq_finish, sessions
+from .messages import MessageSocket, SlotQueue, packed
 
 logger = logging.getLogger(__name__)
 
 NICE = 5  # a slot gives way to those that feed it, worker and Redis: where it did not, slots ran dry while these waited
 AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)  # it will be back
 REDIS_AGAIN = 1.0  # seconds, beside what a connection waits by itself
+LEFT_WORDS = 77  # the exit code of a slot that has left what it had to say in its shared memory
 MESSAGE_FOLLOWS = ("follows",)  # in the slot queue: the message itself is too large for it and comes by message socket
 
 
@@ -80,7 +84,10 @@ class LogHandler(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
 
     def emit(self, log_record: logging.LogRecord) -> None:
-        self.shared.write(self.format(log_record) + "\n")
+        try:
+            self.shared.write(self.format(log_record) + "\n")
+        except Exception:
+            self.handleError(log_record)
 
 
 class RunningJob(JSONJob):
@@ -112,8 +119,8 @@ class RunningJob(JSONJob):
         self.result_ttl = taken.number("result_ttl")
         self.failure_ttl = taken.number("failure_ttl")
         self.retries_left = taken.number("retries_left")
-        if intervals := taken.text("retry_intervals"):
-            self.retry_intervals = json.loads(intervals)
+        if intervals := taken.retry_intervals:
+            self.retry_intervals = intervals
         self.__dict__.update(noted)
         return getattr(self, name)
 
@@ -137,6 +144,8 @@ class Slot:
         self.pid = os.getpid()
         self.is_running_a_task = False
         self.next_look = 0.0
+        self.must_go = False  # a job has left in this process what cannot be undone: another slot takes its place
+        self.isolated_pid = 0
 
     def live(self) -> None:
         """Do what lies in the slot queue until the worker closes it."""
@@ -144,13 +153,27 @@ class Slot:
         while (message := self.slot_queue.next()) is not None:
             if message == MESSAGE_FOLLOWS and (message := self.message_socket.receive()) is None:
                 return
-            self.message_socket.send(self.answer(message))
+            self.say(self.answer(message))
+            if self.must_go:
+                leftovers.kill_children()
+                return
+
+    def say(self, message: tuple[Any, ...]) -> None:
+        """Tell the worker what became of a job, through memory if a task has closed the line; then this slot ends."""
+        try:
+            self.message_socket.send(message)
+        except OSError:
+            self.shared.leave(packed(message))
+            os._exit(LEFT_WORDS)
 
     def be_born(self) -> None:
         """Set up what a fork does not: signals, output, limits, priority, random numbers."""
-        for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
-            signal.signal(ignored, signal.SIG_IGN)
+        for number in leftovers.QUIET:
+            signal.signal(number, leftovers.let_be)
         signal.signal(signal.SIGUSR1, self.on_cancel)
+        leftovers.give_children_default_signals()
+        leftovers.adopt_orphans()
+        sessions.watch()
         random.seed()
         os.nice(NICE)
         shared_memory.use(self.shared)
@@ -159,6 +182,7 @@ class Slot:
         sys.stderr = Tee(sys.stderr, self.shared)
         limit = settings.WORKER_SLOT_MEMORY_MB * 1024**2
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        self.leftovers = leftovers.Leftovers()
 
     def answer(self, message: tuple[Any, ...]) -> tuple[Any, ...]:
         """Do what the worker asks and answer what became of it."""
@@ -197,13 +221,50 @@ class Slot:
     def run_job(self, taken_job: TakenJob) -> tuple[Any, ...]:
         """Run one job and answer its outcome."""
         self.shared.clear()
+        if (task := TASKS.get(taken_job.task)) is not None and task.isolated:
+            return self.run_isolated(taken_job)
         self.look_after_connections()
+        return self.run_here(taken_job)
+
+    def run_isolated(self, taken_job: TakenJob) -> tuple[Any, ...]:
+        """Run one job in a fork of this slot, which ends with it; a fork that dies takes this slot along."""
+        connections.close_all()
+        ours, theirs = MessageSocket.pair()
+        self.isolated_pid = os.fork()
+        if not self.isolated_pid:
+            self.live_isolated(taken_job, theirs)
+        theirs.close()
+        message = ours.receive()
+        ours.close()
+        _, status = os.waitpid(self.isolated_pid, 0)
+        self.isolated_pid = 0
+        if message is None:
+            die_as(status)
+        self.clear_up(taken_job, leftovers.LONG_SECONDS)  # processes that the task has started are this slot's now
+        return message
+
+    def live_isolated(self, taken_job: TakenJob, line: MessageSocket) -> NoReturn:
+        """Run one job as the fork of a slot, say what became of it, and end."""
+        try:
+            end_with_parent(signal.SIGKILL)
+            self.pid = os.getpid()
+            for number in leftovers.QUIET:
+                signal.signal(number, leftovers.let_be)
+            signal.signal(signal.SIGUSR1, self.on_cancel)
+            random.seed()
+            self.leftovers = leftovers.Leftovers()
+            line.send(self.run_here(taken_job))
+        finally:
+            os._exit(0)
+
+    def run_here(self, taken_job: TakenJob) -> tuple[Any, ...]:
+        """Run one job in this process and answer its outcome."""
         faults.point("slot before task")
         started = time.time()
-        job = self.rq_job(taken_job, started)
+        job, value, error = RunningJob.of(taken_job), None, None
         token = _current_job.set(job)
-        value, error = None, None
         try:
+            self.fill(job, taken_job, started)
             value = self.call(taken_job, job)
         except BaseException as caught:
             error = caught
@@ -213,11 +274,24 @@ class Slot:
         if os.getpid() != self.pid:
             os._exit(0)  # the task forked and its child came back here: only the slot itself may answer
         faults.point("slot after task")
-        outcome = self.outcome(taken_job, job, value, error, started)
+        self.clear_up(taken_job, time.time() - started)
+        outcome = self.told(taken_job, job, value, error, started)
+        if error is not None or taken_job.is_rare:  # handlers, callbacks or the error's own code have run since
+            self.clear_up(taken_job, 0)
         faults.point("slot before answer")
         if settings.DEBUG:
             reset_queries()
         return outcome
+
+    def clear_up(self, taken_job: TakenJob, seconds: float) -> None:
+        """Undo what a job of so many seconds has left behind, or note that this slot must go; its log says so."""
+        found, must_go = self.leftovers.clear(seconds)
+        found += sessions.clear()
+        if not found:
+            return
+        self.must_go |= must_go
+        what = "the slot is replaced" if must_go else "it was undone"
+        self.shared.write(f"This job left behind: {', '.join(found)}; {what}.\n")
 
     def look_after_connections(self) -> None:
         """Close database connections that have grown old or broken: each second, and after an attempt that failed."""
@@ -225,14 +299,16 @@ class Slot:
             close_old_connections()
             self.next_look = time.monotonic() + 1
 
-    def rq_job(self, taken_job: TakenJob, started: float) -> JSONJob:
-        """Return the job as rq's get_current_job shows it to the task."""
-        job = RunningJob.of(taken_job)
-        if taken_job.is_rare:
-            job.refresh()
+    def fill(self, job: JSONJob, taken_job: TakenJob, started: float) -> None:
+        """Have rq's get_current_job show the job to the task as it is."""
         job.worker_name = self.worker
         job.started_at = datetime.fromtimestamp(started, UTC)
-        return job
+        if not taken_job.is_rare:
+            return
+        self.patiently(lambda: (job.refresh(),))
+        self.shared.clear()
+        job.worker_name = self.worker
+        job.started_at = datetime.fromtimestamp(started, UTC)
 
     def call(self, taken_job: TakenJob, job: JSONJob) -> Any:
         """Call the task under its timeout, in a context of its own.
@@ -261,8 +337,28 @@ class Slot:
             raise JobTimeoutException(f"The task exceeded its timeout of {job.timeout} seconds.")
 
     def on_cancel(self, number: int, frame: FrameType | None) -> None:
-        if self.is_running_a_task:
+        if self.isolated_pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.isolated_pid, signal.SIGUSR1)
+        elif self.is_running_a_task:
             raise JobCancelled("The job was cancelled while it ran, and ended when it was asked to.")
+
+    def told(
+        self, taken_job: TakenJob, job: JSONJob, value: Any, error: BaseException | None, started: float
+    ) -> tuple[Any, ...]:
+        """Return the outcome, which never depends on being able to describe it: the job does not run again for that."""
+        try:
+            return self.outcome(taken_job, job, value, error, started)
+        except BaseException as trouble:
+            logger.warning("Job %s ended, and its end cannot be told.", taken_job.job_id, exc_info=True)
+            if error is None and not taken_job.is_rare:
+                return self.success(taken_job, run_event.UNSERIALIZABLE, started)
+            return self.plain_failure(taken_job, error or trouble, started)
+
+    def plain_failure(self, taken_job: TakenJob, error: BaseException, started: float) -> tuple[Any, ...]:
+        """Return the outcome of a job that failed, for good, told without rq's view of it."""
+        verdict = "stopped" if type(error) is JobCancelled else "failed"
+        return self.failed(taken_job, verdict, 0, "", "", run_event.failure(error, taken_job.task), started)
 
     def outcome(
         self, taken_job: TakenJob, job: JSONJob, value: Any, error: BaseException | None, started: float
@@ -294,26 +390,39 @@ class Slot:
         )
 
     def failure(self, taken_job: TakenJob, job: JSONJob, error: BaseException, started: float) -> tuple[Any, ...]:
-        ended = time.time()
-        meta_before = json.dumps(job.meta)
-        is_cancelled = isinstance(error, JobCancelled)
-        if not is_cancelled:
-            apply_policy(job, error)
-            tell_handlers(job, error)
-        verdict, wait = ("stopped", 0) if is_cancelled else verdict_of(job)
-        words = {"scheduled": "retrying", "queued": "retrying"}
         details = run_event.failure(error, taken_job.task)
+        if isinstance(error, JobCancelled):
+            return self.failed(taken_job, "stopped", 0, "", "", details, started)
+        meta_before = meta_of(job)
+        apply_policy(job, error)
+        tell_handlers(job, error)
+        meta = meta_of(job)
+        verdict, wait = verdict_of(job)
+        left = "" if job.retries_left is None else str(int(job.retries_left))
+        return self.failed(taken_job, verdict, wait, left, meta if meta != meta_before else "", details, started)
+
+    def failed(
+        self,
+        taken_job: TakenJob,
+        verdict: str,
+        wait: int,
+        left: str,
+        meta: str,
+        details: dict[str, Any],
+        started: float,
+    ) -> tuple[Any, ...]:
+        """Return the message of a failure: where it leads, the wait and the retries left, and its description."""
+        ended = time.time()
+        words = {"scheduled": "retrying", "queued": "retrying"}
         line = run_event.line(
             taken_job, self.worker, self.number, words.get(verdict, verdict), started, ended=ended,
-            cause="cancelled: asked" if is_cancelled else None, retry_in=wait if verdict == "scheduled" else None,
-            **details, **run_event.traces(self.shared),
+            cause="cancelled: asked" if verdict == "stopped" else None,
+            retry_in=wait if verdict == "scheduled" else None, **details, **run_event.traces(self.shared),
         )  # fmt: skip
-        meta = json.dumps(job.meta)
         return (
             "failed", verdict, wait, int(taken_job.text("enqueue_at_front_on_retry") == "1"),
-            run_event.failure_ttl(taken_job),
-            "" if job.retries_left is None else job.retries_left, meta if meta != meta_before else "",
-            *run_event.dates(started, ended), started, ended, run_event.encode_trace(details["traceback"]), line,
+            run_event.failure_ttl(taken_job), left, meta, *run_event.dates(started, ended), started, ended,
+            run_event.encode_trace(details["traceback"]), line,
         )  # fmt: skip
 
     def settle_rare(
@@ -339,6 +448,7 @@ class Slot:
         if error is not None and not is_cancelled:
             apply_policy(job, error)
         closer = rq_finish.Closer(self.worker, self.shared, taken_job.data, tell)
+        value = run_event.kept(value) if not isinstance(value, ReturnedRetry) else value
         as_it_was = dict(job.__dict__)
 
         def end() -> tuple[Any, ...]:
@@ -364,6 +474,16 @@ class Slot:
         return self.patiently(end)
 
 
+def die_as(status: int) -> NoReturn:
+    """End this slot as its fork has ended, so that the worker tells of it as of any slot that died."""
+    if os.WIFSIGNALED(status):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {os.WTERMSIG(status)})
+        with contextlib.suppress(OSError):
+            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+        os.kill(os.getpid(), os.WTERMSIG(status))
+    os._exit(os.waitstatus_to_exitcode(status) or 1)
+
+
 def apply_policy(job: JSONJob, error: BaseException) -> None:
     """Set on rq's job what our retry policy says, where rq and the exception handlers look for it."""
     task = TASKS.get(str(job.func_name)) if not isinstance(error, UnreadablePayloadError) else None
@@ -386,14 +506,19 @@ def tell_handlers(job: JSONJob, error: BaseException) -> None:
     handlers: list[Callable[..., Any]] = get_exception_handlers()
     try:
         call_exception_handlers(handlers, job, type(error), error, error.__traceback__)
-    except Exception:
+    except BaseException:
         logger.exception("An exception handler failed on job %s.", job.id)
+
+
+def meta_of(job: JSONJob) -> str:
+    """Return the job's meta as JSON, '' if a task or a handler has put something else there: then it is not kept."""
+    return run_event.tried(lambda: json.dumps(job.meta, allow_nan=False), "")
 
 
 def verdict_of(job: JSONJob) -> tuple[str, int]:
     """Return where a failed attempt leads: failed, scheduled after so many seconds, or queued at once."""
     if not job.should_retry:
         return "failed", 0
-    wait = job.get_retry_interval()
+    wait = math.ceil(max(0, min(job.get_retry_interval(), LONGEST)))
     job.retries_left = (job.retries_left or 1) - 1
     return ("scheduled", wait) if wait > 0 else ("queued", 0)

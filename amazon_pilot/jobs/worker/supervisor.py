@@ -5,6 +5,7 @@ moment a job that it has taken is in rq's started registry and in exactly one of
 the outcomes that Redis has not heard of yet, or the follow-ups that a free slot will do (both in `broker`).
 """
 
+import contextlib
 import logging
 import os
 import selectors
@@ -21,10 +22,11 @@ from uuid import uuid4
 
 from django.conf import settings
 from redis.connection import AbstractConnection
+from redis.exceptions import ResponseError
 from rq.utils import utcformat
 
 from ..core import registry
-from ..core.limits import LEASE
+from ..core.limits import LEASE, LONGEST
 from ..core.scripts import script
 from ..core.taken_job import MOMENT, TakenJob
 from ..history import run_event
@@ -33,7 +35,9 @@ from . import forwarder, outcomes, recoverer
 from .broker import Broker
 from .connection import AwayError, Command, Connection
 from .heartbeat import Heartbeat
-from .pool import Pool, SlotHandle, fork
+from .messages import GarbageError, opened
+from .pool import Pool, SlotHandle, await_end, fork, reaped
+from .slot import LEFT_WORDS
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +67,7 @@ class Supervisor:
         self.is_quiet = False
         self.exit_when_empty = ALL_ENDED
         self.exit_code: int | None = None
-        self.next_moment = self.next_second = self.next_beat = 0.0
+        self.next_moment = self.next_second = self.next_beat = self.next_complaint = 0.0
 
     def work(self) -> int:
         """Work until told to leave; returns the exit code."""
@@ -197,12 +201,12 @@ class Supervisor:
                 handle.kill("leaving")
 
     def heed_messages(self) -> None:
-        """Do what rq's commands and the monitor ask of this worker."""
+        """Do what rq's commands and the monitor ask of this worker; whatever they hold, the worker goes on."""
         for message in self.connection.read_messages():
             try:
                 self.heed(message)
-            except (TypeError, ValueError):
-                logger.warning("This is no command for a worker: %s", message)
+            except Exception as error:
+                logger.warning("This is no command for a worker (%s): %.300r", error, message)
 
     def heed(self, message: dict[str, Any]) -> None:
         """Do what one message asks for. Raises TypeError or ValueError where it asks for nothing that can be."""
@@ -212,7 +216,8 @@ class Supervisor:
             self.broker.is_hungry = True
             self.recall_all()  # a pause may have begun: what has not started goes back, and is looked at again
         elif command in ("stop-job", "stop-execution"):
-            self.cancel(job_id, execution_id, float(message.get("grace", 1)), str(message.get("by") or "rq"))
+            grace = min(max(float(message.get("grace", 1)), 0), LONGEST)  # and 0 for NaN
+            self.cancel(job_id, execution_id, grace, str(message.get("by") or "rq"))
         elif command == "kill-horse":
             self.kill_slots(int(message.get("slot", 0)))
         elif command == "shutdown":
@@ -242,7 +247,8 @@ class Supervisor:
             return  # it had not begun, or it has ended and the slot does the next one already
         handle.taken_job.cancelled_by = by
         handle.taken_job.kill_at = time.monotonic() + grace
-        os.kill(handle.pid, signal.SIGUSR1)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(handle.pid, signal.SIGUSR1)
 
     def kill_slots(self, number: int) -> None:
         """Kill the slot of that number, or with 0 all that run a job."""
@@ -255,14 +261,31 @@ class Supervisor:
     def hear_slots(self, spoke: list[SlotHandle]) -> None:
         """Collect what the slots say about their jobs."""
         for handle in spoke:
-            if handle.message_socket is not None:
-                for message in handle.message_socket.arrived():
-                    self.hear(handle, message)
+            self.hear_slot(handle)
+
+    def hear_slot(self, handle: SlotHandle) -> None:
+        """Hear one slot; one that says what cannot be understood is ended, and its job with it."""
+        if handle.message_socket is None:
+            return
+        try:
+            for message in handle.message_socket.arrived():
+                self.hear(handle, message)
+        except Exception as error:
+            logger.warning(
+                "Slot %s is replaced: %s", handle.number, error, exc_info=not isinstance(error, GarbageError)
+            )
+            handle.kill("garbage")
+        if handle.message_socket.has_ended:  # else the selector would tell of that end again and again
+            self.unregister(handle)
+
+    def unregister(self, handle: SlotHandle) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self.selector.unregister(handle.message_socket)  # type: ignore[arg-type]
 
     def hear(self, handle: SlotHandle, message: tuple[Any, ...]) -> None:
         """Note one outcome; the slot is free from now on, but the job stays ours until Redis has heard it."""
+        outcome = outcomes.from_message(message, handle.taken_job, self.name)
         taken_job = handle.done()
-        outcome = outcomes.from_message(message, taken_job, self.name)
         if outcome is not None:
             self.broker.outcomes.append(outcome)
             self.broker.prefetch.note(outcome)
@@ -298,22 +321,31 @@ class Supervisor:
             return
         self.a_child_died = False
         for handle, status in self.pool.dead():
-            if handle.message_socket is not None:
-                self.selector.unregister(handle.message_socket)
-                for message in (
-                    handle.message_socket.arrived() if handle.hands else ()
-                ):  # it may have spoken before it died
-                    self.hear(handle, message)
+            if handle.hands:
+                self.hear_slot(handle)  # it may have spoken before it died
+            self.unregister(handle)
             unopened = self.take_back(handle)
-            if handle.taken_job is not None:
+            try:
                 self.settle_for_the_dead(handle, status)
+            except Exception as error:
+                logger.exception("What became of the job of slot %s cannot be told.", handle.number)
+                if handle.taken_job is not None:
+                    self.broker.outcomes.append(
+                        outcomes.untold(
+                            handle.taken_job, self.name, handle.number, f"its slot died, and then {error!r}"
+                        )
+                    )
             self.broker.outcomes.extend(outcomes.GivenBack(taken_job, self.name) for taken_job in unopened)
             self.pool.bury(handle)
         self.bury_writer()
         self.hire()
 
     def settle_for_the_dead(self, handle: SlotHandle, status: int) -> None:
-        assert handle.taken_job is not None
+        """Decide what becomes of the job that a dead slot had begun."""
+        if status == LEFT_WORDS << 8 and (message := handle.shared.last_words):
+            self.hear(handle, opened(message))
+        if handle.taken_job is None:
+            return
         because = handle.cause_of_death(status)
         logger.warning("Slot %s died under job %s: %s.", handle.number, handle.taken_job.job_id, because)
         outcome = outcomes.of_the_dead(handle.taken_job, self.name, handle.number, handle.shared, because)
@@ -330,7 +362,7 @@ class Supervisor:
             self.broker.ask_slot(*outcomes.killed_message(outcome, because))
 
     def bury_writer(self) -> None:
-        if self.writer_pid and os.waitpid(self.writer_pid, os.WNOHANG)[0]:
+        if self.writer_pid and reaped(self.writer_pid) is not None:
             self.writer_pid = 0
 
     # Redis
@@ -388,7 +420,16 @@ class Supervisor:
         except AwayError:
             return
         for reader, reply in zip(readers, replies, strict=True):
-            reader(reply)
+            if isinstance(reply, ResponseError):
+                self.tell_refusal(reply, now)
+            else:
+                reader(reply)
+
+    def tell_refusal(self, error: ResponseError, now: float) -> None:
+        """Log that Redis refuses what a worker does by the clock, once a minute."""
+        if now >= self.next_complaint:
+            self.next_complaint = now + 60
+            logger.error("Redis refuses what this worker does each second: %s", error)
 
     def each_moment(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
         """Show jobs that have run longer than a moment to rq's tools and to the history."""
@@ -433,12 +474,12 @@ class Supervisor:
     def give_up(self, gone: list[TakenJob]) -> None:
         """Kill the slots whose jobs were given to somebody else."""
         for taken_job in gone:
-            if (handle := self.pool.holder(*taken_job.run_id[1:])) is None:
+            if (handle := self.pool.holder(taken_job.job_id, taken_job.execution_id)) is None:
                 continue
             if handle.taken_job is not taken_job:
                 self.recall(handle)
             elif not handle.shared.has_committed:  # else it is its own end that took the lease
-                self.hear_slots([handle])  # it may have ended, and the next job have cleared the shared memory
+                self.hear_slot(handle)  # it may have ended, and the next job have cleared the shared memory
                 if handle.taken_job is taken_job:
                     handle.kill("lease lost")
 
@@ -446,8 +487,8 @@ class Supervisor:
         """Have the exception handlers told about each job that was brought back."""
         for job_id, verdict in recoverer.verdicts(words):
             logger.warning("Job %s was lost by its worker and is %s now.", job_id, verdict)
-            if verdict == "gone":
-                continue  # deleted meanwhile: there is nothing to tell of
+            if verdict in ("gone", "unopened"):
+                continue  # deleted meanwhile, or not begun: there is nothing to tell of
             self.broker.ask_slot("lost", queue.encode(), job_id.encode(), b"worker_lost", verdict.encode())
 
     def forward_limited(self, reply: Any) -> None:
@@ -495,7 +536,7 @@ class Supervisor:
         self.dismiss_writer()
         for handle in self.pool:
             if handle.pid:
-                os.waitpid(handle.pid, 0)
+                await_end(handle.pid)
         logger.info("Worker %s has left.", self.name)
 
     def dismiss_writer(self) -> None:
@@ -506,15 +547,16 @@ class Supervisor:
         """
         if not self.writer_pid:
             return
-        os.kill(self.writer_pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.writer_pid, signal.SIGTERM)
         end = time.monotonic() + WRITER_SECONDS
-        while not os.waitpid(self.writer_pid, os.WNOHANG)[0]:
+        while reaped(self.writer_pid) is None:
             if time.monotonic() > end:
                 logger.warning(
                     "The writer of the history did not leave within %s seconds and was killed.", WRITER_SECONDS
                 )
                 os.kill(self.writer_pid, signal.SIGKILL)
-                os.waitpid(self.writer_pid, 0)
+                await_end(self.writer_pid)
                 break
             time.sleep(0.01)
         self.writer_pid = 0

@@ -29,7 +29,7 @@ local function finish(queue, id, execution, recorded, ttl, started_at, ended_at,
     call('ZADD', registry('finished', queue), ttl < 0 and '+inf' or precise(now + ttl), id)
   end
   lines[#lines + 1], lines[#lines + 2] = line, data
-  if #lines == 40 then
+  if #lines >= 40 then
     note(unpack(lines))
     lines = {}
   end
@@ -38,8 +38,11 @@ local function finish(queue, id, execution, recorded, ttl, started_at, ended_at,
 end
 
 for i = 3, #ARGV, 12 do
-  answers[#answers + 1] = finish(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4]), ARGV[i + 5],
+  -- Where Redis holds something else under one job's keys, the others end all the same, and it has its line at least.
+  local ok, answer = pcall(finish, ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], seconds_of(ARGV[i + 4], 0), ARGV[i + 5],
     ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9], ARGV[i + 10], ARGV[i + 11])
+  if not ok then lines[#lines + 1], lines[#lines + 2], answer = ARGV[i + 10], ARGV[i + 11], 1 end
+  answers[#answers + 1] = answer
 end
 if #lines > 0 then note(unpack(lines)) end
 if finished > 0 then

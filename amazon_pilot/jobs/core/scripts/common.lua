@@ -8,12 +8,23 @@ local function clock()
   return time[1] + time[2] / 1000000
 end
 
+-- A number that a stranger may have written: whole, and within bounds that Redis takes; `otherwise` where it is none.
+local function number(text, low, high, otherwise)
+  local n = tonumber(text or '')
+  if not n or n ~= n then return otherwise end
+  return math.floor(math.max(low, math.min(n, high)))
+end
+
+local function seconds_of(text, otherwise) return number(text, -1, LIMIT.LONGEST, otherwise) end
+
 -- At its memory limit Redis refuses what may grow, but not within a script that has written already: a worker has to go
 -- on, or no queue would ever drain.
 local function insist() call('DEL', KEY.NOTHING) end
 
 local function precise(seconds) return string.format('%.6f', seconds) end
 local function job_key(id) return P .. ':job:' .. id end
+-- rq writes one more colon into this key than into that of the dependents.
+local function dependencies_key(id) return P .. ':job::' .. id .. ':dependencies' end
 local function queue_key(queue) return P .. ':queue:' .. queue end
 local function registry(name, queue) return P .. ':' .. name .. ':' .. queue end
 
@@ -43,6 +54,11 @@ local function forget(entry, id, execution, worker)
   redis.call('SREM', P .. ':worker:' .. worker .. ':executions', entry)
 end
 
+-- Count an attempt that was none as never made.
+local function take_attempt_back(key)
+  redis.call('HSET', key, 'attempt', math.max(0, number(redis.call('HGET', key, 'attempt'), 0, LIMIT.ATTEMPTS, 1) - 1))
+end
+
 -- Put a job that is in no other place on its queue.
 local function push(queue, id, at_front)
   redis.call('SADD', P .. ':queues', queue_key(queue))
@@ -66,21 +82,32 @@ local function bury(queue, id, ttl, now)
 end
 
 -- A running job whose slot or worker is gone: back to the head of its queue, or among the failed after LOSSES times.
--- Returns nothing where the right to decide was lost, else 'queued', 'poison' or 'gone' (deleted meanwhile).
+-- Returns nothing where the right to decide was lost, else 'queued', 'poison', 'unopened' (queued, and no loss: it lay
+-- behind another job when its worker died, and its slot had hardly begun with it, if at all) or 'gone' (deleted meanwhile).
 local function lose(queue, entry, cause, poison_text, now)
   if redis.call('ZREM', registry('wip', queue), entry) == 0 then return nil end
   local id, execution = entry:match('^(.*):([^:]*)$')
   local key = job_key(id)
-  local job = redis.call('HMGET', key, 'status', 'losses', 'lost_at', 'worker_name', 'data', 'failure_ttl', 'attempt',
-    'started_at', 'enqueued_at', 'meta', 'tags')
+  local job = redis.pcall('HMGET', key, 'status', 'losses', 'lost_at', 'worker_name', 'data', 'failure_ttl', 'attempt',
+    'started_at', 'enqueued_at', 'meta', 'tags', 'unopened')
+  if job.err then return 'gone' end -- what stands there is no job
   local worker = job[4] or ''
+  local unopened = number(job[12], 0, LIMIT.UNOPENED, 0)
+  local is_unopened = cause == 'worker_lost' and execution:find('-b%d+$') and unopened < LIMIT.UNOPENED
+    and call('EXISTS', P .. ':execution:' .. entry) == 0
   forget(entry, id, execution, worker)
   if not job[1] then return 'gone' end
   -- rq writes 'scheduled' a moment before it schedules a retry: killed in between, the job would be nowhere.
   local half_retried = job[1] == 'scheduled' and not redis.call('ZSCORE', registry('scheduled', queue), id)
   if job[1] ~= 'started' and not half_retried then return 'gone' end
-  local first = tonumber(job[3] or '') or now
-  local losses = (tonumber(job[2] or '') or 0) + 1
+  if is_unopened and not half_retried then
+    take_attempt_back(key)
+    redis.call('HSET', key, 'status', 'queued', 'unopened', unopened + 1)
+    push(queue, id, true)
+    return 'unopened'
+  end
+  local first = number(job[3], 0, LIMIT.LONGEST, now)
+  local losses = number(job[2], 0, LIMIT.ATTEMPTS, 0) + 1
   if now - first > LIMIT.LOSS_WINDOW then first, losses = now, 1 end
   local verdict = losses < LIMIT.LOSSES and 'queued' or 'poison'
   redis.call('HSET', key, 'losses', losses, 'lost_at', precise(first))
@@ -90,12 +117,12 @@ local function lose(queue, entry, cause, poison_text, now)
     push(queue, id, true)
   else
     redis.call('HSET', key, 'status', 'failed')
-    local ttl = tonumber(job[6] or '') or LIMIT.FAILURE_SECONDS
+    local ttl = seconds_of(job[6], LIMIT.FAILURE_SECONDS)
     bury(queue, id, ttl, now)
     result(id, ttl, 'type', 2, 'worker_name', worker, 'execution_id', execution, 'exc_string', poison_text)
   end
   note(cjson.encode({outcome = 'lost', id = id, execution = execution, queue = queue, worker = worker, cause = cause,
-    poison = verdict == 'poison', losses = losses, attempt = tonumber(job[7] or '') or 1, ended = now,
+    poison = verdict == 'poison', losses = losses, attempt = number(job[7], 1, LIMIT.ATTEMPTS, 1), ended = now,
     started_at = job[8] or '', enqueued_at = job[9] or '', meta = job[10] or '', tags = job[11] or ''}), job[5] or '')
   return verdict
 end
@@ -106,6 +133,32 @@ local function shown(place, member, score)
   local fields = call('HMGET', job_key(id), unpack(FIELDS.SHOWN))
   for i = 1, #FIELDS.SHOWN do fields[i] = fields[i] or '' end
   return {id, score, fields}
+end
+
+-- The states of a job that has not ended.
+local PENDING = {queued = true, started = true, scheduled = true, deferred = true, rate_limited = true,
+  ready_to_enqueue = true}
+local function is_pending(id) return PENDING[call('HGET', job_key(id), 'status') or ''] end
+
+-- The job of a unique task that waits or runs under a key, or nothing.
+local function pending_under(key)
+  local other = call('GET', KEY.UNIQUE .. key)
+  if other and is_pending(other) then return other end
+end
+
+-- Whether a job still waits for another that has not ended.
+local function waits_for_others(id)
+  for _, other in ipairs(call('SMEMBERS', dependencies_key(id))) do
+    if is_pending(other) then return true end
+  end
+end
+
+-- Have no other job put this one on its queue when it ends: rq looks at nothing but the set of those that wait.
+-- One that may have to wait again keeps what it waited for.
+local function let_go(id, keeps)
+  local mine = dependencies_key(id)
+  for _, other in ipairs(call('SMEMBERS', mine)) do call('SREM', job_key(other) .. ':dependents', id) end
+  if not keeps then call('DEL', mine) end
 end
 
 -- Take a waiting job out of the one place where it waits; returns that place and its score there, or nothing.

@@ -12,7 +12,7 @@ for _, id in ipairs(ids) do
     newer[#newer + 1] = id
   else
     if enqueued_at then deleted = deleted + 1 end
-    redis.call('UNLINK', key, key .. ':dependents', key .. ':dependencies', P .. ':results:' .. id)
+    redis.call('UNLINK', key, key .. ':dependents', dependencies_key(id), P .. ':results:' .. id)
   end
 end
 for i = #newer, 1, -1 do redis.call('LPUSH', queue, newer[i]) end

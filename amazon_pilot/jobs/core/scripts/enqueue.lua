@@ -1,21 +1,15 @@
 -- Accept jobs: write their hashes and put them on their queue, or among the scheduled until their time comes.
 -- Arguments: queue, seconds to wait (0 = now), 1 for the head of the queue; then per job: id, the key of a unique task
 --   or '', number of words that follow, field, value, …
--- Answer: the id of each job, or of the job that already waits or runs under the same key.
+-- Answer: the id of each job, or of the job that already waits or runs under the same key. An id that is there already
+--   is written no more: a client whose answer was lost on the wire sends the whole command again.
 local queue, wait, at_front = ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
-local PENDING = {queued = true, started = true, scheduled = true, deferred = true, rate_limited = true,
-  ready_to_enqueue = true}
 local ids, i = {}, 5
-
-local function pending_under(key)
-  local other = call('GET', KEY.UNIQUE .. key)
-  if other and PENDING[call('HGET', job_key(other), 'status') or ''] then return other end
-end
 
 call('SADD', P .. ':queues', queue_key(queue))
 while i <= #ARGV do
   local id, key, words = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
-  local other = key ~= '' and pending_under(key)
+  local other = call('EXISTS', job_key(id)) == 1 and id or key ~= '' and pending_under(key)
   if other then
     ids[#ids + 1] = other
   else

@@ -5,7 +5,7 @@ local queue, now_text, most = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key, limited, moved = registry('scheduled', queue), {}, 0
 local due = redis.call('ZRANGEBYSCORE', key, '-inf', precise(clock() + tonumber(ARGV[5])), 'LIMIT', 0, most)
 for _, id in ipairs(due) do
-  local job = redis.call('HMGET', job_key(id), 'status', 'rate_limit_key', 'enqueue_at_front', 'ttl',
+  local job = redis.pcall('HMGET', job_key(id), 'status', 'rate_limit_key', 'enqueue_at_front', 'ttl',
     'enqueue_at_front_on_retry')
   if job[2] and job[2] ~= '' then
     limited[#limited + 1] = id
@@ -13,7 +13,8 @@ for _, id in ipairs(due) do
     redis.call('ZREM', key, id)
     if job[1] then
       redis.call('HSET', job_key(id), 'status', 'queued', 'enqueued_at', now_text)
-      if tonumber(job[4] or '') then redis.call('EXPIRE', job_key(id), job[4]) end
+      local ttl = seconds_of(job[4])
+      if ttl and ttl >= 0 then redis.call('EXPIRE', job_key(id), ttl) end
       push(queue, id, job[3] == '1' or job[5] == '1')
       moved = moved + 1
     end

@@ -11,7 +11,7 @@ for i = 2, #ARGV, 6 do
     if line ~= '' then note(line, data) end
     if redis.call('HGET', key, 'status') == 'started' then
       redis.call('HSET', key, 'status', 'queued')
-      redis.call('HINCRBY', key, 'attempt', -1)
+      take_attempt_back(key)
       push(queue, id, true)
       back = back + 1
     end

@@ -51,7 +51,7 @@ local function keep()
       local hash, until_ms = dumped(key)
       local results, results_until = dumped(P .. ':results:' .. id, 65536)
       local content = cmsgpack.pack({place, queue, score, hash, until_ms, results, results_until,
-        (dumped(key .. ':dependents')), (dumped(key .. ':dependencies'))})
+        (dumped(key .. ':dependents')), (dumped(dependencies_key(id)))})
       local task, data = unpack(call('HMGET', key, 'task', 'data'))
       jobs[#jobs + 1] = {id, mark, task or '', task and wanted[task] and data or '', content}
       size = size + #content
@@ -75,7 +75,8 @@ local function forget()
     local place, queue, _, mark = look_at(id)
     if place and mark == ARGV[i + 1] and take_out(id, queue, place, distance) then
       local key = job_key(id)
-      call('UNLINK', key, key .. ':dependents', key .. ':dependencies', P .. ':results:' .. id, P .. ':executions:' .. id)
+      let_go(id)
+      call('UNLINK', key, key .. ':dependents', dependencies_key(id), P .. ':results:' .. id, P .. ':executions:' .. id)
       done[#done + 1] = id
     end
   end
@@ -88,11 +89,6 @@ local function forget()
   call('EXPIRE', proof, WEEK)
   return done
 end
-
-local PENDING = {queued = true, started = true, scheduled = true, deferred = true, rate_limited = true,
-  ready_to_enqueue = true}
-
-local function is_pending(id) return PENDING[call('HGET', job_key(id), 'status') or ''] end
 
 -- False where the key exists, or another version of Redis wrote the bytes.
 local function write(key, bytes, until_ms)
@@ -118,7 +114,7 @@ end
 -- A job that waited for others goes on waiting for those of them that have not ended; false where all have.
 local function waits_again(id, key)
   if call('HGET', key, 'held') then return true end
-  local others, waits = call('SMEMBERS', key .. ':dependencies'), false
+  local others, waits = call('SMEMBERS', dependencies_key(id)), false
   for _, other in ipairs(others) do
     if is_pending(other) then
       call('SADD', job_key(other) .. ':dependents', id)
@@ -134,23 +130,22 @@ local function bring_back(id, unique, content)
   local place, queue, score, hash, until_ms, results, results_until, dependents, dependencies =
     unpack(cmsgpack.unpack(content))
   if until_ms > 0 and until_ms <= clock() * 1000 then return false end
-  local unique_key = unique ~= '' and WAITING[place] and KEY.UNIQUE .. unique
-  if unique_key then
-    local other = call('GET', unique_key)
-    if other and other ~= id and is_pending(other) then return false end
-  end
+  local is_unique = unique ~= '' and WAITING[place]
+  if is_unique and pending_under(unique) then return false end
   if not write(key, hash, until_ms) then return false end
-  write(key .. ':dependencies', dependencies, 0)
+  write(dependencies_key(id), dependencies, 0)
   if place == 'deferred' and not waits_again(id, key) then
-    call('UNLINK', key, key .. ':dependencies')
+    call('UNLINK', key, dependencies_key(id))
     return false
   end
   write(P .. ':results:' .. id, results, results_until)
   write(key .. ':dependents', dependents, 0)
   for _, other in ipairs(call('SMEMBERS', key .. ':dependents')) do
-    if call('HGET', job_key(other), 'status') ~= 'deferred' then call('SREM', key .. ':dependents', other) end
+    -- One that an operator let go waits for this job no longer, even where it is held.
+    local waits = call('HGET', job_key(other), 'status') == 'deferred' and not call('HGET', job_key(other), 'held')
+    if not waits then call('SREM', key .. ':dependents', other) end
   end
-  if unique_key then call('SET', unique_key, id, 'EX', 2592000) end
+  if is_unique then call('SET', KEY.UNIQUE .. unique, id, 'EX', 2592000) end
   if place == 'queued' or (place == 'deferred' and not kept_back(id, key)) then
     push(queue, id, true)
   else

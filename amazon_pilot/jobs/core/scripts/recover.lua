@@ -11,7 +11,15 @@ if patient then
   local last = tonumber(call('GET', KEY.LOOKED) or '') or 0
   call('SET', KEY.LOOKED, precise(now))
   if now - last > LIMIT.SILENCE then call('SET', KEY.RENEW_FIRST, 1, 'EX', LIMIT.RENEW_FIRST) end
-  if call('EXISTS', KEY.RENEW_FIRST) == 1 then return answers end
+  local rest = call('TTL', KEY.RENEW_FIRST)
+  if rest > LIMIT.RENEW_FIRST then call('EXPIRE', KEY.RENEW_FIRST, LIMIT.RENEW_FIRST) end -- the clock was set back
+  if rest ~= -2 then return answers end
+end
+-- No lease ends later than this: one that does was given before the clock was set back, and would hold a dead worker's
+-- job for as long as that. The living renew theirs within seconds.
+local latest = now + LIMIT.LEASE + LIMIT.GRACE
+for _, entry in ipairs(call('ZRANGEBYSCORE', registry('wip', queue), precise(latest + 1), '+inf', 'LIMIT', 0, most)) do
+  if entry:find(mark, 1, true) then call('ZADD', registry('wip', queue), 'XX', precise(latest), entry) end
 end
 local limit = precise(now + LIMIT.GRACE + tonumber(ARGV[6]))
 for _, entry in ipairs(redis.call('ZRANGEBYSCORE', registry('wip', queue), '-inf', limit, 'LIMIT', 0, most)) do

@@ -12,7 +12,7 @@ for q = 4, 3 + count do
       redis.call('ZREM', registry('wip', queue), entry)
       if redis.call('HGET', job_key(id), 'status') == 'started' then
         redis.call('HSET', job_key(id), 'status', 'queued')
-        redis.call('HINCRBY', job_key(id), 'attempt', -1)
+        take_attempt_back(job_key(id))
         push(queue, id, true)
         back = back + 1
       end

@@ -1,5 +1,6 @@
 -- Take jobs out of their queues and mark them started, for every free slot at once.
--- Arguments: worker; the mark that begins the execution ids of this batch; number of queues and their names;
+-- Arguments: worker; the mark that begins the execution ids of this batch; how many of the jobs begin at once (the ids of
+--   those that will lie behind another carry a b); number of queues and their names;
 --   then one order of the queues per job wanted, as letters (a = first queue), drawn by weight.
 -- Answer: {jobs, resting, more}. A job is {queue, id, execution id, rare, HMGET of FIELDS.TAKEN}; `rare` is 1 where rq's own code must
 --   end it. `resting` names the queues that are paused now, or all of them while rq is suspended. `more` is 1 where so
@@ -7,13 +8,13 @@
 local READ, FIRST_RARE = {}, #FIELDS.TAKEN + 1
 for _, name in ipairs(FIELDS.TAKEN) do READ[#READ + 1] = name end
 for _, name in ipairs(FIELDS.RARE) do READ[#READ + 1] = name end
-local worker, mark, count = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local worker, mark, idle, count = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local now = clock()
 local jobs, resting, paused, picky = {}, {}, {}, false
 
 local pauses = call('HGETALL', KEY.PAUSED)
 for i = 1, #pauses, 2 do
-  local ends = tonumber(pauses[i + 1])
+  local ends = tonumber(pauses[i + 1]) or -1
   if ends == 0 or ends > now then
     paused[pauses[i]] = true
     if pauses[i]:sub(1, 6) ~= 'queue:' then picky = true end
@@ -24,7 +25,7 @@ local unwritten = math.max(call('XLEN', KEY.RUNS), call('XLEN', KEY.FAILURES))
 local suspended = call('EXISTS', P .. ':suspended') == 1 or unwritten > LIMIT.HISTORY_FULL
 local names = {}
 for i = 1, count do
-  local name = ARGV[4 + i]
+  local name = ARGV[5 + i]
   if suspended or paused['queue:' .. name] then resting[#resting + 1] = name else names[i] = name end
 end
 
@@ -48,10 +49,10 @@ local function next_job(order)
   for i = 1, #order do
     local queue = names[order:byte(i) - 96]
     while queue and examined < MOST do
-      local id = call('LPOP', queue_key(queue))
-      if not id then break end
+      local id = redis.pcall('LPOP', queue_key(queue)) -- pcall: what stands there may be no list, and no job
+      if type(id) ~= 'string' then break end
       examined = examined + 1
-      local job = call('HMGET', job_key(id), unpack(READ))
+      local job = redis.pcall('HMGET', job_key(id), unpack(READ))
       if job[1] == 'queued' then
         local pause = picky and kept_back(job)
         if not pause then return queue, id, job end
@@ -62,11 +63,11 @@ local function next_job(order)
 end
 
 local ends, taken = precise(now + LIMIT.LEASE + LIMIT.GRACE), {}
-for n = 5 + count, #ARGV do
+for n = 6 + count, #ARGV do
   local queue, id, job = next_job(ARGV[n])
   if not queue then break end
-  local execution = mark .. #jobs
-  local attempt = (tonumber(job[11] or '') or 0) + 1
+  local execution = mark .. (#jobs < idle and '' or 'b') .. #jobs
+  local attempt = number(job[11], 0, LIMIT.ATTEMPTS, 0) + 1
   call('HSET', job_key(id), 'status', 'started', 'worker_name', worker, 'attempt', attempt)
   call('PERSIST', job_key(id))
   call('ZADD', registry('wip', queue), ends, id .. ':' .. execution)

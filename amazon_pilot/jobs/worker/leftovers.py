@@ -1,0 +1,307 @@
+"""What a job leaves in its slot's process: looked for after each job within microseconds, undone, or a reason to go.
+
+Slots live long, and rq's own fork for each job would let nothing through. docs/worker.md lists what is found here, what
+becomes of it, and what cannot be found so.
+"""
+
+import _signal  # type: ignore[import-not-found]
+import contextlib
+import ctypes
+import decimal
+import gc
+import locale
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+PR_SET_CHILD_SUBREAPER = 36
+LOOK_SECONDS = 1.0  # after which the traits that are dear to read are read even if jobs are short
+LONG_SECONDS = 0.01  # a job beside which they cost little
+MANY = 64  # open files more than at birth: connections that are kept are fewer
+SIGNALS = [int(each) for each in sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGALRM})]
+LIMITS = sorted({number for name, number in vars(resource).items() if name.startswith("RLIMIT_")})
+FELT_LIMITS = [resource.RLIMIT_NOFILE, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_CPU]
+TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)  # a slot ends when its worker says so
+
+OWN_SIGNALS = [int(each) for each in (*QUIET, signal.SIGUSR1, signal.SIGPIPE, signal.SIGCHLD)]
+
+
+@dataclass
+class Trait:
+    """Something that a job can change for the next one: how it is read, and how it is put back, if that is safe."""
+
+    what: str
+    read: Callable[[], Any]
+    put_back: Callable[[Any], object] | None = None
+    is_dear: bool = False  # microseconds of its own: not read after each short job
+
+
+class Leftovers:
+    """The traits of this process as they were at its birth. A slot makes one before its first job."""
+
+    def __init__(self) -> None:
+        self.first_free = first_free()
+        self.next_look = 0.0
+        traits = [*TRAITS, Trait("many open files", self.has_many_files)]
+        self.at_birth = [(trait, read(trait)) for trait in traits]
+        self.cheap = [(trait, was) for trait, was in self.at_birth if not trait.is_dear]
+
+    def has_many_files(self) -> bool:
+        return first_free() > self.first_free + MANY
+
+    def clear(self, seconds: float = LONG_SECONDS) -> tuple[list[str], bool]:
+        """Put back what a job that took so many seconds has changed.
+
+        Returns that in words, and whether this process must be replaced. After short jobs the dear traits are read once
+        a second.
+        """
+        found, must_go = [], False
+        for trait, was in self.due(seconds):
+            if not is_as(trait, was):
+                found.append(trait.what)
+                must_go |= not put_back(trait, was)
+        return found, must_go
+
+    def due(self, seconds: float) -> list[tuple[Trait, Any]]:
+        """Return the traits to read now, each with its value at birth."""
+        now = time.monotonic()
+        if seconds < LONG_SECONDS and now < self.next_look:
+            return self.cheap
+        self.next_look = now + LOOK_SECONDS
+        return self.at_birth
+
+
+def read(trait: Trait) -> Any:
+    """Return a trait as it is, None if it cannot be told."""
+    try:
+        return trait.read()
+    except Exception:
+        return None
+
+
+def is_as(trait: Trait, was: Any) -> bool:
+    """Tell whether a trait is what it was; what cannot even be read, such as a folder that is gone, has changed."""
+    try:
+        return bool(trait.read() == was)
+    except Exception:
+        return False
+
+
+def put_back(trait: Trait, was: Any) -> bool:
+    """Put one trait back; returns whether that could be done."""
+    if trait.put_back is None:
+        return False
+    try:
+        trait.put_back(was)
+    except Exception:
+        return False
+    return is_as(trait, was)
+
+
+def first_free() -> int:
+    """Return the lowest number that is free for a file: it rises when files stay open."""
+    number = os.dup(0)
+    os.close(number)
+    return number
+
+
+def umask() -> int:
+    now = os.umask(0o77)
+    os.umask(now)
+    return now
+
+
+def environment() -> dict[Any, Any]:
+    return dict(os.environ._data)  # type: ignore[attr-defined]
+
+
+def set_environment(was: dict[bytes, bytes]) -> None:
+    for name in os.environb.keys() - was.keys():
+        del os.environb[name]
+    for name, value in was.items():
+        if os.environb.get(name) != value:
+            os.environb[name] = value
+    time.tzset()
+
+
+def streams() -> tuple[Any, ...]:
+    return sys.stdin, sys.stdout, sys.stderr
+
+
+def set_streams(was: tuple[Any, ...]) -> None:
+    sys.stdin, sys.stdout, sys.stderr = was
+
+
+def inherited() -> list[bool]:
+    """Raise OSError if one of standard input, output and error is closed, which this tells soonest."""
+    return list(map(os.get_inheritable, (0, 1, 2)))
+
+
+def descriptors() -> list[tuple[int, int]]:
+    """Return which files stand at the numbers of standard input, output and error."""
+    found = [os.fstat(number) for number in (0, 1, 2)]
+    return [(each.st_dev, each.st_ino) for each in found]
+
+
+def root_logger() -> tuple[Any, ...]:
+    root = logging.root
+    return root.manager.disable, root.level, root.disabled, [*root.handlers], [*root.filters]
+
+
+def set_root_logger(was: tuple[Any, ...]) -> None:
+    root = logging.root
+    root.disabled, root.handlers[:], root.filters[:] = was[2], was[3], was[4]
+    logging.disable(was[0])
+    root.setLevel(was[1])
+
+
+def handlers() -> list[Any]:
+    return list(map(_signal.getsignal, SIGNALS))  # without the enum of `signal`, which takes thirty times as long
+
+
+def own_handlers() -> list[Any]:
+    return list(map(_signal.getsignal, OWN_SIGNALS))
+
+
+def set_handlers(was: list[Any], numbers: list[int]) -> None:
+    for number, handler in zip(numbers, was, strict=True):
+        if handler is not None and _signal.getsignal(number) != handler:
+            signal.signal(number, handler)
+
+
+def blocked() -> set[int]:
+    return _signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def timers() -> bool:
+    return any(signal.getitimer(each)[0] for each in TIMERS)
+
+
+def stop_timers(was: bool) -> None:
+    for each in TIMERS:
+        signal.setitimer(each, 0)
+
+
+def decimals() -> tuple[Any, ...]:
+    now = decimal.getcontext()
+    return now.prec, now.rounding, now.Emin, now.Emax, now.capitals, now.clamp
+
+
+def traps() -> dict[Any, bool]:
+    return dict(decimal.getcontext().traps)
+
+
+def set_decimals(was: Any) -> None:
+    decimal.setcontext(decimal.Context(prec=28, rounding=decimal.ROUND_HALF_EVEN))
+
+
+def collector() -> tuple[Any, ...]:
+    return gc.isenabled(), gc.get_threshold(), gc.get_debug()
+
+
+def set_collector(was: tuple[Any, ...]) -> None:
+    (gc.enable if was[0] else gc.disable)()
+    gc.set_threshold(*was[1])
+    gc.set_debug(was[2])
+
+
+def tracers() -> tuple[Any, ...]:
+    return sys.gettrace(), sys.getprofile(), threading.gettrace(), threading.getprofile()
+
+
+def set_tracers(was: tuple[Any, ...]) -> None:
+    sys.settrace(was[0])
+    sys.setprofile(was[1])
+    threading.settrace(was[2])
+    threading.setprofile(was[3])
+
+
+def children() -> bool:
+    """Tell whether a process lives that a job has started; those that have ended are collected."""
+    try:
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)) is not None:
+            del ended
+    except ChildProcessError:
+        return False
+    return True
+
+
+def kill_children() -> None:
+    """End what jobs have started and left, in whatever group or session it is by now."""
+    with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children") as file:
+        for pid in file.read().split():
+            with contextlib.suppress(OSError):
+                os.kill(int(pid), signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what a job's children leave behind, so that it can be found; only Linux has this call."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def let_be(number: int, frame: Any) -> None:
+    """Do nothing: unlike a signal that is ignored, one that is handled has its default again after an exec."""
+
+
+def give_children_default_signals() -> None:
+    """Have each process that a task forks die of what ends a process, also if it is told so as soon as it is born."""
+    numbers = {*QUIET, signal.SIGUSR1, signal.SIGALRM}
+    before: list[Any] = []
+
+    def hold() -> None:
+        before.append(_signal.pthread_sigmask(signal.SIG_BLOCK, numbers))
+
+    def let_go() -> None:
+        _signal.pthread_sigmask(signal.SIG_SETMASK, before.pop())
+
+    def begin() -> None:
+        for number in numbers:
+            with contextlib.suppress(ValueError):  # forked by a thread that is not the main one there
+                signal.signal(number, signal.SIG_DFL)
+        let_go()
+
+    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=begin)
+
+
+# In the order in which they are put back: a time zone follows from the environment.
+TRAITS = [
+    Trait("the environment", environment, set_environment),
+    Trait("the time zone", lambda: time.tzname, lambda was: time.tzset()),
+    Trait("the working folder", os.getcwd, os.chdir),
+    Trait("the umask", umask, os.umask),
+    Trait("the standard streams", streams, set_streams),
+    Trait("closed standard streams", lambda: (sys.stdout.closed, sys.stderr.closed)),
+    Trait("one of the files 0 to 2, closed", inherited),
+    Trait("the files 0 to 2", descriptors, is_dear=True),
+    Trait("the root logger", root_logger, set_root_logger),
+    Trait("handlers of the slot's signals", own_handlers, lambda was: set_handlers(was, OWN_SIGNALS)),
+    Trait("signal handlers", handlers, lambda was: set_handlers(was, SIGNALS), is_dear=True),
+    Trait("blocked signals", blocked, lambda was: signal.pthread_sigmask(signal.SIG_SETMASK, was)),
+    Trait("timers", timers, stop_timers, is_dear=True),
+    Trait("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    Trait("the context of decimals", decimals, set_decimals),
+    Trait("the traps of decimals", traps, set_decimals, is_dear=True),
+    Trait("the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
+    Trait("the garbage collector", collector, set_collector),
+    Trait("trace or profile functions", tracers, set_tracers),
+    Trait("the import path", lambda: [*sys.path], lambda was: sys.path.__setitem__(slice(None), was)),
+    Trait("the locale", lambda: locale.setlocale(locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL), True),
+    Trait("the processors", lambda: os.sched_getaffinity(0), lambda was: os.sched_setaffinity(0, was), True),
+    Trait("the niceness", lambda: os.getpriority(os.PRIO_PROCESS, 0)),
+    Trait("resource limits", lambda: list(map(resource.getrlimit, FELT_LIMITS))),
+    Trait("further resource limits", lambda: list(map(resource.getrlimit, LIMITS)), is_dear=True),
+    Trait("the session, group or user", lambda: (os.getsid(0), os.getpgid(0), os.geteuid(), os.getegid()), None, True),
+    Trait("threads", threading.active_count),
+    Trait("processes", children),
+]
