@@ -26,7 +26,10 @@ def check_queues(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
     """Every queue has a weight, every weight a queue, and every task a queue that a worker serves."""
     from .core import registry
 
-    registry.discover()
+    try:
+        registry.discover()
+    except registry.TaskNameError as error:
+        return [checks.Error(str(error), id="jobs.E005")]
     errors: list[checks.CheckMessage] = [
         checks.Error(f"The queue {name} has no whole weight above 0.", hint="Add it to QUEUE_WEIGHTS.", id="jobs.E001")
         for name in settings.RQ_QUEUES

@@ -56,7 +56,7 @@ def take():
     names = queues.names()
     while True:
         order = "".join(chr(97 + n) for n in range(len(names)))
-        jobs, _resting, _more = script("take")(redis(), "w1", "w1x", len(names), *names, *[order] * 10)
+        jobs, _resting, _more = script("take")(redis(), "w1", "w1x", 10, len(names), *names, *[order] * 10)
         if not jobs:
             return ran
         for queue, id, execution, *_rest in jobs:
@@ -75,7 +75,7 @@ def end(job_id, queue, execution, verdict="finished"):
 
 def start(job_id):
     """Have a worker take the next job, which has to be this one; return its execution."""
-    [found], _resting, _more = script("take")(redis(), "w1", "w1x", 1, "default", "a")
+    [found], _resting, _more = script("take")(redis(), "w1", "w1x", 1, 1, "default", "a")
     assert found[1].decode() == job_id
     return found[2].decode()
 

@@ -13,7 +13,7 @@ from ..core.fields import SHOWN
 from ..core.payload import shown_call_of, unpacked
 from ..core.scripts import script
 from . import store
-from .words import whole_number
+from .words import moment_at, sound, whole_number
 
 # Each state, the place in Redis where its jobs are (list is the queue itself), and whether the newest comes first.
 STATES: dict[str, tuple[str, bool]] = {
@@ -134,7 +134,7 @@ def read(state: str, queue: str, id: bytes, score: bytes, values: Sequence[bytes
         enqueued_at=moment(words["enqueued_at"] or words["created_at"]),
         started_at=moment(words["started_at"]),
         ended_at=moment(words["ended_at"]),
-        score=float(score) if score else None,
+        score=sound(score) if score else None,
         worker=words["worker_name"],
         tags=words["tags"],
         held=words["held"],
@@ -147,7 +147,7 @@ def moment(text: str) -> datetime | None:
         found = datetime.fromisoformat(text) if text else None
     except ValueError:
         return None
-    return found.replace(tzinfo=UTC) if found else None
+    return moment_at(found.replace(tzinfo=UTC).timestamp()) if found else None
 
 
 def still(state: str, ids_by_queue: dict[str, list[str]]) -> set[str]:

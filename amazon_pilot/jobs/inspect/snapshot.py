@@ -17,6 +17,7 @@ from rq.utils import as_text, utcparse
 from ..core import queues
 from ..core.scripts import script
 from . import store
+from .words import sound
 
 KEY, LOCK = "pilot:sample", "pilot:sample:lock"
 FRESH_SECONDS = 3.0
@@ -238,7 +239,7 @@ def _queue(
         finished=row[6],
         canceled=row[7],
         oldest=_age(since, now),
-        next_due=float(row[9]) if row[9] else None,
+        next_due=sound(row[9]) if row[9] else None,
         weight_ratio=weights[name] / sum(weights.values()),
         share_ratio=mine / total if total else None,
         out_per_minute=out,

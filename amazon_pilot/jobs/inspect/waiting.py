@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
@@ -19,6 +19,7 @@ from ..models import AuditEntry, Pause
 from .job_detail import Dossier
 from .redis_jobs import LiveJob
 from .snapshot import Sample
+from .words import moment_at, sound
 
 EXACT_UP_TO = 1000  # the place in a longer queue would have to be searched for job by job
 PARENTS_SHOWN = 5
@@ -67,7 +68,7 @@ def in_short(jobs: Sequence[LiveJob]) -> dict[str, str]:
 
 def _in_short(job: LiveJob, pauses: dict[str, Pause], holders: dict[str, Any]) -> str:
     if job.state in ("scheduled", "retry") and job.score:
-        when = localtime(datetime.fromtimestamp(job.score, UTC))
+        when = localtime(moment_at(job.score))
         return (_("retry at %s") if job.attempt else _("planned for %s")) % f"{when:%Y-%m-%d %H:%M:%S}"
     if job.state not in ("queued", "deferred", "held"):
         return ""
@@ -156,7 +157,8 @@ def _moment(text: Any) -> datetime | None:
 
 
 def _scheduled(connection: Redis, known: Dossier) -> Reason:
-    due: Any = connection.zscore(f"{RQ_KEY_PREFIX}:scheduled:{known.queue}", known.job_id)
+    score: Any = connection.zscore(f"{RQ_KEY_PREFIX}:scheduled:{known.queue}", known.job_id)
+    due = None if score is None else sound(score)
     if known.last is not None and known.last.outcome in ("retrying", "started"):
         return Reason(_("It failed and is tried again later."), known.last.exception, until=due)
     return Reason(_("It is planned for later."), until=due)

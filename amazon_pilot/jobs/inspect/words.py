@@ -17,6 +17,20 @@ def whole_number(text: str, most: int) -> int | None:
     return int(text) if is_number and int(text) <= most else None
 
 
+FAR = datetime(9999, 12, 30, tzinfo=UTC).timestamp()  # every zone can still write it
+
+
+def sound(seconds: Any) -> float:
+    """Return a Unix time that can be written: what lies before 1970 or beyond any calendar is drawn to the edge."""
+    number = float(seconds)
+    return min(max(number, 0.0), FAR) if number == number else FAR
+
+
+def moment_at(when: Any) -> datetime:
+    """Return a datetime as it is, or the moment of a Unix time."""
+    return when if isinstance(when, datetime) else datetime.fromtimestamp(sound(when), UTC)
+
+
 STATE_SIGNS = {
     "queued": "•", "started": "▶", "scheduled": "◷", "deferred": "‖", "failed": "✕", "finished": "✓",
     "succeeded": "✓", "retrying": "↻", "stopped": "■", "canceled": "■", "lost": "?", "held": "‖", "running": "▶",
@@ -87,7 +101,7 @@ def ago(when: Any) -> SafeString:
     """Write a time relative to now, with the absolute one on hover: `3 min ago`, `in 2 h`."""
     if not when:
         return format_html("{}", "–")
-    moment = when if isinstance(when, datetime) else datetime.fromtimestamp(float(when), UTC)
+    moment = moment_at(when)
     seconds = (timezone.now() - moment).total_seconds()
     amount = _rough(abs(seconds))
     words = _("now") if abs(seconds) < 1 else (_("%s ago") if seconds > 0 else _("in %s")) % amount

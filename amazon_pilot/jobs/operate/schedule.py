@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from ..inspect import store
 from ..schedule import entries, fires
 from ..schedule.entries import find
+from . import changes
 from .operations import Done
 
 PERMISSIONS = {
@@ -57,6 +58,8 @@ def run_now(by: Any, name: str, *, reason: str = "") -> Done:
     entry = find(name)
     check_task(entry.task)
     store.connect().ping()  # the verb would leave the fire to the scheduler, and a script is to know that nothing runs
+    if other := changes.pending(entry.task, *entry.call):
+        return Done(0, _("Nothing was done: its task runs once per arguments, and job %s waits or runs.") % other)
     fire = entries.run_now(entry, by, reason)
     return Done(1, _("%s runs now, in addition to its planned times.") % name, fire.job_id)
 
@@ -81,11 +84,11 @@ def edit(by: Any, name: str, given: dict[str, Any], *, reason: str = "") -> Done
     fields = usable(given)
     if not fields:
         raise ValidationError(_("Say what to change: %s.") % ", ".join(entries.EDITABLE))
-    changes = {field: value for field, value in fields.items() if getattr(entry, field) != value}
-    if not changes:
+    different = {field: value for field, value in fields.items() if getattr(entry, field) != value}
+    if not different:
         return Done(0, _("Nothing was done: %s is so already.") % name)
     try:
-        entries.edit(entry, by, reason, **changes)
+        entries.edit(entry, by, reason, **different)
     except ValidationError as error:
         raise named(error) from error
     return Done(1, _("%s was changed.") % name)

@@ -22,7 +22,7 @@ from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 
-from ..core.enqueue import description
+from ..core.enqueue import description, unique_key
 from ..core.registry import TASKS, JSONJob, Registered
 from ..models import Fire, ScheduleEntry
 from . import store
@@ -191,16 +191,24 @@ def send(connection: Redis, fires: Iterable[Fire], now: datetime, leader: str) -
             logger.error("Fire %s cannot be sent: %s", fire.job_id, fire.note)
     if parcels:
         answers = store.fire(connection, [parcel for _fire, parcel in parcels], leader, now)
-        for (fire, _parcel_sent), millis in zip(parcels, answers, strict=True):
-            if millis >= 0:
-                settled.append(_sent(fire, millis, now))
+        for (fire, _parcel_sent), answer in zip(parcels, answers, strict=True):
+            if isinstance(answer, str):
+                settled.append(_joined(fire, answer))
+            elif answer >= 0:
+                settled.append(_sent(fire, answer, now))
     Fire.objects.settle(settled)
     return settled
 
 
 def _parcel(connection: Redis, fire: Fire, now: datetime) -> Parcel:
     entry = fire.entry
-    return Parcel(entry.name, entry.next_at, job_of(connection, entry, fire, now), entry.queue)
+    unique = unique_key(task_named(entry.task), payload_of(entry))
+    return Parcel(entry.name, entry.next_at, job_of(connection, entry, fire, now), entry.queue, unique)
+
+
+def payload_of(entry: ScheduleEntry) -> bytes:
+    """Return the call of an entry's task, as a job carries it."""
+    return json.dumps([entry.task, None, *entry.call]).encode()
 
 
 def job_of(connection: Redis, entry: ScheduleEntry, fire: Fire, now: datetime) -> Job:
@@ -212,7 +220,7 @@ def job_of(connection: Redis, entry: ScheduleEntry, fire: Fire, now: datetime) -
         kwargs=entry.call[1],
         id=fire.job_id,
         connection=connection,
-        description=description(json.dumps([entry.task, None, *entry.call]).encode()),
+        description=description(payload_of(entry)),
         timeout=task.timeout,
         result_ttl=int(str(settings.RQ["DEFAULT_RESULT_TTL"])),
         origin=entry.queue,
@@ -224,6 +232,13 @@ def job_of(connection: Redis, entry: ScheduleEntry, fire: Fire, now: datetime) -
         job.retries_left = len(job.retry_intervals)
     job.enqueued_at = now
     return job
+
+
+def _joined(fire: Fire, other: str) -> Fire:
+    """Note that a fire's task is unique, and that another job of the same call waits or runs."""
+    fire.outcome = Fire.Outcome.SKIPPED_OVERLAP
+    fire.note = _("Its task runs once per arguments, and job %s waits or runs already.") % other
+    return fire
 
 
 def _sent(fire: Fire, millis: int, now: datetime) -> Fire:

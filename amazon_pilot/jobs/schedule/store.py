@@ -30,21 +30,31 @@ INSTANCE_SECONDS = 60  # a scheduler that was not seen for so long is off the li
 FIRED_SECONDS = 7 * 24 * 3600
 
 # Fire: enqueue one job, once, and move its entry's template on to the next time.
-# Keys: the lock, the set of scheduled jobs, the mark of this fire, the job's hash, the queue, the set of queues.
+# Keys: the lock, the set of scheduled jobs, the mark of this fire, the job's hash, the queue, the set of queues,
+#   the key of a unique task or the mark of this fire again.
 # Arguments: the name that has to hold the lock ('' for none), the mark's seconds, the instant in milliseconds,
-#   the job's id, the template's id, the next time in epoch seconds, then the hash's fields and values in turn.
-# Answer: -1 when another scheduler leads, 0 when the job was enqueued now, else the milliseconds of when it was.
+#   the job's id, the template's id, the next time in epoch seconds, the prefix of job hashes, then the hash's
+#   fields and values in turn.
+# Answer: -1 when another scheduler leads, 0 when the job was enqueued now, else the milliseconds of when it was;
+#   the id of another job of a unique task that waits or runs with these arguments, and is joined.
 FIRE = """
 if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 local before = redis.call('GET', KEYS[3])
+local other = not before and KEYS[7] ~= KEYS[3] and redis.call('GET', KEYS[7])
+local PENDING = {queued = 1, started = 1, scheduled = 1, deferred = 1, rate_limited = 1, ready_to_enqueue = 1}
+if other and PENDING[redis.call('HGET', ARGV[7] .. other, 'status') or ''] then
+  before = 'joined ' .. other
+  redis.call('SET', KEYS[3], before, 'EX', ARGV[2])
+end
 if not before then
   redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[2])
-  redis.call('HSET', KEYS[4], unpack(ARGV, 7))
+  if KEYS[7] ~= KEYS[3] then redis.call('SET', KEYS[7], ARGV[4], 'EX', 2592000) end
+  redis.call('HSET', KEYS[4], unpack(ARGV, 8))
   redis.call('RPUSH', KEYS[5], ARGV[4])
   redis.call('SADD', KEYS[6], KEYS[5])
 end
 redis.call('ZADD', KEYS[2], 'XX', 'GT', ARGV[6], ARGV[5])
-return tonumber(before or 0)
+return before and before:match('^joined (.*)') or tonumber(before or 0)
 """
 
 # Move jobs of enqueue_at and enqueue_in whose time has come onto their queues.
@@ -74,12 +84,16 @@ return moved
 
 @dataclass(frozen=True)
 class Parcel:
-    """What FIRE needs for one fire: the entry's name, its next time (None to leave it), and a job made by rq."""
+    """What FIRE needs for one fire: the entry's name, its next time (None to leave it), and a job made by rq.
+
+    `unique` is the key under which one job of a unique task may be pending, or ''.
+    """
 
     entry: str
     next_at: datetime | None
     job: Job
     queue: str
+    unique: str = ""
 
 
 def connect() -> Redis:
@@ -107,8 +121,8 @@ def leave(connection: Redis, name: str) -> None:
     release_lock(connection, LOCK, name)
 
 
-def fire(connection: Redis, parcels: Iterable[Parcel], leader: str, now: datetime) -> list[int]:
-    """Send fires in one packet, each of them one atomic step; answer FIRE's number for each.
+def fire(connection: Redis, parcels: Iterable[Parcel], leader: str, now: datetime) -> list[int | str]:
+    """Send fires in one packet, each of them one atomic step; answer FIRE's number for each, or the job it joined.
 
     `leader` is the name that has to hold the lock, or "" for an operator's own act.
     """
@@ -119,9 +133,12 @@ def fire(connection: Redis, parcels: Iterable[Parcel], leader: str, now: datetim
         job, queue = parcel.job, Queue.redis_queue_namespace_prefix + parcel.queue
         fields = [part for pair in job.to_dict().items() for part in pair]
         next_at = parcel.next_at.timestamp() if parcel.next_at else "-inf"
-        keys = [LOCK, SCHEDULED, FIRED + job.id, job.key, queue, Queue.redis_queues_keys]
-        script(keys, [leader, FIRED_SECONDS, millis, job.id, TEMPLATE + parcel.entry, next_at, *fields], client=pipe)
-    return pipe.execute()
+        mark = FIRED + job.id
+        unique = keys.UNIQUE + parcel.unique if parcel.unique else mark
+        keyed: list[Any] = [LOCK, SCHEDULED, mark, job.key, queue, Queue.redis_queues_keys, unique]
+        words: list[Any] = [leader, FIRED_SECONDS, millis, job.id, TEMPLATE + parcel.entry, next_at]
+        script(keyed, [*words, Job.redis_job_namespace_prefix, *fields], client=pipe)
+    return [answer.decode() if isinstance(answer, bytes) else answer for answer in pipe.execute()]
 
 
 def move_one_offs(connection: Redis, now: datetime, limit: int = 100) -> int:

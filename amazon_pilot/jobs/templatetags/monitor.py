@@ -1,7 +1,7 @@
 """How the monitor writes times, spans, sizes and calls."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from django import template
@@ -13,7 +13,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from ..inspect.words import STATE_SIGNS, ago, breakable, cause_words, span
+from ..inspect.words import STATE_SIGNS, ago, breakable, cause_words, moment_at, span
 from ..operate import roles
 from ..operate.table import label
 from ..web import overview, pages
@@ -35,7 +35,7 @@ def clock(when: Any) -> SafeString:
     """Write an absolute time in the viewer's zone, to the second; in UTC on hover, as logs have it."""
     if not when:
         return format_html("{}", "–")
-    moment = when if isinstance(when, datetime) else datetime.fromtimestamp(float(when), UTC)
+    moment = moment_at(when)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         moment.isoformat(),
