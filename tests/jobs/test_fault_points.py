@@ -256,11 +256,11 @@ def test_a_run_whose_job_was_deleted_and_whose_worker_then_died_does_not_stay_op
     JobRun.objects.update(started_at=timezone.now() - timedelta(minutes=3))
     keeper = writer.HistoryWriter("keeper", queues.names())
 
-    assert keeper.close_unheard(time.time()) == 0  # its end may still be on its way
-    assert keeper.close_unheard(time.time()) == 1
+    assert keeper.close_unheard() == 0  # its end may still be on its way
+    assert keeper.close_unheard() == 1
 
     run = JobRun.objects.get(job_id=deleted)
     assert (run.outcome, run.cause, run.message) == ("lost", "unheard", writer.UNHEARD)
     assert run in JobRun.objects.ended_badly()
     assert JobRun.objects.get(job_id=kept).outcome == "started"  # the recoverer will find it
-    assert keeper.close_unheard(time.time()) == 0
+    assert keeper.close_unheard() == 0

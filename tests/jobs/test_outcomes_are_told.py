@@ -9,7 +9,7 @@ from amazon_pilot.jobs.core import payload
 from amazon_pilot.jobs.core.fields import TAKEN
 from amazon_pilot.jobs.core.shared_memory import SharedMemory
 from amazon_pilot.jobs.core.taken_job import TakenJob
-from amazon_pilot.jobs.history import rows, run_event, writer
+from amazon_pilot.jobs.history import rows, run_event
 from amazon_pilot.jobs.models import JobRun
 from amazon_pilot.jobs.worker import outcomes
 from amazon_pilot.jobs.worker.leftovers import Leftovers
@@ -37,13 +37,9 @@ def taken_job(task, *args, **fields):
 
 def row_of(outcome):
     """Write the line that an outcome carries as the history writer does, and answer the row."""
-    write(outcome.words[-1].encode(), outcome.taken_job.data)
-    return JobRun.objects.get()
-
-
-def write(line, data):
-    (row,) = writer.rows_of((b"1", {b"e0": line, b"d0": data}))
+    row = rows.row_of(outcome.words[-1].encode(), outcome.taken_job.data)
     rows.write([row])
+    return JobRun.objects.get(job_id=row["job_id"])
 
 
 @pytest.mark.parametrize("what", hard_to_tell.RESULTS)
@@ -99,7 +95,8 @@ def test_a_line_with_an_odd_field_is_a_row(name):
         "worker": "w",
         name: ODD_FIELDS[name],
     }
-    write(json.dumps(event).encode(), b"[1")
+    run = rows.row_of(json.dumps(event).encode(), b"[1")
+    rows.write([run])
     assert JobRun.objects.get().outcome == "failed"
 
 

@@ -174,16 +174,16 @@ class HistoryWriter:
         for limit in RateLimitRegistry.all(connection()):
             limit.cleanup()  # a permit whose job has ended, where a kill fell before its release
         Group.clean_registries(connection())
-        self.close_unheard(now)
+        self.close_unheard()
         self.forget_dead_readers()
 
-    def close_unheard(self, now: float) -> int:
+    def close_unheard(self) -> int:
         """End the rows of runs that nobody holds and whose end nobody told; returns how many.
 
         So it is where a job was deleted and then its worker died, or where Redis was emptied. A row is closed when it
         is found so at two housekeepings in turn, since the line of an end may still be on its way.
         """
-        moment = datetime.fromtimestamp(now, UTC)
+        moment = datetime.fromtimestamp(redis_time(), UTC)
         begun = JobRun.objects.filter(outcome=Outcome.STARTED, started_at__lt=moment - timedelta(minutes=2))
         runs = list(begun.only("task", "queue", "job_id", "execution_id"))
         with connection().pipeline(transaction=False) as pipeline:
