@@ -52,8 +52,9 @@ def line(taken_job: TakenJob, worker: str, slot: int, outcome: str, started: flo
 
 
 def command(line: str, data: bytes) -> tuple[Any, ...]:
-    """Return the command that puts one line and its payload on the stream, as common.lua's `note` does."""
-    return ("XADD", keys.RUNS, "MAXLEN", "~", limits.HISTORY_LENGTH, "*", "e0", line, "d0", data)
+    """Return the command that puts one line and its payload on its stream, as common.lua's `note` does."""
+    stream = keys.RUNS if line.startswith(('["succeeded"', '["started"')) else keys.FAILURES
+    return ("XADD", stream, "MAXLEN", "~", limits.HISTORY_LENGTH, "*", "e0", line, "d0", data)
 
 
 def event_of(text: bytes) -> dict[str, Any]:
