@@ -148,7 +148,7 @@ def parked(kind):
     return make
 
 
-PARENTS: dict[str, Any] = {}
+PARENT_OF: dict[str, Any] = {}
 EXECUTIONS: dict[str, str] = {}
 
 
@@ -158,7 +158,7 @@ def child(parent):
     def make():
         first = rq_queue().enqueue("tests.jobs.tasks.do_nothing", 1)
         second = rq_queue().enqueue("tests.jobs.tasks.tagged", depends_on=first)
-        PARENTS[second.id] = first.id
+        PARENT_OF[second.id] = first.id
         if parent == "canceled":
             assert changes.cancel(first.id) == "removed"
         elif parent == "deleted":
@@ -268,9 +268,9 @@ def test_a_job_is_in_one_place_and_runs_as_often_as_it_should(operation, state):
     wanted = expected or ((before, "default") if before else ("", ""))
     assert places(job_id) == ([wanted] if wanted[0] else [])
     if state in LIVING and not (expected and expected[0] in ("canceled", "")):
-        assert PARENTS[job_id] in changes.parents(job_id)
+        assert PARENT_OF[job_id] in changes.parents(job_id)
     if state == "child_running":
-        end(PARENTS[job_id], "default", EXECUTIONS[PARENTS[job_id]])
+        end(PARENT_OF[job_id], "default", EXECUTIONS[PARENT_OF[job_id]])
     if state == "started":
         return
     ran = unpause_and_run_everything()
@@ -288,7 +288,7 @@ def test_a_cancelled_child_that_is_retried_still_runs_once(parent, second):
     is_alive = parent in ("waiting", "running")
     assert places(job_id) == ([] if second == "delete" else [("deferred" if is_alive else "queued", "default")])
     if parent == "running":
-        end(PARENTS[job_id], "default", EXECUTIONS[PARENTS[job_id]])
+        end(PARENT_OF[job_id], "default", EXECUTIONS[PARENT_OF[job_id]])
     assert unpause_and_run_everything().count(job_id) == int(second == "retry")
 
 
@@ -297,10 +297,10 @@ def test_a_cancelled_child_that_is_retried_still_runs_once(parent, second):
 def test_a_child_that_was_let_go_does_not_run_again_when_its_parent_does(parent, operation):
     job_id = child(parent)()
     assert act(operation, job_id).count == 1
-    assert act("retry", PARENTS[job_id]).count == 1
+    assert act("retry", PARENT_OF[job_id]).count == 1
 
     ran = unpause_and_run_everything()
-    assert sorted(ran) == sorted([job_id, PARENTS[job_id]])
+    assert sorted(ran) == sorted([job_id, PARENT_OF[job_id]])
 
 
 @pytest.mark.parametrize("state", [*STATES])
@@ -316,7 +316,7 @@ def test_a_job_that_was_deleted_and_brought_back_is_in_one_place_and_runs_as_oft
         assert not is_back
     assert places(job_id) == ([(place_of(state), "default")] if is_back else [])
     if state == "child_running":
-        end(PARENTS[job_id], "default", EXECUTIONS[PARENTS[job_id]])
+        end(PARENT_OF[job_id], "default", EXECUTIONS[PARENT_OF[job_id]])
     runs = int(bool(is_back) and state in (*WAITS, *LIVING) and state not in ("held", "held_planned"))
     assert unpause_and_run_everything().count(job_id) == runs
 
@@ -325,7 +325,7 @@ def test_a_sentence_says_for_which_job_one_waits():
     job_id = child("waiting")()
 
     for operation in ("run now", "release", "snooze", "hold"):
-        assert f"the job waits for {PARENTS[job_id]}" in act(operation, job_id).text
+        assert f"the job waits for {PARENT_OF[job_id]}" in act(operation, job_id).text
 
 
 @pytest.mark.parametrize("operation", ["retry", "restore"])
