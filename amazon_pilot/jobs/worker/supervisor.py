@@ -240,7 +240,7 @@ class Supervisor:
         self.broker.settle()  # else a packet under way would put a job behind it
         handle = self.pool.holder(job_id, execution_id)
         if handle is None:
-            logger.warning("Job %s does not run here, so it was not cancelled.", job_id)
+            logger.warning("Job %a does not run here, so it was not cancelled.", job_id)
             return
         self.recall(handle, cancelled=job_id)
         if len(handle.hands) != 1 or handle.taken_job is None or handle.taken_job.job_id != job_id:
