@@ -114,13 +114,14 @@ PROCESS = """
 import os, django; django.setup()
 import django_rq
 from django_rq.connection_utils import get_connection_by_index
-from amazon_pilot.jobs import link, queues
+from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.inspect import store
-from amazon_pilot.jobs import schedule_redis
-for client in (queues.connection(), store.connect(), schedule_redis.connect(), get_connection_by_index(0),
+from amazon_pilot.jobs.schedule import store as schedule_store
+from amazon_pilot.jobs.worker import connection
+for client in (queues.connection(), store.connect(), schedule_store.connect(), get_connection_by_index(0),
                django_rq.get_queue("low").connection):
     print(client.client_info()["db"], client.ping())
-line = link.open_connection()
+line = connection.open_connection()
 line.send_command("CLIENT", "INFO")
 print(line.read_response().decode().split(" db=")[1].split()[0], "line")
 """
@@ -178,7 +179,7 @@ FAILOVER = """
 import os, time, django; django.setup()
 from redis import Redis
 from redis.exceptions import RedisError
-from amazon_pilot.jobs import link, queues
+from amazon_pilot.jobs.core import queues
 ports = [int(port) for port in os.environ["PORTS"].split(",")]
 def role(client): return client.role()[0].decode()
 queues.connection().set("kept", "1"); queues.connection().wait(1, 2000)
@@ -189,7 +190,7 @@ except RedisError: pass
 begun = time.monotonic()
 while time.monotonic() < begun + 40:
     try:
-        line = link.open_connection()
+        line = connection.open_connection()
         line.send_command("SET", "again", "1"); line.read_response()
         break
     except (RedisError, OSError): time.sleep(0.2)

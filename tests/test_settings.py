@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SECRET = "s3cr3t-Pa55"
-READERS = r"(?:text|flag|whole|dollars|address|choice|token|pattern|sender|hosts|service_url|own|database|mail)"
+READERS = (
+    r"(?:text|flag|whole|dollars|address|choice|token|pattern|sender|hosts|networks|service_url|own|database|mail)"
+)
 SOURCES = [ROOT / "amazon_pilot" / name for name in ("settings.py", "addresses.py")]
 VARIABLES = sorted(
     {name for path in SOURCES for name in re.findall(rf'\b{READERS}\(\s*"([A-Z_]+)"', path.read_text())} | {"EMAIL_URL"}

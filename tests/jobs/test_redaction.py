@@ -13,6 +13,7 @@ from amazon_pilot.jobs.core import queues, redaction
 from amazon_pilot.jobs.core.registry import JSONJob
 from amazon_pilot.jobs.models import JobRun
 from amazon_pilot.jobs.operate import changes, operations
+from amazon_pilot.jobs.operate import jobs as operate_jobs
 from tests.busy_day import failed_run
 
 from . import tasks
@@ -121,7 +122,7 @@ def test_a_job_that_redis_still_has_runs_again_with_its_secret(redis):
     job_id = tasks.sign_in.enqueue(*CALL[0], **CALL[1])
     failed_run(job_id, task=tasks.sign_in.name, args=["mia", "…"], kwargs={})
 
-    call = operations.last_call(job_id)
+    call = operate_jobs.last_call(job_id)
 
     assert call[1:3] == CALL
 

@@ -82,7 +82,7 @@ def test_a_slot_waits_for_a_worker_that_was_stopped(monkeypatch):
     time.sleep(2)
     assert speaker.is_alive()
 
-    assert wait_for(ours.arrived) == [long]
+    assert wait_for(lambda: list(ours.arrived())) == [long]
     speaker.join()
     with pytest.raises(OSError, match="unavailable"):  # nobody reads on this side
         ours.send(long)

@@ -11,7 +11,7 @@ from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.inspect import snapshot
 from amazon_pilot.jobs.models import AuditEntry, BulkAction
 from amazon_pilot.jobs.operate import bulk
-from amazon_pilot.jobs.web import api_bulk
+from amazon_pilot.jobs.operate import preview as preview_module
 
 from .test_bulk import begin, bury, counted, enqueue, failures
 
@@ -121,7 +121,7 @@ def test_an_old_preview_is_looked_at_again_but_leads_to_what_it_has_started(pers
     client = person("operate")
     (_, used), (_, unused) = look(client), look(client)
     start(client, used)
-    monkeypatch.setattr(api_bulk, "GOOD_FOR_SECONDS", -1)
+    monkeypatch.setattr(preview_module, "GOOD_FOR_SECONDS", -1)
 
     assert start(client, used)[1]["is_new"] is False
     status, told = start(client, unused)

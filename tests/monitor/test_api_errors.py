@@ -109,6 +109,8 @@ def test_redis_that_goes_away_at_the_end_is_told_in_json(person, monkeypatch):
         raise RedisConnectionError
 
     monkeypatch.setattr(enqueue, "send", lose_the_line)
-    answer = client.post(reverse("monitor:api-job-edit", args=[job_id]), {"args": [1]}, content_type="application/json")
+    answer = client.post(
+        reverse("monitor:api-job-edit", args=[job_id]), {"args": [1, 2]}, content_type="application/json"
+    )
 
     error_of(answer, 503, "redis_away")

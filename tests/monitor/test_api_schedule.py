@@ -208,7 +208,7 @@ def test_what_changes_nothing_is_told_by_its_status(person):
         ("edit", {"next_at": "2099-01-01T00:00:00Z"}, "These cannot be changed: next_at."),
         ("edit", {"cron": "0 25 * * *"}, "cron: “25” cannot be read as hour"),
         ("edit", {"cron": 7}, "cron has to be a text."),
-        ("edit", {"args": {"shelf": 3}}, "args has to be a list."),
+        ("edit", {"args": {"shelf": 3}}, "args: Write a list such as"),
         ("edit", {"missed_limit": True}, "missed_limit has to be a whole number."),
         ("edit", {"missed_limit": -1}, "missed_limit: "),
         ("edit", {"missed_window": "long"}, "Write missed_window"),

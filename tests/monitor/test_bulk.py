@@ -133,7 +133,8 @@ def test_a_whole_queue_is_held_and_released_in_its_order(boss, number):
     ids = enqueue(number)
     others = enqueue(2, queue="low")
 
-    assert numbers(carried_out(boss, "hold", "state:queued queue:default")) == ("done", number, number, 0)
+    held = carried_out(boss, "hold", "state:queued queue:default", expected=number)
+    assert numbers(held) == ("done", number, number, 0)
     assert (counted("queued"), counted("held")) == (0, number)
     assert counted("queued", "low") == len(others)
     assert carried_out(boss, "release", "state:held").changed == number
@@ -160,7 +161,7 @@ def test_jobs_that_come_while_one_walks_are_left_alone(boss, monkeypatch):
 
     monkeypatch.setattr(bulk, "act", act_while_more_come)
 
-    assert numbers(carried_out(boss, "cancel", "state:queued")) == ("done", 1200, 1200, 0)
+    assert numbers(carried_out(boss, "cancel", "state:queued", expected=1200)) == ("done", 1200, 1200, 0)
     assert [each.decode() for each in queues.connection().lrange(queues.key("default"), 0, -1)] == late
 
 

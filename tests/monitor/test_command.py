@@ -125,7 +125,7 @@ def test_pause_resume_and_run(capsys):
         (("pause", "low", "--reason", "x"), "is not a queue"),
         (("pause", "queue:low", "--reason", "x", "--until", "soon"), "Write --until"),
         (("snooze", "j1"), "Say how long"),
-        (("move", "j1", "--to", "nowhere"), "is not one of critical, default, low"),
+        (("move", "j1", "--to", "nowhere"), "There is no queue nowhere"),
         (("run", "os.system", '["true"]'), "is not a registered task"),
         (("run", "tests.jobs.tasks.add", "{"), "not JSON"),
         (("list", "--limit", "0"), "--limit"),

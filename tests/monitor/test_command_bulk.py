@@ -255,7 +255,7 @@ def test_that_nothing_is_lost_is_no_failure(capsys):
 def test_jobs_are_put_off_and_those_that_run_asked_to_end(capsys):
     ids = enqueue(3)
     begin(ids[:1])
-    with pytest.raises(CommandError, match="until is missing"):
+    with pytest.raises(CommandError, match="Write a time such as"):
         jobs(capsys, "bulk", "snooze", "state:queued", *WHY)
     jobs(capsys, "bulk", "snooze", "state:queued", "--minutes", "30", *WHY)
     bulk.run(BulkAction.objects.get().pk)

@@ -137,7 +137,7 @@ def test_chosen_jobs_of_all_states_come_back(boss, redis):
 
 def test_what_waited_goes_before_what_has_come_since_and_in_its_order(boss, redis):
     ids = enqueue(1300)
-    row = carried_out(boss, "delete", "state:queued NOT arg.0:700")
+    row = carried_out(boss, "delete", "state:queued NOT arg.0:700", expected=1299)
     late = enqueue(5, tasks.fail)
 
     taken_back(boss, row)

@@ -48,7 +48,8 @@ STATE_WORDS = (
 
 # Why the engine ended a run, as workers and scripts write it on the row: in English, whoever will read it.
 CAUSES = (
-    gettext_noop("timeout"), gettext_noop("memory"), gettext_noop("killed on request"), gettext_noop("cancelled"),
+    gettext_noop("timeout"), gettext_noop("memory"), gettext_noop("killed on request"), gettext_noop("garbage"),
+    gettext_noop("cancelled"),
     gettext_noop("cancelled: asked"), gettext_noop("lease lost"), gettext_noop("leaving"), gettext_noop("interrupted"),
     gettext_noop("the worker leaves"), gettext_noop("does not read"), gettext_noop("recycled"), gettext_noop("unheard"),
     gettext_noop("worker_lost"),
