@@ -46,8 +46,8 @@ def work(history):
     """A real worker, forked so that it knows the tasks of this module; it leaves when nothing waits."""
 
     def go() -> None:
+        connections.close_all()  # before the fork: whoever closes a shared line closes it for both
         if not (pid := os.fork()):
-            connections.close_all()
             queues._connections.clear()
             os._exit(Supervisor(queues.names(), name="tasks", size=2, burst=True).work())
         assert os.waitpid(pid, 0)[1] == 0

@@ -25,8 +25,8 @@ def worker():
     """A real worker with one slot that knows the task of the page, since it is forked; it leaves when nothing waits."""
 
     def work() -> None:
+        connections.close_all()  # before the fork: whoever closes a shared line closes it for both
         if not (pid := os.fork()):
-            connections.close_all()
             queues._connections.clear()
             os._exit(Supervisor(queues.names(), name="newcomer", size=1, burst=True).work())
         assert os.waitpid(pid, 0)[1] == 0
