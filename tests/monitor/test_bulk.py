@@ -137,7 +137,7 @@ def test_a_whole_queue_is_held_and_released_in_its_order(boss, number):
     assert numbers(held) == ("done", number, number, 0)
     assert (counted("queued"), counted("held")) == (0, number)
     assert counted("queued", "low") == len(others)
-    assert carried_out(boss, "release", "state:held").changed == number
+    assert carried_out(boss, "release", "state:held", expected=number).changed == number
     assert {each.decode() for each in queues.connection().lrange(queues.key("default"), 0, -1)} == set(ids)
 
 

@@ -95,6 +95,7 @@ def is_sound(answer):
     return answer.status_code < 500 or answer.status_code == 503
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(6))
 def test_no_parameter_of_any_address_makes_a_server_error(boss, part):
     broken = []
@@ -124,6 +125,7 @@ def test_no_place_in_an_address_makes_a_server_error(boss):
     assert broken == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["form", "json"])
 def test_no_posted_value_makes_a_server_error(boss, kind):
     broken = []
@@ -176,6 +178,7 @@ def test_no_body_makes_a_server_error(boss):
     assert broken == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("role", ["nobody", *ROLES])
 def test_no_role_meets_a_server_error(everyone, person, role):
     client = everyone if role == "nobody" else person(role)
