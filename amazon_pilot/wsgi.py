@@ -7,7 +7,7 @@ from typing import Any
 
 import django
 from django.core.handlers.wsgi import WSGIHandler
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -30,12 +30,17 @@ class AtomicWrites:
         atomic: View = super().make_view_atomic(view)  # type: ignore[misc]
 
         def handle(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            if request.method not in SAFE_METHODS:
-                return atomic(request, *args, **kwargs)
-            with looking():
-                return view(request, *args, **kwargs)
+            return (view if request.method in SAFE_METHODS else atomic)(request, *args, **kwargs)
 
         return handle
+
+    def _get_response(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer a request; what only looks takes no lock, its template included, which is rendered after its view."""
+        answer: Callable[[HttpRequest], HttpResponseBase] = super()._get_response  # type: ignore[misc]
+        if request.method not in SAFE_METHODS:
+            return answer(request)
+        with looking():
+            return answer(request)
 
 
 @contextmanager
@@ -44,7 +49,11 @@ def looking() -> Iterator[None]:
     if connection.vendor != "sqlite":
         yield
         return
-    connection.ensure_connection()
+    try:
+        connection.ensure_connection()
+    except DatabaseError:  # the view meets it, too, and is answered for
+        yield
+        return
     wrapper: Any = connection
     wrapper.transaction_mode, kept = None, wrapper.transaction_mode
     try:
