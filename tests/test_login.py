@@ -84,6 +84,7 @@ def test_after_a_quarter_of_an_hour_the_door_is_open_again(client, boss):
     assert attempt(client, "/login/", password="right-password").status_code == 302
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "path", ["", "queues/0/", "workers/0/", "workers/0/nobody/", "queues/0/no-job/", "dashboard/1/change/"]
 )

@@ -23,12 +23,11 @@ from ..inspect.query import QueryError, parse
 from ..models import Source, acting_from
 from ..operate import operations, roles
 from ..operate.jobs import parse_arguments
-from ..operate.operation import ARGS, QUEUE, UNTIL, Done
+from ..operate.operation import ARGS, QUEUE, UNTIL, Done, Operation
 from ..operate.table import OPERATIONS
 from . import bulk, schedule, stats
 from . import lines as cli_lines
 
-ON_JOBS = {row.slug: row for row in OPERATIONS.values() if ARGS not in row.fields}
 ON_WORKERS = {
     "quiet": "Have a worker take no more jobs.",
     "wake": "Have a quiet worker take jobs again.",
@@ -69,7 +68,7 @@ class Command(BaseCommand):
         listed.add_argument("--jsonl", action="store_true", help="Answer a line of JSON for each job.")
         listed.add_argument("--from", dest="cursor", default="", help="The `next` of an earlier answer.")
         verb("show", "All that is known of one job.").add_argument("job")
-        for name, row in ON_JOBS.items():
+        for name, row in on_jobs().items():
             sub = verb(name, row.help)
             sub.add_argument("jobs", nargs="+", metavar="job")
             if UNTIL in row.fields:
@@ -205,7 +204,7 @@ class Command(BaseCommand):
 
     def do_on_jobs(self, by: Any, options: dict[str, Any]) -> None:
         """Do one verb to each job; all are tried, and one that was left alone makes the command fail at its end."""
-        row, reason = ON_JOBS[options["verb"]], options["reason"]
+        row, reason = on_jobs()[options["verb"]], options["reason"]
         values = row.read(given(options))
         answers = {job: operations.on_job(by, row.name, job, reason=reason, **values) for job in options["jobs"]}
         told = [
@@ -281,6 +280,11 @@ class Command(BaseCommand):
             raise CommandError("Nothing was changed.")
 
 
+def on_jobs() -> dict[str, Operation]:
+    """Return the operations that are done to any number of jobs, by the word of the command line."""
+    return {row.slug: row for row in OPERATIONS.values() if ARGS not in row.fields}
+
+
 def until_when(parser: Any) -> None:
     """Say that a verb takes a time, as --until or --minutes."""
     parser.add_argument("--until", default="", help="A time such as 2026-06-01T12:00:00Z.")
@@ -290,7 +294,7 @@ def until_when(parser: Any) -> None:
 def given(options: dict[str, Any]) -> dict[str, str]:
     """Return what was said of the fields of an operation, as Operation.read wants it; raises ValidationError."""
     until = moment(options) if "until" in options else None
-    if options.get("verb") in ON_JOBS and UNTIL in ON_JOBS[options["verb"]].fields and until is None:
+    if options.get("verb") in on_jobs() and UNTIL in on_jobs()[options["verb"]].fields and until is None:
         raise CommandError("Say how long: --until or --minutes.")
     return {UNTIL.name: until.isoformat() if until else "", QUEUE.name: options.get("queue", "")}
 
