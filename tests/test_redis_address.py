@@ -180,6 +180,7 @@ import os, time, django; django.setup()
 from redis import Redis
 from redis.exceptions import RedisError
 from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.worker import connection
 ports = [int(port) for port in os.environ["PORTS"].split(",")]
 def role(client): return client.role()[0].decode()
 queues.connection().set("kept", "1"); queues.connection().wait(1, 2000)

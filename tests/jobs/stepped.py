@@ -146,7 +146,7 @@ def the_end_of_a_job_before_a_backlog() -> dict[str, Any]:
     parent = stage.queue.enqueue(f"{TASKS}.add", 1, 2)
     child = stage.queue.enqueue(f"{TASKS}.add", 3, 4, depends_on=parent)
     tasks.sleep.enqueue_many([(0.1,)] * 100)
-    stage.until(lambda: stage.status(parent.id) == "finished")
+    stage.until(lambda: stage.status(child.id) == "queued")
     return stage.told(parent=parent.id, child=child.id) | {"is_early": queues.size("default") > 90}
 
 

@@ -92,7 +92,7 @@ def test_a_job_that_rq_ends_waits_for_redis_with_its_callback(own, start):
     with own.client() as client:
         assert client.get("note") == b"failure TemporaryError"
         assert client.zcard("rq:wip:default") == 0
-        wait_for(lambda: client.xlen("pilot:runs") == 0)
+    wait_for(lambda: JobRun.objects.filter(job_id=job_id, outcome="failed").exists(), "its row")
     assert JobRun.objects.get(job_id=job_id, outcome="failed").message == "after a while"
     assert worker.leave() == 0
 

@@ -223,6 +223,7 @@ def test_a_key_named_like_a_lookup_is_found(name):
         task="t",
         queue="default",
         kwargs={name: {"in": ["x", None]}},
+        search="x",
         started_at="2026-01-01T00:00Z",
     )
 

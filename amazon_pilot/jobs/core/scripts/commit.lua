@@ -17,7 +17,7 @@ local function finish(queue, id, execution, recorded, ttl, started_at, ended_at,
   end
   if recorded == '1' then forget(entry, id, execution, worker) end
   if is_wanted then
-    call('HSET', key, 'status', 'finished', 'started_at', started_at, 'ended_at', ended_at, 'last_heartbeat', ended_at)
+    call('HSET', key, 'status', 'finished', 'started_at', started_at, 'ended_at', ended_at)
     if ttl >= 0 then call('EXPIRE', key, ttl) end
     if value == '' then
       result(id, ttl, 'type', 1, 'worker_name', worker, 'execution_id', execution, 'execution_started_at', started,
