@@ -33,7 +33,7 @@ check: $(VENV)/dev  ## Lint, types, rooms, system checks, migrations
 	$(VENV)/bin/lint-imports --no-logo
 	$(PY) manage.py check --fail-level WARNING
 	$(PY) manage.py makemigrations --check --dry-run
-	$(PY) -m pytest -q tests/test_docs.py
+	$(PY) -m pytest -q tests/test_docs.py tests/test_scripts.py
 
 format: $(VENV)/dev
 	$(VENV)/bin/ruff check --fix .

@@ -34,7 +34,7 @@ def moment_at(when: Any) -> datetime:
 STATE_SIGNS = {
     "queued": "•", "started": "▶", "scheduled": "◷", "deferred": "‖", "failed": "✕", "finished": "✓",
     "succeeded": "✓", "retrying": "↻", "stopped": "■", "canceled": "■", "lost": "?", "held": "‖", "running": "▶",
-    "idle": "○", "busy": "▶", "quiet": "‖", "dead": "✕", "gone": "■", "done": "✓", "waiting": "•", "aborted": "■",
+    "idle": "○", "busy": "▶", "quiet": "‖", "dead": "✕", "done": "✓", "waiting": "•", "aborted": "■",
     "audit": "✎",
 }  # fmt: skip
 

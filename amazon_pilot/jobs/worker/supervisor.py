@@ -527,7 +527,7 @@ class Supervisor:
         signal.alarm(0)
         try:
             if self.connection.is_up:
-                self.connection.ask([self.heartbeat.snapshot(self.pool, self.broker, "gone"), self.heartbeat.death()])
+                self.connection.ask([self.heartbeat.death()])
         except AwayError:
             logger.warning("Worker %s left without saying so: Redis is away.", self.name)
         self.connection.close()
