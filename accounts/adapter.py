@@ -39,10 +39,12 @@ class Adapter(DefaultAccountAdapter):
         """Return the address that attempts are counted for."""
         return address_of(request)
 
-    def add_message(self, request: HttpRequest, level: int, message_template: str | None = None, **kw: Any) -> None:
+    def add_message(
+        self, request: HttpRequest, level: int, message_template: str | None = None, *more: Any, **named: Any
+    ) -> None:
         """Tell what happened, but for what everybody sees anyway."""
         if message_template not in UNTOLD:
-            super().add_message(request, level, message_template=message_template, **kw)
+            super().add_message(request, level, message_template, *more, **named)
 
     def format_email_subject(self, subject: str) -> str:
         """Write a subject without the name of a host."""

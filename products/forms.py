@@ -139,7 +139,7 @@ def _reason(line: str, marketplace: str) -> str:
 
 
 def _identity(text: str, marketplace: str) -> tuple[str, str]:
-    if "/" in text or "." in text:
+    if "/" in text or re.search(r"[A-Za-z]\.[A-Za-z]", text):
         site, asin = parse_address(text)
         return site.domain, asin
     return marketplace, parse_asin(text)

@@ -4,6 +4,7 @@ import json
 import re
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
@@ -16,6 +17,7 @@ from django.utils.timezone import now
 from accounts.models import ApiToken
 from accounts.tasks import note_token_use
 from analysis.models import Comparison, Report
+from products.api import entry
 from products.api.site import api
 from products.models import Change, Frequency, Product, Role, Tracking
 from tests.world import NOON, enqueued, run_jobs, see
@@ -165,7 +167,7 @@ def test_products_are_added_each_on_its_own(ask, alice, lamp, django_capture_on_
     assert [one["index"] for one in answer.value["refused"]] == [2, 5]
     row = Tracking.objects.get(product__asin="B0SYN00001")
     assert (row.user, row.alias, row.role, row.frequency) == (alice, "one", "competitor", "4_weekly")
-    assert {name for name, _args in enqueued()} == {"products.tasks.batch_update_products"}
+    assert ("products.tasks.batch_update_products") in {name for name, _args in enqueued()}
 
 
 def test_tracking_is_changed_in_part(ask, tracking):
@@ -189,7 +191,7 @@ def test_a_product_is_looked_at_now(ask, lamp, django_capture_on_commit_callback
     with django_capture_on_commit_callbacks(execute=True):
         assert ask("post", f"{LAMP}/refresh").status_code == 202
 
-    assert enqueued() == [("products.tasks.update_product", [lamp.pk])]
+    assert ("products.tasks.update_product", [lamp.pk]) in enqueued()
 
 
 WRONG = [
@@ -278,21 +280,24 @@ def test_no_question_costs_more_for_more_rows(ask, alice):
     assert cost() == first
 
 
-def test_the_limit_of_a_token_holds_and_is_its_own(ask, token, settings):
+def test_the_limit_of_a_token_holds_and_is_its_own(ask, token, settings, monkeypatch):
     settings.API_REQUESTS_PER_MINUTE = 3
-    statuses = [ask("get", "me").status_code for _ in range(6)]
+    clock = SimpleNamespace(time=lambda: 1_800_000_010.0)
+    monkeypatch.setattr(entry, "time", clock)
 
-    assert statuses.count(200) in (3, 4, 5, 6)  # a minute may begin meanwhile
-    last = ask("get", "me")
-    if last.status_code == 429:
-        assert 1 <= int(last["Retry-After"]) <= 60
-        assert last.value["error"]["code"] == "too_many"
-    assert 429 in statuses or last.status_code == 429 or True
+    assert [ask("get", "me").status_code for _ in range(5)] == [200, 200, 200, 429, 429]
+
+    answer = ask("get", "products")
+    assert (answer.value["error"]["code"], answer["Retry-After"]) == ("too_many", "50")
     assert Script(token())("get", "me").status_code == 200
+    clock.time = lambda: 1_800_000_061.0
+    assert ask("get", "me").status_code == 200
 
 
-def test_a_get_writes_nothing_and_the_use_of_a_token_is_noted_by_the_worker(ask, lamp):
-    with CaptureQueriesContext(connection) as captured:
+def test_a_get_writes_nothing_and_the_use_of_a_token_is_noted_by_the_worker(
+    ask, lamp, django_capture_on_commit_callbacks
+):
+    with CaptureQueriesContext(connection) as captured, django_capture_on_commit_callbacks(execute=True):
         for path in ("products", "changes", LAMP):
             ask("get", path)
 
@@ -301,7 +306,8 @@ def test_a_get_writes_nothing_and_the_use_of_a_token_is_noted_by_the_worker(ask,
     run_jobs()
     row = ApiToken.objects.get()
     assert now() - row.last_used_at < timedelta(minutes=1)
-    ask("get", "products")
+    with django_capture_on_commit_callbacks(execute=True):
+        ask("get", "products")
     assert enqueued() == []
 
 
@@ -329,7 +335,7 @@ def test_a_token_is_revoked_by_its_owner_alone(client, charlie, token):
     row = ApiToken.objects.get()
 
     assert client.post(f"/account/tokens/{row.pk}/revoke/").status_code == 404
-    assert "a script" not in client.get("/account/tokens/").content.decode()
+    assert row.start not in client.get("/account/tokens/").content.decode()
 
 
 def test_the_page_and_the_document_say_every_address_without_a_script(client, db):

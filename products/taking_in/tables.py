@@ -34,7 +34,11 @@ SNIFFED_LINES, LONGEST_SNIFF = 20, 20_000
 # A quote that is never closed makes one cell of all lines behind it.
 MOST_LINES_OF_A_CELL = 50
 
+CONTROL = re.compile("[\x00-\x08\x0e-\x1f]")
+MOST_BREAKS = 1_000_000
+
 Names = Callable[[list[str]], int]
+Numbered = tuple[int, list[str]]
 
 
 class UnreadableFile(ValueError):
@@ -86,7 +90,9 @@ def _decoded(data: bytes, known: Names) -> str:
         return data.decode("utf-16", "replace")
     head = data[:2000]
     if head.count(0) * 3 > len(head) > 1:  # Latin text in two bytes a letter, without a mark
-        return data.decode("utf-16-be" if head[::2].count(0) > head[1::2].count(0) else "utf-16-le", "replace")
+        text = data.decode("utf-16-be" if head[::2].count(0) > head[1::2].count(0) else "utf-16-le", "replace")
+        if not CONTROL.search(text[:1000]):
+            return text
     if 0 in head:
         raise UnreadableFile(_("This is no table. Please choose a CSV, TSV or Excel (.xlsx) file."))
     try:
@@ -120,31 +126,45 @@ def _separated(text: str, known: Names, most: int) -> list[Row]:
     separator = said[1] if said else _separator(text, known)
     skipped = 1 if said else 0
     body = text[said.end() :] if said else text
+    if body.count("\n") + body.count("\r") > MOST_BREAKS:
+        raise UnreadableFile(_("The file has more lines than any table. Please add it in parts."))
     # Amazon writes its reports without quotes, so that an inch sign in a title is a sign and no more.
-    if separator != "\t":
-        try:
-            return _records(body, separator, csv.QUOTE_MINIMAL, most, skipped)
-        except csv.Error:
-            pass  # a quote that is never closed
+    if separator == "\t":
+        return _records(_each_alone(body, "\t", csv.QUOTE_NONE), most, skipped)
     try:
-        return _records(body, separator, csv.QUOTE_NONE, most, skipped)
-    except csv.Error:
-        raise UnreadableFile(_("A cell of the file is longer than any cell may be. Is it a table?")) from None
+        return _records(_together(body, separator), most, skipped)
+    except csv.Error:  # a quote that is never closed would swallow the lines behind it
+        return _records(_each_alone(body, separator, csv.QUOTE_MINIMAL), most, skipped)
 
 
-def _records(text: str, separator: str, quoting: Any, most: int, skipped: int) -> list[Row]:
-    reader = csv.reader(StringIO(text, newline=""), delimiter=separator, quoting=quoting)
-    rows: list[Row] = []
+def _together(text: str, separator: str) -> Iterator[Numbered]:
+    """Yield lines with their numbers; a quoted cell may hold line breaks. Raises csv.Error for quotes that are wrong."""
+    reader = csv.reader(StringIO(text, newline=""), delimiter=separator, strict=True)
     before = 0
     for cells in reader:
-        if quoting != csv.QUOTE_NONE and reader.line_num - before > MOST_LINES_OF_A_CELL:
-            raise csv.Error("a quote is never closed")
+        if reader.line_num - before > MOST_LINES_OF_A_CELL:
+            raise csv.Error("a quote is closed far away")
+        yield before + 1, cells
+        before = reader.line_num
+
+
+def _each_alone(text: str, separator: str, quoting: Any) -> Iterator[Numbered]:
+    """Yield lines with their numbers, each read on its own."""
+    for number, line in enumerate(StringIO(text, newline=""), 1):
+        try:
+            yield number, next(csv.reader([line.rstrip("\r\n")], delimiter=separator, quoting=quoting), [])
+        except csv.Error:
+            raise UnreadableFile(_("A cell of the file is longer than any cell may be. Is it a table?")) from None
+
+
+def _records(lines: Iterable[Numbered], most: int, skipped: int) -> list[Row]:
+    rows: list[Row] = []
+    for number, cells in lines:
         texts = [plain(cell) for cell in cells[:MOST_COLUMNS]]
         if any(texts):
-            rows.append(Row(before + 1 + skipped, texts))
+            rows.append(Row(number + skipped, texts))
         if len(rows) > most:
             break
-        before = reader.line_num
     return rows
 
 

@@ -40,7 +40,7 @@ ONE_POINT = [(MIDNIGHT, Decimal("1299.00"), 1200)]
         "time,price,currency,rank\n2024-01-31T00:00:00Z,1299.00,USD,1200",
         '"Time","Buy Box (USD)","Sales Rank"\n"2024-01-31 00:00","$1,299.00","1,200"',
         '"Date";"New";"Rang"\n31.01.2024;1.299,00;#1.200',
-        "Keepa Time\tNew\tSales Rank\n6877440\t129900\t1200",
+        "Keepa Time\tNew\tSales Rank\n6880320\t129900\t1200",
         "timestamp,amazon,bsr\n1706659200,1299,1200",
         "timestamp,price,bsr\n1706659200000,1299,1200.0",
         "2024-01-31,1299.00,USD,1200",
