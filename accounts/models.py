@@ -36,7 +36,7 @@ def digest_of(text: str) -> str:
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def issue(self, user: "User | Any", name: str, scope: str) -> "tuple[ApiToken, str]":
-        """Make a token; return its row, and the text that is shown this once. Raises ValidationError at the fiftieth."""
+        """Return a new token and its text, which is shown this once; raises ValidationError for more than fifty."""
         if self.filter(user=user).count() >= MOST_TOKENS:
             raise ValidationError(_("You have 50 tokens. Revoke one that is no longer used."))
         text = MARK + secrets.token_urlsafe(30)

@@ -111,7 +111,7 @@ def as_workbook(columns: Sequence[str], rows: Iterable[Row]) -> Any:
             count += 1
         if count < MOST_ROWS:
             break
-    file = tempfile.TemporaryFile()
+    file = tempfile.TemporaryFile()  # noqa: SIM115 # the answer closes it
     book.save(file)
     file.seek(0)
     return file

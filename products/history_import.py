@@ -148,8 +148,8 @@ def _point(row: Row, places: dict[str, int], product: Product, read_time: Callab
 def read_price(text: str, currency: str, *, is_in_cents: bool = False) -> Decimal | None:
     """Return an amount, or None for "no offer"; raises WrongPoint.
 
-    No currency of a marketplace has three decimals, so three digits behind a sign are thousands. Keepa's own numbers are
-    in the smallest unit of the currency. A sign or code of another currency is refused.
+    No currency of a marketplace has three decimals, so three digits behind a sign are thousands. Keepa's own numbers
+    are in the smallest unit of the currency. A sign or code of another currency is refused.
     """
     if text.strip().lower() in NOTHING:
         return None
@@ -214,7 +214,8 @@ def _time(text: str, order: str | None) -> datetime:
         day, month, year, *clock = found.groups()
     else:
         return datetime.fromisoformat(text.replace("/", "-"))
-    return datetime(int(year), int(month), int(day), *(int(part or 0) for part in clock))
+    hour, minute, second = (int(part or 0) for part in clock)
+    return datetime(int(year), int(month), int(day), hour, minute, second)
 
 
 @transaction.atomic

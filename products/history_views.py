@@ -26,8 +26,8 @@ class HistoryForm(forms.Form):
         max_length=200,
         widget=forms.FileInput(attrs={"accept": ".csv,.tsv,.txt,.xlsx"}),
         help_text=gettext_lazy(
-            "An export of Keepa, or a table with the columns time, price, currency, rank: up to 50,000 lines. Times without"
-            " a zone are read in yours."
+            "An export of Keepa, or a table with the columns time, price, currency, rank: up to 50,000 lines. Times"
+            " without a zone are read in yours."
         ),
     )
 

@@ -124,7 +124,7 @@ def test_an_invitation_makes_one_account_with_its_address(invited):
 
 
 def test_no_job_and_no_row_holds_the_link(invited):
-    row, link = invited
+    _row, link = invited
     secret = link.rstrip("/").rpartition("/")[2]
 
     assert secret not in json.dumps(list(Invitation.objects.values()), default=str)

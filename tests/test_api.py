@@ -78,8 +78,8 @@ def shop(alice, lamp, competitors):
 
 
 def test_each_kind_of_thing_is_shown(ask, shop):
-    for path in ("me", "products", LAMP, f"{LAMP}/history", "changes", "comparisons", f"comparisons/{shop['comparison']}",
-                 "reports", f"reports/{shop['report']}"):  # fmt: skip
+    one = (LAMP, f"{LAMP}/history", f"comparisons/{shop['comparison']}", f"reports/{shop['report']}")
+    for path in ("me", "products", "changes", "comparisons", "reports", *one):
         assert ask("get", path).status_code == 200, path
 
     product = ask("get", LAMP).value
@@ -194,22 +194,28 @@ def test_a_product_is_looked_at_now(ask, lamp, django_capture_on_commit_callback
     assert ("products.tasks.update_product", [lamp.pk]) in enqueued()
 
 
-WRONG = [
-    ("post", "products", {}), ("post", "products", {"products": []}), ("post", "products", {"products": [1]}),
-    ("post", "products", []), ("post", "products", {"products": [{"asin": "B0SYN00001", "price": 1}]}),
-    ("post", "products", {"products": [{"asin": "x"}] * 501}), ("post", "products", {"products": [{"asin": "x" * 41}]}),
-    ("post", "products", {"products": [{"asin": "B0SYN00001", "alias": "a\0"}]}),
-    ("post", "products", {"products": [{"asin": "B0SYN00001", "alias": "\ud800"}]}),
-    ("patch", LAMP, {"role": "friend"}), ("patch", LAMP, {"price_threshold": 101}), ("patch", LAMP, {"price_threshold": "nan"}),
-    ("patch", LAMP, {"price_threshold": "1.234"}), ("patch", LAMP, {"rank_threshold": 0}), ("patch", LAMP, {"rank_threshold": 10**30}),
-    ("patch", LAMP, {"alias": None}), ("patch", LAMP, {"alias": "x" * 101}), ("patch", LAMP, {"unknown": 1}),
-    ("get", "products?limit=0", None), ("get", "products?limit=201", None), ("get", "products?limit=²", None),
-    ("get", "products?role=friend", None), ("get", "products?after=!", None), ("get", "products?after=abcd", None),
-    ("get", "changes?after=WzFd", None), ("get", "changes?after=" + "W" * 300, None), ("get", "changes?since=yesterday", None),
-    ("get", "changes?since=2026-01-01T00:00:00", None), ("get", "reports/0", None), ("get", "reports/x", None),
-    ("get", "reports/" + "9" * 30, None), ("get", f"{LAMP}/history?source=else", None), ("get", f"{LAMP}/history?until=9999-99-99", None),
-    ("get", "changes?after=WzkyMjMzNzIwMzY4NTQ3NzU4MDcsMV0", None),
+FULL = {"products": [{"asin": "B0SYN00001"}]}
+WRONG_BODIES = [
+    {}, {"products": []}, {"products": [1]}, [], {"products": [{"asin": "B0SYN00001", "price": 1}]},
+    {"products": [{"asin": "x"}] * 501}, {"products": [{"asin": "x" * 41}]}, FULL | {"more": 1},
+    {"products": [{"asin": "B0SYN00001", "alias": "a\0"}]}, {"products": [{"asin": "B0SYN00001", "alias": "\ud800"}]},
 ]  # fmt: skip
+WRONG_CHANGES = [
+    {"role": "friend"}, {"price_threshold": 101}, {"price_threshold": "nan"}, {"price_threshold": "1.234"},
+    {"price_threshold": True}, {"rank_threshold": 0}, {"rank_threshold": 10**30}, {"alias": None}, {"paused": 2},
+    {"alias": "x" * 101}, {"unknown": 1}, {"frequency": "3_daily"},
+]  # fmt: skip
+WRONG_QUESTIONS = [
+    "products?limit=0", "products?limit=201", "products?limit=²", "products?role=friend", "products?after=!",
+    "products?after=abcd", "changes?after=WzFd", "changes?after=" + "W" * 300, "changes?since=yesterday",
+    "changes?since=2026-01-01T00:00:00", "reports/0", "reports/x", "reports/" + "9" * 30,
+    f"{LAMP}/history?source=else", f"{LAMP}/history?until=9999-99-99", "changes?after=WzkyMjMzNzIwMzY4NTQ3NzU4MDcsMV0",
+]  # fmt: skip
+WRONG = [
+    *(("post", "products", data) for data in WRONG_BODIES),
+    *(("patch", LAMP, data) for data in WRONG_CHANGES),
+    *(("get", path, None) for path in WRONG_QUESTIONS),
+]
 
 
 @pytest.mark.parametrize(("method", "path", "data"), WRONG, ids=range(len(WRONG)))

@@ -75,7 +75,8 @@ def count_request(who: str) -> None:
     minute = int(time.time()) // WINDOW_SECONDS
     try:
         with store.connect().pipeline() as pipe:
-            pipe.incr(f"pilot:api:{who}:{minute}").expire(f"pilot:api:{who}:{minute}", 2 * WINDOW_SECONDS)
+            pipe.incr(f"pilot:api:{who}:{minute}")
+            pipe.expire(f"pilot:api:{who}:{minute}", 2 * WINDOW_SECONDS)
             count = pipe.execute()[0]
     except RedisError as error:
         logger.warning("Requests are not counted: %s", type(error).__name__)

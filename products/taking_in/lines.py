@@ -104,10 +104,7 @@ def _shown(row: Row) -> str:
 
 
 def _wishes(row: Row, columns: Columns, usual: Usual) -> list[Wish]:
-    if columns.name_products:
-        identities = [_named(row, columns, usual)]
-    else:
-        identities = _found(row, usual)
+    identities = [_named(row, columns, usual)] if columns.name_products else _found(row, usual)
     return [
         Wish(
             row.number,

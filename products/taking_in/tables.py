@@ -138,7 +138,7 @@ def _separated(text: str, known: Names, most: int) -> list[Row]:
 
 
 def _together(text: str, separator: str) -> Iterator[Numbered]:
-    """Yield lines with their numbers; a quoted cell may hold line breaks. Raises csv.Error for quotes that are wrong."""
+    """Yield lines with their numbers; a quoted cell may hold line breaks. Raises csv.Error for wrong quotes."""
     reader = csv.reader(StringIO(text, newline=""), delimiter=separator, strict=True)
     before = 0
     for cells in reader:
