@@ -145,15 +145,16 @@ def show(request: AuthenticatedRequest, pk: int) -> HttpResponse:
         *((number, text, _("You watch it already."), "soft") for number, text in row.watched),
     ]
     wishes = taking.wishes_of(row) if row.state == ImportState.READ and row.kind == ImportKind.PRODUCTS else []
+    cost = lines.cost_per_day(wishes).quantize(Decimal("0.01"))
     context = {
         "import": row,
         "page": Paginator(left, PER_PAGE).get_page(request.GET.get("page")),
         "good": len(wishes),
         "first": wishes[:10],
-        "cost": lines.cost_per_day(wishes).quantize(Decimal("0.01")),
+        "cost": cost,
+        "is_too_dear": cost > settings.APIFY_DAILY_BUDGET_USD,
         "budget": settings.APIFY_DAILY_BUDGET_USD,
     }
-    context["is_too_dear"] = context["cost"] > settings.APIFY_DAILY_BUDGET_USD
     return render(request, "products/import.html", context)
 
 
