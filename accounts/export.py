@@ -31,7 +31,7 @@ def all_of(user: Any) -> Any:
         _write(archive, "products.csv", as_csv(product_columns(), product_rows(_trackings(user))))
         _write(archive, "thresholds.jsonl", (_json(model_to_dict(row)) + b"\n" for row in _each(_trackings(user))))
         _write(archive, "changes.csv", as_csv(CHANGE_COLUMNS, change_rows(user)))
-        points = ImportedPoint.objects.filter(user=user).select_related("product")
+        points = ImportedPoint.objects.filter(user=user).prefetch_related("product")
         _write(archive, "imported_history.csv", as_csv(("asin", "marketplace", "at", "price", "rank"), _points(points)))
         comparisons = Comparison.objects.filter(user=user).prefetch_related("competitors")
         _write(archive, "comparisons.jsonl", (_json(_comparison(row)) + b"\n" for row in _each(comparisons)))
@@ -44,7 +44,7 @@ def all_of(user: Any) -> Any:
 
 
 def _trackings(user: Any) -> Any:
-    return Tracking.objects.filter(user=user).select_related("product")
+    return Tracking.objects.filter(user=user).prefetch_related("product")
 
 
 def _each(rows: Any) -> Iterable[Any]:

@@ -189,6 +189,7 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # an address that an operator wrote was never confirmed
 # How often a token, or a signed-in browser, may ask the API in a minute.
 API_REQUESTS_PER_MINUTE = whole("API_REQUESTS_PER_MINUTE", 120, 1, 100_000)
 LOGIN_URL = "login"

@@ -32,7 +32,7 @@ def _operation(path: str, method: str, words: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": words["operationId"],
         "method": method.upper(),
-        "path": path,
+        "parts": path.split("/"),  # a long address breaks at its slashes
         "summary": words.get("description", words["summary"]),
         "parameters": [_parameter(one) for one in words.get("parameters", [])],
         "body": _name_of(words.get("requestBody", {})),

@@ -145,13 +145,13 @@ def show(request: AuthenticatedRequest, pk: int) -> HttpResponse:
         *((number, text, _("You watch it already."), "soft") for number, text in row.watched),
     ]
     wishes = taking.wishes_of(row) if row.state == ImportState.READ and row.kind == ImportKind.PRODUCTS else []
-    cost = lines.cost_per_day(wishes).quantize(Decimal("0.01"))
+    cost = lines.cost_per_day(wishes)
     context = {
         "import": row,
         "page": Paginator(left, PER_PAGE).get_page(request.GET.get("page")),
         "good": len(wishes),
         "first": wishes[:10],
-        "cost": cost,
+        "cost": cost.quantize(Decimal("0.01") if cost >= 1 else Decimal("0.0001")),
         "is_too_dear": cost > settings.APIFY_DAILY_BUDGET_USD,
         "budget": settings.APIFY_DAILY_BUDGET_USD,
     }

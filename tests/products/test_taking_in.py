@@ -61,8 +61,8 @@ HEADERS = {
         f'"Locale","Title","Sales Rank: Current","ASIN","URL: Amazon"\n"com","t",5,"{A}",""\n"com","t",,"{B}",""'
     ),
     "jungle scout": f'Search Term: lamp\n\n"ASIN","Product Name","Brand","Price"\n"{A}","x","y","1"\n"{B}","x","y","1"',
-    "seller central": f'item-name\tseller-sku\tasin1\tasin2\tproduct-id\nLamp 12" x\tS-1\t{A}\t\t123\nb\tS-2\t{B}\t\t456',
-    "seller central, german": f"Artikelbezeichnung\tHändler-SKU\tPreis\tASIN 1\nFür Büro\tS\t9,99\t{A}\nb\tS\t9,99\t{B}",
+    "seller central": f'item-name\tseller-sku\tasin1\tasin2\tproduct-id\nLamp 12"\tS\t{A}\t\t1\nb\tS\t{B}\t\t4',
+    "seller central, german": f"Artikelbezeichnung\tHändler-SKU\tPreis\tASIN 1\nFür Büro\tS\t9,9\t{A}\nb\tS\t9,9\t{B}",
     "seller central, french": f"nom-produit\tsku-vendeur\tprix\tasin1\nLampe \xe9t\xe9\tS\t9,99\t{A}\nb\tS\t9,99\t{B}",
     "seller central, japanese": f"商品名\t出品者SKU\t価格\t数量\tasin1\nランプ\tS\t999\t1\t{A}\nb\tS\t999\t1\t{B}",
     "chinese": f"商品链接;站点;别名\nhttps://www.amazon.com/dp/{A};美国;灯\nhttps://www.amazon.com/dp/{B};US;",
