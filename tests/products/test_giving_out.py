@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import tracemalloc
 from datetime import timedelta
 from decimal import Decimal
@@ -13,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from analysis.models import Comparison
+from products import workbook
 from products.giving_out import as_csv, as_workbook, file_name, quoted
 from products.models import Change, Frequency, Product, Role, ScrapeRun, Snapshot, Tracking
 from products.taking_in.lines import Usual, read_file
@@ -42,6 +44,10 @@ def rows_of(answer, kind="csv"):
     return [list(row) for sheet in book.worksheets for row in sheet.iter_rows(values_only=True)]
 
 
+def book_of(rows):
+    return openpyxl.load_workbook(io.BytesIO(b"".join(as_workbook(["a"] * 9, rows))))
+
+
 @pytest.fixture
 def addresses(lamp, competitors):
     one = {"marketplace": lamp.marketplace, "asin": lamp.asin}
@@ -66,19 +72,50 @@ def test_no_spreadsheet_runs_a_text_of_a_csv_file_whatever_divides_its_cells(tex
 
 @pytest.mark.parametrize("text", NASTY)
 def test_no_spreadsheet_runs_a_text_of_a_workbook(text):
-    book = openpyxl.load_workbook(as_workbook(["a"], [[text]]))
-    cell = book.active["A2"]
+    cell = book_of([[text]]).active["A2"]
 
-    assert cell.data_type == "s"
-    assert cell.value.strip() == text.strip()
+    assert cell.data_type != "f"
+    assert cell.quotePrefix or not text.lstrip(" \"'").startswith(SIGNS)
+    assert cell.value.replace("\r", "\n").strip() == text.replace("\r", "\n").strip()
 
 
 def test_numbers_stay_numbers():
     cells = [Decimal("-12.50"), 7, -3, None, True, NOON]
 
     assert [quoted(cell) for cell in cells] == ["-12.50", "7", "-3", "", "1", "2026-06-01T12:00:00Z"]
-    row = openpyxl.load_workbook(as_workbook(["a"], [cells])).active[2]
-    assert [cell.data_type for cell in row] == ["n", "n", "n", "n", "b", "d"]
+    row = book_of([cells]).active[2]
+    assert [cell.value for cell in row[:6]] == [-12.5, 7, -3, None, True, NOON.replace(tzinfo=None)]
+
+
+ODD = [
+    "<b>&amp;\"'",
+    "a\x00\x1fb",
+    "_x003D_1",
+    "x" * 40_000,
+    "  blanks  ",
+    "\ud83d",
+    "\U0001f600",
+    "\ufffe",
+    "名\n行",
+    "]]>",
+]
+
+
+@pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
+def test_a_workbook_holds_any_text(text):
+    value = book_of([[text]]).active["A2"].value
+
+    text = text.replace("_x003D_", "_x005F_x003D_")  # the format's own way to write these seven signs
+    assert value == re.sub("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe]", "", text)[:32_767]
+
+
+def test_a_full_sheet_goes_on_in_the_next(monkeypatch):
+    monkeypatch.setattr(workbook, "ROWS_OF_A_SHEET", 400)
+
+    sheets = book_of([n] for n in range(1000)).worksheets
+
+    assert [sheet.max_row for sheet in sheets] == [401, 401, 201]
+    assert [sheet["A2"].value for sheet in sheets] == [0, 400, 800]
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", 'a"b\r\nX: y', "名", "", "x" * 500])
@@ -122,9 +159,7 @@ def test_a_history_holds_every_look_in_the_order_of_time(page, lamp, addresses, 
 
     rows = rows_of(page.get(addresses["history"], {"as": kind}), kind)
 
-    assert [str(row[3]) for row in rows[1:]] == (
-        ["10.00", "11.00", "12.00"] if kind == "csv" else ["10", "11", "12"]
-    )  # fmt: skip
+    assert [Decimal(str(row[3])) for row in rows[1:]] == [10, 11, 12]
     assert "#1204 Tools" in rows[1][8]
 
 
@@ -165,14 +200,12 @@ def test_an_export_writes_nothing_and_refuses_other_forms_and_methods(page, lamp
         for kind in ("csv", "xlsx"):
             content(page.get(addresses[name], {"as": kind}))
 
-    assert not [
-        one["sql"] for one in captured if not one["sql"].startswith(("SELECT", "SAVEPOINT", "RELEASE", "BEGIN"))
-    ]
+    assert not [one["sql"] for one in captured if one["sql"].startswith(("INSERT", "UPDATE", "DELETE"))]
     assert page.get(addresses[name], {"as": "exe"}).status_code == 400
     assert page.post(addresses[name]).status_code == 405
 
 
-def test_a_thousand_rows_more_are_two_queries_more(page, alice):
+def test_five_hundred_rows_more_are_two_queries_more(page, alice):
     def queries(count):
         Tracking.objects.all().delete()
         products = Product.objects.ensure([("amazon.com", f"B0{number:08}") for number in range(count)])
@@ -181,7 +214,7 @@ def test_a_thousand_rows_more_are_two_queries_more(page, alice):
             content(page.get(reverse("products:export")))
         return len(captured)
 
-    assert queries(3100) - queries(1100) == 4
+    assert queries(2100) - queries(1100) == 4
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
@@ -198,7 +231,8 @@ def test_memory_does_not_grow_with_the_rows(kind):
             for _part in as_csv(["a"] * 5, rows(count)):
                 pass
         else:
-            as_workbook(["a"] * 5, rows(count)).close()
+            for _part in as_workbook(["a"] * 5, rows(count)):
+                pass
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
