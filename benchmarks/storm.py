@@ -328,6 +328,7 @@ class Storm(Chaos):
 
         connection.close()  # it was cut off, as all others
         found = super().count()
+        self.tell_of_open_rows(found)
 
         rows = list(
             JobRun.objects.filter(job_id__in=self.odd).values_list("job_id", "outcome", "ended_at", "is_poison")
@@ -346,6 +347,18 @@ class Storm(Chaos):
         self.fires_twice = len(fires) - len({at for at, _ in fires})
         self.fires = Counter(outcome for _, outcome in fires)
         return found
+
+    def tell_of_open_rows(self, found: Found) -> None:
+        """Say of each run that has a row without an end what else is known of its job."""
+        from amazon_pilot.jobs.models import JobRun
+
+        for job_id in {*JobRun.objects.filter(ended_at=None).values_list("job_id", flat=True)}:
+            print(f"# open: {job_id} {self.odd.get(job_id, '')}")
+            for row in JobRun.objects.filter(job_id=job_id).order_by("started_at"):
+                print(f"#   {row.execution_id} {row.worker} {row.outcome} {row.cause} {row.started_at} {row.ended_at}")
+            for run in found.runs[job_id]:
+                times = [datetime.fromtimestamp(at, UTC).time() if at else None for at in (run.started, run.ended)]
+                print(f"#   ran in {run.pid} of {run.worker}: {times[0]} to {times[1]}")
 
     def judge(self, found: Found, job_id: str, rows: list[Any], is_pending: bool) -> None:
         before = found.interrupted + found.unheard, found.poison

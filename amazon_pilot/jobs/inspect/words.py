@@ -51,6 +51,7 @@ CAUSES = (
     gettext_noop("timeout"), gettext_noop("memory"), gettext_noop("killed on request"), gettext_noop("garbage"),
     gettext_noop("cancelled"),
     gettext_noop("cancelled: asked"), gettext_noop("lease lost"), gettext_noop("leaving"), gettext_noop("interrupted"),
+    gettext_noop("unbegun"),
     gettext_noop("the worker leaves"), gettext_noop("does not read"), gettext_noop("recycled"), gettext_noop("unheard"),
     gettext_noop("worker_lost"),
 )  # fmt: skip
