@@ -112,6 +112,7 @@ MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "amazon_pilot.http.plain_texts",
     "django.middleware.common.CommonMiddleware",
+    "amazon_pilot.http.shown_overrides",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
