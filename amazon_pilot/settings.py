@@ -118,6 +118,7 @@ MIDDLEWARE = [
     "amazon_pilot.http.plain_texts",
     "amazon_pilot.http.methods_told",
     "django.middleware.common.CommonMiddleware",
+    "amazon_pilot.http.shown_overrides",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

@@ -151,7 +151,7 @@ class Chaos:
         for _ in range(WORKERS):
             self.workers.append(self.start())
         self.stack.callback(self.end_all)
-        wait(lambda: len(self.seen()) == WORKERS, "the workers")
+        wait(lambda: len(self.seen()) == WORKERS, "the workers", PATIENCE)
         self.storm()
         self.settle()
         found = self.count()

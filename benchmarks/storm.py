@@ -97,12 +97,8 @@ class Storm(Chaos):
         from amazon_pilot.jobs.operate import schedule
 
         person = get_user_model()._default_manager.create_superuser("storm", "storm@localhost", "storm")
-        values = {
-            "task": "tests.jobs.tasks.write_line",
-            "args": [str(self.folder / "fires"), "fire"],
-            "queue": "critical",
-        }
-        schedule.create(person, name=ENTRY, cron="* * * * *", zone="UTC", **values)
+        call = {"task": "tests.jobs.tasks.write_line", "args": [str(self.folder / "fires"), "fire"]}
+        schedule.create(person, ENTRY, {"cron": "* * * * *", "zone": "UTC", "queue": "critical", **call})
 
     def look(self) -> None:
         """Ask the web server for its health again and again, as a balancer does."""
@@ -180,7 +176,13 @@ class Storm(Chaos):
         if event.__name__.endswith(("_redis", "_postgres")) and self.freezes:
             return  # one of the two at a time, else nothing ever runs
         event()
-        self.kills[event.__name__] += event.__name__ != "kill"
+        if event.__name__ != "kill":  # it counts slots and workers apart
+            self.kills[event.__name__] += 1
+
+    def kill(self) -> None:
+        """Kill a slot or a worker, once all have begun: workers killed at their start again and again do nothing."""
+        if all(worker.is_frozen or worker.children() for worker in self.workers):
+            super().kill()
 
     def later(self, seconds: float, step: Callable[[], None]) -> None:
         self.freezes.append((time.time() + seconds, step))
@@ -207,7 +209,8 @@ class Storm(Chaos):
         self.later(self.random.uniform(1, 40), lambda: self.signal([pid], signal.SIGCONT))
 
     def kill_web(self) -> None:
-        self.web.kill()
+        children = Path(f"/proc/{self.web.pid}/task/{self.web.pid}/children").read_text().split()
+        self.signal([self.web.pid, *map(int, children)], signal.SIGKILL)  # as when its container dies
         self.web.wait()
         self.web = self.start_web()
 
@@ -301,12 +304,18 @@ class Storm(Chaos):
             try:
                 wait(lambda: not self.left(client), "the last jobs", PATIENCE)
                 wait(lambda: not client.xlen("pilot:runs") + client.xlen("pilot:failures"), "the history", PATIENCE)
-                wait(lambda: urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=10), "the web")
-            except (TimeoutError, OSError) as error:
+                wait(self.is_web_well, "the web server", PATIENCE)
+            except TimeoutError as error:
+                self.ended_by_themselves += 1
                 print(f"# {error}; waits for: {self.left(client)[:9]}")
         for worker in self.workers:
             worker.popen.terminate()
         self.exit_codes = [worker.popen.wait(60) for worker in self.workers]
+
+    def is_web_well(self) -> bool:
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=10) as answer:
+            return bool(answer.status == 200)
+        return False
 
     def left(self, client: Any) -> list[str]:
         ids, self.ids = self.ids, [*self.ids, *self.odd]
@@ -318,8 +327,13 @@ class Storm(Chaos):
     # The count
 
     def count(self) -> Found:
-        found = super().count()
+        from django.db import connection
+
         from amazon_pilot.jobs.models import Fire, JobRun
+
+        connection.close()  # it was cut off, as all others
+        found = super().count()
+        self.tell_of_open_rows(found)
 
         rows = list(
             JobRun.objects.filter(job_id__in=self.odd).values_list("job_id", "outcome", "ended_at", "is_poison")
@@ -338,6 +352,18 @@ class Storm(Chaos):
         self.fires_twice = len(fires) - len({at for at, _ in fires})
         self.fires = Counter(outcome for _, outcome in fires)
         return found
+
+    def tell_of_open_rows(self, found: Found) -> None:
+        """Say of each run that has a row without an end what else is known of its job."""
+        from amazon_pilot.jobs.models import JobRun
+
+        for job_id in {*JobRun.objects.filter(ended_at=None).values_list("job_id", flat=True)}:
+            print(f"# open: {job_id} {self.odd.get(job_id, '')}")
+            for row in JobRun.objects.filter(job_id=job_id).order_by("started_at"):
+                print(f"#   {row.execution_id} {row.worker} {row.outcome} {row.cause} {row.started_at} {row.ended_at}")
+            for run in found.runs[job_id]:
+                times = [datetime.fromtimestamp(at, UTC).time() if at else None for at in (run.started, run.ended)]
+                print(f"#   ran in {run.pid} of {run.worker}: {times[0]} to {times[1]}")
 
     def judge(self, found: Found, job_id: str, rows: list[Any], is_pending: bool) -> None:
         before = found.interrupted + found.unheard, found.poison
