@@ -165,7 +165,7 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "products:list"
+LOGIN_REDIRECT_URL = "products:home"
 LOGOUT_REDIRECT_URL = "login"
 
 LANGUAGE_CODE = choice("LANGUAGE_CODE", "en", ("en", "zh-hans"))

@@ -2,12 +2,17 @@
 
 from django.urls import path
 
-from . import views
+from . import bulk, feed, home, views, watchlist
 
 app_name = "products"
 ONE = "products/<str:marketplace>/<str:asin>/"
 urlpatterns = [
-    path("", views.list_, name="list"),
+    path("", home.home, name="home"),
+    path("changes/", feed.list_, name="changes"),
+    path("changes/acknowledge/", feed.acknowledge, name="acknowledge"),
+    path("products/", watchlist.list_, name="list"),
+    path("products/bulk/", bulk.apply, name="bulk"),
+    path("products/restore/", bulk.restore, name="restore"),
     path("products/resume/", views.resume, name="resume"),
     path("products/add/", views.add, name="add"),
     path(ONE, views.detail, name="detail"),

@@ -50,6 +50,8 @@ def shop(owner, sandbox):
     Notification.objects.draft_changes(Change.objects.order_by("-pk")[:30])
     one = {"marketplace": lamp.marketplace, "asin": lamp.asin}
     return {
+        "home": reverse("products:home"),
+        "changes": reverse("products:changes"),
         "products": reverse("products:list"),
         "product": reverse("products:detail", kwargs=one),
         "product edit": reverse("products:edit", kwargs=one),

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
@@ -12,7 +13,7 @@ from django.utils.timezone import localtime, now
 from django.utils.translation import gettext as _
 
 from products import words
-from products.models import Change
+from products.models import Change, Tracking
 
 register = template.Library()
 
@@ -53,6 +54,26 @@ def ago(at: datetime | None) -> SafeString | str:
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact.strftime("%Y-%m-%d %H:%M %Z"), words_
     )
+
+
+@register.simple_tag
+def icon(name: str, more: str = "") -> SafeString:
+    """Write a shape of static/icons.svg, which says nothing that the words beside it do not."""
+    address = f"{static('icons.svg')}#{name}"
+    return format_html('<svg class="icon {}" aria-hidden="true"><use href="{}"></use></svg>', more, address)
+
+
+@register.inclusion_tag("parts/tile.html")
+def tile(name: Any, asin: str, more: str = "") -> dict[str, Any]:
+    """Draw a product's tile: its first letter, and one of six colours that its ASIN chooses."""
+    letter = next((sign for sign in str(name) if sign.isalnum()), asin[:1])
+    return {"letter": letter, "hue": sum(asin.encode()) % 6, "more": more}
+
+
+@register.filter
+def shown(tracking: Tracking) -> str:
+    """Write what a product is called: by its user, by Amazon, or by its ASIN."""
+    return tracking.alias or tracking.product.title or tracking.product.asin
 
 
 @register.filter
