@@ -78,7 +78,7 @@ class Asked:
         rows = rows.filter(tracking=self.tracking) if self.tracking else rows
         rows = rows.filter(acknowledged_at__isnull=self.state == "open") if self.state else rows
         if self.tag:
-            through = Tracking.tags.through.objects.filter(tag=self.tag, tag__user=user)
+            through = Tracking.tags.through.objects.filter(tag=int(self.tag), tag__user=user)
             rows = rows.filter(tracking__in=through.values("tracking"))
         return rows
 

@@ -1,5 +1,6 @@
 """The page of each morning: what happened since yesterday, what was lost, what is late and why, what it cost."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,7 +19,7 @@ from django.views.decorators.http import require_GET
 from amazon_pilot.http import AuthenticatedRequest
 
 from . import sparks
-from .models import Change, DaySpending, Direction, Kind, Role, Severity, Tracking
+from .models import Change, DaySpending, Direction, Kind, Role, Severity, Snapshot, Tracking
 from .watchlist import GONE, load
 
 # A page of one morning; the feed and the list have the rest.
@@ -32,6 +33,7 @@ class Group:
 
     tracking: Tracking
     changes: list[Change] = field(default_factory=list)
+    usual: str = ""
 
     @property
     def severity(self) -> str:
@@ -39,7 +41,7 @@ class Group:
 
     @property
     def is_lost(self) -> bool:
-        return any(is_lost(change) for change in self.changes)
+        return any(is_lost(change, self.usual) for change in self.changes)
 
     @property
     def rank(self) -> tuple[Any, ...]:
@@ -56,7 +58,7 @@ def home(request: AuthenticatedRequest) -> HttpResponse:
     since, shown_at = sparks.yesterday(), now()
     counts = count_changes(request.user, since)
     open_ = list(Change.objects.newest_of(request.user).filter(seen_at__gte=since, acknowledged_at=None)[:MOST_CHANGES])
-    groups = grouped(open_)
+    groups = grouped(open_, usual_holders(open_))
     late, late_count = late_or_failing(request.user)
     context = {
         "since": since,
@@ -65,7 +67,7 @@ def home(request: AuthenticatedRequest) -> HttpResponse:
         "groups": groups[:MOST_GROUPS],
         "is_more": len(groups) > MOST_GROUPS or len(open_) == MOST_CHANGES,
         "late": [(tracking, reason(tracking)) for tracking in late],
-        "figures": figures(counts, open_, late_count, cost(request.user)),
+        "figures": figures(counts, groups, late_count, cost(request.user)),
         "rows": sparks.rows(worth_a_look(request.user, [group.tracking.pk for group in groups])),
     }
     return render(request, "products/home.html", context)
@@ -82,12 +84,12 @@ def count_changes(user: Any, since: datetime) -> dict[str, int]:
 
 
 def figures(
-    counts: dict[str, int], changes: list[Change], late: int, cost: dict[str, Decimal] | None
+    counts: dict[str, int], groups: list[Group], late: int, cost: dict[str, Decimal] | None
 ) -> list[dict[str, Any]]:
     """Return the figures at the top of the page: each with its label, its value and what it is made of."""
-    lost = [change for change in changes if is_lost(change)]
+    lost = [change for group in groups for change in group.changes if is_lost(change, group.usual)]
     kinds = dict.fromkeys(change.get_kind_display() for change in lost)
-    shown = [
+    shown: list[dict[str, Any]] = [
         {
             "label": _("Changes"),
             "value": f"{counts['all']:,}",
@@ -106,24 +108,48 @@ def figures(
     return shown
 
 
-def grouped(changes: Iterable[Change]) -> list[Group]:
+def usual_holders(changes: Iterable[Change]) -> dict[int, str]:
+    """Return who held the buy box at most looks of thirty days, by product, where one's own changed hands. One query.
+
+    Where two held it as often, nobody is the usual one.
+    """
+    changed = {change.tracking.product_id for change in changes if _is_own_buy_box(change)}
+    if not changed:
+        return {}
+    seen = Snapshot.objects.filter(product__in=changed, taken_at__gte=now() - sparks.MONTH).exclude(seller="")
+    looks: dict[int, Counter[str]] = {}
+    for product, seller, count in seen.order_by().values_list("product", "seller").annotate(n=Count("pk")):
+        looks.setdefault(product, Counter())[seller] = count
+    first_two = {product: counted.most_common(2) for product, counted in looks.items()}
+    return {product: two[0][0] for product, two in first_two.items() if len(two) == 1 or two[0][1] > two[1][1]}
+
+
+def grouped(changes: Iterable[Change], usual: dict[int, str] | None = None) -> list[Group]:
     """Put the changes of each product together, and what needs a look first in front."""
     groups: dict[int, Group] = {}
     for change in changes:
-        groups.setdefault(change.tracking_id, Group(change.tracking)).changes.append(change)
+        holder = (usual or {}).get(change.tracking.product_id, "")
+        groups.setdefault(change.tracking_id, Group(change.tracking, usual=holder)).changes.append(change)
     for group in groups.values():
         group.changes.sort(key=lambda change: (change.severity, change.seen_at), reverse=True)
     return sorted(groups.values(), key=lambda group: group.rank)
 
 
-def is_lost(change: Change) -> bool:
-    """Whether a change took something from its user: the buy box, the stock or half of the rank of his own product."""
+def is_lost(change: Change, usual: str = "") -> bool:
+    """Whether a change took something from its user: the buy box, the stock or half of the rank of his own product.
+
+    A buy box that comes back to its `usual` holder was not lost.
+    """
     if change.tracking.role != Role.OWN:
         return False
     if change.kind == Kind.AVAILABILITY:
         return change.after in GONE
     is_worse = change.kind == Kind.BSR and change.direction == Direction.WORSE
-    return change.kind == Kind.BUYBOX or (is_worse and change.severity == Severity.CRITICAL)
+    return (_is_own_buy_box(change) and change.after != usual) or (is_worse and change.severity == Severity.CRITICAL)
+
+
+def _is_own_buy_box(change: Change) -> bool:
+    return change.kind == Kind.BUYBOX and change.tracking.role == Role.OWN
 
 
 def late_or_failing(user: Any) -> tuple[list[Tracking], int]:

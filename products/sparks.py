@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber, TruncDay
@@ -120,7 +121,7 @@ def pasts(products: Iterable[Product]) -> dict[int, Past]:
     return found
 
 
-def _last_of_each_day(products: list[int]) -> list[dict]:
+def _last_of_each_day(products: list[int]) -> list[Any]:
     recent = Snapshot.objects.filter(product__in=products, taken_at__gte=now() - MONTH).order_by()
     place = Window(RowNumber(), partition_by=[F("product"), TruncDay("taken_at")], order_by=F("taken_at").desc())
     last = recent.annotate(place=place).filter(place=1).order_by("taken_at")

@@ -1,7 +1,7 @@
 """The list of what a user watches: filtered, sorted by any column, by keys, with what each product did lately."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -76,26 +76,32 @@ class Wanted:
     tag: str = ""
     site: str = ""
     state: str = ""
-    sort: str = "name"
+    sort: str = ""
     falls: bool = False
 
     @classmethod
     def of(cls, query: QueryDict) -> "Wanted":
         """Read the wishes of an address."""
-        sort, word = query.get("sort", "name"), query.get("tag", "")
+        sort, word = query.get("sort", ""), query.get("tag", "")
         return cls(
             q=query.get("q", "").strip()[:100],
             role=_one_of(query.get("role"), Role.values),
             tag=word if word.isdecimal() and len(word) < 19 else "",
             site=_one_of(query.get("site"), MARKETPLACES),
             state=_one_of(query.get("state"), [name for name, _word in STATES]),
-            sort=sort.removeprefix("-") if sort.removeprefix("-") in SORTS else "name",
+            sort=_one_of(sort.removeprefix("-"), SORTS),
             falls=sort.startswith("-"),
         )
 
     @property
     def is_filtered(self) -> bool:
         return bool(self.q or self.role or self.tag or self.site or self.state)
+
+    def sorted_for(self, count: int) -> "Wanted":
+        """Return the wishes with a sort where there was none: by name, and a very long list by what was added last."""
+        if self.sort:
+            return self
+        return replace(self, sort="name") if count <= MOST_COUNTED else replace(self, sort="added", falls=True)
 
     def rows(self, user: Any) -> "QuerySet[Tracking]":
         """Keep the user's trackings that are asked for."""
@@ -140,6 +146,7 @@ def list_(request: AuthenticatedRequest) -> HttpResponse:
     wanted = Wanted.of(request.GET)
     rows = wanted.rows(request.user)
     count = rows.order_by()[: MOST_COUNTED + 1].count()
+    wanted = wanted.sorted_for(count)
     part = slice_of(rows, wanted, request.GET.get("page", ""), count)
     context = {
         "rows": sparks.rows(load(part.ids)),

@@ -40,6 +40,6 @@ class Tag(models.Model):
 
     def put_on(self, trackings: "Iterable[int]") -> None:
         """Give this tag to trackings, by id; those that have it keep it."""
-        through = Tag.trackings.through  # type: ignore[attr-defined]
+        through = Tag.trackings.through
         rows = [through(tracking_id=tracking, tag_id=self.pk) for tracking in trackings]
         through.objects.bulk_create(rows, ignore_conflicts=True)

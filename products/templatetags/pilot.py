@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from products import words
 from products.models import Change, Tracking
+from products.sparks import Move
 
 register = template.Library()
 
@@ -63,11 +64,30 @@ def icon(name: str, more: str = "") -> SafeString:
     return format_html('<svg class="icon {}" aria-hidden="true"><use href="{}"></use></svg>', more, address)
 
 
-@register.inclusion_tag("parts/tile.html")
-def tile(name: Any, asin: str, more: str = "") -> dict[str, Any]:
+@register.simple_tag
+def tile(name: Any, asin: str, more: str = "") -> SafeString:
     """Draw a product's tile: its first letter, and one of six colours that its ASIN chooses."""
     letter = next((sign for sign in str(name) if sign.isalnum()), asin[:1])
-    return {"letter": letter, "hue": sum(asin.encode()) % 6, "more": more}
+    return format_html(
+        '<span class="tile hue-{} {}" aria-hidden="true">{}</span>', sum(asin.encode()) % 6, more, letter
+    )
+
+
+@register.simple_tag
+def spark(line: str, kind: str = "") -> SafeString | str:
+    """Draw a line of thirty days, as small as a word; the figures beside it say what it shows."""
+    frame = (
+        '<svg class="spark {}" viewBox="0 0 96 28" preserveAspectRatio="none" aria-hidden="true"><path d="{}"/></svg>'
+    )
+    return format_html(frame, kind, line) if line else ""
+
+
+@register.filter
+def move(value: Move | None) -> SafeString:
+    """Write how far a value moved, or a dash where there is nothing to compare with."""
+    if value is None or value.is_none:
+        return format_html('<span class="soft">{}</span>', "–" if value is None else "0 %")
+    return format_html('<span class="{}">{}</span>', value.tone, words.percent(value.percent))
 
 
 @register.filter

@@ -115,6 +115,19 @@ def test_what_is_lost_is_ones_own_buy_box_stock_or_rank(page, lamp, tracking, ro
     assert ('<span class="chip bad">lost</span>' in morning(page)) is is_lost
 
 
+def test_a_buy_box_that_comes_back_was_not_lost(page, alice, lamp):
+    for hours, seller in ((50, "Us"), (40, "Us"), (3, "Rival"), (1, "Us")):
+        see(lamp, now() - timedelta(hours=hours), seller=seller, seller_id=seller)
+    changes = list(Change.objects.newest_of(alice).filter(kind="buybox_change"))
+
+    usual = home.usual_holders(changes)
+    assert usual == {lamp.pk: "Us"}
+    assert [(change.after, home.is_lost(change, usual[lamp.pk])) for change in changes] == [
+        ("Us", False),
+        ("Rival", True),
+    ]
+
+
 def test_what_was_lost_comes_first_and_one_product_is_one_group(page, alice, lamp, competitors):
     cheaper(competitors[0])
     cheaper(lamp, seller="Rival", seller_id="S9")
