@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from django.db.models import F, Window
@@ -77,23 +78,23 @@ class Row:
     def product(self) -> Product:
         return self.tracking.product
 
-    @property
+    @cached_property
     def is_late(self) -> bool:
         return self.tracking.is_late()
 
-    @property
+    @cached_property
     def price_day(self) -> Move | None:
         return _move(self.past.prices, self.product.price, before=self.since)
 
-    @property
+    @cached_property
     def price_month(self) -> Move | None:
         return _move(self.past.prices, self.product.price)
 
-    @property
+    @cached_property
     def rank_day(self) -> Move | None:
         return _move(self.past.ranks, self.product.bsr, before=self.since, smaller_is_better=True)
 
-    @property
+    @cached_property
     def rank_month(self) -> Move | None:
         return _move(self.past.ranks, self.product.bsr, smaller_is_better=True)
 

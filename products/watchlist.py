@@ -97,11 +97,11 @@ class Wanted:
     def is_filtered(self) -> bool:
         return bool(self.q or self.role or self.tag or self.site or self.state)
 
-    def sorted_for(self, count: int) -> "Wanted":
+    def sorted_for(self, total: int) -> "Wanted":
         """Return the wishes with a sort where there was none: by name, and a very long list by what was added last."""
         if self.sort:
             return self
-        return replace(self, sort="name") if count <= MOST_COUNTED else replace(self, sort="added", falls=True)
+        return replace(self, sort="name") if total <= MOST_COUNTED else replace(self, sort="added", falls=True)
 
     def rows(self, user: Any) -> "QuerySet[Tracking]":
         """Keep the user's trackings that are asked for."""
@@ -145,16 +145,18 @@ def list_(request: AuthenticatedRequest) -> HttpResponse:
     """Show what this user watches."""
     wanted = Wanted.of(request.GET)
     rows = wanted.rows(request.user)
-    count = rows.order_by()[: MOST_COUNTED + 1].count()
-    wanted = wanted.sorted_for(count)
-    part = slice_of(rows, wanted, request.GET.get("page", ""), count)
+    total = _counted(Tracking.objects.filter(user=request.user))
+    wanted = wanted.sorted_for(total)
+    part = slice_of(rows, wanted, request.GET.get("page", ""), total)
+    is_whole = not (part.before or part.after)
+    count = len(part.ids) if is_whole else _counted(rows) if wanted.is_filtered else total
     context = {
         "rows": sparks.rows(load(part.ids)),
         "part": part,
         "count": min(count, MOST_COUNTED),
         "is_more": count > MOST_COUNTED,
         "wanted": wanted,
-        "columns": columns(wanted, count),
+        "columns": columns(wanted, total),
         "filters": filters(wanted, request.user),
         "tags": Tag.objects.filter(user=request.user),
         "frequencies": Frequency.choices,
@@ -164,7 +166,11 @@ def list_(request: AuthenticatedRequest) -> HttpResponse:
     return render(request, "products/list.html", context)
 
 
-def columns(wanted: Wanted, count: int) -> list[dict[str, Any]]:
+def _counted(rows: "QuerySet[Tracking]") -> int:
+    return rows.order_by()[: MOST_COUNTED + 1].count()
+
+
+def columns(wanted: Wanted, total: int) -> list[dict[str, Any]]:
     """Return the headings by which the list is sorted: what a press on each asks for, and how it stands now."""
     return [
         {
@@ -172,7 +178,7 @@ def columns(wanted: Wanted, count: int) -> list[dict[str, Any]]:
             "heading": sort.heading,
             "is_now": sort.name == wanted.sort,
             "falls": wanted.falls,
-            "ask": _next_ask(sort, wanted) if not sort.is_worked_out or count <= MOST_COUNTED else "",
+            "ask": _next_ask(sort, wanted) if not sort.is_worked_out or total <= MOST_COUNTED else "",
         }
         for sort in SORTS.values()
     ]
@@ -209,11 +215,11 @@ def load(ids: list[int]) -> list[Tracking]:
 HEAVY = tuple(f"product__{name}" for name in ("bullets", "description", "images", "categories"))
 
 
-def slice_of(rows: Any, wanted: Wanted, text: str, count: int) -> keyset.Slice:
+def slice_of(rows: Any, wanted: Wanted, text: str, total: int) -> keyset.Slice:
     """Return the ids of the page that an address names."""
     sort = SORTS[wanted.sort]
     if sort.is_worked_out:
-        return _worked_out(rows, wanted, text) if count <= MOST_COUNTED else keyset.Slice([])
+        return _worked_out(rows, wanted, text) if total <= MOST_COUNTED else keyset.Slice([])
     if sort.column == "shown":
         rows = rows.annotate(shown=shown_name())
     key = keyset.read_key(text, sort.parse)
