@@ -25,6 +25,7 @@ PER_PAGE = 50
 # More rows are not counted, and not sorted by what moved, which is worked out for each.
 MOST_COUNTED = 2000
 GONE = (Availability.UNAVAILABLE, Availability.NO_OFFER)
+ARROWS = (("", "↑"), ("-", "↓"))
 STATES = (
     ("changed", _("changed since yesterday")),
     ("late", _("late")),
@@ -192,11 +193,14 @@ def _next_ask(sort: Sort, wanted: Wanted) -> str:
 def filters(wanted: Wanted, user: Any) -> list[dict[str, Any]]:
     """Return the boxes above the list with their choices; one without a choice is left out."""
     tags = [(str(pk), name) for pk, name in Tag.objects.filter(user=user).values_list("pk", "name")]
+    sorts = [(f"{sign}{name}", f"{sort.heading} {arrow}") for name, sort in SORTS.items() for sign, arrow in ARROWS]
     boxes = (
         ("role", _("Role"), Role.choices, wanted.role),
         ("state", _("State"), STATES, wanted.state),
         ("tag", _("Tag"), tags, wanted.tag),
         ("site", _("Marketplace"), [(domain, domain) for domain in MARKETPLACES], wanted.site),
+        # A phone shows no headings to press; elsewhere this keeps the sort when a filter changes.
+        ("sort", _("Sort"), sorts, f"{'-' * wanted.falls}{wanted.sort}"),
     )
     return [
         {"name": name, "label": label, "choices": choices, "value": value}

@@ -68,9 +68,14 @@ function draw(panel, data, { title, kinds, series, columns, axes, scales, hasBan
 
 // A scale with a single value would have no height.
 const padded = (u, min, max) => (min === null ? [0, 1] : min === max ? [min * 0.95, max * 1.05] : [min - (max - min) * 0.08, max + (max - min) * 0.08]);
-// Of a wide span of ranks the powers of ten are enough.
-const named = (u) => (u.scales.y.max / u.scales.y.min > 50 ? /^10*$/ : /^[1235]0*$/);
-const rankMarks = { size: 60, filter: (u, splits) => splits, values: (u, splits) => splits.map((n) => (named(u).test(n) ? `#${n}` : "")) };
+// Ranks: a little more than what was seen, and of the marks only so many as can be read.
+const near = (u, min, max) => (min === null ? [1, 100] : max < min * 2 ? [Math.max(1, min / 1.5), max * 1.5] : [Math.max(1, min / 1.2), max * 1.2]);
+function roundRanks(u, axis, min, max) {
+  const powers = Array.from({ length: 8 }, (_, i) => 10 ** i);
+  const all = powers.flatMap((power) => [1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => n * power)).filter((n) => n >= min && n <= max);
+  return [/^10*$/, /^[125]0*$/].map((round) => all.filter((n) => round.test(n))).find((kept) => kept.length >= 3) ?? all;
+}
+const rankMarks = { size: 60, splits: roundRanks, filter: (u, splits) => splits, values: (u, splits) => splits.map((n) => `#${n}`) };
 
 async function show(panel) {
   const answer = await fetch(panel.dataset.source, { headers: { Accept: "application/json" } });
@@ -86,9 +91,10 @@ async function show(panel) {
   });
   draw(panel, data, {
     title: words.rank, kinds: ["bsr_change"],
-    series: data.ranks.length ? data.ranks.map((one, i) => steps(one.category, RANKS[i], i ? { width: 1, dash: [6, 4] } : {})) : [steps(words.rank, GREEN)],
+    series: data.ranks.length ? data.ranks.map((one, i) => steps(one.category, RANKS[i], i ? { width: 1, dash: [6, 4], scale: "main" } : {})) : [steps(words.rank, GREEN)],
     columns: data.ranks.length ? data.ranks.map((one) => one.values) : [data.bsr],
-    axes: [axis(rankMarks)], scales: { y: { dir: -1, distr: 3, log: 10 } },
+    axes: data.ranks.length > 1 ? [axis(rankMarks), axis({ ...rankMarks, side: 1, scale: "main", grid: { show: false } })] : [axis(rankMarks)],
+    scales: { y: { dir: -1, distr: 3, log: 10, range: near }, main: { dir: -1, distr: 3, log: 10, range: near } },
   });
   draw(panel, data, {
     title: `${words.rating} · ${words.reviews}`, kinds: ["rating_change", "review_count_change", "listing_change"],
