@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from amazon_pilot.http import AuthenticatedRequest
+from analysis.models import ModelCall
 
 from . import sparks
 from .models import Change, DaySpending, Direction, Kind, Role, Severity, Snapshot, Tracking
@@ -67,7 +68,7 @@ def home(request: AuthenticatedRequest) -> HttpResponse:
         "groups": groups[:MOST_GROUPS],
         "is_more": len(groups) > MOST_GROUPS or len(open_) == MOST_CHANGES,
         "late": [(tracking, reason(tracking)) for tracking in late],
-        "figures": figures(counts, groups, late_count, cost(request.user)),
+        "figures": figures(counts, groups, late_count) + costs(request.user),
         "rows": sparks.rows(worth_a_look(request.user, [group.tracking.pk for group in groups])),
     }
     return render(request, "products/home.html", context)
@@ -83,13 +84,11 @@ def count_changes(user: Any, since: datetime) -> dict[str, int]:
     )
 
 
-def figures(
-    counts: dict[str, int], groups: list[Group], late: int, cost: dict[str, Decimal] | None
-) -> list[dict[str, Any]]:
+def figures(counts: dict[str, int], groups: list[Group], late: int) -> list[dict[str, Any]]:
     """Return the figures at the top of the page: each with its label, its value and what it is made of."""
     lost = [change for group in groups for change in group.changes if is_lost(change, group.usual)]
     kinds = dict.fromkeys(change.get_kind_display() for change in lost)
-    shown: list[dict[str, Any]] = [
+    return [
         {
             "label": _("Changes"),
             "value": f"{counts['all']:,}",
@@ -102,10 +101,6 @@ def figures(
             "tone": "warn" if late else "",
         },
     ]
-    if cost:
-        note = _("of $%(budget).2f for today (UTC), for everybody") % cost
-        shown.append({"label": _("Cost of looks"), "value": f"${cost['spent']:.2f}", "note": note})
-    return shown
 
 
 def usual_holders(changes: Iterable[Change]) -> dict[int, str]:
@@ -176,12 +171,18 @@ def reason(tracking: Tracking) -> str:
     return _("No look was made in time; the schedule or the worker may be behind.")
 
 
-def cost(user: Any) -> dict[str, Decimal] | None:
-    """Return what today's looks cost and may cost, in US dollars; None for whoever may not see what runs cost."""
-    if not user.has_perm("products.view_scraperun"):
-        return None
-    spent = DaySpending.objects.of(now().date()) or Decimal(0)
-    return {"spent": spent, "budget": settings.APIFY_DAILY_BUDGET_USD}
+def costs(user: Any) -> list[dict[str, Any]]:
+    """Return what today (UTC) cost beside its budgets: all looks for whoever may see runs, and the own reports."""
+    shown = []
+    if user.has_perm("products.view_scraperun"):
+        spent, note = DaySpending.objects.of(now().date()) or Decimal(0), _("of $%.2f for today (UTC), for everybody")
+        shown.append(
+            {"label": _("Cost of looks"), "value": f"${spent:.2f}", "note": note % settings.APIFY_DAILY_BUDGET_USD}
+        )
+    if reports := ModelCall.objects.spent_today_usd(user.pk):
+        note = _("of $%.2f that are yours today (UTC)") % settings.OPENAI_DAILY_BUDGET_USD
+        shown.append({"label": _("Cost of your reports"), "value": f"${reports:.2f}", "note": note})
+    return shown
 
 
 def worth_a_look(user: Any, ids: list[int]) -> list[Tracking]:

@@ -11,6 +11,7 @@ from django.db import connection
 from django.urls import reverse
 from django.utils.timezone import now
 
+from analysis.models import ModelCall
 from products import home, sparks
 from products.listing import Availability, Outcome, Rank
 from products.models import Change, Product, ScrapeRun, Tracking
@@ -205,6 +206,14 @@ def test_cost_is_shown_to_whoever_may_see_it(page, alice, lamp):
     text = morning(page)
     assert "Cost of looks" in text
     assert f"${ScrapeRun.objects.spent_usd(now() - timedelta(days=1)):.2f}" in text
+
+
+def test_each_sees_what_the_own_reports_cost(page, alice, charlie, lamp):
+    ModelCall.objects.create(user=charlie, purpose="x", model="m", cost_usd=Decimal("0.30"))
+    assert "Cost of your reports" not in morning(page)
+    ModelCall.objects.create(user=alice, purpose="x", model="m", cost_usd=Decimal("0.20"))
+
+    assert "$0.20" in morning(page)
 
 
 def test_the_changes_of_an_older_installation_get_their_user(charlie, changes_of_others):
