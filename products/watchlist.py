@@ -99,8 +99,8 @@ class Wanted:
         return bool(self.q or self.role or self.tag or self.site or self.state)
 
     def sorted_for(self, total: int) -> "Wanted":
-        """Return the wishes with a sort where there was none: by name, and a very long list by what was added last."""
-        if self.sort:
+        """Return the wishes with a sort that such a list has: by name, or what was added last where it is very long."""
+        if self.sort in sorts_for(total):
             return self
         return replace(self, sort="name") if total <= MOST_COUNTED else replace(self, sort="added", falls=True)
 
@@ -112,6 +112,11 @@ class Wanted:
         rows = rows.filter(product__marketplace=self.site) if self.site else rows
         rows = rows.filter(pk__in=_tagged(user, int(self.tag))) if self.tag else rows
         return _in_state(rows, user, self.state)
+
+
+def sorts_for(total: int) -> dict[str, Sort]:
+    """Return the sorts of a list of so many rows, by name."""
+    return {name: sort for name, sort in SORTS.items() if total <= MOST_COUNTED or not sort.is_worked_out}
 
 
 def _one_of(value: str | None, choices: Any) -> str:
@@ -148,7 +153,7 @@ def list_(request: AuthenticatedRequest) -> HttpResponse:
     rows = wanted.rows(request.user)
     total = _counted(Tracking.objects.filter(user=request.user))
     wanted = wanted.sorted_for(total)
-    part = slice_of(rows, wanted, request.GET.get("page", ""), total)
+    part = slice_of(rows, wanted, request.GET.get("page", ""))
     is_whole = not (part.before or part.after)
     count = len(part.ids) if is_whole else _counted(rows) if wanted.is_filtered else total
     context = {
@@ -158,7 +163,7 @@ def list_(request: AuthenticatedRequest) -> HttpResponse:
         "is_more": count > MOST_COUNTED,
         "wanted": wanted,
         "columns": columns(wanted, total),
-        "filters": filters(wanted, request.user),
+        "filters": filters(wanted, request.user, total),
         "tags": Tag.objects.filter(user=request.user),
         "frequencies": Frequency.choices,
         "roles": Role.choices,
@@ -179,7 +184,7 @@ def columns(wanted: Wanted, total: int) -> list[dict[str, Any]]:
             "heading": sort.heading,
             "is_now": sort.name == wanted.sort,
             "falls": wanted.falls,
-            "ask": _next_ask(sort, wanted) if not sort.is_worked_out or total <= MOST_COUNTED else "",
+            "ask": _next_ask(sort, wanted) if sort.name in sorts_for(total) else "",
         }
         for sort in SORTS.values()
     ]
@@ -190,10 +195,14 @@ def _next_ask(sort: Sort, wanted: Wanted) -> str:
     return f"-{sort.name}" if falls else sort.name
 
 
-def filters(wanted: Wanted, user: Any) -> list[dict[str, Any]]:
+def filters(wanted: Wanted, user: Any, total: int) -> list[dict[str, Any]]:
     """Return the boxes above the list with their choices; one without a choice is left out."""
     tags = [(str(pk), name) for pk, name in Tag.objects.filter(user=user).values_list("pk", "name")]
-    sorts = [(f"{sign}{name}", f"{sort.heading} {arrow}") for name, sort in SORTS.items() for sign, arrow in ARROWS]
+    sorts = [
+        (f"{sign}{name}", f"{sort.heading} {arrow}")
+        for name, sort in sorts_for(total).items()
+        for sign, arrow in ARROWS
+    ]
     boxes = (
         ("role", _("Role"), Role.choices, wanted.role),
         ("state", _("State"), STATES, wanted.state),
@@ -219,11 +228,11 @@ def load(ids: list[int]) -> list[Tracking]:
 HEAVY = tuple(f"product__{name}" for name in ("bullets", "description", "images", "categories"))
 
 
-def slice_of(rows: Any, wanted: Wanted, text: str, total: int) -> keyset.Slice:
+def slice_of(rows: Any, wanted: Wanted, text: str) -> keyset.Slice:
     """Return the ids of the page that an address names."""
     sort = SORTS[wanted.sort]
     if sort.is_worked_out:
-        return _worked_out(rows, wanted, text) if total <= MOST_COUNTED else keyset.Slice([])
+        return _worked_out(rows, wanted, text)
     if sort.column == "shown":
         rows = rows.annotate(shown=shown_name())
     key = keyset.read_key(text, sort.parse)

@@ -110,6 +110,17 @@ def test_a_key_that_nobody_gave_out_is_a_page_all_the_same(page, lamp, competito
             assert page.get(reverse("products:list"), {"sort": sort, "page": key}).status_code == 200, (key, sort)
 
 
+def test_a_very_long_list_is_sorted_by_its_columns_alone(page, shop, monkeypatch):
+    monkeypatch.setattr(watchlist, "MOST_COUNTED", COUNT - 1)
+
+    text = listed(page)
+    assert f"{COUNT - 1} products and more" in " ".join(text.split())
+    newest = Product.objects.order_by("-trackings__pk").values_list("asin", flat=True)[: watchlist.PER_PAGE]
+    assert asins(text) == list(newest) == asins(listed(page, sort="day"))
+    assert "sort=price" in text
+    assert "sort=-day" not in text
+
+
 def test_search_finds_parts_of_asin_title_brand_and_alias(page, alice, shop):
     named = sum(product.title == "thing 7" for product in Product.objects.all())
     for words, found in (
