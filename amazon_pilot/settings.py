@@ -194,7 +194,7 @@ MFA_ALLOW_UNVERIFIED_EMAIL = True  # an address that an operator wrote was never
 # How often a token, or a signed-in browser, may ask the API in a minute.
 API_REQUESTS_PER_MINUTE = whole("API_REQUESTS_PER_MINUTE", 120, 1, 100_000)
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "products:list"
+LOGIN_REDIRECT_URL = "products:home"
 LOGOUT_REDIRECT_URL = "login"
 
 LANGUAGE_CODE = choice("LANGUAGE_CODE", "en", ("en", "zh-hans"))

@@ -8,9 +8,27 @@ from django.contrib.auth import get_user_model
 from django.db.models import Count, Subquery
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext_lazy as _
 
 from notifications.models import Notification
 from products.models import ScrapeRun
+
+# The menu: the key of each section, the name of its address, its sign and its word.
+MENU = (
+    ("home", "products:home", "home", _("Home")),
+    ("products", "products:list", "package", _("Products")),
+    ("changes", "products:changes", "activity", _("Changes")),
+    ("comparisons", "analysis:comparisons", "scale", _("Comparisons")),
+    ("notifications", "notifications:list", "bell", _("Notifications")),
+)
+SECTIONS = {
+    "products:home": "home",
+    "products:changes": "changes",
+    "analysis:suggestions": "products",
+    "products": "products",
+    "analysis": "comparisons",
+    "notifications": "notifications",
+}
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -24,7 +42,10 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     def asked() -> tuple[int, int | None]:
         return _unread_and_refusal(user) if user is not None and user.is_authenticated else (0, None)
 
+    match = request.resolver_match
     return {
+        "menu": MENU,
+        "section": SECTIONS.get(match.view_name, SECTIONS.get(match.app_name, "")) if match else "",
         "sandbox_serves": settings.SANDBOX_SERVES,
         "unread": SimpleLazyObject(lambda: asked()[0]),
         "refusal": SimpleLazyObject(
