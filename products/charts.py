@@ -48,11 +48,9 @@ def history(product: Product, span: str, user_id: int) -> dict[str, Any]:
     The last values run on to now, as sellers know it. Three queries, whatever the number of snapshots.
     """
     start = now() - RANGES[span]
-    rows = thin(
-        product.snapshots.filter(taken_at__gte=start)
-        .order_by("taken_at")
-        .values("id", "taken_at", "price", "list_price", "rating", "review_count", "availability", "seller")
-    )
+    own = product.snapshots.filter(taken_at__gte=start).order_by("taken_at")
+    columns = ("id", "taken_at", "price", "list_price", "rating", "review_count", "availability", "seller")
+    rows = thin(own.values(*columns))
     if rows:
         rows.append(rows[-1] | {"taken_at": now()})
     ranks = _ranks(product, start, rows)
