@@ -75,7 +75,10 @@ def moment(text: str) -> datetime:
 def cut(
     rows: QuerySet[Model], column: str, key: Key | None, size: int, *, descending: bool = False, nullable: bool = False
 ) -> Slice:
-    """Return `size` ids in the order of a column, rows without a value last; one query, or two where these begin."""
+    """Return `size` ids in the order of a column, rows without a value last; one query, or two where these begin.
+
+    A key beyond which nothing is left leads to the first page.
+    """
     is_back = bool(key and key.is_back)
     parts = [False, True] if nullable else [False]
     found: list[tuple[int, Any]] = []
@@ -89,6 +92,8 @@ def cut(
         found += _first(part, column, size + 1 - len(found), is_empty, descending != is_back)
         if len(found) > size:
             break
+    if key and not found:
+        return cut(rows, column, None, size, descending=descending, nullable=nullable)
     return _slice(found, key, size)
 
 

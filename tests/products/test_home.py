@@ -69,8 +69,12 @@ def test_the_queries_do_not_grow_with_what_happened(client, charlie, count, djan
     assert text.count('class="told"') == min(count, home.MOST_GROUPS)
 
 
-def test_the_newest_are_found_by_an_index_in_their_order(alice, changes_of_others):
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_the_newest_are_found_by_an_index_in_their_order(alice, changes_of_others, is_whole):
     newest = Change.objects.filter(user=alice).order_by("-seen_at", "-pk")[:8]
+    if is_whole:  # as the page asks
+        open_ = Change.objects.newest_of(alice).filter(seen_at__gte=sparks.yesterday(), acknowledged_at=None)
+        newest = open_[: home.MOST_CHANGES]
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE products_change")

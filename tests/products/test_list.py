@@ -107,7 +107,7 @@ ODD_KEYS = (
 def test_a_key_that_nobody_gave_out_is_a_page_all_the_same(page, lamp, competitors):
     for key in ODD_KEYS:
         for sort in ("price", "name", "seen", "rank", "day"):
-            assert page.get(reverse("products:list"), {"sort": sort, "page": key}).status_code == 200, (key, sort)
+            assert len(asins(listed(page, sort=sort, page=key))) >= 5, (key, sort)
 
 
 def test_a_very_long_list_is_sorted_by_its_columns_alone(page, shop, monkeypatch):
