@@ -13,5 +13,7 @@ HISTORY_FULL = 900_000  # from so many unwritten entries on, workers take no mor
 LONGEST = 10**10  # seconds: what a ttl, a timeout or a wait may be at most, whatever a job asks for
 ATTEMPTS = 1_000_000  # beyond which none is counted
 UNOPENED = 10  # so often a job goes back without a loss that lay behind another when its worker died
+ABOUT_SECONDS = 3 * 24 * 3600  # for which a job that has not begun is found by its subject; then by its row
+ABOUT_JOBS = 20  # the newest of a subject that are found so
 LOST_SECONDS = 24 * 3600  # for which Redis remembers that a run was lost
 FAILURE_SECONDS = 365 * 24 * 3600  # for which a failed job is kept that does not say for how long
