@@ -81,7 +81,7 @@ def test_each_subject_is_an_alert_of_its_own_and_one_that_comes_again_is_a_new_o
 
 
 @pytest.fixture
-def well(redis, db, settings):
+def well(redis, transactional_db, settings):
     settings.WEB_HEALTH_URL = ""
     serve()
     redis.hset(keys.SCHEDULER, mapping={"leader": "first", "tick_at": time.time()})

@@ -18,7 +18,7 @@ from amazon_pilot.jobs.inspect import snapshot
 from amazon_pilot.jobs.models import Cause, JobRun, Release, ScheduleEntry
 from amazon_pilot.jobs.models.cause import Seen
 from amazon_pilot.jobs.operate import operations
-from amazon_pilot.jobs.schedule import entries
+from amazon_pilot.jobs.schedule import entries, store
 from products.models import Product, ScrapeRun, Tracking
 from products.tasks import update_product
 from tests.jobs import tasks
@@ -265,7 +265,7 @@ def test_what_did_not_fire_says_why(walk, redis, settings, cause):
     ScheduleEntry.objects.filter(pk=entry.pk).update(next_at=entry.next_fire(clock.now))
     entry.refresh_from_db()
     make_scheduler(redis, clock).tick()
-    redis.delete("rq:scheduler:scheduler_lock")
+    redis.delete(store.LOCK)
     wanted = cause(redis, entry, clock)
 
     her = walk()

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from amazon_pilot.jobs.models import AuditEntry, Fire, JobRun, ScheduleEntry, Silence
-from amazon_pilot.jobs.schedule import board, entries
+from amazon_pilot.jobs.schedule import board, entries, store
 from tests.jobs.schedule_world import Clock, at, make_entry, make_scheduler
 
 pytestmark = pytest.mark.django_db
@@ -87,7 +87,7 @@ def test_a_scheduler_that_comes_back_notes_for_how_long_nobody_looked(redis):
     assert not Silence.objects.exists()
 
     clock.forward(minutes=17)
-    redis.delete("rq:scheduler:scheduler_lock")
+    redis.delete(store.LOCK)
     other = make_scheduler(redis, clock, "second")
     other.tick()
     other.tick()
@@ -163,8 +163,8 @@ def test_one_broken_entry_hides_no_other(admin_client, redis):
     ("cron", "ticks", "is_band"),
     [
         ("0 9 * * *", 1, False),
-        ("0 * * * *", 24, False),
-        ("*/15 * * * *", 96, False),
+        ("0 * * * *", 23, False),
+        ("*/15 * * * *", 95, False),
         ("* * * * *", 0, True),
         ("0 9 1 6 *", 0, False),
     ],
@@ -179,7 +179,7 @@ def test_the_next_day_is_drawn(cron, ticks, is_band):
 def test_what_is_paused_until_a_time_is_drawn_from_then_on():
     entry = make_entry(cron="0 * * * *", paused_at=NOW, paused_until=NOW + timedelta(hours=12, minutes=30))
 
-    assert len(board.track(entry, NOW).ticks) == 12
+    assert len(board.track(entry, NOW).ticks) == 11
 
 
 @pytest.mark.parametrize("day", ["2026-03-28 20:00", "2026-10-24 20:00"])
@@ -188,10 +188,11 @@ def test_hours_below_the_timeline_are_those_of_the_viewers_clock_through_a_chang
     with timezone.override(ZoneInfo("Europe/Berlin")):
         hours = list(board.hours(now))
 
-    for hour in hours:
-        moment = (now + timedelta(days=hour.x / 100)).astimezone(ZoneInfo("Europe/Berlin"))
-        near = moment + timedelta(seconds=30)
-        assert f"{near:%H}:00" == hour.title or f"{moment:%H}:00" == hour.title
+    assert len(hours) >= 7
+    for hour in hours:  # x is rounded to some seconds
+        moments = [now + timedelta(days=hour.x / 100, seconds=seconds) for seconds in (-30, 30)]
+        assert hour.title in {f"{moment.astimezone(ZoneInfo('Europe/Berlin')):%H}:00" for moment in moments}
+
 
 
 def test_a_day_of_a_clock_change_is_told(admin_client, redis):
@@ -246,7 +247,7 @@ def test_an_entry_is_edited_in_its_row(staff, redis):
 
     entry = ScheduleEntry.objects.get()
     assert (entry.cron, entry.zone, entry.queue) == ("30 6 * * *", "Europe/Berlin", "low")
-    assert "cron: " in wrong.content.decode()
+    assert "Cron: “26” cannot be read as hour" in wrong.content.decode()
     assert AuditEntry.objects.get().action == "edit"
 
 

@@ -40,7 +40,7 @@ class AlertQuerySet(ExpiringQuerySet["Alert"]):
         for subject, text in found.items():
             if not of_rule.filter(subject=subject).update(text=text, calm_since=None):
                 self._begin(rule, subject, severity, text, now)
-        of_rule.filter(fired_at=None, calm_since=None, since__lte=now - hold).update(fired_at=now)
+        of_rule.filter(subject__in=list(found), fired_at=None, since__lte=now - hold).update(fired_at=now)
         gone = of_rule.exclude(subject__in=list(found))
         gone.filter(fired_at=None).delete()
         gone.filter(calm_since=None).update(calm_since=now)
