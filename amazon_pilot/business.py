@@ -126,7 +126,7 @@ def tell(text: str, severity: str, path: str) -> list[Callable[[], Any]]:
 
     Operators are the staff who may act on jobs. A channel hears what is as grave as its owner asked for.
     """
-    people = get_user_model()._default_manager.with_perm(  # type: ignore[attr-defined]
+    people = get_user_model()._default_manager.with_perm(
         "jobs.operate_jobs", backend="django.contrib.auth.backends.ModelBackend"
     )
     operators = set(people.filter(is_staff=True).values_list("pk", flat=True))

@@ -194,7 +194,6 @@ def test_hours_below_the_timeline_are_those_of_the_viewers_clock_through_a_chang
         assert hour.title in {f"{moment.astimezone(ZoneInfo('Europe/Berlin')):%H}:00" for moment in moments}
 
 
-
 def test_a_day_of_a_clock_change_is_told(admin_client, redis):
     make_entry("spring", "30 2 * * *", zone="Europe/Berlin", next_at=datetime(2027, 3, 28, 1, 30, tzinfo=UTC))
     line = board.lines(datetime(2027, 3, 27, 12, tzinfo=UTC))[0]

@@ -32,7 +32,8 @@ class ReleaseQuerySet(models.QuerySet["Release"]):
 
     def between(self, start: datetime, end: datetime) -> "list[Release]":
         """Return the releases of a time, the newest of them where there are very many, the oldest first."""
-        return list(self.filter(at__gte=start, at__lt=end).order_by("-at", "-pk")[:MOST_MARKS])[::-1]
+        newest: list[Release] = list(self.filter(at__gte=start, at__lt=end).order_by("-at", "-pk")[:MOST_MARKS])
+        return newest[::-1]
 
 
 class Release(models.Model):

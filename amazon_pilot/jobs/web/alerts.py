@@ -84,7 +84,7 @@ def change(request: HttpRequest, name: str, action: str, wanted: dict[str, Any],
     if name not in alerts.BY_NAME:
         raise Http404
     reason = pages.reason_of(request, required=required)
-    told = {key: str(value) for key, value in wanted.items()}
+    told: dict[str, Any] = {key: str(value) for key, value in wanted.items()}
     with transaction.atomic():
         RuleChange.objects.update_or_create(rule=name, defaults=wanted | {"by": request.user, "reason": reason})
         AuditEntry.objects.record(request.user, action, f"alert rule {name}", reason=reason, **told)
