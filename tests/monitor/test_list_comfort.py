@@ -164,7 +164,7 @@ def test_a_task_is_run_from_its_page(person, redis, args, call):
         ("[1, ", "This is not JSON"),
         ('"text"', "Write a list such as"),
         ("[NaN, 1]", "takes what JSON can carry"),
-        ("[" * 5000, "JSON"),
+        ("[" * 5000, "nested too deeply"),
     ],
 )
 def test_arguments_that_do_not_fit_are_told_beside_their_field_and_kept(person, redis, args, says):
@@ -173,7 +173,7 @@ def test_arguments_that_do_not_fit_are_told_beside_their_field_and_kept(person, 
     text = html.unescape(answer.content.decode())
     assert answer.status_code == 422
     assert says in text
-    assert args in text
+    assert args.strip() in text
     assert not redis.keys("rq:job:*")
     assert not AuditEntry.objects.filter(count__gt=0).exists()
 

@@ -62,8 +62,10 @@ def run(request: HttpRequest, name: str) -> HttpResponse:
     try:
         args, kwargs = parse_arguments(text)
         done = operations.run(request.user, name, args, kwargs, reason=pages.reason_of(request))
-    except ValidationError as error:
-        answer = shown(request, name, run_error=" ".join(error.messages), run_args=text)
+    except (ValidationError, RecursionError) as error:
+        deep = [_("These arguments are nested too deeply.")]
+        said = error.messages if isinstance(error, ValidationError) else deep
+        answer = shown(request, name, run_error=" ".join(said), run_args=text)
         answer.status_code = 422
         return answer
     (messages.success if done.count else messages.warning)(request, done.text)
