@@ -24,7 +24,7 @@ test: $(VENV)/dev  ## The whole suite, on SQLite and on PostgreSQL
 
 check-long: $(VENV)/dev  ## All tests on both databases, random walks included, then storms in which workers are killed
 	$(PY) -m tests.both --all
-	$(PY) -m benchmarks.chaos
+	$(MAKE) chaos
 
 check: $(VENV)/dev  ## Lint, types, rooms, system checks, migrations
 	$(VENV)/bin/ruff check .
@@ -33,7 +33,7 @@ check: $(VENV)/dev  ## Lint, types, rooms, system checks, migrations
 	$(VENV)/bin/lint-imports --no-logo
 	$(PY) manage.py check --fail-level WARNING
 	$(PY) manage.py makemigrations --check --dry-run
-	$(PY) -m pytest -q tests/test_docs.py
+	$(PY) -m pytest -q tests/test_docs.py tests/test_scripts.py
 
 format: $(VENV)/dev
 	$(VENV)/bin/ruff check --fix .
@@ -49,8 +49,9 @@ bench: $(VENV)/dev $(VENV)/peers/ready  ## Our worker beside other queues, then 
 	$(PY) -m benchmarks.queues $(ARGS)
 	$(PY) -m benchmarks.monitor
 
-chaos: $(VENV)/dev  ## Three workers killed with -9 at random, Redis stopped, one worker frozen: nothing may be lost
+chaos: $(VENV)/dev  ## Kill, freeze and cut off workers, schedulers, web, Redis and PostgreSQL at random: nothing may be lost
 	$(PY) -m benchmarks.chaos $(ARGS)
+	$(PY) -m benchmarks.storm
 
 lock: $(VENV)/dev  ## Pin the newest versions that pyproject.toml allows
 	$(LOCK) --upgrade -o requirements.lock

@@ -20,6 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .errors import framed, plain
+from .jobs.inspect.words import OVERRIDES
 from .jobs.models import Source, acting_from
 from .jobs.web.api_errors import failure, is_api
 from .jobs.web.pages import address_of
@@ -99,6 +100,22 @@ def browser_policies(get_response: Callable[[HttpRequest], HttpResponse]) -> Cal
         if request.path.startswith("/admin/django_rq/"):
             inline = {"script-src": ["'unsafe-inline'"], "style-src": ["'unsafe-inline'"]}
             response._csp_update = inline  # type: ignore[attr-defined]
+        return response
+
+    return handle
+
+
+def shown_overrides(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Write the signs by which a text could pretend to be another one by their codes, whoever gave that text."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if response.streaming or not response.headers.get("Content-Type", "").startswith("text/html"):
+            return response
+        text = response.content.decode(response.charset, errors="surrogateescape")
+        if OVERRIDES.search(text):
+            shown = OVERRIDES.sub(lambda sign: f"[U+{ord(sign[0]):04X}]", text)
+            response.content = shown.encode(response.charset, errors="surrogateescape")
         return response
 
     return handle

@@ -34,10 +34,17 @@ from amazon_pilot.environment import (
 from amazon_pilot.folder import own
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-load(BASE_DIR / ".env")
+# A checkout holds everything side by side. An installed package keeps templates, texts and styles within itself, and
+# works in the folder in which it is started.
+IS_CHECKOUT = (BASE_DIR / "manage.py").exists()
+HOME_DIR = BASE_DIR if IS_CHECKOUT else Path.cwd()
+ASSETS_DIR = BASE_DIR if IS_CHECKOUT else BASE_DIR / "amazon_pilot" / "assets"
+# Code of ours, where the cause of a failure is looked for.
+OUR_FOLDERS = [BASE_DIR] if IS_CHECKOUT else [BASE_DIR / name for name in ("products", "analysis", "notifications")]
+load(HOME_DIR / ".env")
 
 # Where the product keeps what it writes: the database, Redis's append-only file, sent mail, the generated key.
-VAR_DIR = own("VAR_DIR", Path(text("VAR_DIR", str(BASE_DIR / "var"))))
+VAR_DIR = own("VAR_DIR", Path(text("VAR_DIR", str(HOME_DIR / "var"))))
 
 
 def generated_key() -> str:
@@ -105,6 +112,7 @@ MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "amazon_pilot.http.plain_texts",
     "django.middleware.common.CommonMiddleware",
+    "amazon_pilot.http.shown_overrides",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -122,7 +130,7 @@ WSGI_APPLICATION = "amazon_pilot.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [ASSETS_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -170,7 +178,7 @@ LOGOUT_REDIRECT_URL = "login"
 
 LANGUAGE_CODE = choice("LANGUAGE_CODE", "en", ("en", "zh-hans"))
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [ASSETS_DIR / "locale"]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = text("TIME_ZONE", "UTC")
@@ -196,7 +204,7 @@ CONTENT_SECURITY_POLICY = {
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 STATIC_ROOT.mkdir(exist_ok=True)
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [ASSETS_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 
 # Redis carries the jobs. Without REDIS_URL the bundled server (amazon_pilot/embedded.py) listens on a Unix socket

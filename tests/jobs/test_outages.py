@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import OutOfMemoryError, ResponseError
 from rq import Callback, Queue
 
 from amazon_pilot.jobs.core.registry import JSONJob
@@ -188,3 +188,34 @@ def test_jobs_run_and_are_written_down_while_redis_is_at_its_memory_limit(own, s
 
         assert worker.leave() == 0
         client.config_set("maxmemory", 0)
+
+
+def test_a_redis_that_takes_no_writes_is_asked_ever_more_rarely_and_loads_no_script_again(own, start, tmp_path):
+    """So is one whose disk is full. Each script that is loaded again would make its append-only file grow."""
+    begin(own, start).leave()
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    with own.client() as client:
+        client.config_set("dir", str(folder))
+        folder.rmdir()
+        client.config_set("save", "1 1")
+        client.set("anything", 1)
+        wait_for(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "a save that fails")
+        with pytest.raises(ResponseError, match="MISCONF"):
+            client.set("anything", 2)
+        worker = start(ready=False, REDIS_URL=own.url)
+        time.sleep(8)  # it has begun, and its pauses have grown
+        client.config_resetstat()
+        time.sleep(10)
+        taken = client.info("stats")
+        assert taken["total_connections_received"] <= 40
+        assert taken["total_net_input_bytes"] < 100_000  # all scripts are some 60 kB
+
+        client.config_set("save", "")
+        client.config_set("dir", str(tmp_path))
+        client.bgsave()
+        wait_for(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "ok", "a save")
+        wait_for(lambda: client.exists("pilot:worker:w1"), "the worker")
+    assert worker.leave() == 0
+    lines = worker.popen.stderr.read().splitlines()
+    assert len([line for line in lines if "Redis is away" in line]) <= 4

@@ -475,3 +475,16 @@ def test_the_audit_is_exported_and_carries_no_formula(person):
 
     assert answer["Content-Type"].startswith("text/csv")
     assert ",hold,job:1,1,'=1+1," in answer.content.decode()
+
+
+@pytest.mark.parametrize("sign", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+def test_a_sign_that_turns_the_direction_is_shown_by_its_code(person, sign):
+    """Else txt.exe could pretend to be exe.txt, in arguments as in names and errors."""
+    job_id = tasks.do_nothing.enqueue(f"invoice{sign}txt.exe")
+    client = person("view")
+    for address in (reverse("monitor:job", args=[job_id]), reverse("monitor:jobs")):
+        text = client.get(address).content.decode()
+        assert sign not in text
+        assert f"invoice\\u{ord(sign):04x}txt.exe" in text
+    attempt(job_id, message=f"There is no {sign}txt.exe")
+    assert f"There is no [U+{ord(sign):04X}]txt.exe" in text_of(client, job_id)

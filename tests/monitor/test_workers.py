@@ -1,13 +1,17 @@
 """The pages of workers, of stuck work and of Redis: who lives, what comes back when, and which setting loses jobs."""
 
+import json
 import time
 
 import pytest
 from django.urls import reverse
 
 from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.core.scripts import script
+from amazon_pilot.jobs.history.writer import HistoryWriter
 from amazon_pilot.jobs.inspect import redis_health, snapshot, store, stuck
 from amazon_pilot.jobs.models import AuditEntry, JobRun
+from amazon_pilot.jobs.worker.heartbeat import Heartbeat
 from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
 from tests.staff import serve
@@ -68,7 +72,33 @@ def test_a_worker_is_stopped(person, start):  # noqa: F811
 
     assert process.popen.wait(30) == 0
     assert AuditEntry.objects.get().reason == "Upgrade"
-    assert "left" in look(person("view"), "workers")
+    assert not snapshot.take(queues.connection()).workers  # who left in order is gone
+
+
+def test_a_worker_whose_clock_is_wrong_is_seen_when_it_shows_itself(redis):
+    serve()
+    picture = json.loads(redis.get("pilot:worker:w1")) | {"seen": time.time() - 3600}  # what an older version wrote
+    script("show")(redis, "w1", json.dumps(picture), 3600, 10)
+
+    (worker,) = snapshot.take(redis).workers
+    assert worker["is_alive"]
+    assert worker["silence"] < 5
+
+
+def test_the_names_of_killed_workers_leave_the_lists_of_rq(redis):
+    heartbeat = Heartbeat("w1", ["default", "low"], [1, 1])
+    redis.script_load(script("insist").source)
+    redis.execute_command(*heartbeat.birth())
+    for key in ("rq:workers", "rq:workers:low"):
+        redis.sadd(key, "rq:worker:killed", "rq:worker:w1")
+    writer = HistoryWriter("test", ["default", "low"])
+    writer.join()
+
+    writer.keep_house()
+
+    assert redis.smembers("rq:workers") == redis.smembers("rq:workers:low") == {b"rq:worker:w1"}
+    redis.execute_command(*heartbeat.death())
+    assert redis.smembers("rq:workers") == redis.smembers("rq:workers:default") == set()
 
 
 def test_one_slot_is_killed_and_its_job_fails(person, start):  # noqa: F811

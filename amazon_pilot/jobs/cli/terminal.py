@@ -5,7 +5,6 @@ sample that all viewers share, and a list looks at no more than one page of the 
 """
 
 import curses
-import json
 import locale
 import time
 import unicodedata
@@ -23,6 +22,7 @@ from ..inspect import as_json, lists, snapshot, store
 from ..inspect.job_detail import collect
 from ..inspect.query import parse
 from ..inspect.snapshot import QueueSample, Sample
+from ..inspect.words import json_text
 from ..models import Pause
 
 KEYS = {
@@ -332,7 +332,7 @@ def told(job: dict[str, Any]) -> list[str]:
         spans = f"waited {span(run['wait'])}, ran {span(run['duration'])}, {run['worker']}"
         lines += ["", f"attempt {run['attempt']}: {run['outcome']}, started {clock(run['started_at'])}, {spans}"]
         lines += [f"{run['exception']}: {run['message']}"] if run["exception"] else []
-        lines += [f"result: {json.dumps(run['result'], ensure_ascii=False)}"] if run["result"] is not None else []
+        lines += [f"result: {json_text(run['result'])}"] if run["result"] is not None else []
         lines += [line for text in (run["traceback"], run["log"]) if text for line in text.rstrip().splitlines()]
     return lines
 
@@ -350,8 +350,8 @@ def running_row(slot: dict[str, Any], now: float) -> str:
 
 
 def call(args: list[Any], kwargs: dict[str, Any]) -> str:
-    words = [json.dumps(value, ensure_ascii=False) for value in args]
-    return ", ".join([*words, *(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in kwargs.items())])
+    words = [json_text(value) for value in args]
+    return ", ".join([*words, *(f"{name}={json_text(value)}" for name, value in kwargs.items())])
 
 
 def short(task: str) -> str:

@@ -153,9 +153,8 @@ def fingerprint(exception: str, task: str, trace: TracebackType | None) -> str:
 @cache
 def is_ours(path: str) -> bool:
     """Tell whether a source file is the project's, not a library's and not this engine's own call of the task."""
-    if "site-packages" in path or path.startswith("<"):
-        return False
-    return path.startswith(str(settings.BASE_DIR)) and ENGINE not in Path(path).parents
+    folder = next((str(each) for each in settings.OUR_FOLDERS if each in Path(path).parents), None)
+    return folder is not None and "site-packages" not in path[len(folder) :] and ENGINE not in Path(path).parents
 
 
 def encode_trace(text: str) -> str:

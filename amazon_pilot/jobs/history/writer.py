@@ -16,11 +16,13 @@ from typing import Any
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, transaction
 from redis.exceptions import RedisError, ResponseError
+from rq import Queue
 from rq.defaults import RQ_KEY_PREFIX
 from rq.group import Group
 from rq.rate_limit import RateLimitRegistry
 from rq.registry import DeferredJobRegistry, FailedJobRegistry, FinishedJobRegistry, ReadyJobRegistry
 from rq.serializers import JSONSerializer
+from rq.worker_registration import clean_worker_registry
 
 from ..core import faults, keys
 from ..core.queues import connection
@@ -171,6 +173,7 @@ class HistoryWriter:
         for queue in self.queues:
             for registry in (FinishedJobRegistry, FailedJobRegistry, DeferredJobRegistry, ReadyJobRegistry):
                 registry(queue, connection=connection(), job_class=JSONJob, serializer=JSONSerializer).cleanup(now)
+            clean_worker_registry(Queue(queue, connection=connection()))  # the names of workers that were killed
         for limit in RateLimitRegistry.all(connection()):
             limit.cleanup()  # a permit whose job has ended, where a kill fell before its release
         Group.clean_registries(connection())

@@ -23,7 +23,7 @@ from ..core.payload import loaded, shown_call_of, unpacked
 from ..core.registry import TASKS, Registered
 from ..models import AuditEntry, Fire, JobRun, JobSubject
 from ..models.job_run import Outcome
-from .words import cause_words, span, whole_number
+from .words import cause_words, json_text, span, whole_number
 
 ATTEMPTS_SHOWN = 20
 AUDIT_SHOWN = 50
@@ -128,7 +128,7 @@ class Dossier:
     def arguments(self) -> str:
         """The arguments as JSON that `edit` reads again: a list, or an object where some are named."""
         _task, args, kwargs = self.call
-        return json.dumps({"args": args, "kwargs": kwargs} if kwargs else args, indent=2, ensure_ascii=False)
+        return json_text({"args": args, "kwargs": kwargs} if kwargs else args, indent=2)
 
     @cached_property
     def meta(self) -> dict[str, Any]:

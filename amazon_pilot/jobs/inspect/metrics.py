@@ -1,7 +1,6 @@
 """The engine's numbers for Prometheus: from the shared sample, the totals of the history and the schedule's rows."""
 
 import platform
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
@@ -15,6 +14,8 @@ from django.conf import settings
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.utils.timezone import now
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from amazon_pilot import __version__
 
 from ..core import queues
 from ..core.registry import TASKS
@@ -284,9 +285,8 @@ def monitor_numbers() -> Iterator[Metric]:
 @cache
 def build() -> Metric:
     """Return the versions of what serves this, as labels."""
-    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())["project"]
     versions = {
-        "version": project["version"], "python": platform.python_version(), "django": django.get_version(),
+        "version": __version__, "python": platform.python_version(), "django": django.get_version(),
         "rq": rq.__version__,
     }  # fmt: skip
     family = GaugeMetricFamily("pilot_build_info", "1, with the versions as labels.", labels=list(versions))

@@ -131,7 +131,7 @@ class Sample:
     @property
     def dead(self) -> list[dict[str, Any]]:
         """The workers that fell silent without saying goodbye, within the last hour."""
-        return [worker for worker in self.workers if not worker["is_alive"] and worker["state"] != "gone"]
+        return [worker for worker in self.workers if not worker["is_alive"]]
 
     @property
     def running(self) -> list[dict[str, Any]]:
@@ -194,7 +194,7 @@ def take(connection: Redis, before: Sample | None = None) -> Sample:
         taken_at=now,
         queues=[_queue(row, now, started, sizes, paused, reading["queues"]) for row in rows],
         paused=paused,
-        workers=[_worker(json.loads(words), now) for words in workers if words],
+        workers=[_worker(json.loads(words), float(seen), now) for words, seen in workers],
         unwritten=unwritten,
         written_until=int(as_text(first).partition("-")[0]) / 1000 if first else now,
         scheduler={as_text(k): as_text(v) for k, v in zip(report[::2], report[1::2], strict=True)},
@@ -263,11 +263,11 @@ def _growth(name: str, size: int, now: float, sizes: list[tuple[float, dict[str,
     return (size - then.get(name, 0)) / (now - at) * 60 if now - at >= 30 else None
 
 
-def _worker(picture: dict[str, Any], now: float) -> dict[str, Any]:
+def _worker(picture: dict[str, Any], seen: float, now: float) -> dict[str, Any]:
     """Add to a worker's own picture what only an observer can say."""
-    silence = max(0.0, now - picture["seen"])
+    silence = max(0.0, now - seen)
     busy = sum(bool(slot.get("job")) for slot in picture["slots"])
-    is_alive = picture["state"] != "gone" and silence < SILENT_SECONDS
+    is_alive = silence < SILENT_SECONDS
     state = "dead" if not is_alive else "quiet" if picture["state"] != "working" else "busy" if busy else "idle"
-    extra = {"silence": silence, "busy": busy, "is_alive": is_alive, "shown_state": state}
+    extra = {"seen": seen, "silence": silence, "busy": busy, "is_alive": is_alive, "shown_state": state}
     return picture | extra

@@ -1,5 +1,6 @@
 """Words for people: the states and their signs, why a run ended, spans of time, names that may break."""
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -31,10 +32,20 @@ def moment_at(when: Any) -> datetime:
     return when if isinstance(when, datetime) else datetime.fromtimestamp(sound(when), UTC)
 
 
+# Signs that turn the direction of the text behind them: a name with one of them shows as another name.
+OVERRIDES = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Write a value as JSON for people, which reads back as it was: letters as they are, overrides by their codes."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
+    return OVERRIDES.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)
+
+
 STATE_SIGNS = {
     "queued": "•", "started": "▶", "scheduled": "◷", "deferred": "‖", "failed": "✕", "finished": "✓",
     "succeeded": "✓", "retrying": "↻", "stopped": "■", "canceled": "■", "lost": "?", "held": "‖", "running": "▶",
-    "idle": "○", "busy": "▶", "quiet": "‖", "dead": "✕", "gone": "■", "done": "✓", "waiting": "•", "aborted": "■",
+    "idle": "○", "busy": "▶", "quiet": "‖", "dead": "✕", "done": "✓", "waiting": "•", "aborted": "■",
     "audit": "✎",
 }  # fmt: skip
 
@@ -51,6 +62,7 @@ CAUSES = (
     gettext_noop("timeout"), gettext_noop("memory"), gettext_noop("killed on request"), gettext_noop("garbage"),
     gettext_noop("cancelled"),
     gettext_noop("cancelled: asked"), gettext_noop("lease lost"), gettext_noop("leaving"), gettext_noop("interrupted"),
+    gettext_noop("unbegun"),
     gettext_noop("the worker leaves"), gettext_noop("does not read"), gettext_noop("recycled"), gettext_noop("unheard"),
     gettext_noop("worker_lost"),
 )  # fmt: skip

@@ -1,6 +1,5 @@
 """How the monitor writes times, spans, sizes and calls."""
 
-import json
 from datetime import UTC
 from typing import Any
 
@@ -15,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from ..core.registry import TASKS
 from ..inspect import health
-from ..inspect.words import STATE_SIGNS, ago, breakable, cause_words, moment_at, span
+from ..inspect.words import STATE_SIGNS, ago, breakable, cause_words, json_text, moment_at, span
 from ..operate import roles
 from ..operate.table import label
 from ..web import overview, pages
@@ -89,14 +88,14 @@ def arguments(args: Any, limit: int = 60) -> str:
     """Write positional arguments as JSON without the brackets, cut to a row's length."""
     if not isinstance(args, list | tuple):
         return str(args)[:limit]
-    text = ", ".join(json.dumps(arg, ensure_ascii=False) for arg in args)
+    text = ", ".join(json_text(arg) for arg in args)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 @register.filter
 def as_json(value: Any) -> str:
     """Write a value as indented JSON."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return json_text(value, indent=2)
 
 
 @register.filter

@@ -5,17 +5,16 @@ import os
 import platform
 import socket
 import sys
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from rq.defaults import RQ_KEY_PREFIX
-from rq.utils import as_text, utcformat
+from rq.utils import utcformat
 from rq.version import VERSION
 
-from ..core import keys, queues
-from ..core.scripts import insisting
+from ..core import keys
+from ..core.scripts import insisting, script
 from .broker import Broker
 from .pool import Pool
 
@@ -63,19 +62,20 @@ class Heartbeat:
         return [*commands, *(("SADD", each, self.key) for each in lists)]
 
     def death(self) -> Command:
-        """Leave rq's lists, as its register_death does."""
+        """Leave rq's lists, as its register_death does, and the monitor's."""
         lists = [f"{RQ_KEY_PREFIX}:workers", *(f"{RQ_KEY_PREFIX}:workers:{name}" for name in self.names)]
         return insisting(
             *(("SREM", each, self.key) for each in lists),
             ("HSET", self.key, "death", utcformat(datetime.now(UTC)), "state", "idle"),
             ("EXPIRE", self.key, 60),
-            ("DEL", f"{self.key}:executions"),
+            ("DEL", f"{self.key}:executions", keys.worker(self.worker)),
+            ("ZREM", keys.WORKERS, self.worker),
         )
 
     def snapshot(self, pool: Pool, broker: Broker, state: str) -> Command:
         """Write what each slot does now, the end of its job's log, and what the worker has done since its start.
 
-        `state` is working, quiet, leaving or gone.
+        `state` is working, quiet or leaving. When it was seen is said by Redis, whose clock is everybody's.
         """
         picture = {
             "worker": self.worker,
@@ -83,22 +83,14 @@ class Heartbeat:
             "pid": os.getpid(),
             "host": platform.node(),
             "born": self.born_at.timestamp(),
-            "seen": time.time(),
             "queues": dict(zip(self.names, self.weights, strict=True)),
             "takes": broker.takes,
             "ended": broker.ended,
             "slots": [self._slot(handle) for handle in pool],
         }
-        words = json.dumps(picture)
-        return insisting(
-            ("SET", keys.worker(self.worker), words, "EX", SNAPSHOT_SECONDS),
-            ("ZADD", keys.WORKERS, time.time(), self.worker),
-            *self._logs(pool),
-        )
-
-    def _logs(self, pool: Pool) -> list[Command]:
         held = [(handle.taken_job, handle.shared.tail(LOG_TAIL)) for handle in pool if handle.taken_job is not None]
-        return [("SET", keys.log(job.execution_id), tail, "EX", LOG_SECONDS) for job, tail in held if tail]
+        logs = [word for job, tail in held if tail for word in (job.execution_id, tail)]
+        return script("show").command(self.worker, json.dumps(picture), SNAPSHOT_SECONDS, LOG_SECONDS, *logs)
 
     def _slot(self, handle: Any) -> dict[str, Any]:
         shown: dict[str, Any] = {"slot": handle.number, "pid": handle.pid, "jobs": handle.jobs_done}
@@ -108,16 +100,3 @@ class Heartbeat:
             shown |= {"since": held.taken_on, "percent": percent, "progress": text, "memory": handle.memory()}
             shown |= {"cancelled": bool(held.cancelled_by)}
         return shown
-
-
-def workers() -> list[dict[str, Any]]:
-    """Return the last snapshot of each worker that was seen within the last hour, the newest first.
-
-    A worker whose `seen` is more than a few seconds ago is dead or cut off; see `Heartbeat.snapshot` for the fields.
-    """
-    connection = queues.connection()
-    limit = time.time() - SNAPSHOT_SECONDS
-    connection.zremrangebyscore(keys.WORKERS, "-inf", limit)
-    names = [as_text(name) for name in cast("list[bytes]", connection.zrevrange(keys.WORKERS, 0, 199))]
-    found = connection.mget([keys.worker(name) for name in names]) if names else []
-    return [json.loads(words) for words in found if words]

@@ -37,6 +37,7 @@ WORDS: dict[str, tuple[type, ...]] = {  # what a slot says, and of what kind its
 GIVEN_BACK = {
     "leaving": "The worker left; the job was given back.",
     "interrupted": "The slot was ended for the sake of the job before; this one was given back.",
+    "unbegun": "The slot ended before it began with this job, which was given back.",
 }
 KILLED = ("timeout", "memory", "killed on request", "garbage")  # a failure that is the job's own
 # What the task would have raised had it listened: a policy may call it permanent.
@@ -168,6 +169,15 @@ def untold(taken_job: TakenJob, worker: str, slot: int, reason: str) -> "Failed"
         taken_job, worker, slot, "failed", taken_job.taken_on, ended=time.time(), message=text, exception="untold"
     )
     return Failed(taken_job, worker, killed_words(taken_job, "failed", text, line), is_suspect=True)
+
+
+def unbegun(taken_job: TakenJob, worker: str, slot: int) -> GivenBack:
+    """Return the outcome of a job that goes back before it began, told if the history has it as started."""
+    if not taken_job.is_recorded:
+        return GivenBack(taken_job, worker)
+    started, text = taken_job.taken_on, GIVEN_BACK["unbegun"]
+    line = run_event.line(taken_job, worker, slot, "stopped", started, ended=time.time(), message=text, cause="unbegun")
+    return GivenBack(taken_job, worker, line)
 
 
 def of_the_dead(taken_job: TakenJob, worker: str, slot: int, shared: SharedMemory, because: str) -> Outcome:

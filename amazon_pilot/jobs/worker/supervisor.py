@@ -302,7 +302,7 @@ class Supervisor:
             if taken_job.job_id == cancelled:
                 self.broker.outcomes.append(outcomes.cancelled_unstarted(taken_job, self.name, handle.number))
             else:
-                self.broker.outcomes.append(outcomes.GivenBack(taken_job, self.name))
+                self.broker.outcomes.append(outcomes.unbegun(taken_job, self.name, handle.number))
 
     def take_back(self, handle: SlotHandle) -> list[TakenJob]:
         """Take from a slot what it has not begun; returns the jobs, while a follow-up goes to the next free slot."""
@@ -335,7 +335,7 @@ class Supervisor:
                             handle.taken_job, self.name, handle.number, f"its slot died, and then {error!r}"
                         )
                     )
-            self.broker.outcomes.extend(outcomes.GivenBack(taken_job, self.name) for taken_job in unopened)
+            self.broker.outcomes.extend(outcomes.unbegun(each, self.name, handle.number) for each in unopened)
             self.pool.bury(handle)
         self.bury_writer()
         self.hire()
@@ -527,7 +527,7 @@ class Supervisor:
         signal.alarm(0)
         try:
             if self.connection.is_up:
-                self.connection.ask([self.heartbeat.snapshot(self.pool, self.broker, "gone"), self.heartbeat.death()])
+                self.connection.ask([self.heartbeat.death()])
         except AwayError:
             logger.warning("Worker %s left without saying so: Redis is away.", self.name)
         self.connection.close()

@@ -179,7 +179,7 @@ end
 -- Taking a job out of the midst of a million by its id alone reads half of them; so those whose place is known are
 -- struck out there, by index, and removed together at the end.
 local WINDOW, SLACK = 500, 200 -- the ids are some of so many jobs; and so many may have come behind them meanwhile
-local places, struck = {}, {}
+local standing, struck = {}, {} -- of each queue: where its jobs stand, how many are struck out
 
 local function look(queue, distance)
   local found, length = {}, call('LLEN', queue_key(queue))
@@ -187,13 +187,13 @@ local function look(queue, distance)
   for n, id in ipairs(call('LRANGE', queue_key(queue), first, length - 1 - math.max(0, distance - SLACK))) do
     found[id] = first + n - 1
   end
-  places[queue] = found
+  standing[queue] = found
   return found
 end
 
 -- Returns whether the job stood about so far from the end of its queue.
 local function strike(id, queue, distance)
-  local at = (places[queue] or look(queue, distance))[id]
+  local at = (standing[queue] or look(queue, distance))[id]
   if not at then return false end
   call('LSET', queue_key(queue), at, KEY.GONE)
   struck[queue] = (struck[queue] or 0) + 1
@@ -201,5 +201,5 @@ local function strike(id, queue, distance)
 end
 
 local function remove_struck()
-  for queue, number in pairs(struck) do call('LREM', queue_key(queue), -number, KEY.GONE) end
+  for queue, count in pairs(struck) do call('LREM', queue_key(queue), -count, KEY.GONE) end
 end

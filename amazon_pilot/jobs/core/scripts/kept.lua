@@ -66,7 +66,7 @@ local function take_out(id, queue, place, distance)
   return distance and strike(id, queue, distance) or call('LREM', queue_key(queue), 1, id) == 1
 end
 
-local function forget()
+local function forget_jobs()
   local distance, tally, field, proof = tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
   local done = {}
   call('DEL', proof) -- first of all: a script that has written is not refused at the memory limit, and may end
@@ -168,4 +168,4 @@ local function restore()
   return done
 end
 
-return ({keep = keep, forget = forget, restore = restore})[verb]()
+return ({keep = keep, forget = forget_jobs, restore = restore})[verb]()

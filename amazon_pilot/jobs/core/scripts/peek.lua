@@ -3,12 +3,12 @@
 --   is read backwards; -1 the last of a queue), how many, 1 to read a registry backwards; and to read a registry on
 --   from behind a job, whether that is still there or not: its score and its id.
 -- Answer: {how many are there, jobs}, a job as `shown` answers it.
-local place, queue, first, number, backwards = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
-local jobs, total = {}, 0
+local place, queue, first, most, backwards = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
+local jobs, total = {}
 
 if place == 'list' then
   total = call('LLEN', queue_key(queue))
-  for _, id in ipairs(number > 0 and call('LRANGE', queue_key(queue), first, first + number - 1) or {}) do
+  for _, id in ipairs(most > 0 and call('LRANGE', queue_key(queue), first, first + most - 1) or {}) do
     jobs[#jobs + 1] = shown(place, id, '')
   end
 else
@@ -22,7 +22,7 @@ else
     first = call('ZRANK', key, mark)
     call('ZREM', key, mark)
   end
-  local found = number == 0 and {} or call(backwards and 'ZREVRANGE' or 'ZRANGE', key, first, first + number - 1, 'WITHSCORES')
+  local found = most == 0 and {} or call(backwards and 'ZREVRANGE' or 'ZRANGE', key, first, first + most - 1, 'WITHSCORES')
   for i = 1, #found, 2 do jobs[#jobs + 1] = shown(place, found[i], found[i + 1]) end
 end
 return {total, jobs}

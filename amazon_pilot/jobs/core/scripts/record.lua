@@ -17,11 +17,11 @@ for i = 3, #ARGV, 7 do
     redis.call('HSET', key, 'started_at', started_at, 'last_heartbeat', started_at)
     redis.call('HSET', P .. ':execution:' .. entry, 'id', execution, 'job_id', id, 'created_at', started,
       'last_heartbeat', started, 'worker_name', worker)
-    redis.call('EXPIRE', P .. ':execution:' .. entry, 120)
+    redis.call('EXPIRE', P .. ':execution:' .. entry, LIMIT.RUN_SECONDS)
     redis.call('ZADD', P .. ':executions:' .. id, score, execution)
-    redis.call('EXPIRE', P .. ':executions:' .. id, 180)
+    redis.call('EXPIRE', P .. ':executions:' .. id, LIMIT.RUN_SECONDS)
     redis.call('SADD', P .. ':worker:' .. worker .. ':executions', entry)
-    redis.call('EXPIRE', P .. ':worker:' .. worker .. ':executions', 180)
+    redis.call('EXPIRE', P .. ':worker:' .. worker .. ':executions', LIMIT.RUN_SECONDS)
     note(line, data)
     written = written + 1
   end

@@ -14,10 +14,10 @@ for i = 4, #ARGV, 4 do
     if recorded == '1' then
       if redis.call('EXISTS', job_key(id)) == 1 then redis.call('HSET', job_key(id), 'last_heartbeat', now_text) end
       redis.call('HSET', P .. ':execution:' .. entry, 'last_heartbeat', precise(now))
-      redis.call('EXPIRE', P .. ':execution:' .. entry, 120)
+      redis.call('EXPIRE', P .. ':execution:' .. entry, LIMIT.RUN_SECONDS)
       redis.call('ZADD', P .. ':executions:' .. id, 'XX', score, execution)
-      redis.call('EXPIRE', P .. ':executions:' .. id, 180)
-      redis.call('EXPIRE', P .. ':worker:' .. worker .. ':executions', 180)
+      redis.call('EXPIRE', P .. ':executions:' .. id, LIMIT.RUN_SECONDS)
+      redis.call('EXPIRE', P .. ':worker:' .. worker .. ':executions', LIMIT.RUN_SECONDS)
     end
   end
 end

@@ -1,13 +1,13 @@
 -- Look at everything that changes by the second, in one step. Reads only; nothing here grows with the number of jobs.
 -- Arguments: how many minutes of takes, how many workers at most, then the queues' names.
--- Answer: {seconds, microseconds, queues, takes, paused, workers, unwritten, first unwritten, report, schedulers,
---   the minute's reading}.
+-- Answer: {seconds, microseconds, queues, takes, paused, workers (what each does, when it was seen), unwritten,
+--   first unwritten, report, schedulers, the minute's reading}.
 local minutes, most = tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local queues, takes = {}, {}
 for i = 4, #ARGV do
   local name = ARGV[i]
-  local function size(registry) return redis.call('ZCARD', P .. ':' .. registry .. ':' .. name) end
+  local function size(of) return redis.call('ZCARD', registry(of, name)) end
   local list = P .. ':queue:' .. name
   local oldest = redis.call('LINDEX', list, 0)
   local since = oldest and redis.call('HGET', P .. ':job:' .. oldest, 'enqueued_at') or ''
@@ -20,9 +20,10 @@ for i = 0, minutes - 1 do
   local row = redis.call('HGETALL', KEY.TAKES .. (minute - i))
   if #row > 0 then takes[#takes + 1] = {minute - i, row} end
 end
-local workers = {}
-for _, name in ipairs(redis.call('ZREVRANGE', KEY.WORKERS, 0, most - 1)) do
-  workers[#workers + 1] = redis.call('GET', KEY.WORKER .. name) or nil
+local workers, seen = {}, redis.call('ZREVRANGE', KEY.WORKERS, 0, most - 1, 'WITHSCORES')
+for i = 1, #seen, 2 do
+  local doing = redis.call('GET', KEY.WORKER .. seen[i])
+  if doing then workers[#workers + 1] = {doing, seen[i + 1]} end
 end
 local unwritten, first = 0, ''
 for _, stream in ipairs({KEY.RUNS, KEY.FAILURES}) do

@@ -81,9 +81,9 @@ for n = 6 + count, #ARGV do
   job[FIRST_RARE] = nil -- an answer ends before its first nil: a worker needs no more than `rare`
   jobs[#jobs + 1] = {queue, id, execution, rare, job}
 end
-for queue, number in pairs(taken) do
+for queue, count_taken in pairs(taken) do
   local key = KEY.TAKES .. math.floor(now / 60)
-  call('HINCRBY', key, queue, number)
+  call('HINCRBY', key, queue, count_taken)
   call('EXPIRE', key, 7200)
 end
 return {jobs, resting, examined < MOST and 0 or 1}

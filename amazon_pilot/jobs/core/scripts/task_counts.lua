@@ -9,8 +9,8 @@ for _, id in ipairs(ids) do
   local name = task or (text or ''):match('^[^(]*')
   numbers[name] = (numbers[name] or 0) + 1
 end
-for name, number in pairs(numbers) do
+for name, count in pairs(numbers) do
   answer[#answer + 1] = name
-  answer[#answer + 1] = number
+  answer[#answer + 1] = count
 end
 return answer

@@ -56,7 +56,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, port: int, no_demo: bool, **options: Any) -> None:
         if port != settings.PORT:  # settings derive addresses from the port, so they are read again with it
-            words = [sys.executable, "manage.py", "start", *(["--no-demo"] if no_demo else [])]
+            words = [sys.executable, "-m", "amazon_pilot", "start", *(["--no-demo"] if no_demo else [])]
             os.execvpe(sys.executable, words, os.environ | {"PORT": str(port)})  # noqa: S606
         ensure_free(port)
         call_command("migrate", verbosity=0)
@@ -106,8 +106,8 @@ def commands(port: int) -> dict[str, str]:
     python = shlex.quote(sys.executable)
     return {
         "web": f"{python} -m gunicorn amazon_pilot.wsgi --bind 127.0.0.1:{port} --threads 16 --log-level warning",
-        "worker": f"{python} manage.py rqworker",
-        "scheduler": f"{python} manage.py rqscheduler",
+        "worker": f"{python} -m amazon_pilot rqworker",
+        "scheduler": f"{python} -m amazon_pilot rqscheduler",
     }
 
 
@@ -119,7 +119,7 @@ def run(port: int, redis: "subprocess.Popen[bytes] | None") -> int:
     # A worker that waits longer for its jobs than we wait for it would be killed before it gave them back.
     env = {"WORKER_GRACE_SECONDS": "5"} | os.environ | {"PYTHONUNBUFFERED": "1"}
     for name, line in commands(port).items():
-        manager.add_process(name, f"exec {line}", cwd=str(settings.BASE_DIR), env=env)
+        manager.add_process(name, f"exec {line}", cwd=str(settings.HOME_DIR), env=env)
     if redis:
         threading.Thread(target=watch, args=(redis, manager), daemon=True).start()
     manager.loop()
