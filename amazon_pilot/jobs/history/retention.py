@@ -100,7 +100,7 @@ def check_retention(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage
             hint=f"Set it to a whole number of days from {kind.least} to {MOST_DAYS}.",
             id="jobs.E004",
         )
-        for kind in KINDS
+        for kind in {kind.variable: kind for kind in reversed(KINDS)}.values()  # some kinds share a setting
         if kind.variable
         and (type(days := getattr(settings, kind.variable)) is not int or not kind.least <= days <= MOST_DAYS)
     ]

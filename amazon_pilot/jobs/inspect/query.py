@@ -216,7 +216,7 @@ def _refuse_states(node: Node, text: str) -> None:
 def within(text: str, state: str) -> str:
     """Return the question of the box, which has to be one, about the jobs of one state alone."""
     rest = parse(text).rest
-    is_either = len(rest) == 1 and isinstance(rest[0], Or)
+    is_either = len(rest) == 1 and isinstance(rest[0], Or) and len({term.at for term in _terms(rest[0])}) > 1
     return f"state:{state} ({text})" if is_either else f"state:{state} {text}".strip()
 
 
