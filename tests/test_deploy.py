@@ -27,7 +27,8 @@ PROMTOOL = shutil.which("promtool")
 
 
 def test_compose_has_each_part_of_the_product_and_its_watchers():
-    assert set(SERVICES) == {*OURS, "postgres", "redis", "prometheus", "grafana"}
+    exporters = {"node-exporter", "postgres-exporter", "redis-exporter"}
+    assert set(SERVICES) == {*OURS, "postgres", "redis", "prometheus", "grafana", *exporters}
 
 
 @pytest.mark.parametrize("name", OURS)

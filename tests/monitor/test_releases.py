@@ -131,7 +131,7 @@ def line(cause, started, outcome="failed", n=0):
                        {"exception": "x.Error", "fingerprint": cause, "ended": started + 1}]).encode()  # fmt: skip
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_the_writer_keeps_when_a_cause_was_first_and_last_seen():
     start = NOW.timestamp()
     rows.write([rows.row_of(line("a", start + n, n=n), b"") for n in (5, 0, 9)])
@@ -155,7 +155,7 @@ def test_a_cause_that_was_away_for_a_day_is_back(pause, is_back):
     assert Cause.objects.get().last_at == NOW
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_what_succeeds_asks_nothing_about_causes_and_subjects():
     text = json.dumps(["succeeded", "j", "e", "low", "t", 1, "", "w", 1, NOW.timestamp(), {}]).encode()
     row = rows.row_of(text, b"")
