@@ -94,20 +94,22 @@ def checks() -> list[dict[str, Any]]:
     refusal = ScrapeRun.objects.refusal()
     found = []
     if refusal is not None:
-        found.append({"text": refusal.refused, "level": "bad", "url": reverse("admin:products_scraperun_changelist")})
+        rows = reverse("admin:products_scraperun_changelist")
+        found.append({"key": "apify refuses", "text": refusal.refused, "level": "bad", "url": rows})
     spent = DaySpending.objects.of(now.astimezone(UTC).date()) or Decimal(0)
-    found += _budget(_("Apify, today"), spent, settings.APIFY_DAILY_BUDGET_USD, "products_scraperun")
+    found += _budget("apify", _("Apify, today"), spent, settings.APIFY_DAILY_BUDGET_USD, "products_scraperun")
     of_day, of_month = f"all {now.astimezone(UTC):%Y-%m-%d}", f"all {now.astimezone(UTC):%Y-%m}"
     keys = {
-        of_day: (_("OpenAI, today"), settings.OPENAI_TOTAL_DAILY_BUDGET_USD),
-        of_month: (_("OpenAI, this month"), settings.OPENAI_TOTAL_MONTHLY_BUDGET_USD),
+        of_day: ("openai day", _("OpenAI, today"), settings.OPENAI_TOTAL_DAILY_BUDGET_USD),
+        of_month: ("openai month", _("OpenAI, this month"), settings.OPENAI_TOTAL_MONTHLY_BUDGET_USD),
     }
     for key, billionths in Spending.objects.filter(key__in=keys).values_list("key", "billionths_usd"):
-        found += _budget(keys[key][0], Decimal(billionths) / BILLION, keys[key][1], "analysis_modelcall")
+        what, name, budget = keys[key]
+        found += _budget(what, name, Decimal(billionths) / BILLION, budget, "analysis_modelcall")
     return found
 
 
-def _budget(name: str, spent: Decimal, budget: Decimal, rows: str) -> list[dict[str, Any]]:
+def _budget(key: str, name: str, spent: Decimal, budget: Decimal, rows: str) -> list[dict[str, Any]]:
     if spent < budget * NEARLY or not budget:
         return []
     words = {"name": name, "spent": f"${spent:.2f}", "budget": f"${budget:.2f}"}
@@ -115,7 +117,7 @@ def _budget(name: str, spent: Decimal, budget: Decimal, rows: str) -> list[dict[
     if spent < budget:
         text = _("The budget is nearly spent (%(name)s): %(spent)s of %(budget)s.")
     level = "bad" if spent >= budget else "warn"
-    return [{"text": text % words, "level": level, "url": reverse(f"admin:{rows}_changelist")}]
+    return [{"key": key, "text": text % words, "level": level, "url": reverse(f"admin:{rows}_changelist")}]
 
 
 LEVELS = {"critical": Severity.CRITICAL, "warning": Severity.WARNING}

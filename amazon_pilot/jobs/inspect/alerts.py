@@ -120,7 +120,7 @@ def history_behind(look: Look, limit: float) -> Found:
 def product(look: Look, limit: float) -> Found:
     """Return what the product's own checks find and count as bad, such as a budget that is spent."""
     return {
-        finding.url[:120] or str(n): finding.text
+        (finding.key or str(n))[:120]: finding.text
         for n, finding in enumerate(health.of_the_app())
         if finding.level == "bad"
     }

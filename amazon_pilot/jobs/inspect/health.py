@@ -45,6 +45,7 @@ class Finding:
     level: str = "bad"
     url: str = ""
     count: int = 1
+    key: str = ""  # by which a finding of the app is known again, whatever numbers its text holds
 
     @property
     def address(self) -> str:

@@ -37,6 +37,8 @@ class AlertQuerySet(ExpiringQuerySet["Alert"]):
         for `hold` fires once; it ends once, when it was well for CALM.
         """
         of_rule = self.open().filter(rule=rule)
+        if not found and not of_rule.exists():
+            return  # the usual case writes nothing
         for subject, text in found.items():
             if not of_rule.filter(subject=subject).update(text=text, calm_since=None):
                 self._begin(rule, subject, severity, text, now)

@@ -5,6 +5,7 @@ in each turn. That an alert is told once follows from its row, not from that.
 """
 
 import logging
+import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -49,7 +50,12 @@ def begin() -> Watch | None:
     if not settings.ALERTS:
         return None
     watch = Watch()
-    watch.start()
+    # The thread hears no signal: one that it took would end a scheduler at once, in the middle of a tick.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        watch.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return watch
 
 
