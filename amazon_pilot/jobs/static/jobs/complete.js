@@ -11,7 +11,7 @@
   list.id = "q-words";
   list.className = "offers";
   list.setAttribute("role", "listbox");
-  list.setAttribute("aria-label", box.labels[0]?.textContent ?? "");
+  list.setAttribute("aria-label", box.dataset.offers);
   list.hidden = true;
   box.after(list);
   Object.entries({ role: "combobox", "aria-autocomplete": "list", "aria-controls": list.id, "aria-expanded": "false" })
