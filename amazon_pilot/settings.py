@@ -282,7 +282,13 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "cleanup": {"cron": "0 3 * * *", "task": "amazon_pilot.jobs.tasks.cleanup", "args": [], "queue": "low"},
     # On the queue that is paused and clogged last: charts look at most a quarter of an hour beyond what it has counted.
     "tally": {"cron": "* * * * *", "task": "amazon_pilot.jobs.tasks.tally", "args": [], "queue": "critical"},
-    # What a crash or an emptied Redis left behind; the rows know (products/tasks.resume_unfinished).
+    # What a crash or an emptied Redis left behind; the rows know: of the engine, then of the product.
+    "resume-bulk-actions": {
+        "cron": "* * * * *",
+        "task": "amazon_pilot.jobs.tasks.resume_bulk_actions",
+        "args": [],
+        "queue": "critical",
+    },
     "resume": {"cron": "* * * * *", "task": "products.tasks.resume_unfinished", "args": [], "queue": "default"},
     "optimization-analysis": {
         "cron": "0 1 * * 0",

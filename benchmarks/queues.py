@@ -70,6 +70,8 @@ def compare(options: argparse.Namespace) -> int:
         for name in there:
             for task in ("noop", "sleep10"):
                 tell(found, options, f"{name}:{task}", f"round {number + 1}")
+            if name == "ours":
+                tell(found, options, "unlooked:noop", f"round {number + 1}")
             if options.spinners and name in BUSY:
                 tell(found, options, f"{name}:noop:{options.spinners}", f"round {number + 1}")
     if "ours" in there:
@@ -150,6 +152,10 @@ def report_ours(middle: dict[str, Figures], there: list[str]) -> None:
         print(f"rows_vs_asynq: {flood['rate_last_row'] / middle['asynq:noop']['rate_last_start']:.2f}")
     else:
         print("rows_vs_asynq: skipped, Asynq was not measured")
+    unlooked = middle["unlooked:noop"]
+    for name in ("rate_last_end", "rate_last_row", "cpu of slots"):
+        print(f"isolation_{name.replace(' ', '_')}_with_vs_without: {flood[name] / unlooked[name]:.3f}")
+    print(f"isolation_us_per_job: {(flood['cpu of slots'] - unlooked['cpu of slots']) * 100:.1f}")
     print(f"sleep10_jobs_per_s: {middle['ours:sleep10']['rate_last_start']:.0f}")
     alone = {name: value for what in ALONE for name, value in middle[f"{what}:"].items()}
     for name, value in (flood | alone).items():
@@ -174,7 +180,9 @@ def measure(options: argparse.Namespace, name: str, task: str, spinners: str = "
         if name not in PEERS:
             stack.enter_context(ours.Product(folder))
         stack.enter_context(stage.spinning(int(spinners)))
-        if name == "ours":
+        if name == "unlooked":
+            os.environ["BENCH_WITHOUT_LOOKING"] = "1"
+        if name in ("ours", "unlooked"):
             return ours.flood(task, options.jobs if task == "noop" else 4_000, folder)
         if name in PEERS:
             return asynq(task, folder) if name == "asynq" else peer(name, task, folder)

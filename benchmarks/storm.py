@@ -179,6 +179,11 @@ class Storm(Chaos):
         if event.__name__ != "kill":  # it counts slots and workers apart
             self.kills[event.__name__] += 1
 
+    def kill(self) -> None:
+        """Kill a slot or a worker, once all have begun: workers killed at their start again and again do nothing."""
+        if all(worker.is_frozen or worker.children() for worker in self.workers):
+            super().kill()
+
     def later(self, seconds: float, step: Callable[[], None]) -> None:
         self.freezes.append((time.time() + seconds, step))
 

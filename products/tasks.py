@@ -13,7 +13,6 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from amazon_pilot.jobs import Backoff, job
-from amazon_pilot.jobs.operate import bulk
 from analysis.tasks import resume_reports
 from notifications.models import Channel, ChannelKind, Notification
 from notifications.tasks import send_due_notifications, send_notification
@@ -254,7 +253,6 @@ def resume_unfinished() -> str:
     }
     for task, rows in found.items():
         task.enqueue_many([(run.pk,) for run in rows])
-    bulk.resume()
     resume_reports.enqueue()
     send_due_notifications.enqueue()
     return ", ".join(f"{task.__name__}: {len(rows)}" for task, rows in found.items())

@@ -1,10 +1,16 @@
 """The tasks of the benchmarks, for a worker with the whole product loaded."""
 
+import os
 import time
 
 from amazon_pilot.jobs import job
 
 from ..stage import leave_record
+
+if os.environ.get("BENCH_WITHOUT_LOOKING"):  # what each job pays so that it leaves nothing to the next one
+    from amazon_pilot.jobs.worker.slot import Slot
+
+    Slot.clear_up = lambda *args: None  # type: ignore[method-assign,assignment]
 
 
 @job("default")

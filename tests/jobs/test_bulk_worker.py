@@ -12,7 +12,7 @@ from amazon_pilot.jobs.core.enqueue import enqueue
 from amazon_pilot.jobs.core.registry import JSONJob
 from amazon_pilot.jobs.models import BulkAction, JobRun, Pause
 from amazon_pilot.jobs.operate import bulk, changes
-from products.tasks import resume_unfinished
+from amazon_pilot.jobs.tasks import resume_bulk_actions
 
 from . import tasks
 from .conftest import wait_for
@@ -40,16 +40,16 @@ def test_an_action_that_redis_lost_is_brought_back_by_its_row(redis):
     action = ask("hold", "state:queued queue:default")
     redis.flushdb()
 
-    resume_unfinished()
+    resume_bulk_actions()
     assert queues.size("critical") == 0  # it may still be on its way
     BulkAction.objects.update(created_at=timezone.now() - timedelta(minutes=2))
     for _ in range(2):  # once is enough
-        resume_unfinished()
+        resume_bulk_actions()
 
     [job_id] = redis.lrange("rq:queue:critical", 0, -1)
     assert JSONJob.fetch(job_id.decode(), connection=redis).args == [action.pk]
     bulk.run(action.pk)
-    resume_unfinished()
+    resume_bulk_actions()
     assert bulk.resume() == 0
 
 

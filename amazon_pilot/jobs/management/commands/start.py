@@ -59,9 +59,9 @@ class Command(BaseCommand):
             words = [sys.executable, "-m", "amazon_pilot", "start", *(["--no-demo"] if no_demo else [])]
             os.execvpe(sys.executable, words, os.environ | {"PORT": str(port)})  # noqa: S606
         ensure_free(port)
+        redis = self.start_redis() if settings.REDIS_IS_EMBEDDED else None  # it says soonest if something is wrong
         call_command("migrate", verbosity=0)
         password = self.first_user()
-        redis = self.start_redis() if settings.REDIS_IS_EMBEDDED else None
         if settings.SANDBOX_SERVES and not no_demo:
             call_command("seed_demo")
         self.stdout.write(f"\n  Amazon Pilot: {settings.SITE_URL}/\n")
