@@ -76,6 +76,20 @@ def plain_texts(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
     return handle
 
 
+def methods_told(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Tell a script in JSON that an address does not know its method."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if response.status_code != 405 or not is_api(request) or "json" in response.headers.get("Content-Type", ""):
+            return response
+        told = failure(405, "method", _("This address knows other methods; the header Allow names them."))
+        told["Allow"] = response.headers.get("Allow", "")
+        return told
+
+    return handle
+
+
 def odd(request: HttpRequest, sentence: str) -> HttpResponse:
     """Answer 400 with a sentence; asks neither session nor database."""
     if is_api(request):

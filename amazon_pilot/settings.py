@@ -87,6 +87,11 @@ INSTALLED_APPS = [
     "products",
     "analysis",
     "notifications",
+    "accounts",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "django_rq",
     "django_tasks",
     "axes",
@@ -111,6 +116,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "amazon_pilot.http.plain_texts",
+    "amazon_pilot.http.methods_told",
     "django.middleware.common.CommonMiddleware",
     "amazon_pilot.http.shown_overrides",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -118,7 +124,9 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "amazon_pilot.http.viewers_zone",
+    "accounts.choices.chosen_words",
     "amazon_pilot.http.audit_source",
     "amazon_pilot.http.PlainErrors",
     "axes.middleware.AxesMiddleware",
@@ -172,6 +180,19 @@ AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
+# Accounts (django-allauth): who may make one, and how. The login itself is ours (login.py), for its throttling.
+SIGN_UP = choice("SIGN_UP", "closed", ("open", "invited", "closed"))
+ACCOUNT_ADAPTER, MFA_ADAPTER = "accounts.adapter.Adapter", "accounts.adapter.SecondFactor"
+ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_UNIQUE_EMAIL = True
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # an address that an operator wrote was never confirmed
+# How often a token, or a signed-in browser, may ask the API in a minute.
+API_REQUESTS_PER_MINUTE = whole("API_REQUESTS_PER_MINUTE", 120, 1, 100_000)
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "products:list"
 LOGOUT_REDIRECT_URL = "login"
@@ -201,6 +222,8 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
+# What is uploaded is bounded while it arrives.
+FILE_UPLOAD_HANDLERS = ["amazon_pilot.uploads.BoundedUpload"]
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 STATIC_ROOT.mkdir(exist_ok=True)

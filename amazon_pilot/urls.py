@@ -4,6 +4,9 @@ from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
 
+from products.api.pages import docs
+from products.api.site import api
+
 from . import login
 from .http import health
 from .metrics import metrics
@@ -18,6 +21,9 @@ urlpatterns = [
     path("", include("analysis.urls")),
     path("", include("notifications.urls")),
     path("login/", login.login, name="login"),
+    path("account/", include("accounts.urls")),
+    path("api/v1/docs/", docs, name="api_docs"),
+    path("api/v1/", api.urls),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("metrics", metrics, name="metrics"),
     path("health", health, name="health"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import views
+from . import exports, views
 
 app_name = "analysis"
 ONE = "products/<str:marketplace>/<str:asin>/suggestions/"
@@ -10,6 +10,7 @@ urlpatterns = [
     path("comparisons/", views.comparisons, name="comparisons"),
     path("comparisons/new/", views.compare, name="compare"),
     path("comparisons/<int:pk>/", views.comparison, name="comparison"),
+    path("comparisons/<int:pk>/export/", exports.comparison, name="comparison_export"),
     path("comparisons/<int:pk>/ask/", views.ask_comparison, name="ask_comparison"),
     path("comparisons/<int:pk>/remove/", views.remove_comparison, name="remove_comparison"),
     path(ONE, views.suggestions, name="suggestions"),

@@ -174,14 +174,17 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             ]
         )
 
-    def tell_operators(self, text: str) -> "list[Notification]":
-        """Write a notice to every operator (superuser), on these pages only; the same text once a day at most."""
+    def tell_operators(self, text: str, path: str = "") -> "list[Notification]":
+        """Write a notice to every operator (superuser), on these pages only; the same text once a day at most.
+
+        `path` is the page that it leads to, the monitor where none is named.
+        """
         operators = set(get_user_model().objects.filter(is_superuser=True, is_active=True).values_list("pk", flat=True))
         self.ensure_app_channels(operators)
         channels = Channel.objects.filter(user__in=operators, kind=ChannelKind.APP)
         if self.filter(channel__in=channels, body=storable(text), created_at__gte=now() - timedelta(days=1)).exists():
             return []
-        path = reverse("admin:index")
+        path = path or reverse("admin:index")
         return self.write(
             [
                 Notification(channel=channel, subject=one_line(text, 200), body=storable(text), path=path)

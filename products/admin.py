@@ -21,6 +21,8 @@ know(
     gettext_noop("collect"),
     gettext_noop("leave alone"),
     gettext_noop("resume planning"),
+    gettext_noop("release"),
+    gettext_noop("discard"),
 )  # what people do here, for the audit
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils.timezone import now
 
+from .history_import import with_imported
 from .models import Change, Product, SnapshotRank
 
 RANGES = {
@@ -38,14 +39,12 @@ def thin(found: Iterable[Any], most: int = MOST_POINTS) -> list[Any]:
 def history(product: Product, span: str, user_id: int) -> dict[str, Any]:
     """Answer the columns for one range of `RANGES`: times in epoch seconds, and None where a value was not seen.
 
-    The last values run on to now, as sellers know it. Three queries, whatever the number of snapshots.
+    The last values run on to now, as sellers know it. Four queries, whatever the number of snapshots.
     """
     start = now() - RANGES[span]
-    rows = thin(
-        product.snapshots.filter(taken_at__gte=start)
-        .order_by("taken_at")
-        .values("id", "taken_at", "price", "list_price", "rating", "review_count", "availability")
-    )
+    own = product.snapshots.filter(taken_at__gte=start).order_by("taken_at")
+    columns = ("id", "taken_at", "price", "list_price", "rating", "review_count", "availability")
+    rows = thin(with_imported(list(own.values(*columns)), product, user_id, start))
     ranks = dict(
         SnapshotRank.objects.filter(
             snapshot__product=product, snapshot__taken_at__gte=start, category=product.bsr_category
@@ -60,9 +59,10 @@ def history(product: Product, span: str, user_id: int) -> dict[str, Any]:
         "at": [int(row["taken_at"].timestamp()) for row in rows],
         "price": [_number(row["price"]) for row in rows],
         "list_price": [_number(row["list_price"]) for row in rows],
-        "bsr": [ranks.get(row["id"]) for row in rows],
+        "bsr": [row.get("bsr") or ranks.get(row["id"]) for row in rows],
         "rating": [_number(row["rating"]) for row in rows],
         "reviews": [row["review_count"] for row in rows],
+        "imported": [row["id"] is None for row in rows],
         "unavailable": [row["availability"] in ("unavailable", "no_offer") for row in rows],
         "changes": [
             {"at": int(change.seen_at.timestamp()), "kind": change.kind, "label": change.get_kind_display()}

@@ -76,7 +76,7 @@ def read_paste(paste: str, marketplace: str) -> tuple[list[tuple[str, str]], lis
         line = " ".join(raw.split())
         if not line.strip(QUOTES + " ,;") or (not found and _is_header(raw)):
             continue
-        identities, reasons = _read_line(line, marketplace)
+        identities, reasons = read_line(line, marketplace)
         found |= dict.fromkeys(identities)
         wrong += [
             (
@@ -100,8 +100,11 @@ def _is_header(line: str) -> bool:
     return any(column in HEADERS for column in columns)
 
 
-def _read_line(line: str, marketplace: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """Read one line: its addresses, else what looks like an ASIN or ISBN; words beside them are taken for a name."""
+def read_line(line: str, marketplace: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the (marketplace, ASIN) of one line, and what is wrong with it.
+
+    Its addresses count, else what looks like an ASIN or ISBN; words beside them are taken for a name.
+    """
     found, reasons = [], []
     addresses = ADDRESS.findall(line)
     whole = [] if addresses else [line]
@@ -136,7 +139,7 @@ def _reason(line: str, marketplace: str) -> str:
 
 
 def _identity(text: str, marketplace: str) -> tuple[str, str]:
-    if "/" in text or "." in text:
+    if "/" in text or re.search(r"[A-Za-z]\.[A-Za-z]", text):
         site, asin = parse_address(text)
         return site.domain, asin
     return marketplace, parse_asin(text)

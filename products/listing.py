@@ -36,6 +36,7 @@ class Outcome(TextChoices):
     BAD = "bad", _("The page could not be read")
     MISMATCH = "mismatch", _("Another product was answered")
     MISSING = "missing", _("Not answered")
+    HELD = "held", _("Held back: a person decides")
     ASIDE = "set_aside", _("Set aside: the answer could not be read or stored")
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from django.db import transaction
 from django.db.models.functions import Now
+from django.urls import reverse
 
 from amazon_pilot.jobs import Backoff, job
 from analysis.tasks import resume_reports
@@ -18,7 +19,7 @@ from notifications.models import Channel, ChannelKind, Notification
 from notifications.tasks import send_due_notifications, send_notification
 
 from . import apify
-from .models import Change, Frequency, PlanningStopped, Product, Round, RunTarget, ScrapeRun, Snapshot, Tracking
+from .models import Change, Frequency, Import, PlanningStopped, Product, Round, RunTarget, ScrapeRun, Snapshot, Tracking
 from .models.ingest import brake_notice
 from .models.scrape_run import STARTED_LIMIT
 from .words import left_alone_notice
@@ -193,13 +194,18 @@ def collect(run: ScrapeRun, pause: timedelta) -> str:
         return "still running"
     with transaction.atomic():
         changes = run.ingest(answer)
-        for notification in Notification.objects.draft_changes(changes):
-            send_notification.enqueue(notification.pk)
+        tell_changes(changes)
         tell_left_alone(run)
     run.refresh_from_db(fields=["changes_held"])
     if run.changes_held:
-        Notification.objects.tell_operators(brake_notice(run))
+        Notification.objects.tell_operators(brake_notice(run), reverse("products:held"))
     return f"{len(answer.listings)} listings, {len(changes)} changes"
+
+
+def tell_changes(changes: Iterable[Change]) -> None:
+    """Write to those who asked to hear of these, and have it sent once the transaction commits."""
+    for notification in Notification.objects.draft_changes(changes):
+        send_notification.enqueue(notification.pk)
 
 
 def tell_left_alone(run: ScrapeRun) -> None:
@@ -269,5 +275,6 @@ def cleanup() -> str:
             ("snapshots", Snapshot.objects.thin()),
             ("changes", Change.objects.prune(older_than=timedelta(days=90))),
             ("scrape runs", ScrapeRun.objects.prune(older_than=timedelta(days=730))),
+            ("imports", Import.objects.prune()),
         )
     )

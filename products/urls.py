@@ -2,17 +2,29 @@
 
 from django.urls import path
 
-from . import views
+from . import exports, held_views, history_views, views
+from .taking_in import views as taking_in
 
 app_name = "products"
 ONE = "products/<str:marketplace>/<str:asin>/"
 urlpatterns = [
     path("", views.list_, name="list"),
     path("products/resume/", views.resume, name="resume"),
-    path("products/add/", views.add, name="add"),
+    path("products/add/", taking_in.add, name="add"),
+    path("products/add/look/", taking_in.look, name="look"),
+    path("products/imports/<int:pk>/", taking_in.show, name="import"),
+    path("products/imports/<int:pk>/take/", taking_in.take, name="take_import"),
+    path("products/imports/<int:pk>/undo/", taking_in.undo, name="undo_import"),
+    path("products/held/", held_views.held, name="held"),
+    path("products/held/<int:pk>/release/", held_views.release, name="release"),
+    path("products/held/<int:pk>/discard/", held_views.discard, name="discard"),
+    path("products/export/", exports.products, name="export"),
+    path("changes/export/", exports.changes, name="changes_export"),
     path(ONE, views.detail, name="detail"),
     path(f"{ONE}status/", views.status, name="status"),
     path(f"{ONE}history.json", views.chart, name="chart"),
+    path(f"{ONE}history/export/", exports.history, name="history_export"),
+    path(f"{ONE}import/", history_views.import_history, name="import_history"),
     path(f"{ONE}refresh/", views.refresh, name="refresh"),
     path(f"{ONE}edit/", views.edit, name="edit"),
     path(f"{ONE}remove/", views.remove, name="remove"),

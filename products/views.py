@@ -6,7 +6,6 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from amazon_pilot.http import AuthenticatedRequest
@@ -14,9 +13,9 @@ from amazon_pilot.jobs.models import AuditEntry
 from analysis.models import Report
 
 from .charts import RANGES, history
-from .forms import AddProductsForm, TrackingForm
+from .forms import TrackingForm
 from .models import Change, PlanningStopped, Product, Role, ScrapeRun, Tracking
-from .tasks import BATCH_SIZE, batch_update_products, update_product
+from .tasks import update_product
 
 PER_PAGE = 50
 
@@ -36,35 +35,6 @@ def list_(request: AuthenticatedRequest) -> HttpResponse:
     changes = Change.objects.newest_of(request.user)[:8]
     context = {"page": page, "changes": changes, "q": words, "role": role, "roles": Role.choices}
     return render(request, "products/list.html", context)
-
-
-@login_required
-def add(request: AuthenticatedRequest) -> HttpResponse:
-    """Watch products from now on, and have those without data looked at at once; wrong lines come back alone."""
-    form = AddProductsForm(request.POST or None)
-    if request.method != "POST" or not (form.is_valid() or form.good):
-        return render(request, "products/add.html", {"form": form}, status=422 if form.is_bound else 200)
-    products = Product.objects.ensure(form.good)
-    data = form.cleaned_data
-    added = Tracking.objects.watch(request.user, products, data["role"], data["frequency"])
-    unseen = Product.objects.filter(pk__in=[product.pk for product in products], checked_at=None)
-    unseen.ask()
-    batch_update_products.enqueue_many([(ids,) for ids in unseen.batches(BATCH_SIZE)])
-    _warn_when_stopped(request)
-    messages.success(request, _added(added))
-    if form.errors:
-        return render(request, "products/add.html", {"form": form.only_wrong_lines()}, status=422)
-    return redirect(products[0] if len(products) == 1 else "products:list")
-
-
-def _added(count: int) -> str:
-    if not count:
-        return _("You watch all of these already.")
-    return ngettext(
-        "%(count)s product added. First data comes within a minute.",
-        "%(count)s products added. First data comes within a minute.",
-        count,
-    ) % {"count": count}
 
 
 @require_POST

@@ -80,7 +80,7 @@ def test_the_compiled_catalogue_is_that_of_the_source(catalogue):
 def test_no_marked_text_is_missing_in_the_catalogue(tmp_path, catalogue):
     if not shutil.which("xgettext"):
         pytest.skip("xgettext is not installed, so the marked texts cannot be collected")
-    for part in ("amazon_pilot", "products", "analysis", "notifications", "templates"):
+    for part in ("amazon_pilot", "products", "analysis", "notifications", "accounts", "templates"):
         shutil.copytree(settings.BASE_DIR / part, tmp_path / part)
     (tmp_path / "locale").mkdir()
 

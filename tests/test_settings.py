@@ -61,7 +61,7 @@ def wrong() -> dict[str, list[str]]:
     odd = [f"{SECRET}\udcff", f"{SECRET}\x01", f"{SECRET}\u200b\u202e"]
     numbers = [SECRET, "-1", "1.5", "１２", "1_0", "0x10", "9" * 5000, "1e3", "nan", "5 5", *odd]
     sums = [SECRET, "-1", "nan", "Infinity", "1e9", "٥", "$5", "5,00", "9" * 40, *odd]
-    words = {"LANGUAGE_CODE", "LOG_LEVEL", "OPENAI_SCHEMA_MODE", "TIME_ZONE", "DEBUG", "DEFAULT_FROM_EMAIL"}
+    words = {"LANGUAGE_CODE", "LOG_LEVEL", "OPENAI_SCHEMA_MODE", "TIME_ZONE", "DEBUG", "DEFAULT_FROM_EMAIL", "SIGN_UP"}
     table = dict.fromkeys(VARIABLES, odd)
     table |= dict.fromkeys(WHOLE, numbers) | dict.fromkeys(DOLLARS, sums)
     table |= {name: [*urls("https"), *urls("http"), *urls("ftp"), f"https://{SECRET}@host"] for name in ADDRESSES}

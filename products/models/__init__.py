@@ -1,6 +1,7 @@
 """What is sold (Product), watched (Tracking), paid for (ScrapeRun), seen (Snapshot) and found (Change)."""
 
 from .change import Change, Difference, Direction, Kind, Severity, differences
+from .imports import Import, ImportedPoint, ImportKind, ImportState
 from .product import Product
 from .round import Round
 from .scrape_run import PlanningStopped, RunTarget, ScrapeRun, State
@@ -14,6 +15,10 @@ __all__ = [
     "Difference",
     "Direction",
     "Frequency",
+    "Import",
+    "ImportKind",
+    "ImportState",
+    "ImportedPoint",
     "Kind",
     "PlanningStopped",
     "Product",

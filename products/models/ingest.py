@@ -21,6 +21,7 @@ from products.fields import clean
 from products.listing import Listing, Outcome
 
 from .change import Change, Difference, differences
+from .held import hold
 from .product import Product
 from .scrape_run import RunTarget, ScrapeRun, State
 from .snapshot import Snapshot, SnapshotRank
@@ -87,20 +88,19 @@ def ingest(run: ScrapeRun, answer: RunAnswer) -> list[Change]:
     targets = {target.asin: target for target in run.targets.select_related("product")}
     looks = [Look(listing, targets.pop(listing.asin)) for listing in answer.listings if listing.asin in targets]
     good = [look for look in looks if look.listing.outcome == Outcome.OK]
-    braked = _must_brake(good)
-    _store(run, good, taken_at)
+    if _must_brake(good):
+        hold(run, good, taken_at)
+        looks, good = [look for look in looks if look.listing.outcome != Outcome.OK], []
+    store(run, good, taken_at)
     _note_failures([look for look in looks if look.outcome != Outcome.OK], taken_at)
-    _end_targets(looks, targets.values())
-    stored = [look for look in good if not look.reason]
-    changes = [] if braked else Change.objects.bulk_create(_changes(stored, taken_at))
-    if braked:
-        ScrapeRun.objects.filter(pk=run.pk).update(changes_held=True)
+    end_targets(looks, targets.values())
+    changes = Change.objects.bulk_create(told_changes([look for look in good if not look.reason], taken_at))
     if answer.cost_usd is not None:
         run.bill(answer.cost_usd)  # last, as the day's row is what all planners wait for
     return changes
 
 
-def _store(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
+def store(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
     """Keep the looks together, or in halves when one of them cannot be kept; that one gets a reason."""
     if not looks:
         return
@@ -119,7 +119,7 @@ def _store(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
     for look in looks:
         look.target.product = fresh[look.product.pk]
     for half in (looks[: len(looks) // 2], looks[len(looks) // 2 :]):
-        _store(run, half, taken_at)
+        store(run, half, taken_at)
 
 
 def _keep(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
@@ -163,7 +163,8 @@ def _note_failures(looks: list[Look], taken_at: datetime) -> None:
     _upsert([look.product for look in looks], OUTCOME)
 
 
-def _end_targets(looks: list[Look], unanswered: Iterable[RunTarget]) -> None:
+def end_targets(looks: list[Look], unanswered: Iterable[RunTarget]) -> None:
+    """Note on each target of a run what became of it."""
     for look in looks:
         look.target.outcome = look.outcome
         look.target.reason = look.reason or ("; ".join(look.listing.warnings) if look.outcome != Outcome.OK else "")
@@ -190,7 +191,7 @@ def _must_brake(good: list[Look]) -> bool:
     return lost > BRAKE_SHARE * len(good)
 
 
-def _changes(stored: list[Look], taken_at: datetime) -> list[Change]:
+def told_changes(stored: list[Look], taken_at: datetime) -> list[Change]:
     """Lay out what each tracking's thresholds let through, with the product as it is now."""
     looks = {look.product.pk: (look, look.snapshot) for look in stored if look.found and look.snapshot}
     trackings = Tracking.objects.filter(product_id__in=looks, paused=False)
@@ -215,5 +216,5 @@ def _is_silent(tracking: Tracking, last: datetime | None, at: datetime) -> bool:
 def brake_notice(run: ScrapeRun) -> str:
     """Say to an operator why a run's changes were held back."""
     return _(
-        "%(run)s: more than 30 %% of the products lost their price or rank at once. Their changes were not told."
+        "%(run)s: more than 30 %% of the products lost their price or rank at once. Nothing was changed: please decide."
     ) % {"run": run}

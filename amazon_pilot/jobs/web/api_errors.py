@@ -14,7 +14,7 @@ from django.views import csrf, defaults
 
 def is_api(request: HttpRequest) -> bool:
     """Tell whether a request came from a script."""
-    return request.path.startswith(reverse("monitor:api-queues").removesuffix("queues"))
+    return request.path.startswith(("/api/", reverse("monitor:api-queues").removesuffix("queues")))
 
 
 def failure(status: int, code: str, message: str) -> JsonResponse:

@@ -1,0 +1,142 @@
+"""What somebody took in from a file: first as it was read, then with what was added, so that it can be undone."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from .product import Product
+from .tracking import Tracking
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+AT_ONCE = 500
+MOST_UNTAKEN = 5  # of a user; the oldest goes when a further file is read
+UNTAKEN_KEPT, TAKEN_KEPT = timedelta(days=1), timedelta(days=90)
+
+
+class ImportKind(models.TextChoices):
+    PRODUCTS = "products", _("products")
+    HISTORY = "history", _("history")
+
+
+class ImportState(models.TextChoices):
+    READ = "read", _("read")
+    TAKEN = "taken", _("taken")
+    UNDONE = "undone", _("undone")
+
+
+class ImportQuerySet(models.QuerySet["Import"]):
+    def of(self, user: "User | Any") -> "ImportQuerySet":
+        """Keep this user's, newest first, without their lines."""
+        return self.filter(user=user).order_by("-pk").defer("good", "wrong", "repeated", "watched", "added")
+
+    def make_room(self, user: "User | Any") -> None:
+        """Forget the oldest files of this user that were read and never taken."""
+        untaken = self.filter(user=user, state=ImportState.READ).order_by("-pk").values_list("pk", flat=True)
+        self.filter(pk__in=list(untaken[MOST_UNTAKEN - 1 :])).delete()
+
+    def prune(self) -> int:
+        """Delete what was never taken after a day, and imports of products after 90 days; return how many."""
+        untaken = Q(state=ImportState.READ, created_at__lt=Now() - UNTAKEN_KEPT)
+        old = Q(kind=ImportKind.PRODUCTS, created_at__lt=Now() - TAKEN_KEPT)
+        return self.filter(untaken | old).delete()[1].get("products.Import", 0)
+
+
+class Import(models.Model):
+    """One file of one user. `good` are the lines to be taken, `added` the keys of the trackings that it added."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="imports", verbose_name=_("user"))
+    kind = models.CharField(_("kind"), max_length=10, choices=ImportKind, default=ImportKind.PRODUCTS)
+    product = models.ForeignKey(
+        Product,
+        models.CASCADE,
+        null=True,
+        related_name="imports",
+        verbose_name=_("product"),
+        help_text=_("Of a history."),
+    )
+    name = models.CharField(_("file"), max_length=200, blank=True)
+    state = models.CharField(_("state"), max_length=10, choices=ImportState, default=ImportState.READ)
+    created_at = models.DateTimeField(_("read at"), auto_now_add=True)
+    taken_at = models.DateTimeField(_("taken at"), null=True)
+    good = models.JSONField(_("good lines"), default=list)
+    wrong = models.JSONField(_("wrong lines"), default=list)
+    repeated = models.JSONField(_("repeated lines"), default=list)
+    watched = models.JSONField(_("watched already"), default=list)
+    columns = models.JSONField(_("columns"), default=dict)
+    added = models.JSONField(_("added"), default=list)
+    count = models.PositiveIntegerField(_("added"), default=0)
+
+    objects = ImportQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("import")
+        verbose_name_plural = _("imports")
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["user", "-id"], name="import_newest_of_user")]
+
+    def __str__(self) -> str:
+        return self.name or f"{self.get_kind_display()} {self.created_at:%Y-%m-%d %H:%M}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("products:import", args=[self.pk])
+
+    def claim(self) -> bool:
+        """Move from read to taken; False means that it was taken or undone before."""
+        mine = Import.objects.filter(pk=self.pk, state=ImportState.READ)
+        return mine.update(state=ImportState.TAKEN, taken_at=Now()) == 1
+
+    def keep_added(self, trackings: list[int]) -> None:
+        """Note which trackings it added, and forget the lines that are taken."""
+        self.added, self.count, self.good = trackings, len(trackings), []
+        self.save(update_fields=["added", "count", "good"])
+
+    def undo(self) -> int | None:
+        """Remove just what it added and what is still there; return how much, or None when it is not to be undone.
+
+        A product that nobody watches any more is not fetched for this import either; its history stays for others.
+        """
+        taken = Import.objects.filter(pk=self.pk, state=ImportState.TAKEN)
+        if not taken.update(state=ImportState.UNDONE, added=[]):
+            return None
+        if self.kind == ImportKind.HISTORY:
+            return self.points.all().delete()[0]
+        gone = 0
+        for start in range(0, len(self.added), AT_ONCE):
+            mine = Tracking.objects.filter(pk__in=self.added[start : start + AT_ONCE], user=self.user_id)
+            products = list(mine.values_list("product", flat=True))
+            gone += mine.delete()[1].get("products.Tracking", 0)
+            Product.objects.filter(pk__in=products, trackings=None).update(asked_at=None)
+        return gone
+
+
+class ImportedPoint(models.Model):
+    """A price and a rank at a time, as a file of one user says; nobody else sees it. Empty means that none was seen."""
+
+    source = models.ForeignKey(Import, models.CASCADE, related_name="points", verbose_name=_("import"))
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
+    product = models.ForeignKey(Product, models.CASCADE, related_name="imported_points", verbose_name=_("product"))
+    at = models.DateTimeField(_("time"))
+    price = models.DecimalField(_("price"), max_digits=12, decimal_places=2, null=True)
+    bsr = models.PositiveIntegerField(_("best sellers rank"), null=True)
+
+    class Meta:
+        verbose_name = _("imported point")
+        verbose_name_plural = _("imported points")
+        ordering = ["at"]
+        constraints = [
+            models.UniqueConstraint(fields=["source", "at"], name="imported_point_once_per_file"),
+            models.CheckConstraint(condition=Q(price__isnull=True) | Q(price__gt=0), name="imported_price_is_positive"),
+            models.CheckConstraint(condition=Q(bsr__isnull=True) | Q(bsr__gt=0), name="imported_rank_is_positive"),
+        ]
+        indexes = [models.Index(fields=["user", "product", "at"], name="imported_history_of_user")]
+
+    def __str__(self) -> str:
+        return f"{self.product} · {self.at:%Y-%m-%d %H:%M}"

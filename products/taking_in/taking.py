@@ -1,0 +1,72 @@
+"""From a file that was read to trackings, and back: what is added is written down, so that it can be undone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+
+from products.models import Import, Product, Tracking
+from products.tasks import BATCH_SIZE, batch_update_products
+
+from .lines import AT_ONCE, Reading, Wish, products_of, watched
+
+
+def keep(user: Any, name: str, reading: Reading) -> Import:
+    """Write down what was read, for its owner to look at before anything is added."""
+    known = watched(user, reading.good)
+    Import.objects.make_room(user)
+    return Import.objects.create(
+        user=user,
+        name=name[:200],
+        good=[wish for wish in reading.wishes if (wish["marketplace"], wish["asin"]) not in known],
+        wrong=reading.wrong,
+        repeated=reading.repeated,
+        watched=[(wish.number, f"{wish.asin} · {wish.marketplace}") for wish in reading.good if wish.identity in known],
+        columns={"taken": reading.columns, "ignored": reading.ignored},
+    )
+
+
+def wishes_of(row: Import) -> list[Wish]:
+    """Return the good lines of an import as they were kept."""
+    return [Wish(**wish) for wish in row.good]
+
+
+@transaction.atomic
+def take(row: Import) -> int | None:
+    """Watch what the import's good lines name, and have what was never seen looked at; return how many are new.
+
+    None means that it was taken before. The number of statements is constant for each 500 lines.
+    """
+    if not row.claim():
+        return None
+    wishes, added = wishes_of(row), list[int]()
+    for start in range(0, len(wishes), AT_ONCE):
+        added += watch(row.user_id, wishes[start : start + AT_ONCE])
+    row.keep_added(added)
+    return len(added)
+
+
+def watch(user_id: int, wishes: Sequence[Wish]) -> list[int]:
+    """Have a user watch up to 500 products; return the keys of the trackings that are new."""
+    products = products_of(wishes)
+    mine = Tracking.objects.filter(user=user_id, product__in=products)
+    known = set(mine.values_list("product", flat=True))
+    Tracking.objects.bulk_create(
+        [
+            Tracking(
+                user_id=user_id, product=product, role=wish.role, frequency=wish.frequency, alias=wish.alias
+            )
+            for product, wish in zip(products, wishes, strict=True)
+            if product.pk not in known
+        ],
+        ignore_conflicts=True,
+    )  # fmt: skip
+    look_at_unseen([product for product in products if product.pk not in known])
+    return [pk for pk, product in mine.values_list("pk", "product") if product not in known]
+
+
+def look_at_unseen(products: Sequence[Product]) -> None:
+    """Ask for a look at those that were never seen, once the transaction commits."""
+    unseen = Product.objects.filter(pk__in=[product.pk for product in products], checked_at=None)
+    unseen.ask()
+    batch_update_products.enqueue_many([(ids,) for ids in unseen.batches(BATCH_SIZE)])

@@ -1,0 +1,192 @@
+"""The pages on which a file or a paste is looked at, taken and undone."""
+
+from decimal import Decimal
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_GET, require_POST
+
+from amazon_pilot.http import AuthenticatedRequest
+from amazon_pilot.uploads import is_too_large
+from products.amazon import MARKETPLACES
+from products.forms import LONGEST_PASTE, AddProductsForm
+from products.models import (
+    Frequency,
+    Import,
+    ImportKind,
+    ImportState,
+    PlanningStopped,
+    Product,
+    Role,
+    ScrapeRun,
+    Tracking,
+)
+
+from . import lines, taking
+from .tables import UnreadableFile, too_large
+
+PER_PAGE = 100
+LAST = 5
+
+
+class FileForm(forms.Form):
+    """A file, or the paste beside it, and what holds for lines that do not say otherwise."""
+
+    file = forms.FileField(
+        label=gettext_lazy("CSV, TSV or Excel file"),
+        required=False,
+        allow_empty_file=True,
+        max_length=200,
+        widget=forms.FileInput(attrs={"accept": ".csv,.tsv,.txt,.xlsx"}),
+        help_text=gettext_lazy(
+            "Up to 10,000 lines and 10 MB. Exports of Helium 10, Keepa, Jungle Scout and Seller Central's listings"
+            " report are recognised; otherwise name the columns ASIN or URL, marketplace, alias, role, frequency."
+        ),
+    )
+    products = forms.CharField(max_length=LONGEST_PASTE, required=False, widget=forms.HiddenInput)
+    marketplace = forms.ChoiceField(
+        label=gettext_lazy("Marketplace where the file names none"),
+        choices=[(domain, domain) for domain in MARKETPLACES],
+        initial="amazon.com",
+    )
+    role = forms.ChoiceField(label=gettext_lazy("These are"), choices=Role.choices, initial=Role.OWN)
+    frequency = forms.ChoiceField(
+        label=gettext_lazy("Look at them"), choices=Frequency.choices, initial=Frequency.DAILY
+    )  # fmt: skip
+
+    def read(self) -> lines.Reading:
+        """Return what the file, or else the paste, asks for; raises UnreadableFile."""
+        data = self.cleaned_data
+        usual = lines.Usual(data["marketplace"], data["role"], data["frequency"])
+        content = data["file"].read() if data["file"] else data["products"].encode()
+        if not content.strip():
+            raise UnreadableFile(_("Choose a file that holds a table, or paste lines."))
+        return lines.read_file(content, usual)
+
+
+@login_required
+def add(request: AuthenticatedRequest) -> HttpResponse:
+    """Watch products from now on, and have those without data looked at at once; wrong lines come back alone."""
+    form = AddProductsForm(request.POST or None)
+    if request.method != "POST" or not (form.is_valid() or form.good):
+        return _shown(request, form)
+    products = Product.objects.ensure(form.good)
+    data = form.cleaned_data
+    added = Tracking.objects.watch(request.user, products, data["role"], data["frequency"])
+    taking.look_at_unseen(products)
+    warn_when_stopped(request)
+    messages.success(request, _added(added))
+    if form.errors:
+        return _shown(request, form.only_wrong_lines())
+    return redirect(products[0] if len(products) == 1 else "products:list")
+
+
+def _shown(request: AuthenticatedRequest, form: AddProductsForm, file_form: FileForm | None = None) -> HttpResponse:
+    context = {
+        "form": form,
+        "file_form": file_form or FileForm(),
+        "imports": Import.objects.of(request.user).filter(kind=ImportKind.PRODUCTS)[:LAST],
+    }
+    is_wrong = form.is_bound or file_form is not None
+    return render(request, "products/add.html", context, status=422 if is_wrong else 200)
+
+
+def _added(count: int) -> str:
+    if not count:
+        return _("You watch all of these already.")
+    return ngettext(
+        "%(count)s product added. First data comes within a minute.",
+        "%(count)s products added. First data comes within a minute.",
+        count,
+    ) % {"count": count}
+
+
+def warn_when_stopped(request: HttpRequest) -> None:
+    """Say why nothing is fetched now, when nothing is."""
+    try:
+        ScrapeRun.objects.ensure_planning()
+    except PlanningStopped as reason:
+        messages.error(request, str(reason))
+
+
+@require_POST
+@login_required
+def look(request: AuthenticatedRequest) -> HttpResponse:
+    """Read a file or a paste, and show what would be taken; nothing is added yet."""
+    form = FileForm(request.POST, request.FILES)
+    if is_too_large(request):
+        form.add_error("file", too_large())
+    if form.is_valid():
+        try:
+            reading = form.read()
+        except UnreadableFile as reason:
+            form.add_error("file" if form.cleaned_data["file"] else None, str(reason))
+        else:
+            name = getattr(form.cleaned_data["file"], "name", None) or _("Paste")
+            return redirect(taking.keep(request.user, name, reading))
+    return _shown(request, AddProductsForm(initial=request.POST.dict()), form)
+
+
+@require_GET
+@login_required
+def show(request: AuthenticatedRequest, pk: int) -> HttpResponse:
+    """Show what a file asks for and what it costs a day, each line that is not taken, and what became of it."""
+    row = get_object_or_404(Import, pk=pk, user=request.user)
+    left = [
+        *((number, text, reason, "bad") for number, text, reason in row.wrong),
+        *((number, "", reason, "soft") for number, reason in row.repeated),
+        *((number, text, _("You watch it already."), "soft") for number, text in row.watched),
+    ]
+    wishes = taking.wishes_of(row) if row.state == ImportState.READ and row.kind == ImportKind.PRODUCTS else []
+    cost = lines.cost_per_day(wishes)
+    context = {
+        "import": row,
+        "page": Paginator(left, PER_PAGE).get_page(request.GET.get("page")),
+        "good": len(wishes),
+        "first": wishes[:10],
+        "cost": cost.quantize(Decimal("0.01") if cost >= 1 else Decimal("0.0001")),
+        "is_too_dear": cost > settings.APIFY_DAILY_BUDGET_USD,
+        "budget": settings.APIFY_DAILY_BUDGET_USD,
+    }
+    return render(request, "products/import.html", context)
+
+
+@require_POST
+@login_required
+def take(request: AuthenticatedRequest, pk: int) -> HttpResponse:
+    """Add the good lines of a file that was looked at."""
+    row = get_object_or_404(Import, pk=pk, user=request.user, kind=ImportKind.PRODUCTS)
+    added = taking.take(row)
+    if added is None:
+        messages.info(request, _("This file was taken before."))
+    else:
+        said = ngettext("%(count)s product added.", "%(count)s products added.", added) % {"count": added}
+        messages.success(request, said)
+        warn_when_stopped(request)
+    return redirect(row)
+
+
+@require_POST
+@login_required
+def undo(request: AuthenticatedRequest, pk: int) -> HttpResponse:
+    """Remove what an import added, or forget a file that was only looked at."""
+    row = get_object_or_404(Import, pk=pk, user=request.user)
+    if row.state == ImportState.READ:
+        row.delete()
+        messages.success(request, _("Nothing was added."))
+        return redirect("products:add")
+    gone = row.undo()
+    if gone is None:
+        messages.info(request, _("This import was undone before."))
+    else:
+        messages.success(
+            request, ngettext("%(count)s entry removed.", "%(count)s entries removed.", gone) % {"count": gone}
+        )
+    return redirect(row)
