@@ -1,23 +1,32 @@
 """What the product tells the monitor about itself: today's numbers, and which page belongs to a job.
 
-The engine room knows no product, so it finds these functions by the settings MONITOR_TILES and MONITOR_RELATED.
+The engine room knows no product, so it finds these functions by the settings MONITOR_TILES, MONITOR_RELATED,
+MONITOR_CHECKS and MONITOR_TELL.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db.models import Model, Sum
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from analysis.models import ModelCall, Report
-from notifications.models import Notification
-from products.models import Change, Product, ScrapeRun
+from analysis.models import ModelCall, Report, Spending
+from analysis.texts import one_line, storable
+from notifications.models import Channel, Notification
+from notifications.tasks import send_notification
+from products.models import Change, DaySpending, Product, ScrapeRun, Severity
 
 MOST_RELATED = 5
+NEARLY = Decimal("0.9")  # of a budget: from there on an operator may want to know
+BILLION = 10**9
 ROWS: dict[str, type[Model]] = {
     "update_product": Product,
     "batch_update_products": Product,
@@ -77,3 +86,56 @@ def related(task: str, args: Sequence[Any]) -> list[tuple[str, str]]:
     rows = model._default_manager.filter(pk__in=[pk for pk in ids if isinstance(pk, int)][:MOST_RELATED])
     page = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
     return [(f"{model._meta.verbose_name} {row}", reverse(page, args=[row.pk])) for row in rows]
+
+
+def checks() -> list[dict[str, Any]]:
+    """Return what is not well with the product: a refusal of Apify, and budgets that are spent or nearly so."""
+    now = timezone.now()
+    refusal = ScrapeRun.objects.refusal()
+    found = []
+    if refusal is not None:
+        rows = reverse("admin:products_scraperun_changelist")
+        found.append({"key": "apify refuses", "text": refusal.refused, "level": "bad", "url": rows})
+    spent = DaySpending.objects.of(now.astimezone(UTC).date()) or Decimal(0)
+    found += _budget("apify", _("Apify, today"), spent, settings.APIFY_DAILY_BUDGET_USD, "products_scraperun")
+    of_day, of_month = f"all {now.astimezone(UTC):%Y-%m-%d}", f"all {now.astimezone(UTC):%Y-%m}"
+    keys = {
+        of_day: ("openai day", _("OpenAI, today"), settings.OPENAI_TOTAL_DAILY_BUDGET_USD),
+        of_month: ("openai month", _("OpenAI, this month"), settings.OPENAI_TOTAL_MONTHLY_BUDGET_USD),
+    }
+    for key, billionths in Spending.objects.filter(key__in=keys).values_list("key", "billionths_usd"):
+        what, name, budget = keys[key]
+        found += _budget(what, name, Decimal(billionths) / BILLION, budget, "analysis_modelcall")
+    return found
+
+
+def _budget(key: str, name: str, spent: Decimal, budget: Decimal, rows: str) -> list[dict[str, Any]]:
+    if spent < budget * NEARLY or not budget:
+        return []
+    words = {"name": name, "spent": f"${spent:.2f}", "budget": f"${budget:.2f}"}
+    text = _("The budget is spent (%(name)s): %(spent)s of %(budget)s.")
+    if spent < budget:
+        text = _("The budget is nearly spent (%(name)s): %(spent)s of %(budget)s.")
+    level = "bad" if spent >= budget else "warn"
+    return [{"key": key, "text": text % words, "level": level, "url": reverse(f"admin:{rows}_changelist")}]
+
+
+LEVELS = {"critical": Severity.CRITICAL, "warning": Severity.WARNING}
+
+
+def tell(text: str, severity: str, path: str) -> list[Callable[[], Any]]:
+    """Write what an alert says to every channel of the operators, and return what sends it; the rows are sent anyway.
+
+    Operators are the staff who may act on jobs. A channel hears what is as grave as its owner asked for.
+    """
+    people = get_user_model()._default_manager.with_perm(
+        "jobs.operate_jobs", backend="django.contrib.auth.backends.ModelBackend"
+    )
+    operators = set(people.filter(is_staff=True).values_list("pk", flat=True))
+    Notification.objects.ensure_app_channels(operators)
+    channels = Channel.objects.active().filter(user__in=operators, least_severity__lte=LEVELS[severity])
+    rows = [
+        Notification(channel=channel, subject=one_line(text, 200), body=storable(text), path=path)
+        for channel in channels
+    ]
+    return [partial(send_notification, row.pk) for row in Notification.objects.write(rows)]

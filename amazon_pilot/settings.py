@@ -40,7 +40,7 @@ IS_CHECKOUT = (BASE_DIR / "manage.py").exists()
 HOME_DIR = BASE_DIR if IS_CHECKOUT else Path.cwd()
 ASSETS_DIR = BASE_DIR if IS_CHECKOUT else BASE_DIR / "amazon_pilot" / "assets"
 # Code of ours, where the cause of a failure is looked for.
-OUR_FOLDERS = [BASE_DIR] if IS_CHECKOUT else [BASE_DIR / name for name in ("products", "analysis", "notifications")]
+OUR_FOLDERS = [BASE_DIR] if IS_CHECKOUT else [BASE_DIR / name for name in ("products", "analysis", "notifications", "accounts")]
 load(HOME_DIR / ".env")
 
 # Where the product keeps what it writes: the database, Redis's append-only file, sent mail, the generated key.
@@ -248,6 +248,10 @@ CACHES = {
 
 # Queues, most important first, with the weights by which a free slot chooses among those that hold work.
 QUEUE_WEIGHTS = {"critical": 6, "default": 3, "low": 1}
+# For how many seconds the oldest job of a queue may wait before the monitor says that something is wrong.
+QUEUE_LIMITS = {"critical": 60, "default": 600, "low": 3600}
+# What this code is called: the monitor marks when it was first started. By hand: manage.py release NAME.
+RELEASE = text("RELEASE")
 WORKER_CONCURRENCY = whole("WORKER_CONCURRENCY", 10, 1, 200)
 # A worker that is told to leave waits so many seconds for its jobs, then gives them back to their queues.
 WORKER_GRACE_SECONDS = whole("WORKER_GRACE_SECONDS", 30, 0, 3600)
@@ -324,6 +328,9 @@ SCHEDULE_GRACE = timedelta(seconds=60)  # a fire that is later than this was mis
 SCHEDULE_MISSED_WINDOW = timedelta(days=1)  # how old a missed fire may be and still run; each entry may say otherwise
 MONITOR_TILES = "amazon_pilot.business.tiles"  # the product's own numbers on the overview
 MONITOR_RELATED = "amazon_pilot.business.related"  # the rows that a job's arguments name
+MONITOR_SUBJECTS = "amazon_pilot.subjects"  # what jobs are about, and why it is looked at next when it is
+MONITOR_CHECKS = ["amazon_pilot.business.checks"]  # what the product counts among its health
+MONITOR_TELL = "amazon_pilot.business.tell"  # writes to operators what an alert says
 RQ_SHOW_ADMIN_LINK = False
 RQ_API_TOKEN = ""
 
@@ -373,6 +380,11 @@ OPENAI_DAILY_BUDGET_USD = dollars("OPENAI_DAILY_BUDGET_USD", "1.00")  # of each 
 OPENAI_MONTHLY_BUDGET_USD = dollars("OPENAI_MONTHLY_BUDGET_USD", "20.00")
 OPENAI_TOTAL_DAILY_BUDGET_USD = dollars("OPENAI_TOTAL_DAILY_BUDGET_USD", "20.00")  # of the installation, as the next
 OPENAI_TOTAL_MONTHLY_BUDGET_USD = dollars("OPENAI_TOTAL_MONTHLY_BUDGET_USD", "200.00")
+
+# Alerts: looked at by the web server and the schedulers, each of which tells of the other.
+ALERTS = flag("ALERTS", True)
+ALERT_INTERVAL = 10.0  # seconds between two looks
+WEB_HEALTH_URL = f"{SANDBOX_URL}/health"  # where this site is reached from inside
 
 # Webhooks go to public addresses only, but for these networks of the operator's own, plain http included.
 WEBHOOK_PRIVATE_NETWORKS = networks("WEBHOOK_PRIVATE_NETWORKS")

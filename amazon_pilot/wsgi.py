@@ -63,8 +63,21 @@ def looking() -> Iterator[None]:
 
 
 class Handler(AtomicWrites, WSGIHandler):
-    """Django's handler with our transactions."""
+    """Django's handler with our transactions. With its first request a server begins to watch over the alerts."""
+
+    watch: Any = None
+
+    def __call__(self, *args: Any) -> Any:
+        """Answer one request."""
+        if Handler.watch is None:
+            Handler.watch = watch.begin() or False
+        return super().__call__(*args)
 
 
 django.setup(set_prefix=False)
 application = Handler()
+
+from amazon_pilot.jobs.history import releases  # noqa: E402 - their models are there only now
+from amazon_pilot.jobs.schedule import watch  # noqa: E402
+
+releases.notice()

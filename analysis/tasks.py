@@ -31,14 +31,19 @@ class NotStored(Exception):
     """The database refuses the answer; the text says why."""
 
 
-@job("default", timeout=240, retry=RETRY, unique=True)
+def about_report(report_id: int) -> list[str]:
+    """Return what a job on one report is about, for the monitor."""
+    return [f"report:{report_id}"]
+
+
+@job("default", timeout=240, retry=RETRY, unique=True, about=about_report)
 def competitor_analysis(report_id: int) -> str:
     """Write one report on a comparison: our numbers, the model's words."""
     report = Report.objects.select_related("comparison", "product").get(pk=report_id)
     return analyse(report, write_comparison)
 
 
-@job("default", timeout=240, retry=RETRY, unique=True)
+@job("default", timeout=240, retry=RETRY, unique=True, about=about_report)
 def optimization_analysis(report_id: int) -> str:
     """Score one own listing and write suggestions for it, the most effective first."""
     return analyse(Report.objects.select_related("product").get(pk=report_id), write_optimization)

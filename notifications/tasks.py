@@ -10,7 +10,12 @@ from .models import LONGEST_WAIT, Notification
 from .transports import Outcome, TransportError, send
 
 
-@job("critical", timeout=60, retry=Backoff(attempts=5, first=30, cap=3600), unique=True)
+def about_notification(notification_id: int) -> list[str]:
+    """Return what a job on one notification is about, for the monitor."""
+    return [f"notification:{notification_id}"]
+
+
+@job("critical", timeout=60, retry=Backoff(attempts=5, first=30, cap=3600), unique=True, about=about_notification)
 def send_notification(notification_id: int) -> str:
     """Send one stored notification through its channel; the row says what became of it, whatever was raised.
 

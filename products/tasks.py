@@ -39,13 +39,24 @@ ROUNDS = {
 }
 
 
-@job("default", timeout=60, unique=True)
+def about_products(product_ids: int | list[int]) -> list[str]:
+    """Return what a job on products is about, for the monitor."""
+    ids = product_ids if isinstance(product_ids, list) else [product_ids]
+    return [f"product:{pk}" for pk in ids[:BATCH_SIZE]]
+
+
+def about_run(run_id: int) -> list[str]:
+    """Return what a job on one scrape run is about, for the monitor."""
+    return [f"scrape_run:{run_id}"]
+
+
+@job("default", timeout=60, unique=True, about=about_products)
 def update_product(product_id: int) -> str:
     """Plan a scrape run for one product and have it started; an open run that holds the product is joined."""
     return plan_and_start(Product.objects.filter(pk=product_id))
 
 
-@job("default", timeout=60, unique=True)
+@job("default", timeout=60, unique=True, about=about_products)
 def batch_update_products(product_ids: list[int]) -> str:
     """Plan one scrape run for up to a hundred products of one marketplace and have it started."""
     return plan_and_start(Product.objects.filter(pk__in=product_ids[:BATCH_SIZE]))
@@ -80,7 +91,7 @@ def update_due_products(round_name: str) -> str:
     return f"{sum(len(ids) for (ids,) in batches)} products in {len(batches)} batches"
 
 
-@job("default", timeout=60, retry=Backoff(attempts=4, first=60, cap=900))
+@job("default", timeout=60, retry=Backoff(attempts=4, first=60, cap=900), about=about_run)
 def start_scrape_run(run_id: int) -> str:
     """Ask Apify to start a planned run, and return while Apify works.
 
@@ -133,7 +144,7 @@ def adopt(run: ScrapeRun) -> bool:
     return receipt is not None
 
 
-@job("default", timeout=120, retry=Backoff(attempts=5, first=60, cap=900))
+@job("default", timeout=120, retry=Backoff(attempts=5, first=60, cap=900), about=about_run)
 def reconcile_scrape_run(run_id: int) -> str:
     """Find out whether a start whose answer was lost has happened; only then may it be asked for again."""
     run = ScrapeRun.objects.get(pk=run_id)
@@ -150,7 +161,7 @@ def reconcile_scrape_run(run_id: int) -> str:
     return "not found yet" if run.state == "starting" else "given up"
 
 
-@job("default", timeout=150, retry=Backoff(attempts=5, first=15, cap=300))
+@job("default", timeout=150, retry=Backoff(attempts=5, first=15, cap=300), about=about_run)
 def collect_scrape_run(run_id: int) -> str:
     """Keep what an ended run saw, and write to those who asked; a run that still works is asked again later."""
     run = ScrapeRun.objects.get(pk=run_id)
@@ -219,7 +230,7 @@ def tell_left_alone(run: ScrapeRun) -> None:
     )
 
 
-@job("default", timeout=60, retry=Backoff(attempts=2, first=60))
+@job("default", timeout=60, retry=Backoff(attempts=2, first=60), about=about_run)
 def bill_scrape_run(run_id: int) -> str:
     """Ask once more what an ended run cost, when Apify had not said so at its end."""
     run = ScrapeRun.objects.get(pk=run_id)

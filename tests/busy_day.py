@@ -12,9 +12,24 @@ from django.utils import timezone
 from amazon_pilot.jobs.core import keys, queues
 from amazon_pilot.jobs.inspect import gauges, snapshot
 from amazon_pilot.jobs.inspect.stuck import GRACE
-from amazon_pilot.jobs.models import AuditEntry, BulkAction, Fire, JobRun, KeptJob, Pause, Tally
+from amazon_pilot.jobs.models import (
+    Alert,
+    AuditEntry,
+    BulkAction,
+    Cause,
+    Fire,
+    JobRun,
+    JobSubject,
+    KeptJob,
+    Pause,
+    Release,
+    Silence,
+    Tally,
+)  # fmt: skip
+from amazon_pilot.jobs.models.cause import Seen
 from amazon_pilot.jobs.operate import changes
 from amazon_pilot.jobs.worker.supervisor import LEASE
+from products.models import Product
 from tests.jobs import tasks
 from tests.jobs.schedule_world import Clock, make_entry, make_scheduler
 
@@ -110,6 +125,10 @@ class BusyDay:
         Fire.objects.create(
             entry=self.entry, planned_at=past, decided_at=past, enqueued_at=past, job_id="forgotten", outcome="enqueued"
         )
+        missed = timezone.now() - timedelta(hours=2, minutes=30)
+        Fire.objects.create(
+            entry=self.entry, planned_at=missed, decided_at=missed + timedelta(minutes=30), outcome="missed"
+        )
 
     def _workers(self) -> None:
         now = time.time()
@@ -137,6 +156,22 @@ class BusyDay:
         for number in range(40):
             run(f"run{number}", hours=number / 60, duration=0.1 * number, result={"sum": number})
         Tally.objects.fold(timezone.now())
+        self._on_call()
+
+    def _on_call(self) -> None:
+        """Mark a release, and write what an operator on call asks about: causes, subjects, silences, alerts."""
+        now = timezone.now()
+        Release.objects.note("2026-06-01", at=now - timedelta(minutes=25))
+        Cause.objects.note([Seen("0123456789abcdef", "tests.jobs.tasks.add", "products.apify.ApifyBusy", now)])
+        self.product = Product.objects.create(marketplace="amazon.com", asin="B0LAMP0009", title="A lamp", failures=2)
+        self.subject = f"product:{self.product.pk}"
+        JobSubject.objects.note([(self.subject, "forgotten", now), (self.subject, "run3", now)])
+        tasks.do_nothing.options(about=[self.subject]).enqueue("B0LAMP0009")
+        Silence.objects.note(now - timedelta(hours=3), now - timedelta(hours=2))
+        words = {"severity": "critical", "since": now - timedelta(minutes=9), "fired_at": now - timedelta(minutes=8)}
+        Alert.objects.create(rule="scheduler_silent", text="The scheduler has been silent for 8 min 2 s.", **words)
+        over = words | {"resolved_at": now - timedelta(minutes=2)}
+        Alert.objects.create(rule="worker_gone", text="No worker lives: nothing starts.", **over)
 
     def still_alive(self) -> None:
         """Renew what a living worker renews each second."""
@@ -183,6 +218,10 @@ class BusyDay:
             "redis": f"{monitor}/redis",
             "retention": f"{monitor}/retention",
             "retention tried": f"{monitor}/retention?days=7",
+            "schedule now": f"{monitor}/schedule",
+            "alerts": f"{monitor}/alerts",
+            "failures new": f"{monitor}/failures?new=1",
+            "about": f"{monitor}/about/{self.subject}",
             "schedule": f"{rows}/scheduleentry/",
             "schedule entry": f"{rows}/scheduleentry/{self.entry.pk}/change/",
             "new schedule entry": f"{rows}/scheduleentry/add/",

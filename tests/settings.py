@@ -6,7 +6,7 @@ import tempfile
 # Set anew in every process, so that parallel test processes share nothing.
 os.environ["VAR_DIR"] = tempfile.mkdtemp(prefix="pilot-")
 os.environ["SECRET_KEY"] = "not-secret-tests-only-" + "x" * 40
-for name in ("REDIS_URL", "APIFY_TOKEN", "OPENAI_API_KEY", "SITE_URL", "EMAIL_URL", "METRICS_TOKEN"):
+for name in ("REDIS_URL", "APIFY_TOKEN", "OPENAI_API_KEY", "SITE_URL", "EMAIL_URL", "METRICS_TOKEN", "RELEASE"):
     os.environ[name] = ""
     del os.environ[name]
 

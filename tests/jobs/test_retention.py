@@ -12,7 +12,18 @@ from django.utils.timezone import now
 
 from amazon_pilot.jobs import tasks
 from amazon_pilot.jobs.history import retention
-from amazon_pilot.jobs.models import AuditEntry, BulkAction, Fire, JobRun, Reading, Tally, TallyTotal
+from amazon_pilot.jobs.models import (
+    Alert,
+    AuditEntry,
+    BulkAction,
+    Fire,
+    JobRun,
+    JobSubject,
+    Reading,
+    Silence,
+    Tally,
+    TallyTotal,
+)  # fmt: skip
 from tests.busy_day import failed_run, run
 from tests.jobs.conftest import ROOT
 from tests.jobs.schedule_world import make_entry
@@ -65,6 +76,11 @@ def everything():
         BulkAction.objects.create(action="retry", state="done", ended_at=ago(days=91))
         at = ago(days=91, minutes=n)
         Fire.objects.create(entry=entry, planned_at=at, decided_at=at, outcome="missed")
+        Silence.objects.note(at, at + timedelta(seconds=30))
+        JobSubject.objects.note([("product:1", f"old{n}", at), ("product:1", f"new{n}", ago(days=1))])
+        over = ago(days=401)
+        Alert.objects.create(rule="poison", subject=f"{n}", severity="warning", since=over, resolved_at=over)
+        Alert.objects.create(rule="poison", subject=f"open{n}", severity="warning", since=over)
     AuditEntry.objects.update(at=ago(days=401))
     BulkAction.objects.update(created_at=ago(days=91))
     for span, days in (("minute", 3), ("hour", 401), ("hour", 3)):

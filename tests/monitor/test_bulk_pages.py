@@ -212,7 +212,7 @@ def test_a_preview_asks_redis_little(admin_client, commands, django_assert_max_n
     admin_client.get(PREVIEW, {"action": action, "q": q})  # the scripts are loaded, the sample is taken
     commands.clear()
 
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(34):
         admin_client.get(PREVIEW, {"action": action, "q": q})
 
     assert len(commands) <= 20, commands

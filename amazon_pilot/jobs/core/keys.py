@@ -15,8 +15,10 @@ NOTHING = "pilot:nothing"  # never there
 GONE = "pilot:gone"  # stands in a queue for a job that is taken out in the same step
 WORKERS = "pilot:workers"  # sorted set: the workers, by when they were last seen
 WORKER = "pilot:worker:"  # of a worker: what it does now
+ABOUT = "pilot:about:"  # of a subject: sorted set of the newest jobs that are about it, by when they were enqueued
 LOG = "pilot:log:"  # of an execution: the end of its log
 READING = "pilot:reading"  # what the queues held at the last whole minute
+WATCHED = "pilot:watched"  # somebody has looked at the alerts' rules a moment ago
 SCHEDULER = "pilot:scheduler"  # hash: what the leading scheduler tells of itself
 SCHEDULERS = "pilot:schedulers"  # sorted set: the schedulers, by when they were last seen
 

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -97,6 +97,8 @@ class Registered:
     unique: bool = False
     tags: tuple[str, ...] = ()
     at_front: bool = False
+    about: Callable[..., Iterable[str]] | None = None  # names the subjects of a call: see core/subjects.py
+    subjects: tuple[str, ...] = ()  # given for the calls at hand, beside those
     isolated: bool = False  # runs in a fork of its slot, as in rq's own worker
 
     @cached_property

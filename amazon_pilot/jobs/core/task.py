@@ -36,15 +36,19 @@ class Task(Registered, Generic[P]):
     def __eq__(self, other: object) -> bool:
         return self is other
 
-    def options(self, *, queue: str = "", timeout: int | None = None, at_front: bool = False) -> "Task[P]":
+    def options(
+        self, *, queue: str = "", timeout: int | None = None, at_front: bool = False, about: Iterable[str] = ()
+    ) -> "Task[P]":
         """Return this task with other wishes for the calls that are enqueued through the answer.
 
-        `queue` and `timeout` (seconds) stand in for the task's own; `at_front` puts its jobs at the head of the queue.
+        `queue` and `timeout` (seconds) stand in for the task's own; `at_front` puts its jobs at the head of the queue;
+        `about` names what they are about, such as ["product:17"], beside what the task itself says of a call.
         """
         asked = copy(self)
         asked.queue = queue or self.queue
         asked.timeout = self.timeout if timeout is None else timeout
         asked.at_front = at_front
+        asked.subjects = tuple(about)
         return asked
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> str:
@@ -95,13 +99,15 @@ def job(
     unique: bool = False,
     tags: tuple[str, ...] = (),
     isolated: bool = False,
+    about: Callable[..., Iterable[str]] | None = None,
 ) -> Callable[[Callable[P, Any]], Task[P]]:
     """Register a function as a task of `queue`; `timeout` in seconds.
 
     With `unique`, one job with the same arguments waits or runs at a time, and a further enqueue joins it. All tasks
     with a tag can be paused together. A `name` keeps jobs that wait going when the function moves; without one it is
     the function's own, with its module. With `isolated` each job runs in a fork of its slot and leaves nothing behind,
-    for some milliseconds: for code that is not trusted.
+    for some milliseconds: for code that is not trusted. `about` takes the arguments of a call and returns what its job
+    is about, such as ["product:17"]: the monitor finds jobs by it, and leads from one to the other.
 
     Raises TypeError for `@job` without a queue, and TaskNameError if another function has the name.
     """
@@ -110,8 +116,9 @@ def job(
 
     def declare(function: Callable[P, Any]) -> Task[P]:
         task = Task(
-            function, queue, name=name, timeout=timeout, retry=retry, unique=unique, tags=tags, isolated=isolated
-        )
+            function, queue, name=name, timeout=timeout, retry=retry, unique=unique, tags=tags, isolated=isolated,
+            about=about,
+        )  # fmt: skip
         register(task)
         return task
 

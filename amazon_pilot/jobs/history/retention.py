@@ -22,7 +22,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..models import AuditEntry, BulkAction, Fire, JobRun, Reading, ScheduleEntry, Tally
+from ..models import Alert, AuditEntry, BulkAction, Fire, JobRun, JobSubject, Reading, ScheduleEntry, Silence, Tally
 from ..models.expiring import ExpiringQuerySet
 from ..models.job_run import Outcome
 from ..models.tally import KEPT
@@ -73,8 +73,17 @@ def span(model: type[Tally] | type[Reading], word: str) -> Callable[[], list[Row
 KINDS = (
     Kind("succeeded", gettext_lazy("Runs that succeeded"), runs(Outcome.SUCCEEDED), "RETENTION_SUCCEEDED_DAYS"),
     Kind("failed", gettext_lazy("Runs that ended otherwise"), runs(*BAD), "RETENTION_FAILED_DAYS"),
+    Kind("subjects", gettext_lazy("What jobs were about"), lambda: [JobSubject.objects.all()], "RETENTION_FAILED_DAYS"),
     Kind("audit", gettext_lazy("Audit"), lambda: [AuditEntry.objects.all()], "RETENTION_AUDIT_DAYS"),
     Kind("fires", gettext_lazy("Fires of the schedule"), lambda: [Fire.objects.all()], "RETENTION_FIRES_DAYS", least=7),
+    Kind("alerts", gettext_lazy("Alerts"), lambda: [Alert.objects.all()], "RETENTION_AUDIT_DAYS"),
+    Kind(
+        "silences",
+        gettext_lazy("Silences of the schedulers"),
+        lambda: [Silence.objects.all()],
+        "RETENTION_FIRES_DAYS",
+        least=7,
+    ),
     Kind("bulk", gettext_lazy("Bulk actions"), lambda: [BulkAction.objects.all()], "RETENTION_BULK_DAYS"),
     Kind("tally_minutes", gettext_lazy("Counts by minute"), span(Tally, "minute"), fixed=KEPT["minute"]),
     Kind("tally_hours", gettext_lazy("Counts by hour"), span(Tally, "hour"), fixed=KEPT["hour"]),
@@ -91,7 +100,7 @@ def check_retention(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage
             hint=f"Set it to a whole number of days from {kind.least} to {MOST_DAYS}.",
             id="jobs.E004",
         )
-        for kind in KINDS
+        for kind in {kind.variable: kind for kind in reversed(KINDS)}.values()  # some kinds share a setting
         if kind.variable
         and (type(days := getattr(settings, kind.variable)) is not int or not kind.least <= days <= MOST_DAYS)
     ]

@@ -14,12 +14,14 @@ from typing import Any
 
 from django.db import connection, models, transaction
 
-from ..core import payload
+from ..core import payload, subjects
+from ..models.cause import Cause, Seen
 from ..models.job_run import JobRun, Outcome, searchable
+from ..models.job_subject import JobSubject
 from ..models.total import Total
 from . import run_event
 
-Row = dict[str, Any]  # one value for each of COLUMNS; what is JSON is its text
+Row = dict[str, Any]  # one value for each of COLUMNS; what is JSON is its text; and `about`, its subjects
 FIELDS = [field for field in JobRun._meta.concrete_fields if not field.primary_key]
 COLUMNS = [str(field.column) for field in FIELDS]
 KEY = ("job_id", "execution_id")
@@ -86,6 +88,7 @@ def row_of(text: bytes, data: bytes) -> Row:
         "fire": str(meta.get("fire", ""))[:100],
         "meta": as_json(meta) if meta else "{}",
         "search": searchable([*words, message, exception, exception.rpartition(".")[2]]),
+        "about": subjects.split(event.get("about", "")),
     }
 
 
@@ -193,6 +196,12 @@ def write(rows: Iterable[Row]) -> None:
     with connection.wrap_database_errors, transaction.atomic():
         losses = new_losses(list(chosen.values()))
         store(list(chosen.values()))
+        note_subjects(list(chosen.values()))
+        Cause.objects.note(
+            Seen(row["fingerprint"], row["task"], row["exception"], row["started_at"])
+            for row in chosen.values()
+            if row["fingerprint"]
+        )
         if losses:
             count_losses(losses)
 
@@ -246,6 +255,13 @@ def new_losses(rows: Sequence[Row]) -> list[Row]:
     written = JobRun.objects.filter(outcome=Outcome.LOST, job_id__in=[row["job_id"] for row in lost])
     known = set(written.values_list(*KEY))
     return [row for row in lost if (row["job_id"], row["execution_id"]) not in known]
+
+
+def note_subjects(rows: Sequence[Row]) -> None:
+    """Keep what the jobs of these runs are about; no query where they are about nothing."""
+    found = [(subject, row["job_id"], row["started_at"]) for row in rows for subject in row.get("about", ())]
+    if found:
+        JobSubject.objects.note(found)
 
 
 def count_losses(losses: Sequence[Row]) -> None:

@@ -39,7 +39,7 @@ def line(taken_job: TakenJob, worker: str, slot: int, outcome: str, started: flo
 
     The payload travels beside the line as it lies in Redis: the writer of the history, which has time, unpacks it.
     """
-    for name in ("tags", "meta"):
+    for name in ("tags", "meta", "about"):
         if text := taken_job.text(name):
             more[name] = text
     words = {name: value for name, value in more.items() if value not in (None, "")}

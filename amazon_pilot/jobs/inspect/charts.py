@@ -11,7 +11,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from ..models import Reading, Tally
+from ..models import Reading, Release, Tally
 from ..models.tally import counts
 from .snapshot import QueueSample, Sample
 from .window import Window
@@ -72,6 +72,12 @@ def _tail(window: Window, queue: str, task: str) -> Any:
     start = max(known + timedelta(minutes=1) if known else earliest, earliest)
     wanted = _narrowed(queue, task)
     return [row for row in counts(start, window.end) if all(row[name] == value for name, value in wanted.items())]
+
+
+def releases(window: Window) -> list[dict[str, Any]]:
+    """Return the releases that were marked within a window, each with its second and its name."""
+    found = Release.objects.between(window.start, window.end)
+    return [{"at": int(release.at.timestamp()), "name": release.name} for release in found]
 
 
 GAUGES = ("waiting", "running", "scheduled", "retries", "held", "failed", "canceled", "memory")

@@ -1,5 +1,6 @@
 """Failures by cause: how often each came within a while, since when, and whether it is new or has come back."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,13 +11,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..models import JobRun
+from ..models import Cause, JobRun, Release
+from ..models.cause import QUIET
 from .lists import Listing, in_time
 
 MOST = 50  # groups on the page
-
-
-QUIET = timedelta(hours=24)  # a cause that was away for so long, and came again, is back
+MOST_RELEASES = 50  # among which that of a cause is looked for
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Group:
     job_id: str = ""
     bars: list[int] = field(default_factory=list)
     quiet_since: datetime | None = None  # when the latest long pause began, where there was one
+    back_at: datetime | None = None  # and when it ended
+    release: Release | None = None  # of which it is one of the first failures, or which it came back with
 
     @property
     def is_new(self) -> bool:
@@ -81,25 +83,30 @@ class Group:
         return max(self.bars, default=0)
 
 
-def groups(window: Window, now: datetime | None = None) -> dict[str, Any]:
-    """Return {"rows": the groups, "is_cut": whether there are more, "note": what is missing and why}."""
+def groups(window: Window, now: datetime | None = None, only: Collection[str] | None = None) -> dict[str, Any]:
+    """Return {"rows": the groups, "is_cut": whether there are more, "note": what is missing and why}.
+
+    With `only`, some fingerprints, no other cause is looked for.
+    """
     now = now or timezone.now()
     since = now - window.back
     listing, rows, is_cut = Listing(), [], False
     with in_time(listing):
-        found = list(_grouped(since)[: MOST + 1])
+        found = list(_grouped(since, only)[: MOST + 1])
         is_cut = len(found) > MOST
         rows = [Group(**{name: row[name] for name in row if name != "sample"}) for row in found[:MOST]]
         _sample(rows, {row["fingerprint"]: row["sample"] for row in found})
         _trend(rows, window, since)
+        _released(rows)
     note = _("This took too long, so the list is not complete. Choose a shorter time.") if listing.note else ""
     return {"rows": rows, "is_cut": is_cut, "note": note}
 
 
-def _grouped(since: datetime) -> QuerySet[JobRun, Any]:
+def _grouped(since: datetime, only: Collection[str] | None = None) -> QuerySet[JobRun, Any]:
     # Served by the index failures_by_cause, once per group: it has to hear that the fingerprint is not empty.
     same = JobRun.objects.ended_badly().filter(fingerprint=OuterRef("fingerprint"))
-    return JobRun.objects.failure_groups(since).annotate(
+    runs = JobRun.objects.all() if only is None else JobRun.objects.filter(fingerprint__in=only)
+    return runs.failure_groups(since).annotate(
         first_ever=Subquery(same.order_by("started_at").values("started_at")[:1]),
         before=Subquery(same.filter(started_at__lt=since).order_by("-started_at").values("started_at")[:1]),
     )
@@ -136,5 +143,19 @@ def _trend(rows: list[Group], window: Window, since: datetime) -> None:
             row.bars[min(bars - 1, max(0, place))] += number
             began = max(moment, row.first)
             if last is not None and began - last >= QUIET:
-                row.quiet_since = last
+                row.quiet_since, row.back_at = last, began
             last = moment + window.grain  # within this minute, hour or day it was still there
+
+
+def _released(rows: list[Group]) -> None:
+    """Note with which release each group is new, or back: the one that was current when its first failure began."""
+    releases = list(Release.objects.order_by("-at", "-pk")[:MOST_RELEASES])
+    for row in rows:
+        began = row.back_at or row.first_ever
+        row.release = next((release for release in releases if release.at <= began), None)
+
+
+def new_causes(release: Release | None, now: datetime | None = None) -> list[str]:
+    """Return the fingerprints that are new or back since a release, or within a day where there is none."""
+    since = release.at if release else (now or timezone.now()) - QUIET
+    return list(Cause.objects.new_since(since).values_list("pk", flat=True)[:MOST])

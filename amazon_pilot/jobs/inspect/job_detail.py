@@ -18,10 +18,10 @@ from redis.exceptions import RedisError
 from rq.defaults import RQ_KEY_PREFIX
 from rq.utils import as_text, utcparse
 
-from ..core import keys, redaction
+from ..core import keys, redaction, subjects
 from ..core.payload import loaded, shown_call_of, unpacked
 from ..core.registry import TASKS, Registered
-from ..models import AuditEntry, Fire, JobRun
+from ..models import AuditEntry, Fire, JobRun, JobSubject
 from ..models.job_run import Outcome
 from .words import cause_words, json_text, span, whole_number
 
@@ -139,6 +139,13 @@ class Dossier:
     def tags(self) -> list[str]:
         text = self.fields.get("tags", "") if self.fields else (self.last.tags if self.last else "")
         return [tag for tag in text.split(",") if tag]
+
+    @cached_property
+    def subjects(self) -> list[str]:
+        """What it is about: as its hash says, or the history where Redis has forgotten it."""
+        if self.fields is not None:
+            return subjects.split(self.fields.get("about", ""))
+        return list(JobSubject.objects.filter(job_id=self.job_id).values_list("subject", flat=True)[: subjects.MOST])
 
     @property
     def copy_of(self) -> str:

@@ -30,6 +30,7 @@ MOST_LOOKED_AT = 2000  # jobs of Redis that one request reads, at most
 WINDOW = 500
 MOST_WINDOWS = 7  # with twelve counts: a page stays below twenty commands, however many places it names
 SURVEYED, SHOWN_AT_PRESENT = 1000, 10  # jobs of Redis that a list of all states looks at, and those that it shows
+MOST_ABOUT = 100  # jobs about a subject that have not ended
 MOST_IDS = 8  # that are looked up one by one: two commands for each
 COUNTED = 10_000  # rows that are counted exactly; beyond it the page says "more than"
 SECONDS = 2  # that the database may take for one question
@@ -125,18 +126,23 @@ class Listing:
     present: Present | None = None
 
 
-def ask(text: str, cursor: str, size: int) -> Listing:
+def ask(text: str, cursor: str, size: int, *, oldest_first: bool = False) -> Listing:
     """Return one page of the list: that of a state, or of all, which begins with what has not ended.
+
+    `oldest_first` turns the history round; what Redis holds keeps the order of its queues.
 
     Raises QueryError, or RedisError where a state is asked for and Redis is away.
     """
     query = parse(text)
-    listing = find(query, cursor, size)
+    listing = find(query, cursor, size, oldest_first=oldest_first)
     if query.states or cursor or query.is_of_runs:
         return listing
     try:
         ran = {row.job_id for row in listing.rows}
-        listing.present = by_id(query, ran) if 0 < len(query.ids) <= MOST_IDS else present(query, text, size)
+        if 0 < len(query.ids) <= MOST_IDS:
+            listing.present = by_id(query, ran)
+        else:
+            listing.present = by_subject(query) if query.about else present(query, text, size)
     except RedisError:
         listing.note = f"{listing.note} {_('Redis does not answer, so what waits and runs cannot be shown.')}".strip()
         return listing
@@ -148,13 +154,16 @@ def ask(text: str, cursor: str, size: int) -> Listing:
     return listing
 
 
-def find(query: Query, cursor: str, size: int) -> Listing:
+def find(query: Query, cursor: str, size: int, *, oldest_first: bool = False) -> Listing:
     """Return one page of what a question asks for, from `cursor` on: of its states, or of the history."""
     if not query.states:
-        return from_history(query, cursor, size)
+        return from_history(query, cursor, size, oldest_first=oldest_first)
     if 0 < len(query.ids) <= MOST_IDS:
         jobs = [job for job in named(query) if any(is_of(state, job) for state in query.states)]
         return Listing(with_history(jobs), total=len(jobs))
+    if query.about and not query.states & {"failed", "canceled"}:
+        jobs = [job for job in of_subject(query) if any(is_of(state, job) for state in query.states)]
+        return Listing(with_history(jobs[:size]), total=len(jobs))
     if query.states == {"failed"} and not query.is_plain:
         return failed_by_history(query, cursor, size)
     return from_redis(query, cursor, size)
@@ -163,12 +172,12 @@ def find(query: Query, cursor: str, size: int) -> Listing:
 # From the history
 
 
-def from_history(query: Query, cursor: str, size: int) -> Listing:
-    """Return runs, the newest first; the cursor is the start and the key of the last row before."""
+def from_history(query: Query, cursor: str, size: int, *, oldest_first: bool = False) -> Listing:
+    """Return runs, the newest first unless told otherwise; the cursor is start and key of the last row before."""
     listing, found = Listing(is_history=True), None
     with in_time(listing):
-        found = keys(query.arms(), cursor, size + 1)
-        rows = list(JobRun.objects.filter(pk__in=found[:size]).newest().only(*COLUMNS))
+        found = keys(query.arms(), cursor, size + 1, oldest_first=oldest_first)
+        rows = list(ordered(JobRun.objects.filter(pk__in=found[:size]), oldest_first).only(*COLUMNS))
         listing.rows = [of_run(run) for run in rows]
         listing.following = cursor_of(rows[-1]) if len(found) > size else ""
     is_whole = found is not None and len(found) <= size and not cursor
@@ -178,15 +187,21 @@ def from_history(query: Query, cursor: str, size: int) -> Listing:
     return listing
 
 
-def keys(arms: list[Q], cursor: str, most: int) -> list[int]:
-    """Return the keys of the newest runs behind a cursor for which one of `arms` is true.
+def ordered(runs: Any, oldest_first: bool) -> Any:
+    """Put runs into the order of the list."""
+    return runs.order_by("started_at", "id") if oldest_first else runs.newest()
+
+
+def keys(arms: list[Q], cursor: str, most: int, *, oldest_first: bool = False) -> list[int]:
+    """Return the keys of the newest runs behind a cursor for which one of `arms` is true; or of the oldest.
 
     Keys first, and the rows by their keys: so a search runs through an index alone, and reads the rows that it shows.
     """
     found: dict[int, datetime] = {}
     for arm in arms:
-        found |= after(JobRun.objects.filter(arm), cursor).newest().values_list("pk", "started_at")[:most]
-    return sorted(found, key=lambda pk: (found[pk], pk), reverse=True)[:most]
+        runs = ordered(after(JobRun.objects.filter(arm), cursor, oldest_first=oldest_first), oldest_first)
+        found |= runs.values_list("pk", "started_at")[:most]
+    return sorted(found, key=lambda pk: (found[pk], pk), reverse=not oldest_first)[:most]
 
 
 def number(arms: list[Q]) -> int:
@@ -198,7 +213,7 @@ def number(arms: list[Q]) -> int:
     return min(COUNTED + 1, len({pk for runs in limited for pk in runs.values_list("pk", flat=True)}))
 
 
-def after(runs: Any, cursor: str) -> Any:
+def after(runs: Any, cursor: str, *, oldest_first: bool = False) -> Any:
     """Return the runs behind a cursor; one that cannot be read is the beginning."""
     when, _comma, key = cursor.partition(",")
     number = whole_number(key, 2**62)
@@ -207,7 +222,9 @@ def after(runs: Any, cursor: str) -> Any:
     except ValueError:
         moment = None
     is_sound = moment is not None and moment.tzinfo is not None and FIRST_YEAR <= moment.year <= LAST_YEAR
-    return runs.older_than(moment, number) if is_sound else runs
+    if not is_sound:
+        return runs
+    return runs.newer_than(moment, number) if oldest_first else runs.older_than(moment, number)
 
 
 def cursor_of(run: JobRun) -> str:
@@ -311,6 +328,16 @@ def by_id(query: Query, ran: set[str]) -> Present:
     """Return the jobs that a question names, in whatever state they are; an ended one of `ran` is told by its run."""
     rows = with_history([job for job in named(query) if job.state in redis_jobs.PRESENT or job.id not in ran])
     return Present(rows, len(rows))
+
+
+def by_subject(query: Query) -> Present:
+    """Return what waits, runs and is planned of what a question names by its subject, however long the queues are."""
+    rows = with_history(of_subject(query))
+    return Present(rows, len(rows))
+
+
+def of_subject(query: Query) -> list[redis_jobs.LiveJob]:
+    return [job for job in redis_jobs.about(query.about, MOST_ABOUT) if query.matches(job)]
 
 
 def named(query: Query) -> list[redis_jobs.LiveJob]:

@@ -19,9 +19,9 @@ from amazon_pilot import __version__
 
 from ..core import queues
 from ..core.registry import TASKS
-from ..models import Fire, JobRun, ScheduleEntry, TallyTotal, Total
+from ..models import Alert, Fire, JobRun, Release, ScheduleEntry, TallyTotal, Total
 from ..models.job_run import Outcome
-from . import snapshot, stuck
+from . import alerts, snapshot, stuck
 
 STATES = ("waiting", "running", "scheduled", "deferred", "failed", "finished", "canceled")
 WORKER_STATES = ("idle", "busy", "quiet", "dead")
@@ -57,6 +57,7 @@ def queue_gauges() -> Iterator[Metric]:
     starved = GaugeMetricFamily(
         "pilot_queue_starved", "1 while jobs wait and only other queues' are started.", labels=["queue"]
     )
+    limit = GaugeMetricFamily("pilot_queue_limit_seconds", "For how long its oldest job may wait.", labels=["queue"])
     seen = snapshot.current()
     for queue in seen.queues:
         for state in STATES:
@@ -75,7 +76,8 @@ def queue_gauges() -> Iterator[Metric]:
             seconds = queue.drain_seconds if queue.waiting else 0
             drain.add_metric([queue.name], nan if seconds is None else seconds)
         starved.add_metric([queue.name], queue.starved)
-    yield from (tasks, oldest, paused, weight, share, memory, serving, drain, starved)
+        limit.add_metric([queue.name], settings.QUEUE_LIMITS.get(queue.name, settings.QUEUE_LIMITS["default"]))
+    yield from (tasks, oldest, paused, weight, share, memory, serving, drain, starved, limit)
 
 
 def stuck_gauges() -> Iterator[Metric]:
@@ -240,10 +242,29 @@ def redis_gauges() -> Iterator[Metric]:
     info = snapshot.current().info
     memory = GaugeMetricFamily("pilot_redis_memory_bytes", "Memory used by Redis.")
     memory.add_metric([], float(info.get("used_memory", 0)))
+    most = GaugeMetricFamily("pilot_redis_memory_limit_bytes", "Memory that Redis may use; 0 for no limit.")
+    most.add_metric([], float(info.get("maxmemory", 0)))
     checks = GaugeMetricFamily("pilot_redis_check", "1 where a setting keeps jobs.", labels=["check"])
     checks.add_metric(["eviction_policy"], info.get("maxmemory_policy") == "noeviction")
     checks.add_metric(["aof"], bool(info.get("aof_enabled")))
-    yield from (memory, checks)
+    yield from (memory, most, checks)
+
+
+def alert_gauges() -> Iterator[Metric]:
+    """Yield 1 for each rule of the alerts that is broken now, how far the history is behind, and the release."""
+    active = GaugeMetricFamily("pilot_alert_active", "1 while an alert of a rule fires.", labels=["rule", "severity"])
+    firing = set(Alert.objects.firing().values_list("rule", flat=True))
+    for rule in alerts.RULES:
+        active.add_metric([rule.name, str(rule.severity)], rule.name in firing)
+    seen = snapshot.current()
+    lag = GaugeMetricFamily("pilot_history_lag_seconds", "Age of the oldest line that is no row yet.")
+    lag.add_metric([], max(0.0, seen.taken_at - seen.written_until) if seen.unwritten else 0.0)
+    mark = GaugeMetricFamily(
+        "pilot_release_timestamp_seconds", "When the current release was first started.", labels=["release"]
+    )
+    if release := Release.objects.current():
+        mark.add_metric([release.name], release.at.timestamp())
+    yield from (active, lag, mark)
 
 
 def monitor_numbers() -> Iterator[Metric]:
@@ -273,4 +294,14 @@ def build() -> Metric:
     return family
 
 
-PARTS = (queue_gauges, stuck_gauges, worker_gauges, attempts, losses, schedule_gauges, redis_gauges, monitor_numbers)
+PARTS = (
+    queue_gauges,
+    stuck_gauges,
+    worker_gauges,
+    attempts,
+    losses,
+    schedule_gauges,
+    redis_gauges,
+    alert_gauges,
+    monitor_numbers,
+)

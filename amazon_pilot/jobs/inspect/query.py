@@ -22,7 +22,9 @@ from django.utils.translation import gettext as _
 from ..core.registry import TASKS
 from ..models import JobRun
 from ..models.job_run import Outcome, searchable
+from . import subjects
 from .redis_jobs import PARTS, STATES, LiveJob
+from .subjects import About
 
 TOKEN = re.compile(
     r"""\s*(?:(?P<bracket>[()])
@@ -32,7 +34,7 @@ TOKEN = re.compile(
 )
 FIELDS = {
     "task", "queue", "state", "outcome", "worker", "arg", "error", "cause", "id", "tag", "since", "until", "attempts",
-    "duration", "wait",
+    "duration", "wait", "about",
 }  # fmt: skip
 # Fields whose columns stand in the index of the newest runs: any sentence of these alone is answered from it.
 COVERED = {"attempts", "duration", "wait", "worker", "outcome", "queue", "since", "until"}
@@ -108,6 +110,23 @@ class Query:
             if all(isinstance(term, Term) and term.field in ("id", "") and term.value in ids for term in terms):
                 return ids
         return frozenset()
+
+    @property
+    def about(self) -> frozenset[str]:
+        """The subjects of which it names one, by `about:` or by a word such as an ASIN; empty where it names none."""
+        for node in self.rest:
+            terms = node.parts if isinstance(node, Or) else (node,)
+            asked = [term.value for term in terms if isinstance(term, Term) and term.field == "about"]
+            words = {each.text for each in asked}
+            if asked and all(isinstance(t, Term) and (t.field == "about" or t.value in words) for t in terms):
+                return frozenset().union(*(each.subjects for each in asked))
+        return frozenset()
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The subjects that its words name themselves, without what belongs to those."""
+        terms = [term for term in _terms(And(self.rest)) if term.field == "about"]
+        return tuple(dict.fromkeys(subject for term in terms for subject in term.value.named))
 
     @property
     def is_of_runs(self) -> bool:
@@ -197,7 +216,7 @@ def _refuse_states(node: Node, text: str) -> None:
 def within(text: str, state: str) -> str:
     """Return the question of the box, which has to be one, about the jobs of one state alone."""
     rest = parse(text).rest
-    is_either = len(rest) == 1 and isinstance(rest[0], Or)
+    is_either = len(rest) == 1 and isinstance(rest[0], Or) and len({term.at for term in _terms(rest[0])}) > 1
     return f"state:{state} ({text})" if is_either else f"state:{state} {text}".strip()
 
 
@@ -305,11 +324,15 @@ class _Reader:
         if token["field"]:
             return self.condition(token)
         word = Term("", ":", _unquoted(token["quoted"] or token["word"]), self.start_of(token))
+        if subjects.is_name(word.value):
+            return Or((replace(word, field="about", value=About(word.value)), word))
         return Or((replace(word, field="id"), word)) if ID.fullmatch(word.value) else word
 
     def condition(self, token: re.Match[str]) -> Term:
         field, _dot, path = token["field"].partition(".")
         at, value = self.start_of(token), _unquoted(token["value"])
+        if field not in FIELDS and not path and value and token["field"] in subjects.kinds():
+            return Term("about", ":", About(f"{field}:{value}"), at)
         if field not in FIELDS or (path and field != "arg"):
             known = ", ".join(sorted(FIELDS))
             raise QueryError(_("There is no field %(field)s; there are %(known)s. Quote a word that has a colon.")
@@ -339,7 +362,7 @@ def _checked(field: str, value: str, at: int) -> Any:
         return _seconds(value, at) if field != "attempts" else _whole(value, at)
     if field in ("since", "until"):
         return _moment(value, at)
-    return value
+    return About(value) if field == "about" else value
 
 
 def _whole(value: str, at: int) -> int:
@@ -411,6 +434,8 @@ def _condition(term: Term) -> Q:
         return Q(worker__startswith=value)
     if field == "tag":
         return _tagged(value)
+    if field == "about":
+        return Q(job_id__in=value.job_ids)
     names = {"queue": "queue", "outcome": "outcome", "cause": "fingerprint", "id": "job_id"}
     return Q(**{names[field]: value}) if field in names else words(value)
 
@@ -491,6 +516,8 @@ def _holds(term: Term, job: LiveJob) -> bool:
         return bool(simple[field] == value)
     if field == "worker":
         return job.worker.startswith(value)
+    if field == "about":
+        return not value.subjects.isdisjoint(job.about.split(","))
     return field == "tag" and value in job.tags.split(",")
 
 

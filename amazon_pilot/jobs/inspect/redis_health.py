@@ -115,15 +115,21 @@ def shortened(command: Any) -> str:
 
 
 def sizes() -> list[tuple[str, int, int]]:
-    """Return what our own long keys hold: name, members, bytes. Redis tells the bytes from five of the members."""
+    """Return what our own long keys hold: name, members, bytes. Redis tells the bytes from five of the members.
+
+    Both streams of the history count: what succeeded, and what did not.
+    """
     lists = [queues.key(name) for name in queues.names()]
     pipeline = store.connect().pipeline(transaction=False)
-    for key in [*lists, keys.RUNS]:
+    streams = [keys.RUNS, keys.FAILURES]
+    for key in [*lists, *streams]:
         pipeline.memory_usage(key, samples=5)
-    memory = pipeline.execute()
+    for key in streams:
+        pipeline.xlen(key)
+    *memory, runs, failures = pipeline.execute()
     seen = snapshot.current()
-    members = [*(queue.waiting for queue in seen.queues), seen.unwritten]
+    members = [*(queue.waiting for queue in seen.queues), runs, failures]
     return [
         (name.removeprefix(f"{RQ_KEY_PREFIX}:"), members[n], memory[n] or 0)
-        for n, name in enumerate([*lists, keys.RUNS])
+        for n, name in enumerate([*lists, *streams])
     ]

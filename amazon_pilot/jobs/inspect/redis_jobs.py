@@ -1,6 +1,6 @@
 """Jobs as Redis holds them now: those that wait, run, are planned, held back, or have failed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +49,7 @@ class LiveJob:
     worker: str = ""
     tags: str = ""
     held: str = ""
+    about: str = ""  # its subjects, joined by commas
 
     @property
     def wait(self) -> float | None:
@@ -106,6 +107,12 @@ def find(ids: Sequence[str]) -> list[LiveJob]:
     ]
 
 
+def about(subjects: Collection[str], most: int) -> list[LiveJob]:
+    """Return the newest jobs about some subjects that have not ended, by one command; at most twenty of a subject."""
+    found = script("about")(store.connect(), most, *sorted(subjects)) if subjects else []
+    return [read(as_text(status), "", *job) for status, job in found]
+
+
 def count(state: str, queue: str) -> int:
     """Return how many jobs are in the place of a state: for `retry` and `held` the scheduled and deferred ones too."""
     return window(state, queue, 0, 0).total
@@ -138,6 +145,7 @@ def read(state: str, queue: str, id: bytes, score: bytes, values: Sequence[bytes
         worker=words["worker_name"],
         tags=words["tags"],
         held=words["held"],
+        about=words["about"],
     )
 
 

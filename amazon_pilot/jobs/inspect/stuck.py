@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
+from redis.exceptions import ResponseError
 from rq.defaults import RQ_KEY_PREFIX
 from rq.utils import as_text
 
@@ -111,11 +112,20 @@ def poison() -> list[JobRun]:
 def unwritten() -> dict[str, Any]:
     """Return how far the history is behind: lines in the stream, those a reader took, and the age of the oldest."""
     seen = snapshot.current()
-    taken: Any = store.connect().xpending(keys.RUNS, keys.RUNS_GROUP) if seen.unwritten else {"pending": 0}
+    taken = sum(_taken(stream) for stream in (keys.RUNS, keys.FAILURES)) if seen.unwritten else 0
     age = max(0.0, seen.taken_at - seen.written_until) if seen.unwritten else 0.0
     return {
         "lines": seen.unwritten,
-        "taken": taken["pending"],
+        "taken": taken,
         "age": age,
         "is_behind": seen.unwritten > BEHIND_LINES or age > 60,
     }
+
+
+def _taken(stream: str) -> int:
+    """Return how many lines of a stream a writer of the history took and has not written yet."""
+    try:
+        found: Any = store.connect().xpending(stream, keys.RUNS_GROUP)
+    except ResponseError:  # no writer has ever read it
+        return 0
+    return int(found["pending"])

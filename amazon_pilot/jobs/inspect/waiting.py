@@ -16,6 +16,7 @@ from rq.utils import as_text, utcparse
 from ..core import queues
 from ..core.payload import loaded
 from ..models import AuditEntry, Pause
+from . import backlog
 from .job_detail import Dossier
 from .redis_jobs import LiveJob
 from .snapshot import Sample
@@ -131,7 +132,9 @@ def _queued(connection: Redis, known: Dossier, sample: Sample) -> Reason:
         return Reason(_("Every worker of its queue is quiet or leaves."), url=workers, link=_("Workers"))
     place = _place(connection, known, size, first)
     if all(worker["busy"] >= len(worker["slots"]) for worker in serving):
-        return Reason(_("All slots are busy."), place, url=workers, link=_("Workers"))
+        held = backlog.held(backlog.slots(sample, known.queue), sample.taken_at)
+        first = _("It starts when one of them is free and what stands before it has started.")
+        return Reason(" ".join(filter(None, [held, place, first])), url=workers, link=_("Workers"))
     return Reason(place or _("It is next."))
 
 

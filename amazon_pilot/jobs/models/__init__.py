@@ -1,28 +1,40 @@
 """Who did what (AuditEntry), what ran (JobRun, counted in Tally), lay in queues (Reading), waits (Pause), is planned
 (ScheduleEntry), was due (Fire), was asked of many jobs (BulkAction), was deleted (KeptJob), is looked for often
-(SavedSearch), and how often things happened (Total)."""
+(SavedSearch), failed why (Cause), was about what (JobSubject), was deployed (Release), went unseen by the schedulers
+(Silence), and how often things happened (Total)."""
 
+from .alert import Alert, RuleChange
 from .audit_entry import AuditEntry, Source, acting_from
 from .bulk_action import BulkAction
+from .cause import Cause
 from .job_run import JobRun
+from .job_subject import JobSubject
 from .kept_job import KeptJob
 from .pause import Pause
 from .reading import Reading
+from .release import Release
 from .saved_search import SavedSearch
 from .schedule_entry import Fire, ScheduleEntry
+from .silence import Silence
 from .tally import Tally, TallyTotal
 from .total import Total
 
 __all__ = [
+    "Alert",
     "AuditEntry",
     "BulkAction",
+    "Cause",
     "Fire",
     "JobRun",
+    "JobSubject",
     "KeptJob",
     "Pause",
     "Reading",
+    "Release",
+    "RuleChange",
     "SavedSearch",
     "ScheduleEntry",
+    "Silence",
     "Source",
     "Tally",
     "TallyTotal",

@@ -31,6 +31,11 @@ class JobRunQuerySet(ExpiringQuerySet["JobRun"]):
         same_moment = models.Q(started_at=started_at, pk__lt=pk)
         return self.filter(started_at__lte=started_at).filter(models.Q(started_at__lt=started_at) | same_moment)
 
+    def newer_than(self, started_at: datetime, pk: int) -> "JobRunQuerySet":
+        """Return what comes after the row with this start and key, where the oldest come first."""
+        same_moment = models.Q(started_at=started_at, pk__gt=pk)
+        return self.filter(started_at__gte=started_at).filter(models.Q(started_at__gt=started_at) | same_moment)
+
     def ended_badly(self) -> "JobRunQuerySet":
         """Return the runs that raised or were lost, whatever became of their job afterwards."""
         return self.exclude(fingerprint="")

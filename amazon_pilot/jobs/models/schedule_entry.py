@@ -235,6 +235,11 @@ class Fire(models.Model):
             # The scheduler asks each second what it has to send again; nearly always nothing.
             models.Index(fields=["planned_at"], name="fires_to_send", condition=models.Q(outcome="pending")),
             models.Index(fields=["-planned_at"], name="fires_newest_first"),
+            models.Index(
+                fields=["-planned_at"],
+                name="fires_that_did_not_come",
+                condition=models.Q(outcome__in=["missed", "skipped_paused", "skipped_overlap", "error"]),
+            ),
         ]
 
     def __str__(self) -> str:

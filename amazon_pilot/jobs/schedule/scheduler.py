@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 
 from ..core.registry import JSONJob
 from ..inspect import gauges
-from ..models import Fire, ScheduleEntry
+from ..models import Fire, ScheduleEntry, Silence
 from ..worker import recoverer
 from . import entries as schedule
 from . import fires, store
@@ -74,6 +74,8 @@ class PilotScheduler(DjangoScheduler):
             self._synced_at = None
             store.report(self.connection, self.name, now, leads=False, numbers={})
             return []
+        if not jump:
+            note_silence(store.last_tick(self.connection), now)
         if self._synced_at is None or jump < 0:
             plan_again(now)
         if self._synced_at is None:
@@ -215,6 +217,12 @@ class PilotScheduler(DjangoScheduler):
     def schedule(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse, as `cron` does."""
         raise NotImplementedError("Add a schedule entry instead: amazon_pilot.jobs.schedule.entries.create().")
+
+
+def note_silence(last: datetime | None, now: datetime) -> None:
+    """Keep that no scheduler has looked since `last`, where that is so long ago that fires were missed meanwhile."""
+    if last is not None and now - last > settings.SCHEDULE_GRACE:
+        Silence.objects.note(last, now)
 
 
 def plan_again(now: datetime) -> None:

@@ -194,6 +194,15 @@ def report(connection: Redis, name: str, now: datetime, leads: bool, numbers: di
     pipe.execute()
 
 
+def last_tick(connection: Redis) -> datetime | None:
+    """Return when a leader last looked at the clock, None where Redis does not know."""
+    at: Any = connection.hget(REPORT, "tick_at")
+    try:
+        return datetime.fromtimestamp(float(at), UTC) if at else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def withdraw(connection: Redis, name: str) -> None:
     """Take a scheduler that stops off the list."""
     connection.zrem(INSTANCES, name)

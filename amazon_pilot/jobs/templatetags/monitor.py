@@ -12,6 +12,8 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from ..core.registry import TASKS
+from ..inspect import health
 from ..inspect.words import STATE_SIGNS, ago, breakable, cause_words, json_text, moment_at, span
 from ..operate import roles
 from ..operate.table import label
@@ -44,6 +46,15 @@ def clock(when: Any) -> SafeString:
 
 
 @register.filter
+def unix(text: Any) -> float | None:
+    """Return the seconds since 1970 that Redis holds as text, None for anything else."""
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
+
+
+@register.filter
 def percent(ratio: Any) -> str:
     """Write a ratio as a whole percentage, one that is not quite 0 as <1%; – for nothing."""
     if ratio in (None, ""):
@@ -57,6 +68,13 @@ def rate(per_minute: Any) -> str:
     if per_minute is None:
         return "–"
     return f"{per_minute:.0f}" if per_minute >= 10 or per_minute == 0 else f"{per_minute:.1f}"
+
+
+@register.filter
+def attempts_of(task: str) -> int:
+    """Return how often a task is tried at most, 1 for one that is not retried or not known."""
+    known = TASKS.get(task)
+    return known.retry.attempts if known and known.retry else 1
 
 
 @register.filter
@@ -153,9 +171,15 @@ def quoted(value: Any) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def monitor_links(context: RequestContext) -> list[tuple[str, Any, str]]:
-    """Return the monitor's pages: address, name, and what aria-current says of each."""
+def monitor_links(context: RequestContext) -> list[tuple[str, Any, str, str]]:
+    """Return the monitor's pages: address, label, what aria-current says of each, and its name."""
     return pages.links(context["request"])
+
+
+@register.simple_tag
+def monitor_health() -> dict[str, Any]:
+    """Return whether all is well, as a widget: what cannot be told breaks no page."""
+    return pages.widget(health.look)
 
 
 @register.inclusion_tag("jobs/_front.html", takes_context=True)

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from ..inspect.charts import gauges, series
+from ..inspect.charts import gauges, releases, series
 from ..inspect.window import window_of
 from .pages import page, show
 
@@ -46,6 +46,7 @@ def chart(request: HttpRequest) -> HttpResponse:
         return _as_page(request, error=sentence) if is_page else JsonResponse({"error": sentence}, status=400)
     answer = series(window, queue=queue, task=task)
     answer |= {"gauges": gauges(window, queue)} if queue and not task else {}
+    answer["releases"] = releases(window)
     return _as_page(request, window=window, rows=_rows(answer), answer=answer) if is_page else JsonResponse(answer)
 
 

@@ -11,7 +11,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from ..core import queues
-from ..inspect import snapshot, store, waiting
+from ..core.registry import CallError
+from ..inspect import snapshot, store, subjects, waiting
 from ..inspect.job_detail import Dossier, collect
 from ..operate import deletion, operations, table
 from ..operate.operation import ARGS, Operation
@@ -43,11 +44,13 @@ def parts(known: Dossier) -> dict[str, Any]:
     return {
         "job": known,
         "reason": look,
-        "related": pages.widget(lambda: known.related),
+        "related": pages.widget(lambda: [] if known.subjects else known.related),
+        "about": pages.widget(lambda: subjects.described(known.subjects)),
         "arguments": text,
         "arguments_cut": text[:CUT] if len(text) > CUT else "",
         "arguments_shown": text[:SHOWN],
         "arguments_are_longer": len(text) > SHOWN,
+        "misfit": misfit(known),
         "offered": offered_for(known),
         "kept": deletion.kept(known.job_id) if known.is_forgotten else None,
         "queues": [name for name in queues.names() if name != known.queue],
@@ -61,6 +64,19 @@ def offered_for(known: Dossier) -> list[dict[str, Any]]:
     return [
         {"operation": row, "label": row.label_in(state), "effect": row.effect_in(state)} for row in table.offered(state)
     ]
+
+
+def misfit(known: Dossier) -> str:
+    """Return why its task would not take its arguments now, '' where it would, or where nobody knows the task."""
+    name, args, kwargs = known.call
+    task = known.registered
+    if task is None:
+        return _("No such task is registered any more: a job that names it fails.") if name else ""
+    try:
+        task.bound(args, kwargs)
+    except CallError as error:
+        return str(error)
+    return ""
 
 
 @pages.page()

@@ -1,5 +1,6 @@
 """The page of the job list: one box, everything in its address; and the searches that a user keeps under a name."""
 
+import json
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -10,12 +11,21 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from redis.exceptions import RedisError
 
+from ..core import queues
+from ..core.registry import TASKS
+from ..inspect import subjects
 from ..inspect.lists import Listing, ask
-from ..inspect.query import QueryError, frozen
+from ..inspect.query import FIELDS, QueryError, frozen, parse
+from ..inspect.redis_jobs import STATES
 from ..models import SavedSearch
-from .pages import action, back, fragment, page, show
+from ..models.job_run import Outcome
+from .pages import action, back, fragment, page, show, widget
 
 SIZES = (20, 50, 100)
+OLDEST = "oldest"  # the one order over all pages beside the usual one
+SORTED = ("wait", "duration", "attempt")  # the columns by which the rows of one page are sorted
+MOST_PAGES_BACK = 30
+MOST_NAMED = 5  # subjects to whose pages the list leads
 
 
 EXAMPLES = [
@@ -39,9 +49,16 @@ def jobs(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"q": text, "size": size, "sizes": SIZES, "examples": EXAMPLES, "problem": ""}
     context["saved"] = list(searches(request))
     context["cursor"] = request.GET.get("from", "")
-    context["address"] = urlencode({"q": text, "size": str(size)})
+    sort = request.GET.get("sort", "")
+    context["sort"] = sort if sort == OLDEST or sort.removeprefix("-") in SORTED else ""
+    context["headings"] = headings(context["sort"])
+    context["address"] = urlencode({"q": text, "size": str(size), "sort": context["sort"]})
+    context |= trail(request.GET.get("trail", ""), context["cursor"])
+    context["words"] = json.dumps(completion())
     try:
-        context["listing"] = ask(text, context["cursor"], size)
+        context["listing"] = ask(text, context["cursor"], size, oldest_first=context["sort"] == OLDEST)
+        sort_rows(context["listing"], context["sort"])
+        context["about"] = widget(lambda: subjects.described(parse(text).named[:MOST_NAMED]))
     except QueryError as error:
         context |= {"problem": str(error), "listing": Listing()}
     except RedisError:
@@ -52,6 +69,48 @@ def jobs(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Request"):
         return fragment(request, "_jobs", **context)
     return show(request, "jobs", _("Jobs"), **context)
+
+
+def trail(before: str, cursor: str) -> dict[str, str]:
+    """Return the addresses' words for the pages before this one: where each began, the newest last.
+
+    A page of a list that moves is found again by where it began, not by its number.
+    """
+    starts = [start for start in before.split("~") if start][-MOST_PAGES_BACK:]
+    forward = "~".join([*starts, cursor]) if cursor else ""
+    return {"trail_forward": forward, "trail_back": "~".join(starts[:-1]), "back": starts[-1] if starts else ""}
+
+
+def sort_rows(listing: Listing, sort: str) -> None:
+    """Put the rows of this page in the order of one of its columns; what is not known comes last."""
+    name = sort.removeprefix("-")
+    if name not in SORTED:
+        return
+    known = [row for row in listing.rows if getattr(row, name) is not None]
+    known.sort(key=lambda row: getattr(row, name), reverse=sort.startswith("-"))
+    listing.rows = known + [row for row in listing.rows if getattr(row, name) is None]
+
+
+def headings(sort: str) -> dict[str, dict[str, str]]:
+    """Return by column how the page is sorted by it, and the order that a click on its heading asks for."""
+    orders = {name: {name: "ascending", f"-{name}": "descending"}.get(sort, "") for name in SORTED}
+    return {
+        name: {"sort": order, "next": name if order == "descending" else f"-{name}"} for name, order in orders.items()
+    }
+
+
+def completion() -> dict[str, list[str]]:
+    """Return what may be written into the box: its fields, and the values of those that are known."""
+    return {
+        "": [f"{field}:" for field in sorted(FIELDS | set(subjects.kinds()))],
+        "task": [name.replace(".tasks.", ".").rpartition(".")[2] for name in sorted(TASKS)],
+        "queue": queues.names(),
+        "state": list(STATES),
+        "outcome": list(Outcome.values),
+        "tag": sorted({tag for task in TASKS.values() for tag in task.tags}),
+        "since": ["1h", "24h", "7d"],
+        "until": ["1h", "24h"],
+    }
 
 
 def in_utc(text: str) -> str:

@@ -36,7 +36,8 @@ NAVIGATION = [
     ("monitor:tasks", gettext_lazy("Tasks")),
     ("monitor:workers", gettext_lazy("Workers")),
     ("monitor:stuck", gettext_lazy("Stuck")),
-    ("admin:jobs_scheduleentry_changelist", gettext_lazy("Schedule")),
+    ("monitor:schedule", gettext_lazy("Schedule")),
+    ("monitor:alerts", gettext_lazy("Alerts")),
     ("monitor:redis", gettext_lazy("Redis")),
     ("monitor:retention", gettext_lazy("Retention")),
     ("admin:jobs_auditentry_changelist", gettext_lazy("Audit")),
@@ -44,15 +45,15 @@ NAVIGATION = [
 # The pages behind those of the menu, which marks where they belong: else whoever stands there does not know where.
 BEHIND = {
     "monitor:jobs": (
-        "monitor:job", "monitor:job-edit", "monitor:bulk", "monitor:bulk_preview",
+        "monitor:job", "monitor:job-edit", "monitor:about", "monitor:bulk", "monitor:bulk_preview",
         "admin:jobs_jobrun_changelist", "admin:jobs_jobrun_change",
     ),
     "monitor:queues": (
         "monitor:queue", "admin:jobs_pause_changelist", "admin:jobs_pause_add", "admin:jobs_pause_change",
     ),
-    "monitor:tasks": ("monitor:task",),
-    "admin:jobs_scheduleentry_changelist": (
-        "admin:jobs_scheduleentry_add", "admin:jobs_scheduleentry_change",
+    "monitor:tasks": ("monitor:task", "monitor:task-run"),
+    "monitor:schedule": (
+        "admin:jobs_scheduleentry_changelist", "admin:jobs_scheduleentry_add", "admin:jobs_scheduleentry_change",
         "admin:jobs_fire_changelist", "admin:jobs_fire_change",
     ),
     "admin:jobs_auditentry_changelist": ("admin:jobs_auditentry_change",),
@@ -149,9 +150,10 @@ def show(request: HttpRequest, template: str, title: str, **context: Any) -> Htt
 
 
 def fragment(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-    """Return the part of a page that refreshes itself."""
+    """Return the part of a page that refreshes itself, and with it the line of health and the counts in the menu."""
     roles = {f"may_{role}": may(request.user, role) for role in PERMISSIONS}
-    return TemplateResponse(request, f"jobs/{template}.html", roles | context)
+    known = {"part": f"jobs/{template}.html", "monitor_links": links(request)}
+    return TemplateResponse(request, "jobs/_live.html", roles | known | context)
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
@@ -160,11 +162,11 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     return admin.site.each_context(request) | roles | {"monitor_links": links(request)}
 
 
-def links(request: HttpRequest) -> list[tuple[str, Any, str]]:
-    """Return the monitor's pages: address, name, and aria-current: "page", "true" for one behind it, or nothing."""
+def links(request: HttpRequest) -> list[tuple[str, Any, str, str]]:
+    """Return the monitor's pages: address, label, aria-current ("page", "true" for one behind it, or nothing), name."""
     current = request.resolver_match.view_name if request.resolver_match else ""
     return [
-        (reverse(name), label, "page" if name == current else "true" if current in BEHIND.get(name, ()) else "")
+        (reverse(name), label, "page" if name == current else "true" if current in BEHIND.get(name, ()) else "", name)
         for name, label in NAVIGATION
     ]
 

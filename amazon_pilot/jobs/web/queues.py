@@ -15,7 +15,7 @@ from rq.utils import as_text
 
 from ..core import queues
 from ..core.scripts import script
-from ..inspect import days, snapshot, store
+from ..inspect import backlog, days, snapshot, store
 from ..inspect.charts import BARS, bars
 from ..inspect.window import RANGES
 from ..inspect.words import whole_number
@@ -115,6 +115,8 @@ def queue(request: HttpRequest, name: str) -> HttpResponse:
         "pauses": pages.widget(pauses),
         "days": pages.widget(days.by_queue),
         "types": pages.widget(lambda: types(name)),
+        "slots": pages.widget_of(seen, lambda now: backlog.slots(now, name)),
+        "verdict": pages.widget_of(seen, lambda now: verdict(now, name)),
         "audit": pages.widget(lambda: acts_on(f"queue:{name}")),
         "pause_name": f"queue:{name}",
         "examined": EXAMINED,
@@ -122,6 +124,12 @@ def queue(request: HttpRequest, name: str) -> HttpResponse:
     if request.headers.get("HX-Request"):
         return pages.fragment(request, "_queue", **context)
     return pages.show(request, "queue", name, ranges=RANGES, chart_queue=name, chart_task="", **context)
+
+
+def verdict(seen: snapshot.Sample, name: str) -> str:
+    """Return why the jobs of a queue wait, '' where none does, or where a pause says it already."""
+    line = seen.queue(name)
+    return backlog.verdict(seen, name) if line is not None and line.waiting and not line.paused else ""
 
 
 def types(name: str) -> dict[str, Any]:

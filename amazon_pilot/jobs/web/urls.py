@@ -5,6 +5,8 @@ from django.urls import path
 from ..core import registry
 from ..operate.operation import slug
 from . import (
+    about,
+    alerts,
     api,
     api_bulk,
     api_schedule,
@@ -20,6 +22,7 @@ from . import (
     queues,
     redis,
     retention,
+    schedule,
     tasks,
     workers,
 )
@@ -42,6 +45,12 @@ urlpatterns = [
     path("job/<str:job_id>", job.job, name="job"),
     path("job/<str:job_id>/arguments", job.arguments, name="job-arguments"),
     *(path(f"job/<str:job_id>/{verb}", view, name=f"job-{verb}") for verb, view in job.BUTTONS.items()),
+    path("about/<path:subject>", about.about, name="about"),
+    path("alerts", alerts.alert_list, name="alerts"),
+    path("alerts/<str:rule>/silence", alerts.silence, name="alert-silence"),
+    path("alerts/<str:rule>/edit", alerts.edit, name="alert-edit"),
+    path("schedule", schedule.schedule, name="schedule"),
+    *(path(f"schedule/<str:name>/{verb}", view, name=f"schedule-{verb}") for verb, view in schedule.BUTTONS.items()),
     path("queues", queues.queue_list, name="queues"),
     path("queue/<str:name>", queues.queue, name="queue"),
     path("queue/<str:name>/drain", queues.drain, name="drain"),
@@ -49,6 +58,7 @@ urlpatterns = [
     path("resume", queues.resume, name="resume"),
     path("tasks", tasks.task_list, name="tasks"),
     path("task/<str:name>", tasks.task, name="task"),
+    path("task/<str:name>/run", tasks.run, name="task-run"),
     path("workers", workers.worker_list, name="workers"),
     *(path(f"worker/<str:name>/{verb}", view, name=f"worker-{verb}") for verb, view in workers.COMMANDS.items()),
     path("stuck", workers.stuck, name="stuck"),

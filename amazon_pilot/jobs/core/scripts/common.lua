@@ -89,7 +89,7 @@ local function lose(queue, entry, cause, poison_text, now)
   local id, execution = entry:match('^(.*):([^:]*)$')
   local key = job_key(id)
   local job = redis.pcall('HMGET', key, 'status', 'losses', 'lost_at', 'worker_name', 'data', 'failure_ttl', 'attempt',
-    'started_at', 'enqueued_at', 'meta', 'tags', 'unopened')
+    'started_at', 'enqueued_at', 'meta', 'tags', 'unopened', 'about')
   if job.err then return 'gone' end -- what stands there is no job
   local worker = job[4] or ''
   local unopened = number(job[12], 0, LIMIT.UNOPENED, 0)
@@ -123,7 +123,8 @@ local function lose(queue, entry, cause, poison_text, now)
   end
   note(cjson.encode({outcome = 'lost', id = id, execution = execution, queue = queue, worker = worker, cause = cause,
     poison = verdict == 'poison', losses = losses, attempt = number(job[7], 1, LIMIT.ATTEMPTS, 1), ended = now,
-    started_at = job[8] or '', enqueued_at = job[9] or '', meta = job[10] or '', tags = job[11] or ''}), job[5] or '')
+    started_at = job[8] or '', enqueued_at = job[9] or '', meta = job[10] or '', tags = job[11] or '',
+    about = job[13] or ''}), job[5] or '')
   return verdict
 end
 

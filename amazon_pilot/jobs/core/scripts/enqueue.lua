@@ -6,6 +6,16 @@
 local queue, wait, at_front = ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 local ids, i = {}, 5
 
+-- Have a job found by each of its subjects, among the newest of that subject.
+local function index(id, about)
+  for subject in about:gmatch('[^,]+') do
+    local key = KEY.ABOUT .. subject
+    call('ZADD', key, precise(clock() + wait), id)
+    call('ZREMRANGEBYRANK', key, 0, -LIMIT.ABOUT_JOBS - 1)
+    call('EXPIRE', key, LIMIT.ABOUT_SECONDS + math.ceil(wait))
+  end
+end
+
 call('SADD', P .. ':queues', queue_key(queue))
 while i <= #ARGV do
   local id, key, words = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
@@ -19,6 +29,9 @@ while i <= #ARGV do
       call('ZADD', registry('scheduled', queue), math.ceil(clock() + wait), id)
     else
       call(at_front and 'LPUSH' or 'RPUSH', queue_key(queue), id)
+    end
+    for field = i + 3, i + 2 + words, 2 do
+      if ARGV[field] == 'about' then index(id, ARGV[field + 1]) end
     end
     ids[#ids + 1] = id
   end

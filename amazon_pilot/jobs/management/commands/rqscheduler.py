@@ -5,7 +5,8 @@ from typing import Any
 import django_rq
 from django.core.management.base import BaseCommand, CommandParser
 
-from ...schedule import store
+from ...history import releases
+from ...schedule import store, watch
 from ...schedule.checks import check_schedule
 
 
@@ -19,5 +20,8 @@ class Command(BaseCommand):
         # Told, and not a reason to stop: the other entries can fire.
         for error in check_schedule():
             self.stderr.write(str(error))
+        releases.notice()
         scheduler = django_rq.get_scheduler("default", connection=store.connect())
+        if not options["once"]:
+            watch.begin()
         scheduler.run(burst=options["once"])

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from ...history import releases
 from ...worker import supervisor
 
 
@@ -26,4 +27,5 @@ class Command(BaseCommand):
             raise CommandError(f"No such queue: {', '.join(unknown)}. There are {', '.join(settings.RQ_QUEUES)}.")
         if options["verbosity"] == 0:
             logging.getLogger("amazon_pilot.jobs").setLevel(logging.WARNING)
+        releases.notice()
         sys.exit(supervisor.work(names, name=options["name"], size=options["slots"], burst=options["burst"]))

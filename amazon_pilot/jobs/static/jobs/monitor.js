@@ -52,6 +52,7 @@ async function compare() {
   failures = text ? 0 : failures + 1;
   if (!text || !isChoosing()) return;
   next = new DOMParser().parseFromString(text, "text/html").body;
+  next.querySelectorAll("[hx-swap-oob]").forEach((each) => each.remove()); // the line of health is not of the list
   const known = rowsOf(live), ids = new Set(known.map(([id]) => id)), found = rowsOf(next);
   const fresh = new Set(found.map(([id]) => id).filter((id) => !ids.has(id))).size;
   const words = changed.dataset;
@@ -67,7 +68,8 @@ changed?.querySelector("[data-changed-show]").addEventListener("click", () => {
 });
 
 function focusables() {
-  return [...live.querySelectorAll("a, button, select, input, summary, [tabindex]")];
+  const places = document.querySelectorAll("[data-live], [data-live-rest]"); // the overview has its charts between the two
+  return [...places].flatMap((place) => [...place.querySelectorAll("a, button, select, input, summary, [tabindex]")]);
 }
 
 if (live && refresh) {
@@ -106,6 +108,27 @@ if (live && refresh) {
 // ---- Charts
 
 const drawn = [];
+let marks = []; // the releases of the time shown
+
+// A line where a release began, with its name: what changes there may have changed with it.
+function drawMarks(chart) {
+  const { ctx, bbox } = chart;
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = style("--body-quiet-color");
+  ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+  ctx.font = `${11 * devicePixelRatio}px ${style("--font-family-primary") || "sans-serif"}`;
+  marks.forEach(({ at, name }) => {
+    const x = Math.round(chart.valToPos(at, "x", true));
+    if (x < bbox.left || x > bbox.left + bbox.width) return;
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    ctx.textAlign = x > bbox.left + bbox.width * 0.8 ? "right" : "left";
+    ctx.fillText(name.slice(0, 20), x + (ctx.textAlign === "left" ? 4 : -4) * devicePixelRatio, bbox.top + 11 * devicePixelRatio);
+  });
+  ctx.restore();
+}
 
 function axis(extra) {
   return { stroke: style("--body-quiet-color"), grid: { stroke: style("--hairline-color"), width: 1 }, ticks: { stroke: style("--hairline-color") }, ...extra };
@@ -121,6 +144,7 @@ function draw(box, title, data, series) {
   const chart = new uPlot({
     title, width: box.clientWidth, height: 200, series: [{ label: box.closest("[data-charts]").dataset.time, value: times.legend }, ...series], axes: [axis(times.axis), axis({ size: 56 })],
     scales: { y: { range: (u, min, max) => [0, Math.max(1, max ?? 1) * 1.05] } }, cursor: { drag: { x: true, y: false } },
+    hooks: { draw: [drawMarks] },
   }, data, box);
   drawn.push([box, chart]);
 }
@@ -150,6 +174,12 @@ function drawGauges(panel, words, data) {
   draw(place("memory"), words.memory, [data.at, held.memory.map(megabytes)], [line(words.memory, "--m-chart-good")]);
 }
 
+// The same in words, for who does not see the lines.
+function tellMarks(panel) {
+  const place = panel.querySelector("[data-chart-releases]");
+  if (place) place.textContent = marks.length ? `${panel.dataset.releases} ${marks.map(({ at, name }) => `${name} (${times.moment(at * 1000)})`).join(", ")}` : "";
+}
+
 let newest = 0;
 
 async function show(panel, range, end) {
@@ -161,6 +191,8 @@ async function show(panel, range, end) {
   if (mine !== newest) return; // something else was asked for meanwhile
   if (!answer?.ok || !data) { note.textContent = data?.error ?? words.error; return; }
   drawn.length = 0;
+  marks = data.releases;
+  tellMarks(panel);
   const ran = data.at.some((_, n) => data.succeeded[n] + data.failed[n] + data.other[n]);
   note.textContent = [data.is_coarse ? words.coarse : "", ran ? "" : words.empty].join(" ").trim();
   draw(panel.querySelector('[data-chart="runs"]'), words.runs, [data.at, data.succeeded, data.failed, data.other],

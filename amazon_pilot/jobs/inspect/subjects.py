@@ -1,0 +1,88 @@
+"""Jobs by what they are about. The app that enqueues them knows what its subjects are: settings.MONITOR_SUBJECTS names
+the module that says so, and without one a subject is found by its own name alone.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+
+from ..core.subjects import is_subject
+from ..models import JobSubject
+
+MOST = 60  # subjects of one question
+
+
+@dataclass(frozen=True)
+class Described:
+    """One subject in words, with the page of it."""
+
+    text: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """One sentence on why the next look at a subject is when it is; `is_obstacle` where it keeps it from coming."""
+
+    text: str
+    url: str = ""
+    is_obstacle: bool = False
+
+
+def book() -> Any:
+    """Return the app's module: WORD and KINDS, `find`, `kin`, `describe` and `prospects`; None where there is none."""
+    return import_module(settings.MONITOR_SUBJECTS) if settings.MONITOR_SUBJECTS else None
+
+
+def kinds() -> Collection[str]:
+    """Return the kinds of subjects that the app knows, such as product."""
+    return book().KINDS if book() else ()
+
+
+def is_name(word: str) -> bool:
+    """Tell whether a bare word looks like the name of a subject: nothing is asked for it."""
+    pattern: re.Pattern[str] | None = book().WORD if book() else None
+    return (is_subject(word) and word.partition(":")[0] in kinds()) or bool(pattern and pattern.fullmatch(word))
+
+
+def described(subjects: Iterable[str]) -> list[tuple[str, Described]]:
+    """Return subjects with what the app says of each; one of which it says nothing is shown by its name."""
+    listed = list(dict.fromkeys(subjects))[:MOST]
+    known: dict[str, Described] = book().describe(listed) if book() and listed else {}
+    return [(each, known.get(each, Described(each))) for each in listed]
+
+
+def prospects(subject: str) -> list[Prospect]:
+    """Return why the next look at a subject is when it is, what stands in its way first; [] where nobody knows."""
+    found: list[Prospect] = book().prospects(subject) if book() else []
+    return sorted(found, key=lambda each: not each.is_obstacle)
+
+
+@dataclass(frozen=True)
+class About:
+    """What `about:…` asks for: a subject, or a word by which the app knows some. Each query is made once."""
+
+    text: str
+
+    @cached_property
+    def named(self) -> tuple[str, ...]:
+        """The subjects that the text names itself."""
+        if is_subject(self.text):
+            return (self.text,)
+        return tuple(book().find(self.text)[:MOST]) if book() else ()
+
+    @cached_property
+    def subjects(self) -> frozenset[str]:
+        """These, and what belongs to them: the runs and reports of a product."""
+        kin = book().kin(self.named) if book() and self.named else []
+        return frozenset([*self.named, *kin][:MOST])
+
+    @cached_property
+    def job_ids(self) -> list[str]:
+        """The newest jobs about them that began."""
+        return JobSubject.objects.jobs(self.subjects) if self.subjects else []

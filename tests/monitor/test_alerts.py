@@ -1,0 +1,366 @@
+"""Alerts: each rule fires once and ends once, under a flapping input too, and is told once through a real receiver."""
+
+import hashlib
+import hmac
+import ipaddress
+import json
+import threading
+import time
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core import mail
+from django.urls import reverse
+from django.utils import timezone
+
+from amazon_pilot.jobs.core import keys
+from amazon_pilot.jobs.inspect import alerts, snapshot, store
+from amazon_pilot.jobs.models import Alert, AuditEntry, JobRun, RuleChange, Tally
+from amazon_pilot.jobs.models.alert import CALM
+from amazon_pilot.jobs.schedule import watch
+from notifications.models import Channel, Notification
+from products.models import DaySpending
+from tests.jobs import tasks
+from tests.staff import serve
+
+NOW = timezone.now()
+SECOND = timedelta(seconds=1)
+
+
+def step(found, at, hold=timedelta(), rule="queue_age"):
+    Alert.objects.note(rule, "warning", found, hold, NOW + at * SECOND)
+
+
+def states():
+    rows = Alert.objects.order_by("pk")
+    return [(row.subject, row.fired_at is not None, row.resolved_at is not None) for row in rows]
+
+
+# One alert, from its first moment to its last
+
+
+@pytest.mark.django_db
+def test_what_lasts_fires_once_and_what_is_well_again_ends_once():
+    for second in range(0, 40, 10):
+        step({"low": "old"}, second, hold=20 * SECOND)
+        assert states() == [("low", second >= 20, False)]
+    for second in range(40, 130, 10):
+        step({}, second)
+    assert states() == [("low", True, True)]
+    assert Alert.objects.get().resolved_at == NOW + (40 + CALM.seconds) * SECOND
+
+
+@pytest.mark.django_db
+def test_what_does_not_last_leaves_nothing():
+    step({"low": "old"}, 0, hold=20 * SECOND)
+    step({}, 10)
+    assert states() == []
+
+
+@pytest.mark.django_db
+def test_a_flapping_input_is_one_alert():
+    for second in range(0, 600, 10):
+        step({"low": "old"} if second // 10 % 3 else {}, second)
+    assert states() == [("low", True, False)]
+
+
+@pytest.mark.django_db
+def test_each_subject_is_an_alert_of_its_own_and_one_that_comes_again_is_a_new_one():
+    step({"low": "old", "default": "old"}, 0)
+    step({"low": "older"}, 10)
+    step({"low": "older"}, 10 + CALM.seconds)
+    step({"low": "oldest", "default": "again"}, 200)
+
+    assert states() == [("low", True, False), ("default", True, True), ("default", True, False)]
+    assert Alert.objects.get(subject="low").text == "oldest"
+
+
+# Each rule, by its cause
+
+
+@pytest.fixture
+def well(redis, transactional_db, settings):
+    settings.WEB_HEALTH_URL = ""
+    serve()
+    redis.hset(keys.SCHEDULER, mapping={"leader": "first", "tick_at": time.time()})
+    return redis
+
+
+def old_job(redis):
+    job_id = tasks.add.enqueue(1, 2)
+    redis.hset(f"rq:job:{job_id}", "enqueued_at", "2026-01-01T00:00:00.000000Z")
+
+
+def failing(redis):
+    minute = timezone.now().replace(second=0, microsecond=0)
+    for outcome, n in (("failed", 6), ("succeeded", 6)):
+        Tally.objects.create(span="minute", at=minute, queue="low", task="t", outcome=outcome, count=n)
+
+
+def silent(redis):
+    redis.hset(keys.SCHEDULER, "tick_at", time.time() - 100)
+
+
+def no_worker(redis):
+    redis.delete("pilot:worker:w1")
+
+
+def poisoned(redis):
+    JobRun.objects.create(
+        job_id="j", execution_id="e", task="t", queue="low", outcome="lost", is_poison=True, started_at=timezone.now()
+    )
+
+
+def behind(redis):
+    redis.xadd(keys.RUNS, {"e0": "x"}, id=f"{int((time.time() - 300) * 1000)}-0")
+
+
+def budget(redis):
+    DaySpending.objects.create(day=timezone.now().date(), micros=9_000_000)
+
+
+def nearly_full(redis):
+    redis.config_set("maxmemory", redis.info()["used_memory"] + 200_000)
+
+
+def evicting(redis):
+    redis.config_set("maxmemory-policy", "allkeys-lru")
+
+
+CAUSES = {
+    "queue_age": old_job, "failure_rate": failing, "scheduler_silent": silent, "worker_gone": no_worker,
+    "poison": poisoned, "history_behind": behind, "product": budget, "redis_memory": nearly_full,
+    "redis_settings": evicting,
+}  # fmt: skip
+
+
+def look(at=0):
+    store.connect().delete(snapshot.KEY)
+    alerts.look(timezone.now() + at * SECOND)
+
+
+@pytest.mark.parametrize("rule", CAUSES)
+def test_each_rule_fires_within_a_minute_of_its_cause_and_no_other_does(well, rule):
+    look()
+    assert not Alert.objects.exists()
+    try:
+        CAUSES[rule](well)
+        for second in range(0, 60, 10):
+            look(second)
+        assert set(Alert.objects.firing().values_list("rule", flat=True)) - {
+            "redis_settings" if rule == "redis_memory" else ""
+        } == {rule}
+    finally:
+        well.config_set("maxmemory", 0)
+        well.config_set("maxmemory-policy", "noeviction")
+
+
+def test_the_web_server_is_missed_and_found_again(well, settings):
+    server, received = receiver(200)
+    settings.WEB_HEALTH_URL = f"http://127.0.0.1:{server.server_port}/health"
+    look()
+    assert not Alert.objects.exists()
+    server.shutdown()
+    server.server_close()
+    for second in (0, 30):
+        look(second)
+    assert Alert.objects.firing().get().rule == "web_down"
+    assert received
+
+
+def test_redis_away_is_an_alert_though_nothing_else_is_known(well, redis_away):
+    for second in (0, 30):
+        alerts.look(timezone.now() + second * SECOND)
+    assert [row.rule for row in Alert.objects.firing()] == ["redis_settings"]
+
+
+def test_every_rule_has_a_cause_in_these_tests():
+    assert {rule.name for rule in alerts.RULES} == {*CAUSES, "web_down"}
+
+
+def test_a_rule_that_breaks_leaves_the_others_standing(well, monkeypatch, caplog):
+    silent(well)
+    broken = alerts.RULES[0].__class__(**vars(alerts.RULES[0]) | {"look": lambda look, limit: 1 / 0})
+    monkeypatch.setattr(alerts, "RULES", (broken, *alerts.RULES[1:]))
+    look()
+    assert [row.rule for row in Alert.objects.firing()] == ["scheduler_silent"]
+    assert "queue_age could not be looked at" in caplog.text
+
+
+# Telling
+
+
+def receiver(status=200):
+    """A real small server that keeps what it was sent."""
+    received = []
+
+    class Keeper(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append((dict(self.headers), body))
+            self.send_response(status)
+            self.end_headers()
+
+        def do_GET(self):
+            received.append(self.path)
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *words):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Keeper)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, received
+
+
+@pytest.fixture
+def operator(transactional_db):
+    user = User.objects.create_user("olga", "olga@example.com", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="operate_jobs"))
+    return user
+
+
+def test_an_alert_is_told_once_by_signed_webhook_and_by_mail_and_once_when_it_is_over(operator, settings, redis):
+    settings.WEBHOOK_PRIVATE_NETWORKS = [ipaddress.ip_network("127.0.0.0/8")]
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    server, received = receiver()
+    hook = Channel.objects.create(user=operator, kind="webhook", address=f"http://127.0.0.1:{server.server_port}/hook")
+    Channel.objects.create(user=operator, kind="email", address="olga@example.com")
+    stranger = User.objects.create_user("sam")
+    Channel.objects.create(user=stranger, kind="email", address="sam@example.com")
+
+    step({"low": "Queue low is late."}, 0)
+    for _turn in range(3):
+        watch.tell(NOW)
+    for second in (10, 100):
+        step({}, second)
+    for _turn in range(3):
+        watch.tell(NOW)
+    server.shutdown()
+
+    assert [json.loads(body)["subject"] for _headers, body in received] == [
+        "Queue low is late.",
+        "Over: Queue low is late.",
+    ]
+    headers, body = received[0]
+    signature = hmac.new(hook.secret.encode(), body, hashlib.sha256).hexdigest()
+    assert headers["X-Pilot-Signature"] == f"sha256={signature}"
+    assert [(message.to, message.subject) for message in mail.outbox] == [
+        (["olga@example.com"], "Queue low is late."), (["olga@example.com"], "Over: Queue low is late.")
+    ]  # fmt: skip
+    assert not Notification.objects.filter(channel__user=stranger).exists()
+    assert json.loads(body)["link"].endswith(reverse("monitor:queue", args=["low"]))
+
+
+def test_what_fired_and_ended_before_anybody_was_told_is_told_in_order(operator, redis):
+    step({"low": "late"}, 0)
+    for second in (10, 100):
+        step({}, second)
+    assert (watch.tell(NOW), watch.tell(NOW), watch.tell(NOW)) == (1, 1, 0)
+    texts = Notification.objects.filter(channel__user=operator).order_by("pk").values_list("subject", flat=True)
+    assert list(texts) == ["late", "Over: late"]
+
+
+def test_a_silenced_rule_is_shown_and_told_to_nobody(operator, redis):
+    RuleChange.objects.create(rule="queue_age", silent_until=timezone.now() + timedelta(hours=1))
+    step({"low": "late"}, 0)
+    assert watch.tell(NOW) == 0
+    for second in (10, 100):
+        step({}, second)
+    assert watch.tell(NOW) == 0
+    assert not Notification.objects.exists()
+    assert Alert.objects.get().fired_at is not None
+
+
+def test_of_two_watchers_one_tells(operator, redis):
+    step({"low": "late"}, 0)
+    first, second = Alert.objects.untold(), Alert.objects.untold()
+    assert (first[0].claim(NOW), second[0].claim(NOW)) == (True, False)
+
+
+def test_one_process_looks_in_each_turn(redis, transactional_db, settings):
+    settings.WEB_HEALTH_URL = ""
+    assert (watch.turn(), watch.turn()) == (True, False)
+    redis.delete(keys.WATCHED)
+    assert watch.turn()
+
+
+def test_the_watch_lives_through_what_goes_wrong(monkeypatch, settings, caplog):
+    settings.ALERT_INTERVAL = 0.01
+    turns = []
+    monkeypatch.setattr(watch, "turn", lambda: turns.append(1) or 1 / 0)
+    thread = watch.begin()
+    end = time.monotonic() + 20
+    while len(turns) < 3 and time.monotonic() < end:
+        time.sleep(0.01)
+    thread.is_over.set()
+    thread.join(10)
+    assert len(turns) >= 3
+    settings.ALERTS = False
+    assert watch.begin() is None
+
+
+# The page
+
+
+@pytest.mark.django_db
+def test_the_page_shows_what_fires_what_fired_and_the_rules(admin_client, redis):
+    step({"low": "Low is late."}, 0)
+    step({"gone": "Gone was late."}, 0, rule="worker_gone")
+    for second in (10, 100):
+        Alert.objects.note("worker_gone", "critical", {}, timedelta(), NOW + second * SECOND)
+    step({"default": "Not yet."}, 0, hold=60 * SECOND, rule="poison")
+
+    text = admin_client.get(reverse("monitor:alerts")).content.decode()
+
+    for word in ("Low is late.", "Gone was late.", "Not yet.", "The scheduler is silent", "30 seconds"):
+        assert word in text
+    assert reverse("monitor:queue", args=["low"]) in text
+
+
+@pytest.mark.django_db
+def test_a_rule_is_silenced_and_changed_with_a_line_of_audit(person, redis):
+    client = person("edit")
+    silence, edit = (reverse(f"monitor:alert-{verb}", args=["queue_age"]) for verb in ("silence", "edit"))
+
+    client.post(silence, {"minutes": "90", "reason": "known"})
+    client.post(edit, {"limit": "2.5", "hold": "", "is_on": "on"})
+
+    setting = next(each for each in alerts.all_settings() if each.rule.name == "queue_age")
+    assert timedelta(minutes=89) < setting.silent_until - timezone.now() <= timedelta(minutes=90)
+    assert (setting.limit, setting.hold, setting.is_on) == (2.5, alerts.BY_NAME["queue_age"].hold, True)
+    assert list(AuditEntry.objects.order_by("pk").values_list("action", "target")) == [
+        ("silence", "alert rule queue_age"), ("edit", "alert rule queue_age")
+    ]  # fmt: skip
+    client.post(silence, {"minutes": "0"})
+    assert next(each for each in alerts.all_settings() if each.rule.name == "queue_age").silent_until is None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("silence", {"minutes": "-1"}), ("silence", {"minutes": "10081", "reason": "x"}), ("silence", {"minutes": "5"}),
+        ("edit", {"limit": "many"}), ("edit", {"limit": "-3"}), ("edit", {"limit": "nan"}), ("edit", {"hold": "1.5"}),
+        ("edit", {"limit": "1e300"}), ("edit", {"hold": "999999999"}),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_changes_nothing(person, redis, verb, words):
+    answer = person("edit").post(reverse(f"monitor:alert-{verb}", args=["poison"]), words, follow=True)
+
+    assert "messagelist" in answer.content.decode()
+    assert not RuleChange.objects.exists()
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("role", "verb", "status"), [("view", "silence", 403), ("operate", "edit", 403), ("edit", "nothing", 404)]
+)
+def test_who_may_do_what(person, redis, role, verb, status):
+    address = "/admin/monitor/alerts/poison/" + verb
+
+    assert person(role).post(address, {"minutes": "5", "reason": "x"}).status_code == status
