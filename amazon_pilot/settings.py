@@ -40,7 +40,9 @@ IS_CHECKOUT = (BASE_DIR / "manage.py").exists()
 HOME_DIR = BASE_DIR if IS_CHECKOUT else Path.cwd()
 ASSETS_DIR = BASE_DIR if IS_CHECKOUT else BASE_DIR / "amazon_pilot" / "assets"
 # Code of ours, where the cause of a failure is looked for.
-OUR_FOLDERS = [BASE_DIR] if IS_CHECKOUT else [BASE_DIR / name for name in ("products", "analysis", "notifications", "accounts")]
+OUR_FOLDERS = (
+    [BASE_DIR] if IS_CHECKOUT else [BASE_DIR / name for name in ("products", "analysis", "notifications", "accounts")]
+)
 load(HOME_DIR / ".env")
 
 # Where the product keeps what it writes: the database, Redis's append-only file, sent mail, the generated key.
