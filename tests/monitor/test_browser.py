@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
-from amazon_pilot.jobs.core import queues
+from amazon_pilot.jobs.core import keys, queues
 from amazon_pilot.jobs.models import AuditEntry, BulkAction, Pause, ScheduleEntry
 from amazon_pilot.jobs.operate import changes
 from tests.busy_day import as_failed, run
@@ -758,3 +758,32 @@ def test_an_administrator_types_the_number_of_very_many_and_stops_the_action(vis
     page.wait_for_selector(".state:has-text('Aborted')")
     assert BulkAction.objects.get().aborted_by.username == "admin-er"
     assert redis.zcard("rq:failed:default") == 1001
+
+
+def test_the_log_of_a_running_job_is_followed_until_its_reader_scrolls(visit, busy_day):
+    page = visit("view")
+
+    def grow(lines):
+        busy_day.still_alive()
+        text = "".join(f"line {number}\n" for number in range(lines))
+        queues.connection().set(keys.log("pilot-live"), text, ex=600)
+
+    def refreshed(lines):
+        grow(lines)
+        page.evaluate("() => { document.body.dispatchEvent(new Event('tick')); }")
+        page.wait_for_function(
+            "last => document.querySelector('pre[data-follow]').textContent.includes(last)", arg=f"line {lines - 1}\n"
+        )
+        return page.evaluate(
+            "() => { const box = document.querySelector('pre[data-follow]');"
+            " return [box.scrollTop, box.scrollHeight - box.clientHeight - box.scrollTop]; }"
+        )
+
+    grow(200)
+    page.goto(busy_day.pages()["job running"])
+    page.wait_for_selector("pre[data-follow]")
+    assert refreshed(250)[1] < 8
+    page.evaluate("document.querySelector('pre[data-follow]').scrollTop = 100")
+    assert refreshed(300)[0] == 100
+    page.evaluate("document.querySelector('pre[data-follow]').scrollTop = 1e6")
+    assert refreshed(350)[1] < 8

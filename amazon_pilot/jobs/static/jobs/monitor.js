@@ -17,6 +17,11 @@ function seconds() {
 const isChoosing = () => Boolean(live.querySelector("[data-choose]:checked"));
 const isBusy = () => isChoosing() || Boolean(live.querySelector("details[open] form"));
 
+// A box of text stays where its reader has scrolled it to; one that grows is followed to its end until he scrolls up.
+const boxes = () => [...live.querySelectorAll("pre")];
+const isAtEnd = (box) => box.scrollHeight - box.clientHeight - box.scrollTop < 8;
+const toEnd = (box) => { if (box.matches("[data-follow]")) box.scrollTop = box.scrollHeight; };
+
 // What has ended does not change any more: the page stops asking, and says no longer that it does.
 function isSettled() {
   const settled = Boolean(live.querySelector("[data-settled]"));
@@ -74,7 +79,7 @@ function focusables() {
 
 if (live && refresh) {
   const select = refresh.querySelector("select"), state = refresh.querySelector("[data-refresh-state]");
-  let focused = -1, address = "", open = [];
+  let focused = -1, address = "", open = [], scrolled = [];
   select.value = String(seconds());
   select.addEventListener("change", () => { localStorage.setItem("monitor.seconds", select.value); tick(); });
   refresh.addEventListener("submit", (event) => event.preventDefault());
@@ -93,15 +98,21 @@ if (live && refresh) {
     focused = focusables().indexOf(document.activeElement);
     address = document.activeElement.getAttribute("href") ?? "";
     open = [...live.querySelectorAll("details")].map((each) => each.open);
+    scrolled = boxes().map((each) => ({ top: each.scrollTop, left: each.scrollLeft, follows: isAtEnd(each) }));
   });
   live.addEventListener("htmx:afterSwap", (event) => {
     if (event.target !== live) return;
     [...live.querySelectorAll("details")].forEach((each, n) => { if (open[n]) each.open = true; });
     if (changed) tellChanged("");
+    boxes().forEach((each, n) => {
+      if (!scrolled[n] || (scrolled[n].follows && each.matches("[data-follow]"))) toEnd(each);
+      else each.scrollTo(scrolled[n].left, scrolled[n].top);
+    });
     // The same row where it is still there: new ones may have come above it.
     const same = focusables().find((each) => address && each.getAttribute("href") === address);
     if (focused >= 0) (same ?? focusables()[focused])?.focus({ preventScroll: true });
   });
+  boxes().forEach(toEnd);
   timer = setTimeout(tick, seconds() * 1000);
 }
 
