@@ -167,7 +167,7 @@ def scanned(statement: str) -> list[str]:
         cursor.execute(f"EXPLAIN {statement.replace('%', '%%')}", ())
         plan = [row[0] for row in cursor.fetchall()]
     tables = [f"products_{table}" for table in LARGE] + ["notifications_notification"]
-    found = [table for table in tables for line in plan if f"Seq Scan on {table}" in f"{line} "]
+    found = [table for table in tables for line in plan if f"Seq Scan on {table} " in line]
     return [f"sequential scan of {table}: {statement[:140]}" for table in found]
 
 

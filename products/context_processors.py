@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db.models import Count, Subquery
+from django.db.models import IntegerField, Subquery
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
@@ -29,6 +29,16 @@ SECTIONS = {
     "analysis": "comparisons",
     "notifications": "notifications",
 }
+
+# More than so many unread are not counted: every page asks.
+MOST_UNREAD = 99
+
+
+class Counted(Subquery):
+    """How many rows a query gives, which says itself how many are enough."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) rows_)"
+    output_field = IntegerField()
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -55,8 +65,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 
 
 def _unread_and_refusal(user: Any) -> tuple[int, int | None]:
-    unread = Notification.objects.of(user).unread().order_by().values("channel__user").annotate(n=Count("pk"))
+    unread = Notification.objects.of(user).unread().order_by().values("pk")[: MOST_UNREAD + 1]
     refusals = ScrapeRun.objects.filter(stops_planning=True).order_by("-finished_at")
     row = get_user_model().objects.filter(pk=user.pk)
-    found = row.values_list(Subquery(unread.values("n")), Subquery(refusals.values("pk")[:1])).first()
+    found = row.values_list(Counted(unread), Subquery(refusals.values("pk")[:1])).first()
     return (found[0] or 0, found[1]) if found else (0, None)

@@ -1,5 +1,7 @@
 """The page of notifications: the user's own by keys, found by one index in their order, acknowledged."""
 
+import re
+
 import pytest
 from django.db import connection
 from django.urls import reverse
@@ -67,3 +69,12 @@ def test_they_are_found_by_an_index_in_their_order(alice, charlie):
     assert "notification_newest_first" in plan
     assert "sort" not in plan.lower()
     assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize(("count", "shown"), [(0, ""), (1, "1"), (99, "99"), (COUNT, "99+")])
+def test_the_menu_counts_the_unread_up_to_a_bound(page, alice, charlie, count, shown):
+    told(alice, count)
+    told(charlie, 7)
+
+    text = page.get(reverse("notifications:list")).content.decode()
+    assert re.findall(r'class="count">([\d+]*)\s*<', text) == ([shown] if shown else [])
