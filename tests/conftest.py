@@ -40,7 +40,7 @@ def empty_what_is_filled(case: TransactionTestCase) -> None:
             cursor.execute(f"DELETE FROM {quoted[number]}")
 
 
-TransactionTestCase._fixture_teardown = empty_what_is_filled  # type: ignore[method-assign]
+TransactionTestCase._fixture_teardown = empty_what_is_filled  # type: ignore[attr-defined]
 
 DATABASE = {"db", "transactional_db", "django_db_setup", "live_server", "admin_client", "client_of", "process_env"}
 

@@ -18,8 +18,10 @@ from django.urls import reverse
 from amazon_pilot.postgresql.base import Connection
 from tests.both import cluster, programs
 
-PAGES = ("products:home", "products:list", "products:changes", "notifications:list")
-PAGES += ("monitor:overview", "monitor:jobs", "monitor:queues", "admin:index")
+PAGES = (
+    "products:home", "products:list", "products:changes", "notifications:list", "monitor:overview", "monitor:jobs",
+    "monitor:queues", "admin:index",
+)  # fmt: skip
 
 
 @pytest.mark.skipif("postgresql" in configured.DATABASES["default"]["ENGINE"], reason="SQLite has one write lock")
