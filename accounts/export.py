@@ -29,7 +29,11 @@ def all_of(user: Any) -> Any:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("account.json", _json(_account(user)))
         _write(archive, "products.csv", as_csv(product_columns(), product_rows(_trackings(user))))
-        _write(archive, "thresholds.jsonl", (_json(model_to_dict(row)) + b"\n" for row in _each(_trackings(user))))
+        _write(
+            archive,
+            "thresholds.jsonl",
+            (_json(model_to_dict(row, exclude=["tags"])) + b"\n" for row in _each(_trackings(user))),
+        )
         _write(archive, "changes.csv", as_csv(CHANGE_COLUMNS, change_rows(user)))
         points = ImportedPoint.objects.filter(user=user).prefetch_related("product")
         _write(archive, "imported_history.csv", as_csv(("asin", "marketplace", "at", "price", "rank"), _points(points)))
@@ -44,7 +48,7 @@ def all_of(user: Any) -> Any:
 
 
 def _trackings(user: Any) -> Any:
-    return Tracking.objects.filter(user=user).prefetch_related("product")
+    return Tracking.objects.filter(user=user).prefetch_related("product", "tags")
 
 
 def _each(rows: Any) -> Iterable[Any]:

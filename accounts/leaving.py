@@ -42,10 +42,10 @@ def remove_rows(user_id: int) -> int:
         Comparison.objects.filter(user=user_id),
         ImportedPoint.objects.filter(user=user_id),
         Import.objects.filter(user=user_id),
-        Tracking.objects.filter(user=user_id),
+        Tracking.everything.filter(user=user_id),
     ]
     gone = 0
     for rows in kinds:
         while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:AT_ONCE]):
-            gone += rows.model._default_manager.filter(pk__in=keys).delete()[0]
+            gone += rows.model._base_manager.filter(pk__in=keys).delete()[0]
     return gone

@@ -40,7 +40,9 @@ IS_CHECKOUT = (BASE_DIR / "manage.py").exists()
 HOME_DIR = BASE_DIR if IS_CHECKOUT else Path.cwd()
 ASSETS_DIR = BASE_DIR if IS_CHECKOUT else BASE_DIR / "amazon_pilot" / "assets"
 # Code of ours, where the cause of a failure is looked for.
-OUR_FOLDERS = [BASE_DIR] if IS_CHECKOUT else [BASE_DIR / name for name in ("products", "analysis", "notifications", "accounts")]
+OUR_FOLDERS = (
+    [BASE_DIR] if IS_CHECKOUT else [BASE_DIR / name for name in ("products", "analysis", "notifications", "accounts")]
+)
 load(HOME_DIR / ".env")
 
 # Where the product keeps what it writes: the database, Redis's append-only file, sent mail, the generated key.
@@ -194,7 +196,7 @@ MFA_ALLOW_UNVERIFIED_EMAIL = True  # an address that an operator wrote was never
 # How often a token, or a signed-in browser, may ask the API in a minute.
 API_REQUESTS_PER_MINUTE = whole("API_REQUESTS_PER_MINUTE", 120, 1, 100_000)
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "products:list"
+LOGIN_REDIRECT_URL = "products:home"
 LOGOUT_REDIRECT_URL = "login"
 
 LANGUAGE_CODE = choice("LANGUAGE_CODE", "en", ("en", "zh-hans"))

@@ -260,6 +260,7 @@ class Notification(models.Model):
         indexes = [
             models.Index(fields=["state", "next_at"], name="notification_due"),
             models.Index(fields=["channel", "read_at", "-created_at"], name="notification_unread"),
+            models.Index(fields=["channel", "-created_at", "-id"], name="notification_newest_first"),
         ]
 
     def __str__(self) -> str:

@@ -2,7 +2,6 @@
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.timezone import now
@@ -10,20 +9,27 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from amazon_pilot.http import AuthenticatedRequest
+from products import keyset
 
 from .forms import ChannelForm
 from .models import Channel, ChannelKind, Notification
+
+PER_PAGE = 50
 
 
 @require_GET
 @login_required
 def list_(request: AuthenticatedRequest) -> HttpResponse:
     """Show what this user was told, newest first."""
-    rows = Notification.objects.of(request.user).select_related("change__tracking__product", "report")
-    if request.GET.get("unread"):
-        rows = rows.unread()
-    page = Paginator(rows, 50).get_page(request.GET.get("page"))
-    return render(request, "notifications/list.html", {"page": page, "only_unread": "unread" in request.GET})
+    only_unread = bool(request.GET.get("unread"))
+    # The channel by its id: so one index gives the rows in their order, however many there are.
+    own = Channel.objects.filter(user=request.user, kind=ChannelKind.APP).values_list("pk", flat=True).first()
+    rows = Notification.objects.filter(channel=own or 0)
+    key = keyset.read_key(request.GET.get("page", ""), keyset.moment)
+    part = keyset.cut(rows.unread() if only_unread else rows, "created_at", key, PER_PAGE, descending=True)
+    found = Notification.objects.in_bulk(part.ids)
+    context = {"rows": [found[pk] for pk in part.ids], "part": part, "only_unread": only_unread}
+    return render(request, "notifications/list.html", context)
 
 
 @require_POST

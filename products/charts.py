@@ -6,19 +6,26 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
 
 from .history_import import with_imported
 from .models import Change, Product, SnapshotRank
 
 RANGES = {
-    "day": timedelta(days=1),
     "week": timedelta(days=7),
     "month": timedelta(days=30),
-    "quarter": timedelta(days=91),
+    "quarter": timedelta(days=90),
     "year": timedelta(days=365),
     "all": timedelta(days=36500),
 }
-MOST_POINTS = 1500
+RANGE_NAMES = {
+    "week": _("7 days"),
+    "month": _("30 days"),
+    "quarter": _("90 days"),
+    "year": _("1 year"),
+    "all": _("all"),
+}
+MOST_POINTS, MOST_CHANGES, MOST_CATEGORIES = 1500, 200, 4
 
 
 def thin(found: Iterable[Any], most: int = MOST_POINTS) -> list[Any]:
@@ -37,38 +44,57 @@ def thin(found: Iterable[Any], most: int = MOST_POINTS) -> list[Any]:
 
 
 def history(product: Product, span: str, user_id: int) -> dict[str, Any]:
-    """Answer the columns for one range of `RANGES`: times in epoch seconds, and None where a value was not seen.
+    """Return the columns for one range of `RANGES`: times in epoch seconds, and None where a value was not seen.
 
     The last values run on to now, as sellers know it. Four queries, whatever the number of snapshots.
     """
     start = now() - RANGES[span]
     own = product.snapshots.filter(taken_at__gte=start).order_by("taken_at")
-    columns = ("id", "taken_at", "price", "list_price", "rating", "review_count", "availability")
+    columns = ("id", "taken_at", "price", "list_price", "rating", "review_count", "availability", "seller")
     rows = thin(with_imported(list(own.values(*columns)), product, user_id, start))
-    ranks = dict(
-        SnapshotRank.objects.filter(
-            snapshot__product=product, snapshot__taken_at__gte=start, category=product.bsr_category
-        ).values_list("snapshot_id", "rank")
-    )
     if rows:
         rows.append(rows[-1] | {"taken_at": now()})
-    changes = Change.objects.filter(tracking__user=user_id, tracking__product=product, seen_at__gte=start)
+    ranks = _ranks(product, start, rows)
+    sellers = list(dict.fromkeys(row["seller"] for row in rows if row["seller"]))
+    changes = Change.objects.filter(user=user_id, tracking__product=product, seen_at__gte=start)
     return {
         "currency": product.currency,
         "category": product.bsr_category,
         "at": [int(row["taken_at"].timestamp()) for row in rows],
         "price": [_number(row["price"]) for row in rows],
         "list_price": [_number(row["list_price"]) for row in rows],
-        "bsr": [row.get("bsr") or ranks.get(row["id"]) for row in rows],
+        "bsr": ranks.get(product.bsr_category, [None] * len(rows)),
+        "ranks": [{"category": category, "values": values} for category, values in ranks.items()],
         "rating": [_number(row["rating"]) for row in rows],
         "reviews": [row["review_count"] for row in rows],
+        "sellers": sellers,
+        "seller": [sellers.index(row["seller"]) if row["seller"] else None for row in rows],
         "imported": [row["id"] is None for row in rows],
         "unavailable": [row["availability"] in ("unavailable", "no_offer") for row in rows],
         "changes": [
             {"at": int(change.seen_at.timestamp()), "kind": change.kind, "label": change.get_kind_display()}
-            for change in changes[:200]
+            for change in changes[:MOST_CHANGES]
         ],
     }
+
+
+def _ranks(product: Product, start: datetime, rows: list[Any]) -> dict[str, list[int | None]]:
+    """Return the column of each category, that of the product's own rank first, then those seen most often."""
+    lines = SnapshotRank.objects.filter(snapshot__product=product, snapshot__taken_at__gte=start)
+    found: dict[str, dict[int, int]] = {}
+    for snapshot, category, rank in lines.order_by().values_list("snapshot_id", "category", "rank"):
+        found.setdefault(category, {})[snapshot] = rank
+    names = sorted(found, key=lambda name: (name != product.bsr_category, -len(found[name])))
+    if product.bsr_category not in names and any(row.get("bsr") for row in rows):
+        names.insert(0, product.bsr_category)  # what was imported is the product's own rank
+    return {
+        name: [_rank(row, found.get(name, {}), name == product.bsr_category) for row in rows]
+        for name in names[:MOST_CATEGORIES]
+    }
+
+
+def _rank(row: Any, found: dict[int, int], is_own: bool) -> int | None:
+    return found.get(row["id"]) or (row.get("bsr") if is_own else None)
 
 
 def _number(value: Decimal | None) -> float | None:

@@ -17,7 +17,8 @@ from amazon_pilot.http import AuthenticatedRequest
 
 from .giving_out import CHUNK, Cell, Row, give_out, in_chunks
 from .history_import import imported
-from .models import Change, Product, Role, Snapshot, SnapshotRank, Tracking
+from .models import Change, Product, Snapshot, SnapshotRank, Tracking
+from .watchlist import Wanted
 from .words import values
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,25 +27,20 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 @require_safe
 @login_required
 def products(request: AuthenticatedRequest) -> HttpResponseBase:
-    """Give out what this user watches, narrowed by `q` and `role` as the list is."""
+    """Give out what this user watches, narrowed as the list is."""
     return give_out(request, "products", product_columns(), product_rows(_narrowed(request)))
 
 
 def _narrowed(request: AuthenticatedRequest) -> Any:
     # Read apart: joined, a planner that knows too little reads all products for each.
-    trackings = Tracking.objects.filter(user=request.user).prefetch_related("product")
-    if words := request.GET.get("q", "").strip():
-        trackings = trackings.matching(words)
-    if (role := request.GET.get("role")) in Role.values:
-        trackings = trackings.filter(role=role)
-    return trackings
+    return Wanted.of(request.GET).rows(request.user).prefetch_related("product", "tags")
 
 
 def product_columns() -> list[str]:
     """Return the heads of the list's columns; a time's zone stands in its name."""
     return [
-        *("ASIN", _("marketplace"), _("alias"), _("role"), _("frequency"), _("paused"), _("title"), _("brand")),
-        *(_("currency"), _("price"), _("list price"), _("price seen at (UTC)")),
+        *("ASIN", _("marketplace"), _("alias"), _("role"), _("frequency"), _("paused"), _("tags"), _("title")),
+        *(_("brand"), _("currency"), _("price"), _("list price"), _("price seen at (UTC)")),
         *(_("rank"), _("category of the rank"), _("rank seen at (UTC)")),
         *(_("rating"), _("reviews"), _("rating seen at (UTC)"), _("buy box seller"), _("seller's id")),
         *(_("availability"), _("availability seen at (UTC)"), _("bought past month, at least")),
@@ -63,7 +59,7 @@ def product_row(product: Product, tracking: Tracking) -> list[Cell]:
     """Return what is known of a product, in the order of the columns."""
     return [
         *(product.asin, product.marketplace, tracking.alias, tracking.role, tracking.frequency.partition("_")[2]),
-        *(tracking.paused, product.title, product.brand),
+        *(tracking.paused, ", ".join(tag.name for tag in tracking.tags.all()), product.title, product.brand),
         *(product.currency, product.price, product.list_price, product.price_seen_at),
         *(product.bsr, product.bsr_category, product.bsr_seen_at),
         *(product.rating, product.review_count, product.rating_seen_at, product.seller, product.seller_id),

@@ -250,6 +250,6 @@ def imported(product: Product, user_id: int, since: datetime, own: Iterable[date
 def with_imported(rows: list[dict[str, Any]], product: Product, user_id: int, since: datetime) -> list[dict[str, Any]]:
     """Return the rows of a chart together with what this user imported, in the order of time."""
     points = imported(product, user_id, since, (row["taken_at"] for row in rows))
-    nothing = {"id": None, "list_price": None, "rating": None, "review_count": None, "availability": ""}
+    nothing = {"id": None, "list_price": None, "rating": None, "review_count": None, "availability": "", "seller": ""}
     more = [nothing | {"taken_at": point.at, "price": point.price, "bsr": point.bsr} for point in points]
     return sorted([*more, *rows], key=itemgetter("taken_at")) if more else rows

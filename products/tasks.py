@@ -266,7 +266,7 @@ def resume_unfinished() -> str:
 
 @job("low", timeout=300)
 def cleanup() -> str:
-    """Prune raw items after 30 days, changes after 90, and thin snapshots older than a year."""
+    """Prune raw items after 30 days, changes after 90, removed trackings after an hour; thin snapshots after a year."""
     return ", ".join(
         f"{what}: {count}"
         for what, count in (
@@ -274,6 +274,7 @@ def cleanup() -> str:
             ("answers set aside", RunTarget.objects.forget_answers(older_than=timedelta(days=30))),
             ("snapshots", Snapshot.objects.thin()),
             ("changes", Change.objects.prune(older_than=timedelta(days=90))),
+            ("removed trackings", Tracking.everything.purge()),
             ("scrape runs", ScrapeRun.objects.prune(older_than=timedelta(days=730))),
             ("imports", Import.objects.prune()),
         )

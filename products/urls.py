@@ -2,13 +2,18 @@
 
 from django.urls import path
 
-from . import exports, held_views, history_views, views
+from . import bulk, exports, feed, held_views, history_views, home, views, watchlist
 from .taking_in import views as taking_in
 
 app_name = "products"
 ONE = "products/<str:marketplace>/<str:asin>/"
 urlpatterns = [
-    path("", views.list_, name="list"),
+    path("", home.home, name="home"),
+    path("changes/", feed.list_, name="changes"),
+    path("changes/acknowledge/", feed.acknowledge, name="acknowledge"),
+    path("products/", watchlist.list_, name="list"),
+    path("products/bulk/", bulk.apply, name="bulk"),
+    path("products/restore/", bulk.restore, name="restore"),
     path("products/resume/", views.resume, name="resume"),
     path("products/add/", taking_in.add, name="add"),
     path("products/add/look/", taking_in.look, name="look"),

@@ -2,9 +2,10 @@
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -12,29 +13,15 @@ from amazon_pilot.http import AuthenticatedRequest
 from amazon_pilot.jobs.models import AuditEntry
 from analysis.models import Report
 
-from .charts import RANGES, history
+from .bulk import stamp
+from .charts import RANGE_NAMES, RANGES, history
 from .forms import TrackingForm
-from .models import Change, PlanningStopped, Product, Role, ScrapeRun, Tracking
+from .home import reason
+from .models import PlanningStopped, Product, RunTarget, ScrapeRun, Tracking
+from .standing import buy_box, standing
 from .tasks import update_product
 
-PER_PAGE = 50
-
-
-@require_GET
-@login_required
-def list_(request: AuthenticatedRequest) -> HttpResponse:
-    """Show what this user watches."""
-    trackings = (
-        Tracking.objects.filter(user=request.user).select_related("product").order_by("-role", "product__title", "pk")
-    )
-    if words := request.GET.get("q", "").strip():
-        trackings = trackings.matching(words)
-    if (role := request.GET.get("role")) in Role.values:
-        trackings = trackings.filter(role=role)
-    page = Paginator(trackings, PER_PAGE).get_page(request.GET.get("page"))
-    changes = Change.objects.newest_of(request.user)[:8]
-    context = {"page": page, "changes": changes, "q": words, "role": role, "roles": Role.choices}
-    return render(request, "products/list.html", context)
+MOST_CHANGES, MOST_RUNS = 8, 5
 
 
 @require_POST
@@ -53,17 +40,21 @@ def resume(request: AuthenticatedRequest) -> HttpResponse:
 def detail(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
     """Show one product: facts with their age, history drawn, changes, and what can be done."""
     tracking = _tracking(request, marketplace, asin)
-    changes = tracking.changes.select_related("tracking__product")[:30]
-    report = Report.objects.filter(user=request.user, product=tracking.product, kind="optimization").first()
+    product, span = tracking.product, _span(request)
+    looks = RunTarget.objects.filter(product=product).select_related("scrape_run").order_by("-pk")
     context = {
         "tracking": tracking,
-        "product": tracking.product,
-        "changes": changes,
-        "ranges": RANGES,
-        "span": request.GET.get("range", "month"),
-        "report": report,
-        "run": _open_run(tracking.product),
-        "failed_run": _failed_run(tracking.product),
+        "product": product,
+        "changes": tracking.changes.select_related("tracking__product")[:MOST_CHANGES],
+        "ranges": RANGE_NAMES.items(),
+        "span": span,
+        "standing": standing(tracking),
+        "buy_box": buy_box(product, now() - RANGES[span]),
+        "why_late": reason(tracking) if tracking.is_late() else "",
+        "report": Report.objects.filter(user=request.user, product=product, kind="optimization").first(),
+        "run": _open_run(product),
+        "failed_run": _failed_run(product),
+        "looks": looks[:MOST_RUNS] if request.user.has_perm("products.view_scraperun") else (),
     }
     return render(request, "products/detail.html", context)
 
@@ -80,9 +71,13 @@ def status(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpRe
 @login_required
 def chart(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
     """Answer the product's history as columns for drawing."""
-    span = request.GET.get("range", "month")
     product = _tracking(request, marketplace, asin).product
-    return JsonResponse(history(product, span if span in RANGES else "month", request.user.pk))
+    return JsonResponse(history(product, _span(request), request.user.pk))
+
+
+def _span(request: HttpRequest) -> str:
+    span = request.GET.get("range", "")
+    return span if span in RANGES else "month"
 
 
 @require_POST
@@ -113,11 +108,10 @@ def edit(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResp
 @require_POST
 @login_required
 def remove(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
-    """Stop watching one product; its shared history stays for others."""
+    """Stop watching one product, which can be undone for an hour; its shared history stays for others."""
     tracking = _tracking(request, marketplace, asin)
-    messages.success(request, _("%s is no longer watched.") % tracking)
-    tracking.delete()
-    return redirect("products:list")
+    removed = Tracking.objects.filter(pk=tracking.pk).remove()
+    return redirect(f"{reverse('products:list')}?removed={stamp(removed)}")
 
 
 def _tracking(request: AuthenticatedRequest, marketplace: str, asin: str) -> Tracking:

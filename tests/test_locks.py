@@ -18,7 +18,8 @@ from django.urls import reverse
 from amazon_pilot.postgresql.base import Connection
 from tests.both import cluster, programs
 
-PAGES = ("products:list", "notifications:list", "monitor:overview", "monitor:jobs", "monitor:queues", "admin:index")
+PAGES = ("products:home", "products:list", "products:changes", "notifications:list")
+PAGES += ("monitor:overview", "monitor:jobs", "monitor:queues", "admin:index")
 
 
 @pytest.mark.skipif("postgresql" in configured.DATABASES["default"]["ENGINE"], reason="SQLite has one write lock")

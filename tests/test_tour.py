@@ -50,6 +50,8 @@ def shop(owner, sandbox):
     Notification.objects.draft_changes(Change.objects.order_by("-pk")[:30])
     one = {"marketplace": lamp.marketplace, "asin": lamp.asin}
     return {
+        "home": reverse("products:home"),
+        "changes": reverse("products:changes"),
         "products": reverse("products:list"),
         "product": reverse("products:detail", kwargs=one),
         "product edit": reverse("products:edit", kwargs=one),
@@ -124,8 +126,12 @@ def look_at(page, language: str, name: str, address: str) -> list[tuple[str, ...
 
 
 @pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
-def test_a_seller_meets_no_closed_page(visitor, shop, language):
+def test_a_seller_meets_no_closed_page(visitor, shop, language, live_server):
     page, faults = visitor(language), []
+    page.on("console", lambda line: faults.append((page.url, line.text)) if line.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append((page.url, str(error))))
+    outside = (live_server.url, "data:")
+    page.on("request", lambda asked: None if asked.url.startswith(outside) else faults.append(("outside", asked.url)))
     for name, address in shop.items():
         faults += look_at(page, language, name, address)
     assert not faults, "\n".join(map(str, faults))

@@ -147,10 +147,10 @@ def change_product(request: HttpRequest, marketplace: str, asin: str, data: Trac
 
 @api.delete(PATH, response=ONE | {204: None}, tags=["products"])
 def remove_product(request: HttpRequest, marketplace: str, asin: str) -> Any:
-    """Stop watching one product; your changes of it go with it, its shared history stays."""
+    """Stop watching one product; added again within an hour it comes back with its settings and changes."""
     ensure_may_write(request)
     with transaction.atomic():
-        _tracking(request, marketplace, asin).delete()
+        Tracking.objects.filter(pk=_tracking(request, marketplace, asin).pk).remove()
     return Status(204, None)
 
 

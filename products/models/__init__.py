@@ -7,6 +7,7 @@ from .round import Round
 from .scrape_run import PlanningStopped, RunTarget, ScrapeRun, State
 from .snapshot import Snapshot, SnapshotRank
 from .spending import DaySpending
+from .tag import Tag
 from .tracking import Frequency, Role, Tracking, Unit
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Snapshot",
     "SnapshotRank",
     "State",
+    "Tag",
     "Tracking",
     "Unit",
     "differences",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
@@ -181,7 +181,12 @@ def _seller_changed(product: Product, listing: Listing) -> bool:
 class ChangeQuerySet(models.QuerySet["Change"]):
     def newest_of(self, user: "User | Any") -> "ChangeQuerySet":
         """Keep what this user was told of, newest first, with all that a line about it shows."""
-        return self.filter(user=user).select_related("tracking__product").order_by("-seen_at", "-pk")
+        mine = self.filter(user=user, tracking__removed_at=None)
+        return mine.select_related("tracking__product").order_by("-seen_at", "-pk")
+
+    def acknowledge(self) -> int:
+        """Note that their user has seen these; return how many were new."""
+        return self.filter(acknowledged_at=None).update(acknowledged_at=now())
 
     def last_told(self, trackings: list[int]) -> dict[tuple[int, str], datetime]:
         """Answer when each kind of change was last found, by (tracking id, kind)."""
@@ -217,6 +222,7 @@ class Change(models.Model):
     threshold = models.CharField(_("threshold then"), max_length=20, blank=True)
     before_at = models.DateTimeField(_("seen before at"))
     seen_at = models.DateTimeField(_("seen at"))
+    acknowledged_at = models.DateTimeField(_("acknowledged at"), null=True, blank=True)
 
     objects = ChangeQuerySet.as_manager()
 
@@ -233,6 +239,12 @@ class Change(models.Model):
             models.Index(fields=["tracking", "kind", "-seen_at"], name="change_last_told"),
             models.Index(fields=["-seen_at"], name="change_newest_first"),
             models.Index(fields=["user", "-seen_at", "-id"], name="change_newest_of_user"),
+            # The feed by one severity or kind, and what waits to be acknowledged.
+            models.Index(fields=["user", "severity", "-seen_at", "-id"], name="change_of_user_by_severity"),
+            models.Index(fields=["user", "kind", "-seen_at", "-id"], name="change_of_user_by_kind"),
+            models.Index(
+                fields=["user", "-seen_at", "-id"], name="change_open_of_user", condition=Q(acknowledged_at=None)
+            ),
         ]
 
     def __str__(self) -> str:

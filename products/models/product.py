@@ -54,7 +54,7 @@ def _cut(sites: dict[str, list[int]], size: int) -> Iterator[list[int]]:
 class ProductQuerySet(models.QuerySet["Product"]):
     def tracked_by(self, user: "User | Any") -> "ProductQuerySet":
         """Keep what this user watches."""
-        return self.filter(trackings__user=user)
+        return self.filter(trackings__user=user, trackings__removed_at=None)
 
     def ensure(self, identities: Sequence[tuple[str, str]]) -> "list[Product]":
         """Answer the products with these (marketplace, ASIN), in this order, adding those that are new."""
@@ -88,7 +88,8 @@ class ProductQuerySet(models.QuerySet["Product"]):
         """
         at = at or now()
         rested = self.filter(Q(retry_at=None) | Q(retry_at__lte=at), monitored=True).exclude(targets__outcome="pending")
-        watched = rested.annotate(interval=Min("trackings__frequency", filter=Q(trackings__paused=False)))
+        active = Q(trackings__paused=False, trackings__removed_at=None)
+        watched = rested.annotate(interval=Min("trackings__frequency", filter=active))
         due = watched.filter(Q(checked_at=None) | _time_has_come(at), interval__in=frequencies or Frequency.values)
         return due.order_by("marketplace", F("checked_at").asc(nulls_first=True))
 

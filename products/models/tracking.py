@@ -1,7 +1,7 @@
 """One user's interest in a product: private, with the thresholds that decide what this user hears of."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +9,18 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from .product import Product
+
+# How long a removed tracking can be had back before it is deleted with its changes.
+UNDO = timedelta(hours=1)
+# How long the first data of a new product may take; it comes within a minute where all is well.
+FIRST_LOOK = timedelta(hours=1)
 
 
 class Frequency(models.TextChoices):
@@ -32,6 +38,12 @@ class Frequency(models.TextChoices):
             self[0]
         ]
 
+    @property
+    def promise(self) -> timedelta:
+        """The age from which a fact is late: the interval, and what a round at a fixed hour may add to it."""
+        hours = {"1": 2, "2": 9, "3": 36, "4": 8 * 24}[self[0]]
+        return timedelta(hours=hours)
+
 
 class Role(models.TextChoices):
     OWN = "own", _("own product")
@@ -45,7 +57,11 @@ class Unit(models.TextChoices):
 
 class TrackingQuerySet(models.QuerySet["Tracking"]):
     def watch(self, user: "User | Any", products: "Sequence[Product]", role: str, frequency: str) -> int:
-        """Have `user` watch `products`; answer how many are new. What he watches already stays as he set it."""
+        """Have `user` watch `products`; return how many are new. What he watches already stays as he set it.
+
+        What he had removed a moment ago comes back as it was.
+        """
+        back = Tracking.everything.filter(user=user, product__in=products).restore()
         known = set(self.filter(user=user, product__in=products).values_list("product", flat=True))
         rows = [
             Tracking(user=user, product=product, role=role, frequency=frequency)
@@ -53,12 +69,50 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
             if product.pk not in known
         ]
         Tracking.objects.bulk_create(rows, ignore_conflicts=True)
-        return len(rows)
+        return len(rows) + back
+
+    def remove(self) -> datetime:
+        """Watch these no more; return the instant, by which `restore` finds them for an hour."""
+        at = now()
+        self.update(removed_at=at)
+        return at
+
+    def restore(self) -> int:
+        """Watch removed ones again, with all that belonged to them; return how many."""
+        return self.filter(removed_at__isnull=False).update(removed_at=None)
+
+    def purge(self, *, older_than: timedelta = UNDO, batch: int = 500) -> int:
+        """Delete what was removed long ago with its changes, in small batches; return how many trackings."""
+        gone = 0
+        old = self.filter(removed_at__lt=now() - older_than)
+        while ids := list(old.values_list("pk", flat=True)[:batch]):
+            gone += self.filter(pk__in=ids).delete()[1].get("products.Tracking", 0)
+        return gone
+
+    def late(self, at: datetime | None = None) -> "TrackingQuerySet":
+        """Keep what should have been seen again by now, by the frequency that its user chose."""
+        at = at or now()
+        late = Q(product__checked_at=None, created_at__lt=at - FIRST_LOOK)
+        for frequency in Frequency:
+            late |= Q(frequency=frequency, product__checked_at__lt=at - frequency.promise)
+        return self.filter(late, paused=False)
+
+    def failing(self) -> "TrackingQuerySet":
+        """Keep what is left alone, or whose last look failed."""
+        return self.filter(Q(product__monitored=False) | Q(product__failures__gt=0), paused=False)
 
     def matching(self, words: str) -> "TrackingQuerySet":
         """Keep what has these words in its ASIN, title, brand or alias."""
         found = Q(alias__icontains=words) | Q(product__title__icontains=words) | Q(product__brand__icontains=words)
-        return self.filter(found | Q(product__asin__iexact=words))
+        return self.filter(found | Q(product__asin__icontains=words))
+
+
+class WatchedManager(models.Manager.from_queryset(TrackingQuerySet)):  # type: ignore[misc]
+    """Trackings but for the removed ones, which wait for their undo."""
+
+    def get_queryset(self) -> TrackingQuerySet:
+        """Leave out what was removed."""
+        return super().get_queryset().filter(removed_at=None)
 
 
 class Tracking(models.Model):
@@ -103,9 +157,12 @@ class Tracking(models.Model):
         default=0,
         help_text=_("0: every change that crosses its threshold is told."),
     )
+    tags = models.ManyToManyField("products.Tag", verbose_name=_("tags"), related_name="trackings", blank=True)
     created_at = models.DateTimeField(_("added at"), auto_now_add=True)
+    removed_at = models.DateTimeField(_("removed at"), null=True, blank=True, editable=False)
 
-    objects = TrackingQuerySet.as_manager()
+    objects = WatchedManager()
+    everything = TrackingQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("tracking")
@@ -117,7 +174,10 @@ class Tracking(models.Model):
                 name="tracking_price_threshold_is_percent",
             ),
         ]
-        indexes = [models.Index(fields=["product", "paused", "frequency"], name="tracking_decides_frequency")]
+        indexes = [
+            models.Index(fields=["product", "paused", "frequency"], name="tracking_decides_frequency"),
+            models.Index(fields=["removed_at"], name="tracking_removed", condition=Q(removed_at__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return self.alias or str(self.product)
@@ -126,3 +186,10 @@ class Tracking(models.Model):
     def patience(self) -> timedelta:
         """How old the value before may be for a comparison: three intervals; an older one tells of another time."""
         return Frequency(self.frequency).interval * 3
+
+    def is_late(self, at: datetime | None = None) -> bool:
+        """Whether it should have been seen again by now; asks nobody."""
+        if self.paused:
+            return False
+        at, seen = at or now(), self.product.checked_at
+        return self.created_at < at - FIRST_LOOK if seen is None else seen < at - Frequency(self.frequency).promise

@@ -55,6 +55,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("alias", "nickname", "label", "my name", "your name", "your name for it", "own name", "kurzname"),
         *("别名", "您的名称", "您为其起的名称", "自定义名称"),
     ),
+    "tags": ("tags", "tag", "labels", "schlagworte", "étiquettes", "标签"),
     "role": ("role", "these are", "type of product", "rolle", "角色"),
     "frequency": ("frequency", "looked at", "look at them", "interval", "häufigkeit", "查看频率", "频率"),
 }

@@ -18,6 +18,7 @@ from .tables import Row, UnreadableFile, read_table
 
 MOST_LINES = 10_000
 AT_ONCE = 500
+LONGEST_TAG, MOST_TAGS = 40, 20
 
 
 class WrongLine(ValueError):
@@ -34,6 +35,7 @@ class Wish:
     alias: str
     role: str
     frequency: str
+    tags: Sequence[str] = ()
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -109,6 +111,7 @@ def _wishes(row: Row, columns: Columns, usual: Usual) -> list[Wish]:
         Wish(
             row.number,
             *identity,
+            tags=_tags(columns.cell(row, "tags")),
             alias=INVISIBLE.sub("", columns.cell(row, "alias"))[:100].strip(),
             role=_choice(columns.cell(row, "role"), ROLES, usual.role, _("own or competitor")),
             frequency=_choice(
@@ -120,6 +123,12 @@ def _wishes(row: Row, columns: Columns, usual: Usual) -> list[Wish]:
         )
         for identity in identities
     ]
+
+
+def _tags(cell: str) -> list[str]:
+    """Return the tags of a cell, each once, whatever divides them; more than twenty are nobody's wish."""
+    words = (INVISIBLE.sub("", word).strip()[:LONGEST_TAG].strip() for word in re.split(r"[,;|]", cell))
+    return list(dict.fromkeys(word for word in words if word))[:MOST_TAGS]
 
 
 def _named(row: Row, columns: Columns, usual: Usual) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
-from products.models import Import, Product, Tracking
+from products.models import Import, Product, Tag, Tracking
 from products.tasks import BATCH_SIZE, batch_update_products
 
 from .lines import AT_ONCE, Reading, Wish, products_of, watched
@@ -47,8 +47,14 @@ def take(row: Import) -> int | None:
 
 
 def watch(user_id: int, wishes: Sequence[Wish]) -> list[int]:
-    """Have a user watch up to 500 products; return the keys of the trackings that are new."""
+    """Have a user watch up to 500 products; return the keys of the trackings that are new.
+
+    What he had removed a moment ago comes back as it was, and counts as new.
+    """
     products = products_of(wishes)
+    removed = Tracking.everything.filter(user=user_id, product__in=products, removed_at__isnull=False)
+    back = list(removed.values_list("pk", flat=True))
+    Tracking.everything.filter(pk__in=back).restore()
     mine = Tracking.objects.filter(user=user_id, product__in=products)
     known = set(mine.values_list("product", flat=True))
     Tracking.objects.bulk_create(
@@ -62,7 +68,23 @@ def watch(user_id: int, wishes: Sequence[Wish]) -> list[int]:
         ignore_conflicts=True,
     )  # fmt: skip
     look_at_unseen([product for product in products if product.pk not in known])
-    return [pk for pk, product in mine.values_list("pk", "product") if product not in known]
+    added = {product: pk for pk, product in mine.values_list("pk", "product") if product not in known}
+    tag(user_id, [(added.get(product.pk), wish.tags) for product, wish in zip(products, wishes, strict=True)])
+    return [*back, *added.values()]
+
+
+def tag(user_id: int, wanted: Sequence[tuple[int | None, Sequence[str]]]) -> None:
+    """Give trackings that are new (their keys) the user's tags of these names, made where he has none."""
+    names = {name.casefold(): name for key, tags in wanted if key for name in tags}
+    if not names:
+        return
+    own = {row.name.casefold() for row in Tag.objects.filter(user=user_id)}
+    made = [Tag(user_id=user_id, name=name) for key, name in names.items() if key not in own]
+    Tag.objects.bulk_create(made, ignore_conflicts=True)
+    keys = {row.name.casefold(): row.pk for row in Tag.objects.filter(user=user_id)}
+    through = Tracking.tags.through
+    rows = {(key, keys[name.casefold()]) for key, tags in wanted if key for name in tags if name.casefold() in keys}
+    through.objects.bulk_create([through(tracking_id=key, tag_id=pk) for key, pk in rows], ignore_conflicts=True)
 
 
 def look_at_unseen(products: Sequence[Product]) -> None:

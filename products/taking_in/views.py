@@ -47,7 +47,7 @@ class FileForm(forms.Form):
         widget=forms.FileInput(attrs={"accept": ".csv,.tsv,.txt,.xlsx"}),
         help_text=gettext_lazy(
             "Up to 10,000 lines and 10 MB. Exports of Helium 10, Keepa, Jungle Scout and Seller Central's listings"
-            " report are recognised; otherwise name the columns ASIN or URL, marketplace, alias, role, frequency."
+            " report are recognised; otherwise name the columns ASIN or URL, marketplace, alias, tags, role, frequency."
         ),
     )
     products = forms.CharField(max_length=LONGEST_PASTE, required=False, widget=forms.HiddenInput)

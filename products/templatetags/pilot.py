@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
@@ -12,7 +13,8 @@ from django.utils.timezone import localtime, now
 from django.utils.translation import gettext as _
 
 from products import words
-from products.models import Change
+from products.models import Change, Tracking
+from products.sparks import Move
 
 register = template.Library()
 
@@ -53,6 +55,45 @@ def ago(at: datetime | None) -> SafeString | str:
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact.strftime("%Y-%m-%d %H:%M %Z"), words_
     )
+
+
+@register.simple_tag
+def icon(name: str, more: str = "") -> SafeString:
+    """Write a shape of static/icons.svg, which says nothing that the words beside it do not."""
+    address = f"{static('icons.svg')}#{name}"
+    return format_html('<svg class="icon {}" aria-hidden="true"><use href="{}"></use></svg>', more, address)
+
+
+@register.simple_tag
+def tile(name: Any, asin: str, more: str = "") -> SafeString:
+    """Draw a product's tile: its first letter, and one of six colours that its ASIN chooses."""
+    letter = next((sign for sign in str(name) if sign.isalnum()), asin[:1])
+    return format_html(
+        '<span class="tile hue-{} {}" aria-hidden="true">{}</span>', sum(asin.encode()) % 6, more, letter
+    )
+
+
+@register.simple_tag
+def spark(line: str, kind: str = "") -> SafeString | str:
+    """Draw a line of thirty days, as small as a word; the figures beside it say what it shows."""
+    frame = (
+        '<svg class="spark {}" viewBox="0 0 96 28" preserveAspectRatio="none" aria-hidden="true"><path d="{}"/></svg>'
+    )
+    return format_html(frame, kind, line) if line else ""
+
+
+@register.filter
+def move(value: Move | None) -> SafeString:
+    """Write how far a value moved, or a dash where there is nothing to compare with."""
+    if value is None or value.is_none:
+        return format_html('<span class="soft">{}</span>', "–" if value is None else "0 %")
+    return format_html('<span class="{}">{}</span>', value.tone, words.percent(value.percent))
+
+
+@register.filter
+def shown(tracking: Tracking) -> str:
+    """Write what a product is called: by its user, by Amazon, or by its ASIN."""
+    return tracking.alias or tracking.product.title or tracking.product.asin
 
 
 @register.filter

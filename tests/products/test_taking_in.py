@@ -383,3 +383,25 @@ def test_what_was_never_taken_is_forgotten(upload, alice):
     assert Import.objects.count() == 5
     Import.objects.update(created_at="2026-01-01T00:00:00Z")
     assert Import.objects.prune() == 5
+
+
+def test_tags_of_a_file_are_given_and_made_once(upload, client, alice):
+    alice.tags.create(name="Winter")
+    upload(f"ASIN,Tags\n{A},winter; Client A\n{B},Client A\nB0SYN00003,\n".encode())
+    client.post(reverse("products:take_import", args=[Import.objects.get().pk]))
+
+    assert sorted(alice.tags.values_list("name", flat=True)) == ["Client A", "Winter"]
+    assert Tracking.objects.get(product__asin=A).tags.count() == 2
+    assert Tracking.objects.get(product__asin=B).tags.count() == 1
+
+
+def test_what_was_removed_a_moment_ago_comes_back_and_undo_removes_it_again(upload, client, lamp):
+    Tracking.objects.filter(product=lamp).remove()
+    upload(f"ASIN\n{lamp.asin}".encode())
+    row = Import.objects.get()
+
+    client.post(reverse("products:take_import", args=[row.pk]))
+    assert Tracking.objects.filter(product=lamp).count() == 1
+    client.post(reverse("products:undo_import", args=[row.pk]))
+
+    assert not Tracking.everything.filter(product=lamp).exists()

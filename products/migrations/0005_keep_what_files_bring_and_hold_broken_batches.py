@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('products', '0003_name_the_user_of_each_change'),
+        ('products', '0004_add_tags_acknowledgement_and_undo'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

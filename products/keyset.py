@@ -1,0 +1,126 @@
+"""Pages by key: the next page begins after the last row of this one, so page 1,000 costs what page 1 costs.
+
+Narrow rows alone are sorted, an id and the value of one column; whoever asks loads the wide rows by these ids.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Model, Q, QuerySet
+from django.utils.dateparse import parse_datetime
+
+Value = Decimal | datetime | str | int | None
+
+
+@dataclass(frozen=True)
+class Key:
+    """A place between two rows: behind the row of this value and id, or before it when one pages back."""
+
+    value: Value
+    pk: int
+    is_back: bool = False
+
+    def __str__(self) -> str:
+        return json.dumps([None if self.value is None else str(self.value), self.pk, int(self.is_back)])
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The ids of one page in their order, and the keys of its neighbours; empty where there is none."""
+
+    ids: list[int]
+    before: str = ""
+    after: str = ""
+
+
+def read_key(text: str, parse: Callable[[str], Any]) -> Key | None:
+    """Read a key as it stands in an address; None, which is the first page, for anything else."""
+    try:
+        value, pk, is_back = json.loads(text)
+        if not (isinstance(pk, int) and isinstance(value, str | None) and abs(pk) < 2**63):
+            return None
+        return Key(None if value is None else parse(value), pk, bool(is_back))
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
+        return None
+
+
+def decimal(text: str) -> Decimal:
+    """Read an amount. Raises ValueError for what no column holds."""
+    value = Decimal(text)
+    if not value.is_finite() or abs(value) >= 10**15:
+        raise ValueError(text)
+    return value
+
+
+def whole(text: str) -> int:
+    """Read a whole number. Raises ValueError for what no column holds."""
+    value = int(text)
+    if abs(value) >= 2**63:
+        raise ValueError(text)
+    return value
+
+
+def moment(text: str) -> datetime:
+    """Read a time. Raises ValueError for one without a zone."""
+    value = parse_datetime(text)
+    if value is None or value.tzinfo is None:
+        raise ValueError(text)
+    return value
+
+
+def cut(
+    rows: QuerySet[Model], column: str, key: Key | None, size: int, *, descending: bool = False, nullable: bool = False
+) -> Slice:
+    """Return `size` ids in the order of a column, rows without a value last; one query, or two where these begin.
+
+    A key beyond which nothing is left leads to the first page.
+    """
+    is_back = bool(key and key.is_back)
+    parts = [False, True] if nullable else [False]
+    found: list[tuple[int, Any]] = []
+    waiting = key
+    for is_empty in reversed(parts) if is_back else parts:
+        if waiting and is_empty != (waiting.value is None and nullable):
+            continue
+        part = rows.filter(**{f"{column}__isnull": is_empty}) if nullable else rows
+        part = part.filter(_beyond(column, waiting, descending != is_back)) if waiting else part
+        waiting = None
+        found += _first(part, column, size + 1 - len(found), is_empty, descending != is_back)
+        if len(found) > size:
+            break
+    if key and not found:
+        return cut(rows, column, None, size, descending=descending, nullable=nullable)
+    return _slice(found, key, size)
+
+
+def _first(part: QuerySet[Model], column: str, most: int, is_empty: bool, is_falling: bool) -> list[tuple[int, Any]]:
+    columns = ["pk"] if is_empty else [column, "pk"]
+    ordered = part.order_by(*(f"-{name}" if is_falling else name for name in columns))
+    if is_empty:
+        return [(pk, None) for pk in ordered.values_list("pk", flat=True)[:most]]
+    return list(ordered.values_list("pk", column)[:most])
+
+
+def _beyond(column: str, key: Key, is_falling: bool) -> Q:
+    word = "lt" if is_falling else "gt"
+    behind = Q(**{f"pk__{word}": key.pk})
+    if key.value is None:
+        return behind
+    # The first condition says nothing new, but an index can begin there.
+    return Q(**{f"{column}__{word}e": key.value}) & (Q(**{f"{column}__{word}": key.value}) | behind)
+
+
+def _slice(found: list[tuple[int, Any]], key: Key | None, size: int) -> Slice:
+    is_back, is_more = bool(key and key.is_back), len(found) > size
+    page = found[:size]
+    if is_back:
+        page.reverse()
+    if not page:
+        return Slice([])
+    before, after = Key(page[0][1], page[0][0], is_back=True), Key(page[-1][1], page[-1][0])
+    has_before, has_after = (is_more, True) if is_back else (key is not None, is_more)
+    return Slice([pk for pk, _value in page], str(before) if has_before else "", str(after) if has_after else "")

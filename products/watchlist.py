@@ -1,0 +1,272 @@
+"""The list of what a user watches: filtered, sorted by any column, by keys, with what each product did lately."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.db.models import Case, ExpressionWrapper, F, FloatField, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce, Left, Lower, NullIf
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import render
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET
+
+from amazon_pilot.http import AuthenticatedRequest
+
+from . import keyset, sparks
+from .amazon import MARKETPLACES
+from .availability import Availability
+from .bulk import removed_just_now
+from .models import Change, Frequency, Role, Snapshot, Tag, Tracking
+
+PER_PAGE = 50
+# More rows are not counted, and not sorted by what moved, which is worked out for each.
+MOST_COUNTED = 2000
+GONE = (Availability.UNAVAILABLE, Availability.NO_OFFER)
+ARROWS = (("", "↑"), ("-", "↓"))
+STATES = (
+    ("changed", _("changed since yesterday")),
+    ("late", _("late")),
+    ("gone", _("out of stock")),
+    ("failing", _("failing")),
+    ("paused", _("paused")),
+)
+
+
+@dataclass(frozen=True)
+class Sort:
+    """A column by which the list is sorted: its heading, where its value stands, and how a key's value is read."""
+
+    name: str
+    heading: Any
+    column: str = ""
+    parse: Callable[[str], Any] = str
+    falls: bool = False
+    nullable: bool = True
+
+    @property
+    def is_worked_out(self) -> bool:
+        """Whether the value stands in no column, so that a short list alone is sorted by it."""
+        return not self.column
+
+
+SORTS = {
+    sort.name: sort
+    for sort in (
+        Sort("name", _("Product"), "shown", nullable=False),
+        Sort("price", _("Price"), "product__price", keyset.decimal),
+        Sort("day", _("Since yesterday"), falls=True),
+        Sort("month", _("30 days"), falls=True),
+        Sort("rank", _("Rank"), "product__bsr", keyset.whole),
+        Sort("rating", _("Rating"), "product__rating", keyset.decimal, falls=True),
+        Sort("reviews", _("Reviews"), "product__review_count", keyset.whole, falls=True),
+        Sort("seen", _("As of"), "product__checked_at", keyset.moment),
+        Sort("added", _("Added"), "pk", keyset.whole, falls=True, nullable=False),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a reader asked the list for; whatever is not one of the choices is no wish."""
+
+    q: str = ""
+    role: str = ""
+    tag: str = ""
+    site: str = ""
+    state: str = ""
+    sort: str = ""
+    falls: bool = False
+
+    @classmethod
+    def of(cls, query: QueryDict) -> "Wanted":
+        """Read the wishes of an address."""
+        sort, word = query.get("sort", ""), query.get("tag", "")
+        return cls(
+            q=query.get("q", "").strip()[:100],
+            role=_one_of(query.get("role"), Role.values),
+            tag=word if word.isdecimal() and len(word) < 19 else "",
+            site=_one_of(query.get("site"), MARKETPLACES),
+            state=_one_of(query.get("state"), [name for name, _word in STATES]),
+            sort=_one_of(sort.removeprefix("-"), SORTS),
+            falls=sort.startswith("-"),
+        )
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.q or self.role or self.tag or self.site or self.state)
+
+    def sorted_for(self, total: int) -> "Wanted":
+        """Return the wishes with a sort that such a list has: by name, or what was added last where it is very long."""
+        if self.sort in sorts_for(total):
+            return self
+        return replace(self, sort="name") if total <= MOST_COUNTED else replace(self, sort="added", falls=True)
+
+    def rows(self, user: Any) -> "QuerySet[Tracking]":
+        """Keep the user's trackings that are asked for."""
+        rows = Tracking.objects.filter(user=user)
+        rows = rows.matching(self.q) if self.q else rows
+        rows = rows.filter(role=self.role) if self.role else rows
+        rows = rows.filter(product__marketplace=self.site) if self.site else rows
+        rows = rows.filter(pk__in=_tagged(user, int(self.tag))) if self.tag else rows
+        return _in_state(rows, user, self.state)
+
+
+def sorts_for(total: int) -> dict[str, Sort]:
+    """Return the sorts of a list of so many rows, by name."""
+    return {name: sort for name, sort in SORTS.items() if total <= MOST_COUNTED or not sort.is_worked_out}
+
+
+def _one_of(value: str | None, choices: Any) -> str:
+    return value if value is not None and value in choices else ""
+
+
+def _tagged(user: Any, tag: int) -> Any:
+    return Tracking.tags.through.objects.filter(tag=tag, tag__user=user).values("tracking")
+
+
+def _in_state(rows: Any, user: Any, state: str) -> "QuerySet[Tracking]":
+    match state:
+        case "changed":
+            return rows.filter(
+                pk__in=Change.objects.filter(user=user, seen_at__gte=sparks.yesterday()).values("tracking")
+            )
+        case "late":
+            return rows.late()
+        case "gone":
+            return rows.filter(product__availability__in=GONE)
+        case "failing":
+            return rows.failing()
+        case "paused":
+            return rows.filter(paused=True)
+        case _:
+            return rows
+
+
+@require_GET
+@login_required
+def list_(request: AuthenticatedRequest) -> HttpResponse:
+    """Show what this user watches."""
+    wanted = Wanted.of(request.GET)
+    rows = wanted.rows(request.user)
+    total = _counted(Tracking.objects.filter(user=request.user))
+    wanted = wanted.sorted_for(total)
+    part = slice_of(rows, wanted, request.GET.get("page", ""))
+    is_whole = not (part.before or part.after)
+    count = len(part.ids) if is_whole else _counted(rows) if wanted.is_filtered else total
+    context = {
+        "rows": sparks.rows(load(part.ids)),
+        "part": part,
+        "count": min(count, MOST_COUNTED),
+        "is_more": count > MOST_COUNTED,
+        "wanted": wanted,
+        "columns": columns(wanted, total),
+        "filters": filters(wanted, request.user, total),
+        "tags": Tag.objects.filter(user=request.user),
+        "frequencies": Frequency.choices,
+        "roles": Role.choices,
+        "removed": removed_just_now(request),
+    }
+    return render(request, "products/list.html", context)
+
+
+def _counted(rows: "QuerySet[Tracking]") -> int:
+    return rows.order_by()[: MOST_COUNTED + 1].count()
+
+
+def columns(wanted: Wanted, total: int) -> list[dict[str, Any]]:
+    """Return the headings by which the list is sorted: what a press on each asks for, and how it stands now."""
+    return [
+        {
+            "name": sort.name,
+            "heading": sort.heading,
+            "is_now": sort.name == wanted.sort,
+            "falls": wanted.falls,
+            "ask": _next_ask(sort, wanted) if sort.name in sorts_for(total) else "",
+        }
+        for sort in SORTS.values()
+    ]
+
+
+def _next_ask(sort: Sort, wanted: Wanted) -> str:
+    falls = not wanted.falls if sort.name == wanted.sort else sort.falls
+    return f"-{sort.name}" if falls else sort.name
+
+
+def filters(wanted: Wanted, user: Any, total: int) -> list[dict[str, Any]]:
+    """Return the boxes above the list with their choices; one without a choice is left out."""
+    tags = [(str(pk), name) for pk, name in Tag.objects.filter(user=user).values_list("pk", "name")]
+    sorts = [
+        (f"{sign}{name}", f"{sort.heading} {arrow}")
+        for name, sort in sorts_for(total).items()
+        for sign, arrow in ARROWS
+    ]
+    boxes = (
+        ("role", _("Role"), Role.choices, wanted.role),
+        ("state", _("State"), STATES, wanted.state),
+        ("tag", _("Tag"), tags, wanted.tag),
+        ("site", _("Marketplace"), [(domain, domain) for domain in MARKETPLACES], wanted.site),
+        # A phone shows no headings to press; elsewhere this keeps the sort when a filter changes.
+        ("sort", _("Sort"), sorts, f"{'-' * wanted.falls}{wanted.sort}"),
+    )
+    return [
+        {"name": name, "label": label, "choices": choices, "value": value}
+        for name, label, choices, value in boxes
+        if choices
+    ]
+
+
+def load(ids: list[int]) -> list[Tracking]:
+    """Return the trackings of a page with all that its rows show, in the order of their ids."""
+    rows = Tracking.objects.filter(pk__in=ids).select_related("product").defer(*HEAVY).prefetch_related("tags")
+    found = {row.pk: row for row in rows}
+    return [found[pk] for pk in ids if pk in found]
+
+
+HEAVY = tuple(f"product__{name}" for name in ("bullets", "description", "images", "categories"))
+
+
+def slice_of(rows: Any, wanted: Wanted, text: str) -> keyset.Slice:
+    """Return the ids of the page that an address names."""
+    sort = SORTS[wanted.sort]
+    if sort.is_worked_out:
+        return _worked_out(rows, wanted, text)
+    if sort.column == "shown":
+        rows = rows.annotate(shown=shown_name())
+    key = keyset.read_key(text, sort.parse)
+    return keyset.cut(rows, sort.column, key, PER_PAGE, descending=wanted.falls, nullable=sort.nullable)
+
+
+def shown_name() -> Any:
+    """Return the name that a row shows: the user's own, else the beginning of the title, else the ASIN."""
+    title = NullIf(Left("product__title", 60), Value(""))
+    return Lower(Coalesce(NullIf("alias", Value("")), title, "product__asin"))
+
+
+def _worked_out(rows: Any, wanted: Wanted, text: str) -> keyset.Slice:
+    """Sort a short list by what moved, and cut it behind the row that the key names."""
+    # The 1.0 is for SQLite, which divides whole numbers as such.
+    share = (F("product__price") - F("earlier")) * Value(1.0) / F("earlier")
+    moved = rows.annotate(earlier=_earlier_price(wanted.sort)).annotate(
+        moved=Case(When(earlier__gt=0, then=ExpressionWrapper(share, FloatField())))
+    )
+    order = F("moved").desc(nulls_last=True) if wanted.falls else F("moved").asc(nulls_last=True)
+    ids = list(moved.order_by(order, "pk").values_list("pk", flat=True)[:MOST_COUNTED])
+    key = keyset.read_key(text, str)
+    start = ids.index(key.pk) if key and key.pk in ids else 0
+    page = ids[start : start + PER_PAGE]
+    before = str(keyset.Key(None, ids[max(0, start - PER_PAGE)])) if start else ""
+    after = str(keyset.Key(None, ids[start + PER_PAGE])) if start + PER_PAGE < len(ids) else ""
+    return keyset.Slice(page, before, after)
+
+
+def _earlier_price(name: str) -> Subquery:
+    looks = Snapshot.objects.filter(product=OuterRef("product"), price__isnull=False)
+    month = now() - sparks.MONTH
+    if name == "day":
+        looks = looks.filter(taken_at__gte=month, taken_at__lt=sparks.yesterday()).order_by("-taken_at")
+    else:
+        looks = looks.filter(taken_at__gte=month).order_by("taken_at")
+    return Subquery(looks.values("price")[:1])

@@ -1,0 +1,103 @@
+"""The seller's desk in a real browser: what is pressed without a new page, and how it fits a phone."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.conf import settings
+from django.urls import reverse
+from django.utils.timezone import now
+
+from products.models import Change, Tracking
+from tests.monitor.test_browser import chromium, sync_api  # noqa: F401
+from tests.world import see
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture
+def desk(chromium, live_server, client, alice, lamp, competitors):  # noqa: F811
+    """Alice's browser; her lamp and one competitor became cheaper an hour ago, over four weeks of looks."""
+    for product in (lamp, competitors[0]):
+        for days in range(28, 0, -1):
+            see(product, now() - timedelta(days=days), price=Decimal(50 + days % 3), title=f"A lamp {product.pk} " * 9)
+        see(product, now() - timedelta(hours=1), price=Decimal("20.00"), title=f"A lamp {product.pk} " * 9)
+    client.force_login(alice)
+    context = chromium.new_context(base_url=live_server.url, viewport={"width": 1280, "height": 900}, locale="en-GB")
+    context.set_default_timeout(30_000)
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_server.url}])
+    yield context.new_page()
+    context.close()
+
+
+def test_acknowledging_takes_a_product_off_the_page_at_once(desk, alice):
+    desk.goto(reverse("products:home"))
+    groups = desk.locator("section:has(#what) > ul > li")
+    sync_api.expect(groups).to_have_count(2)
+    desk.evaluate("window.same = true")
+
+    groups.first.get_by_role("button").click()
+
+    sync_api.expect(groups).to_have_count(1)
+    assert desk.evaluate("window.same")
+    desk.reload()
+    sync_api.expect(groups).to_have_count(1)
+    assert Change.objects.filter(acknowledged_at=None, seen_at__gte=now() - timedelta(hours=2)).count() == 1
+
+
+def test_what_is_done_to_the_chosen_appears_with_the_first_of_them(desk, alice):
+    desk.goto(reverse("products:list"))
+    bar = desk.locator(".bulk")
+    sync_api.expect(bar).to_be_hidden()
+    desk.get_by_label("All on this page").check()
+    sync_api.expect(bar).to_be_visible()
+
+    desk.get_by_label("Do", exact=True).select_option("remove")
+    desk.get_by_role("button", name="Apply").click()
+    sync_api.expect(desk.get_by_text("6 products are no longer watched.")).to_be_visible()
+    assert not Tracking.objects.exists()
+
+    desk.get_by_role("button", name="Undo").click()
+    sync_api.expect(desk.get_by_text("6 products are watched again.")).to_be_visible()
+    assert Tracking.objects.count() == 6
+
+
+def test_a_phone_shows_many_products_and_a_short_product_page(desk, lamp):
+    desk.set_viewport_size(PHONE)
+    desk.goto(reverse("products:list"))
+    heights = desk.locator("tbody tr").evaluate_all("rows => rows.map(row => row.getBoundingClientRect().height)")
+    assert len(heights) == 6
+    assert max(heights) <= 73  # 72 and its line
+    menu = desk.get_by_role("navigation", name="Main")
+    assert menu.bounding_box()["y"] + menu.bounding_box()["height"] == pytest.approx(PHONE["height"], abs=1)
+
+    desk.goto(lamp.get_absolute_url())
+    sync_api.expect(desk.locator(".chart")).to_have_count(3)
+    assert desk.evaluate("document.documentElement.scrollHeight") < 3500
+
+
+def test_one_cursor_runs_over_all_charts(desk, lamp):
+    desk.goto(lamp.get_absolute_url())
+    sync_api.expect(desk.locator(".chart")).to_have_count(3)
+    over = desk.locator(".chart .u-over").first
+    over.scroll_into_view_if_needed()
+    box = over.bounding_box()
+    desk.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    times = desk.locator(".chart .u-legend tr:first-child .u-value")
+    sync_api.expect(times.first).not_to_have_text("–")
+    assert len(set(times.all_inner_texts())) == 1
+    assert "Brimsett Trading" in desk.locator(".chart .u-legend").first.inner_text()
+
+
+def test_a_menu_that_was_opened_closes_by_a_key_and_elsewhere(desk, lamp):
+    desk.goto(reverse("products:home"))
+    summary = desk.locator("details.drop > summary")
+    out = desk.get_by_role("button", name="Sign out")
+    for close in (lambda: desk.keyboard.press("Escape"), lambda: desk.locator("h1").click()):
+        summary.click()
+        sync_api.expect(out).to_be_visible()
+        close()
+        sync_api.expect(out).to_be_hidden()
