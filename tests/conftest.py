@@ -48,7 +48,7 @@ DATABASE = {"db", "transactional_db", "django_db_setup", "live_server", "admin_c
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what asks no database as `once`: a second database can tell nothing new of it."""
     for item in items:
-        if "start" in getattr(item, "fixturenames", ()):  # real workers
+        if "start" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("browser"):  # real workers
             item.add_marker("slow")
         asks = item.get_closest_marker("django_db") or DATABASE & set(getattr(item, "fixturenames", ()))
         if not asks and not item.get_closest_marker("slow"):

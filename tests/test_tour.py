@@ -125,7 +125,7 @@ def look_at(page, language: str, name: str, address: str) -> list[tuple[str, ...
     return faults
 
 
-@pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
+@pytest.mark.parametrize("language", ["en-GB", pytest.param("zh-CN", marks=pytest.mark.long)])
 def test_a_seller_meets_no_closed_page(visitor, shop, language, live_server):
     page, faults = visitor(language), []
     page.on("console", lambda line: faults.append((page.url, line.text)) if line.type == "error" else None)
@@ -137,6 +137,7 @@ def test_a_seller_meets_no_closed_page(visitor, shop, language, live_server):
     assert not faults, "\n".join(map(str, faults))
 
 
+@pytest.mark.long
 def test_a_chinese_operator_meets_no_closed_page_and_no_english(visitor, busy_day):
     page, faults, pages = visitor("zh-CN"), [], busy_day.pages()
     for name in CENTRAL:

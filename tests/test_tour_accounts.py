@@ -77,7 +77,7 @@ def browser(chromium, live_server):  # noqa: F811
     assert faults == []
 
 
-@pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
+@pytest.mark.parametrize("language", ["en-GB", pytest.param("zh-CN", marks=pytest.mark.long)])
 def test_nobody_meets_a_closed_page(browser, pages, language):
     page, faults = browser(language), []
     for name, address in {
