@@ -26,7 +26,7 @@ from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
 from tests.jobs.schedule_world import Clock, make_entry, make_scheduler
 from tests.monitor.test_browser import DESKTOP, chromium, sync_api  # noqa: F401
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 
 class Walk:
