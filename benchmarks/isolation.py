@@ -32,6 +32,7 @@ def cost(step: Callable[[], object]) -> float:
 
 def measure() -> dict[str, float]:
     """Return microseconds per job: as a slot runs it, without looking, and each of the looks by itself."""
+    from amazon_pilot.jobs.core.fields import TAKEN
     from amazon_pilot.jobs.core.registry import TASKS, Registered
     from amazon_pilot.jobs.core.shared_memory import SharedMemory
     from amazon_pilot.jobs.core.taken_job import TakenJob
@@ -44,7 +45,8 @@ def measure() -> dict[str, float]:
     slot = Slot(1, "w1", SlotQueue(), MessageSocket.pair()[1], SharedMemory())
     here = slot.leftovers = Leftovers()
     call = json.dumps(["benchmarks.nothing", None, [], {}]).encode()
-    reply = [b"default", b"id", b"pilot-1-0", 0, [b"queued", call, *[None] * 12, b"benchmarks.nothing", None]]
+    given = {"status": b"queued", "data": call, "task": b"benchmarks.nothing"}
+    reply = [b"default", b"id", b"pilot-1-0", 0, [given.get(name) for name in TAKEN]]
     run = partial(slot.run_job, TakenJob.from_reply(reply))
     here.clear()  # the first look is a whole one, and so is that of each second
     with_looking = cost(run)

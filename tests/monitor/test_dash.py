@@ -63,7 +63,7 @@ def test_queues_are_told_with_their_states_weights_pauses_and_what_runs(busy_day
     text = terminal.screen()
 
     row = next(line for line in text.splitlines() if " default " in line)
-    assert row.split()[:6] == ["default", "32", "2", "1", "1", "1"]
+    assert row.split()[:6] == ["default", str(queues.size("default")), "2", "1", "1", "1"]
     assert re.search(r"30% +\d+\.\dK", row)
     assert re.search(r"\n  low PAUSED +0 ", text)
     assert "queue:low by boss, until" in text

@@ -97,7 +97,7 @@ def test_it_says_that_all_slots_are_busy_and_how_many_stand_before_it(person):
 
     text = text_of(person("view"), job_id)
 
-    assert "All slots are busy." in text
+    assert "All 2 slots are held: 2 by t (the longest since" in text
     assert "1 job stands before it." in text
 
 
