@@ -104,7 +104,7 @@ def test_the_whole_path_from_the_schedule_to_the_alert(running):
     with httpx.Client(base_url=f"http://127.0.0.1:{running.port}", follow_redirects=True, timeout=30) as browser:
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', browser.get("/login/").text)[1]
         form = {"username": "admin", "password": "a-password-for-tests", "csrfmiddlewaretoken": token}
-        assert "Latest changes" in browser.post("/login/", data=form).text
+        assert "Since yesterday" in browser.post("/login/", data=form).text
         assert "What to do" in browser.get(f"/comparisons/{Comparison.objects.get().pk}/").text
         assert "Evidence" in browser.get("/products/amazon.com/B0LAMP0001/suggestions/").text
         assert "Acknowledge" in browser.get("/notifications/").text
