@@ -19,10 +19,10 @@ quick: $(VENV)/dev  ## Lint, and the fast tests on SQLite: the loop while one wo
 	$(VENV)/bin/lint-imports --no-logo
 	@exec $(PY) -m pytest -q -n 2 --dist worksteal -m "not slow and not browser and not long" $(ARGS)
 
-test: $(VENV)/dev  ## The whole suite, on SQLite and on PostgreSQL
+test: $(VENV)/dev  ## The suite, on SQLite and on PostgreSQL; half an hour on two cores
 	@exec $(PY) -m tests.both $(ARGS)
 
-check-long: $(VENV)/dev  ## All tests on both databases, random walks included, then storms in which workers are killed
+check-long: $(VENV)/dev  ## All tests on both databases, with random walks, the second language and theme, then storms
 	$(PY) -m tests.both --all
 	$(MAKE) chaos
 
