@@ -66,8 +66,8 @@ def cluster(folder: Path, is_durable: bool = False) -> Iterator[str]:
 def suite(name: str, words: list[str], **more: str) -> int:
     """Run pytest and return its exit code; `more` goes into its environment.
 
-    What failed beside the others is tried once more by itself, and is named with what it said both times: a test of real
-    processes may want for a processor. What fails alone, too, has failed.
+    What failed beside the others is tried once more by itself, and named with what it said both times: a test of real
+    processes may have wanted for a processor. What fails alone, too, has failed.
     """
     print(f"== {name}", flush=True)
     env = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "TEST_REDIS_SERVER")} | more
@@ -76,7 +76,8 @@ def suite(name: str, words: list[str], **more: str) -> int:
     if code != pytest.ExitCode.TESTS_FAILED:
         return code
     print(f"== {name}: what failed, by itself", flush=True)
-    return subprocess.call([*command, "-n", "0", "--last-failed", "--maxfail", "5", "-rA", "--show-capture=no"], env=env)
+    alone = ["-n", "0", "--last-failed", "--maxfail", "5", "-rA", "--show-capture=no"]
+    return subprocess.call([*command, *alone], env=env)
 
 
 def main(words: list[str]) -> int:
