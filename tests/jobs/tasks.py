@@ -396,3 +396,16 @@ def terminate_a_child(how: str) -> float:
         popen.terminate()
         popen.wait()
     return time.monotonic() - began
+
+
+@job("default", isolated=True, timeout=60)
+def sleep_alone(seconds: float) -> str:
+    """Sleep in a process of its own."""
+    time.sleep(seconds)
+    return "awake"
+
+
+@job("default", timeout=60)
+def take_the_stack_signal() -> None:
+    """Put a handler of its own in the place of the one that shows where a job is."""
+    signal.signal(signal.SIGUSR2, lambda number, frame: None)

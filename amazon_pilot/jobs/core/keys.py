@@ -17,6 +17,7 @@ WORKERS = "pilot:workers"  # sorted set: the workers, by when they were last see
 WORKER = "pilot:worker:"  # of a worker: what it does now
 ABOUT = "pilot:about:"  # of a subject: sorted set of the newest jobs that are about it, by when they were enqueued
 LOG = "pilot:log:"  # of an execution: the end of its log
+STACK = "pilot:stack:"  # of an execution: where it was when somebody asked
 READING = "pilot:reading"  # what the queues held at the last whole minute
 WATCHED = "pilot:watched"  # somebody has looked at the alerts' rules a moment ago
 SCHEDULER = "pilot:scheduler"  # hash: what the leading scheduler tells of itself
@@ -31,3 +32,8 @@ def worker(name: str) -> str:
 def log(execution_id: str) -> str:
     """Return the key of the end of a running job's log: beside the worker's, which many viewers read each second."""
     return LOG + execution_id
+
+
+def stack(execution_id: str) -> str:
+    """Return the key of what a running job last told of its stack."""
+    return STACK + execution_id
