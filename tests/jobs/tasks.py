@@ -409,3 +409,17 @@ def sleep_alone(seconds: float) -> str:
 def take_the_stack_signal() -> None:
     """Put a handler of its own in the place of the one that shows where a job is."""
     signal.signal(signal.SIGUSR2, lambda number, frame: None)
+
+
+@job("default", timeout=60)
+def fan_out(number: int) -> None:
+    """Enqueue some jobs of which each third fails, as one batch."""
+    from amazon_pilot.jobs.models import Batch
+
+    Batch.objects.fan_out(fail_each_third, [(n,) for n in range(number)])
+
+
+@job("default", timeout=60)
+def fail_each_third(number: int) -> None:
+    if number % 3 == 0:
+        raise PermanentError(f"{number} is one of them")

@@ -8,6 +8,7 @@ PAUSED = "pilot:paused"  # hash: what is paused, and until when
 PARKED = "pilot:parked:"  # list of each pause: the jobs that it kept back, in their order
 TAKES = "pilot:takes:"  # hash of each minute: how many jobs were taken from each queue
 UNIQUE = "pilot:unique:"  # of a task and its arguments: the one job that waits or runs
+UNIQUES = "pilot:uniques"  # sorted set: the names of these keys, by when they were taken
 LOST = "pilot:lost:"  # of an execution: it was lost, and the history has its line
 LOOKED = "pilot:looked"  # when somebody last looked for lost jobs
 RENEW_FIRST = "pilot:renew_first"  # while it stands nothing is brought back: Redis was away

@@ -119,6 +119,12 @@ class Dossier:
         return TASKS.get(self.task)
 
     @property
+    def holds_something(self) -> bool:
+        """Whether it can hold a unique key or a permit of a rate limit."""
+        is_limited = bool((self.fields or {}).get("rate_limit_key"))
+        return is_limited or (self.registered is not None and self.registered.unique)
+
+    @property
     def queue(self) -> str:
         if self.fields is not None:
             return self.fields.get("origin", "")

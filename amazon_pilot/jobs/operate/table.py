@@ -114,6 +114,16 @@ ROWS = (
         button=gettext_lazy("Run with these arguments"), fields=(ARGS,), act=jobs.edit,
     ),
     Operation(
+        name=gettext_noop("free"), label=gettext_lazy("Free what it holds"), role="edit", is_dangerous=True,
+        help="Free the unique key and the permit of a rate limit that a job holds.",
+        states=(*WAITING, "held", "started"), suits=lambda known: known.holds_something,
+        effect=gettext_lazy(
+            "The job stays where it is. Its unique key and its permit are free at once: another job with the same "
+            "arguments, or the next one under its rate limit, may run beside it."
+        ),
+        act=jobs.free,
+    ),
+    Operation(
         name=gettext_noop("move"), label=gettext_lazy("Move"), role="edit", help="Move waiting jobs to another queue.",
         states=(*WAITING, "held"), fields=(QUEUE,),
         script="move", word=lambda values: values["queue"],

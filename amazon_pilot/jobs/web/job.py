@@ -62,7 +62,9 @@ def offered_for(known: Dossier) -> list[dict[str, Any]]:
     """Return what makes sense to do to a job now, as the page writes it; nothing while Redis is away."""
     state = "" if known.is_away else "forgotten" if known.is_forgotten else known.state
     return [
-        {"operation": row, "label": row.label_in(state), "effect": row.effect_in(state)} for row in table.offered(state)
+        {"operation": row, "label": row.label_in(state), "effect": row.effect_in(state)}
+        for row in table.offered(state)
+        if row.suits(known)
     ]
 
 
