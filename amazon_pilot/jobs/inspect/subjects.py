@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from ..core.subjects import is_subject
 from ..models import Batch, JobSubject
-from ..models.batch import KIND
+from ..models.batch import KIND, is_number
 
 MOST = 60  # subjects of one question
 
@@ -62,11 +62,6 @@ def described(subjects: Iterable[str]) -> list[tuple[str, Described]]:
     if batches:
         known |= {row.subject: described_batch(row) for row in Batch.objects.filter(pk__in=batches)}
     return [(each, known.get(each, Described(each))) for each in listed]
-
-
-def is_number(kind: str, key: str) -> bool:
-    """Tell whether a subject is that of a batch that can be looked up."""
-    return kind == KIND and key.isascii() and key.isdigit() and len(key) < 19
 
 
 def described_batch(row: Batch) -> Described:

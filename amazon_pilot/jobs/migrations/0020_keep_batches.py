@@ -26,4 +26,8 @@ class Migration(migrations.Migration):
             options={"verbose_name": "batch", "verbose_name_plural": "batches", "ordering": ["-at"]},
         ),
         migrations.AddIndex(model_name="batch", index=models.Index(fields=["-at"], name="batches_newest_first")),
+        migrations.AddIndex(
+            model_name="batch",
+            index=models.Index(condition=models.Q(("parent", ""), _negated=True), fields=["parent"], name="batches_of_a_job"),
+        ),
     ]

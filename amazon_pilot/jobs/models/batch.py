@@ -67,6 +67,11 @@ class Progress:
         return "failed" if self.failed else "succeeded"
 
 
+def is_number(kind: str, key: str) -> bool:
+    """Tell whether a subject, divided at its colon, is that of a batch that can be looked up."""
+    return kind == KIND and key.isascii() and key.isdigit() and len(key) < 19
+
+
 class BatchQuerySet(ExpiringQuerySet["Batch"]):
     def fan_out(self, task: Task[Any], calls: Calls, *, by: Any = None) -> "Batch | None":
         """Enqueue `task` once for each tuple of arguments, as `enqueue_many` does, and keep that they belong together.
@@ -84,6 +89,12 @@ class BatchQuerySet(ExpiringQuerySet["Batch"]):
             asked = task.options(queue=task.queue, at_front=task.at_front, about=[*task.subjects, batch.subject])
             enqueue(asked, [(tuple(call), {}) for call in listed], sent=batch.note_sent)
         return batch
+
+    def around(self, job_id: str, subjects: Iterable[str], most: int = 5) -> "BatchQuerySet":
+        """Return the batches that a job made, and those of which its subjects make it a child, the newest first."""
+        keys = [key for kind, _colon, key in (each.partition(":") for each in subjects) if is_number(kind, key)]
+        made = models.Q(parent=job_id) & ~models.Q(parent="")  # said twice for PostgreSQL: the index holds no other
+        return self.filter(made | models.Q(pk__in=keys)).order_by("-pk")[:most]
 
     def progress(self) -> list[Progress]:
         """Return how far each of these is, in two queries; what is read are their children, so take few of them."""
@@ -121,7 +132,10 @@ class Batch(models.Model):
         verbose_name = _("batch")
         verbose_name_plural = _("batches")
         ordering = ["-at"]
-        indexes = [models.Index(fields=["-at"], name="batches_newest_first")]
+        indexes = [
+            models.Index(fields=["-at"], name="batches_newest_first"),
+            models.Index(fields=["parent"], name="batches_of_a_job", condition=~models.Q(parent="")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.task} #{self.pk}"

@@ -125,6 +125,16 @@ def ask_to_end(ids: Sequence[str], *, grace: float = 5, by: str = "") -> list[st
     return [job_id for job_id, _worker in running]
 
 
+def ask_stack(job_id: str) -> bool:
+    """Have a running job's process show its stack; False if it does not run."""
+    found: Any = connection().hmget(f"{RQ_KEY_PREFIX}:job:{job_id}", "status", "worker_name")
+    status, worker = (as_text(word) if word else "" for word in found)
+    if status != JobStatus.STARTED or not worker:
+        return False
+    send_command(connection(), worker, "stack", job_id=job_id)
+    return True
+
+
 def parents(job_id: str) -> list[str]:
     """Return the jobs that a job waits for and that have not ended."""
     ids = [as_text(id) for id in connection().smembers(JSONJob(job_id, connection=connection()).dependencies_key)]

@@ -107,6 +107,12 @@ ROWS = (
         ),
     ),
     Operation(
+        name=gettext_noop("stack"), label=gettext_lazy("Show its stack"), role="operate",
+        help="Have a running job's process show where it is.",
+        states=("started",), effect=gettext_lazy("Its process writes down where each of its threads is; it goes on."),
+        act=jobs.show_stack,
+    ),
+    Operation(
         name=gettext_noop("edit"), label=gettext_lazy("Edit arguments and run"), role="edit",
         help="Run a job's task with other arguments, as a new job.",
         states=(*WAITING, "held", "started", *ENDED, "forgotten"),

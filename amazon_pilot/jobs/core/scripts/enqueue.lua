@@ -27,7 +27,9 @@ while i <= #ARGV do
     if key ~= '' then take_key(key, id) end
     call('HSET', job_key(id), 'status', wait > 0 and 'scheduled' or 'queued', unpack(ARGV, i + 3, i + 2 + words))
     if wait > 0 then
-      call('ZADD', registry('scheduled', queue), math.ceil(clock() + wait), id)
+      local due = math.ceil(clock() + wait)
+      call('HSET', job_key(id), 'planned', due) -- it is not enqueued yet, though its fields say when it was asked for
+      call('ZADD', registry('scheduled', queue), due, id)
     else
       call(at_front and 'LPUSH' or 'RPUSH', queue_key(queue), id)
     end
