@@ -214,7 +214,7 @@ class Dossier:
         events = []
         written = {run.enqueued_at for run in self.runs}
         created, enqueued, started = self.moment("created_at"), self.moment("enqueued_at"), self.moment("started_at")
-        planned = number_of(self.fields.get("planned", ""))
+        planned = number_of((self.fields or {}).get("planned", ""))
         if created and planned:
             events.append(Event(created, _("Planned for %s") % told_at(planned), "scheduled"))
         elif created and not self.runs:
