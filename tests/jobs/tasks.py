@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -430,3 +431,10 @@ def fan_out(number: int) -> None:
 def fail_each_third(number: int) -> None:
     if number % 3 == 0:
         raise PermanentError(f"{number} is one of them")
+
+
+@job("default", timeout=120)
+def ask_outside(url: str) -> int:
+    """Ask a service and wait for its answer, however long."""
+    with urllib.request.urlopen(url, timeout=100) as answer:
+        return int(answer.status)

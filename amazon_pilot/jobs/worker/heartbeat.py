@@ -5,6 +5,7 @@ import os
 import platform
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -84,6 +85,7 @@ class Heartbeat:
             "pid": os.getpid(),
             "host": platform.node(),
             "born": self.born_at.timestamp(),
+            "clock": time.time(),
             "queues": dict(zip(self.names, self.weights, strict=True)),
             "takes": broker.takes,
             "ended": broker.ended,
