@@ -2,9 +2,13 @@
 
 import hmac
 import logging
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import partial
+from itertools import accumulate
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Avg, Count, F, Min, Sum
@@ -13,13 +17,18 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.timezone import now
 from django.views.decorators.http import require_GET
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from amazon_pilot import outside
 from amazon_pilot.jobs.inspect import metrics as engine
+from amazon_pilot.jobs.inspect import store
 from analysis.models import ModelCall, Report
 from notifications.models import Notification
 from products.models import Change, Product, ScrapeRun, Tracking
+
+OUTCOME = re.compile(r"[A-Za-z_]{1,40}")
+MOST_OUTCOMES = 20  # of one service
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +49,7 @@ class Pilot(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the families; a part that fails is counted and leaves the others standing."""
         today = now().replace(hour=0, minute=0, second=0, microsecond=0)
-        business = {part.__name__: partial(part, today) for part in (products, tellings, spending)}
+        business = {part.__name__: partial(part, today) for part in (products, tellings, spending, services)}
         for name, part in (business | {part.__name__: part for part in engine.PARTS}).items():
             try:
                 yield from list(part())
@@ -97,7 +106,28 @@ def spending(today: datetime) -> Iterator[Metric]:
     yield gauge("pilot_budget_usd", "Budget of a day, in US dollars; OpenAI's is per user.", "service", budgets)
 
 
-for known in (products, tellings, spending, *engine.PARTS):
+def services(_today: datetime) -> Iterator[Metric]:
+    """Yield the calls to each service by outcome, and how long they took; what a stranger wrote there is left out."""
+    numbers: dict[str, dict[str, int]] = {service: defaultdict(int) for service in outside.SERVICES}
+    answer: Any = store.connect().hgetall(outside.KEY)
+    for field, number in answer.items():
+        service, _space, word = field.decode(errors="replace").partition(" ")
+        if service in numbers and number.isdigit():
+            numbers[service][word] = int(number)
+    calls = CounterMetricFamily("pilot_outside_calls", "Calls to a service.", labels=["service", "outcome"])
+    spans = HistogramMetricFamily("pilot_outside_seconds", "How long calls to a service took.", labels=["service"])
+    for service, found in numbers.items():
+        words = sorted(word for word in found if OUTCOME.fullmatch(word) and word not in (outside.WELL, "ms"))
+        for outcome in [outside.WELL, *words[:MOST_OUTCOMES]]:
+            calls.add_metric([service, outcome], found[outcome])
+        heights = accumulate(found[f"<{n}"] for n in range(len(outside.BUCKETS) + 1))
+        spans.add_metric(
+            [service], list(zip([*map(str, outside.BUCKETS), "+Inf"], heights, strict=True)), found["ms"] / 1000
+        )
+    yield from (calls, spans)
+
+
+for known in (products, tellings, spending, services, *engine.PARTS):
     COLLECT_ERRORS.labels(known.__name__)  # a counter that begins at 0 shows its first rise
 PILOT = CollectorRegistry()
 PILOT.register(Pilot())

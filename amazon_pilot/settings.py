@@ -402,6 +402,8 @@ DEFAULT_FROM_EMAIL = sender("DEFAULT_FROM_EMAIL", "Amazon Pilot <pilot@localhost
 
 # A token that lets Prometheus read /metrics without a login; empty means that a login is needed.
 METRICS_TOKEN = token("METRICS_TOKEN")
+# Whether asynq's names stand beside ours, for dashboards and rules that were made for it.
+METRICS_ASYNQ_NAMES = flag("METRICS_ASYNQ_NAMES", True)
 
 LOG_LEVEL = choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 LOGGING = {

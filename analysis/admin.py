@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-from amazon_pilot.jobs.models import AuditEntry
+from amazon_pilot.jobs.models import AuditEntry, Batch
 from amazon_pilot.jobs.models.audit_entry import know
 from products.admin import ReadOnlyAdmin
 
@@ -38,7 +38,7 @@ class ComparisonAdmin(admin.ModelAdmin):
         reports = [
             Report.objects.ask_comparison(row, forced=True) for row in comparisons.select_related("product", "user")
         ]
-        competitor_analysis.enqueue_many([(report.pk,) for report in reports])
+        Batch.objects.fan_out(competitor_analysis, [(report.pk,) for report in reports], by=request.user)
         AuditEntry.objects.record(request.user, "analyse", "comparisons", count=len(reports))
 
 

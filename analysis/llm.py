@@ -20,7 +20,7 @@ import pydantic
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from amazon_pilot import deadlines
+from amazon_pilot import deadlines, outside
 from analysis.reports import CompetitorReport, OptimizationReport, Recommendation, Suggestion
 
 from . import answers, refusals
@@ -264,7 +264,7 @@ def _send(
 
     completions = _client().chat.completions.with_raw_response
     options: Any = {"model": settings.OPENAI_MODEL, "messages": messages, limit: settings.OPENAI_MAX_OUTPUT_TOKENS}
-    with deadlines.within(ANSWER_SECONDS, MOST_BYTES) as deadline:
+    with outside.calling("openai"), deadlines.within(ANSWER_SECONDS, MOST_BYTES) as deadline:
         try:
             if settings.OPENAI_SCHEMA_MODE == "json_schema":
                 raw = completions.parse(response_format=schema, **options)  # sends the schema; we parse ourselves

@@ -13,6 +13,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from amazon_pilot.jobs import Backoff, job
+from amazon_pilot.jobs.models import Batch
 from notifications.models import Notification
 from notifications.tasks import send_notification
 from products.models import Role, Tracking
@@ -225,7 +226,7 @@ def analyse_due_comparisons() -> str:
     """Ask for a report on every comparison that is not paused."""
     comparisons = Comparison.objects.filter(paused=False).select_related("user", "product")
     reports = [Report.objects.ask_comparison(comparison) for comparison in comparisons]
-    competitor_analysis.enqueue_many([(report.pk,) for report in reports])
+    Batch.objects.fan_out(competitor_analysis, [(report.pk,) for report in reports])
     return f"{len(reports)} comparisons"
 
 
@@ -234,7 +235,7 @@ def optimise_due_products() -> str:
     """Ask for suggestions on every own product that somebody watches."""
     own = Tracking.objects.filter(role=Role.OWN, paused=False).select_related("user", "product")
     reports = [Report.objects.ask_optimization(tracking.user, tracking.product) for tracking in own]
-    optimization_analysis.enqueue_many([(report.pk,) for report in reports])
+    Batch.objects.fan_out(optimization_analysis, [(report.pk,) for report in reports])
     return f"{len(reports)} products"
 
 
@@ -243,7 +244,7 @@ def resume_reports() -> str:
     """Enqueue reports that wait without a job, or whose worker was lost."""
     due = list(Report.objects.due()[:1000])
     for kind, task in ANALYSES.items():
-        task.enqueue_many([(report.pk,) for report in due if report.kind == kind])
+        Batch.objects.fan_out(task, [(report.pk,) for report in due if report.kind == kind])
     return f"{len(due)} reports"
 
 

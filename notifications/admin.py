@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-from amazon_pilot.jobs.models import AuditEntry
+from amazon_pilot.jobs.models import AuditEntry, Batch
 from amazon_pilot.jobs.models.audit_entry import know
 from products.admin import ReadOnlyAdmin
 
@@ -47,5 +47,5 @@ class NotificationAdmin(ReadOnlyAdmin):
         """Put failed and doubtful ones back and enqueue them; each keeps its key, by which a receiver knows it."""
         ids = list(rows.filter(state__in=(State.FAILED, State.UNKNOWN)).values_list("pk", flat=True))
         Notification.objects.filter(pk__in=ids).update(state=State.PENDING, attempts=0, next_at=Now())
-        send_notification.enqueue_many([(pk,) for pk in ids])
+        Batch.objects.fan_out(send_notification, [(pk,) for pk in ids], by=request.user)
         AuditEntry.objects.record(request.user, "send again", "notifications", count=len(ids))

@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.utils.translation import gettext as _
 
 from amazon_pilot.jobs import Backoff, job
+from amazon_pilot.jobs.models import Batch
 
 from .models import LONGEST_WAIT, Notification
 from .transports import Outcome, TransportError, send
@@ -66,7 +67,7 @@ def send_due_notifications() -> str:
     """
     Notification.objects.give_up_lost()
     due = list(Notification.objects.due().values_list("pk", flat=True)[:1000])
-    send_notification.enqueue_many([(pk,) for pk in due])
+    Batch.objects.fan_out(send_notification, [(pk,) for pk in due])
     return f"{len(due)} notifications"
 
 

@@ -19,6 +19,7 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
+from amazon_pilot import outside
 from amazon_pilot.deadlines import wait_asked_by
 from analysis.texts import one_line
 
@@ -250,5 +251,7 @@ TRANSPORTS: dict[str, Email | Webhook] = {ChannelKind.EMAIL: Email(), ChannelKin
 
 def send(notification: Notification) -> None:
     """Send through the notification's own channel; raises TransportError."""
-    TRANSPORTS[notification.channel.kind].send(notification)
+    kind = notification.channel.kind
+    with outside.calling("mail" if kind == ChannelKind.EMAIL else kind):
+        TRANSPORTS[kind].send(notification)
     logger.info("notification %s sent by %s", notification.pk, notification.channel.kind)

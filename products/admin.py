@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop, ngettext
 
-from amazon_pilot.jobs.models import AuditEntry
+from amazon_pilot.jobs.models import AuditEntry, Batch
 from amazon_pilot.jobs.models.audit_entry import know
 
 from .models import Change, DaySpending, Product, RunTarget, ScrapeRun, Snapshot, SnapshotRank, Tracking
@@ -59,7 +59,7 @@ class ProductAdmin(admin.ModelAdmin):
         """Enqueue batches for the selected products."""
         products.ask()  # type: ignore[attr-defined] # a ProductQuerySet
         batches = list(Product.objects.filter(pk__in=products.values("pk")).batches(BATCH_SIZE))
-        batch_update_products.enqueue_many([(ids,) for ids in batches])
+        Batch.objects.fan_out(batch_update_products, [(ids,) for ids in batches], by=request.user)
         count = sum(len(ids) for ids in batches)
         AuditEntry.objects.record(request.user, "update", "products", count=count)
         message = ngettext("%d product will be looked at.", "%d products will be looked at.", count) % count
@@ -118,7 +118,7 @@ class ScrapeRunAdmin(ReadOnlyAdmin):
     def collect(self, request: HttpRequest, runs: QuerySet[ScrapeRun]) -> None:
         """Enqueue a question for each started run."""
         ids = list(runs.filter(state="started").values_list("pk", flat=True))
-        collect_scrape_run.enqueue_many([(pk,) for pk in ids])
+        Batch.objects.fan_out(collect_scrape_run, [(pk,) for pk in ids], by=request.user)
         AuditEntry.objects.record(request.user, "collect", "scrape runs", count=len(ids))
 
     @admin.action(description=_("Resume planning after Apify refused"), permissions=["operate"])

@@ -20,7 +20,7 @@ from uuid import UUID
 import httpx2
 from django.conf import settings
 
-from amazon_pilot import deadlines
+from amazon_pilot import deadlines, outside
 from products.amazon import MARKETPLACES, product_address
 from products.dataset import read_items
 from products.fields import clean
@@ -251,7 +251,7 @@ def _answering(seconds: float) -> Iterator[None]:
     """
     from apify_client.errors import ApifyApiError, ApifyClientError
 
-    with deadlines.within(seconds) as deadline:
+    with outside.calling("apify"), deadlines.within(seconds) as deadline:
         try:
             yield
         except ApifyApiError as error:

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from amazon_pilot.jobs import Backoff, job
+from amazon_pilot.jobs.models import Batch
 from analysis.tasks import resume_reports
 from notifications.models import Channel, ChannelKind, Notification
 from notifications.tasks import send_due_notifications, send_notification
@@ -86,7 +87,7 @@ def update_due_products(round_name: str) -> str:
     Round.objects.want(round_name)
     due = Product.objects.due(*ROUNDS[round_name])
     batches = [(ids,) for ids in due.fair_batches(BATCH_SIZE, ScrapeRun.objects.affordable())]
-    batch_update_products.enqueue_many(batches)
+    Batch.objects.fan_out(batch_update_products, batches)
     Round.objects.note_done(round_name)
     return f"{sum(len(ids) for (ids,) in batches)} products in {len(batches)} batches"
 
@@ -249,7 +250,8 @@ def resume_unfinished() -> str:
     for name in Round.objects.missed().values_list("name", flat=True):
         update_due_products.enqueue(name)
     if not ScrapeRun.objects.is_stopped():
-        batch_update_products.enqueue_many([(ids,) for ids in Product.objects.forgotten().batches(BATCH_SIZE)])
+        forgotten = Product.objects.forgotten().batches(BATCH_SIZE)
+        Batch.objects.fan_out(batch_update_products, [(ids,) for ids in forgotten])
     runs = ScrapeRun.objects
     found = {
         start_scrape_run: list(runs.startable().filter(created_at__lte=Now() - timedelta(minutes=1))),
@@ -258,7 +260,7 @@ def resume_unfinished() -> str:
         bill_scrape_run: list(runs.unbilled()[:MOST_BILLS]),
     }
     for task, rows in found.items():
-        task.enqueue_many([(run.pk,) for run in rows])
+        Batch.objects.fan_out(task, [(run.pk,) for run in rows])
     resume_reports.enqueue()
     send_due_notifications.enqueue()
     return ", ".join(f"{task.__name__}: {len(rows)}" for task, rows in found.items())

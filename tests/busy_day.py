@@ -15,6 +15,7 @@ from amazon_pilot.jobs.inspect.stuck import GRACE
 from amazon_pilot.jobs.models import (
     Alert,
     AuditEntry,
+    Batch,
     BulkAction,
     Cause,
     Fire,
@@ -172,6 +173,20 @@ class BusyDay:
         Alert.objects.create(rule="scheduler_silent", text="The scheduler has been silent for 8 min 2 s.", **words)
         over = words | {"resolved_at": now - timedelta(minutes=2)}
         Alert.objects.create(rule="worker_gone", text="No worker lives: nothing starts.", **over)
+        self._hold(now.timestamp())
+
+    def _hold(self, now: float) -> None:
+        """Have a batch that is half done, and jobs that hold a unique key and a permit or wait for one."""
+        self.batch = Batch.objects.create(task="tests.jobs.tasks.add", children=5, joined=1, sent_at=timezone.now())
+        names = [f"run{n}" for n in range(3)] + ["poisoned"]
+        JobSubject.objects.note((self.batch.subject, name, timezone.now()) for name in names)
+        redis = queues.connection()
+        redis.set(f"{keys.UNIQUE}tests.once:1", self.running)
+        redis.zadd(keys.UNIQUES, {"tests.once:1": now - 300})
+        redis.sadd("rq:rl-keys", "apify")
+        redis.hset("rq:rl:apify", "concurrency", 1)
+        redis.zadd("rq:rl:apify:allowed", {self.running: now - 200})
+        redis.zadd("rq:rl:apify:rate_limited", {self.waiting: now - 100})
 
     def still_alive(self) -> None:
         """Renew what a living worker renews each second."""
@@ -220,6 +235,9 @@ class BusyDay:
             "retention tried": f"{monitor}/retention?days=7",
             "schedule now": f"{monitor}/schedule",
             "alerts": f"{monitor}/alerts",
+            "limits": f"{monitor}/limits",
+            "batches": f"{monitor}/batches",
+            "batch": f"{monitor}/batches/{self.batch.pk}",
             "failures new": f"{monitor}/failures?new=1",
             "about": f"{monitor}/about/{self.subject}",
             "schedule": f"{rows}/scheduleentry/",

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
+from amazon_pilot.jobs.models import Batch
 from products.models import Import, Product, Tag, Tracking
 from products.tasks import BATCH_SIZE, batch_update_products
 
@@ -91,4 +92,4 @@ def look_at_unseen(products: Sequence[Product]) -> None:
     """Ask for a look at those that were never seen, once the transaction commits."""
     unseen = Product.objects.filter(pk__in=[product.pk for product in products], checked_at=None)
     unseen.ask()
-    batch_update_products.enqueue_many([(ids,) for ids in unseen.batches(BATCH_SIZE)])
+    Batch.objects.fan_out(batch_update_products, [(ids,) for ids in unseen.batches(BATCH_SIZE)])

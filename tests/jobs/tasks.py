@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -403,3 +404,37 @@ def terminate_a_child(how: str) -> float:
         popen.terminate()
         popen.wait()
     return time.monotonic() - began
+
+
+@job("default", isolated=True, timeout=60)
+def sleep_alone(seconds: float) -> str:
+    """Sleep in a process of its own."""
+    time.sleep(seconds)
+    return "awake"
+
+
+@job("default", timeout=60)
+def take_the_stack_signal() -> None:
+    """Put a handler of its own in the place of the one that shows where a job is."""
+    signal.signal(signal.SIGUSR2, lambda number, frame: None)
+
+
+@job("default", timeout=60)
+def fan_out(number: int) -> None:
+    """Enqueue some jobs of which each third fails, as one batch."""
+    from amazon_pilot.jobs.models import Batch
+
+    Batch.objects.fan_out(fail_each_third, [(n,) for n in range(number)])
+
+
+@job("default", timeout=60)
+def fail_each_third(number: int) -> None:
+    if number % 3 == 0:
+        raise PermanentError(f"{number} is one of them")
+
+
+@job("default", timeout=120)
+def ask_outside(url: str) -> int:
+    """Ask a service and wait for its answer, however long."""
+    with urllib.request.urlopen(url, timeout=100) as answer:
+        return int(answer.status)

@@ -245,3 +245,54 @@ def test_a_scrape_is_cheap_and_changes_nothing(admin_client, busy_day, redis, co
     assert 'pilot_build_info{django="' in text
     assert 'pilot_monitor_sample_age_seconds{sample="queues"}' in text
     assert busy_day.running not in text
+
+
+# Histograms, and asynq's names
+
+
+def test_how_long_jobs_waited_and_ran_is_a_histogram_of_each_task():
+    moment = now() - timedelta(minutes=10)
+    for n, (wait, duration) in enumerate([(0.005, 0.2), (0.3, 2), (7200, 2)]):
+        run(f"r{n}", task="t", wait=wait, duration=duration, ended_at=moment)
+    Tally.objects.fold(now())
+
+    found = told(metrics.durations)
+
+    waits = {le: number for (task, le), number in found["pilot_task_wait_seconds_bucket"].items() if task == "t"}
+    assert (waits["0.01"], waits["0.5"], waits["1800.0"], waits["+Inf"]) == (1, 2, 2, 3)
+    assert found["pilot_task_wait_seconds_count"]["t",] == 3
+    assert found["pilot_task_run_seconds_sum"]["t",] == pytest.approx(4.2)
+    assert found["pilot_task_run_seconds_count"]["tests.jobs.tasks.add",] == 0
+
+
+def test_a_histogram_has_at_most_two_hundred_tasks_of_its_own(monkeypatch):
+    monkeypatch.setattr(metrics, "MOST_NAMES", 2)
+    Total.objects.raise_by("run", {(f"t{n}", "3"): 1 for n in range(50)})
+
+    found = told(metrics.durations)["pilot_task_run_seconds_count"]
+
+    assert len(found) == 3
+    assert sum(found.values()) == 50
+
+
+def test_asynqs_names_say_what_asynqs_exporter_says(redis, settings):
+    tasks.do_nothing.enqueue_many([(n,) for n in range(3)])
+    tasks.do_nothing.enqueue_in(60)
+    TallyTotal.objects.create(queue="default", task="t", outcome="succeeded", count=5)
+    for outcome in ("failed", "retrying", "lost", "stopped"):
+        TallyTotal.objects.create(queue="default", task="t", outcome=outcome, count=1)
+    anew()
+
+    found = told(metrics.asynq_names)
+
+    states = {state: n for (queue, state), n in found["asynq_tasks_enqueued_total"].items() if queue == "default"}
+    assert (states["pending"], states["scheduled"], states["active"], states["aggregating"]) == (3, 1, 0, 0)
+    assert found["asynq_queue_size"]["default",] == 4
+    assert found["asynq_tasks_processed_total"]["default",] == 9
+    assert found["asynq_tasks_failed_total"] == {("critical",): 0, ("default",): 3, ("low",): 0}
+    assert set(found) == {
+        "asynq_tasks_enqueued_total", "asynq_queue_size", "asynq_queue_latency_seconds", "asynq_queue_paused_total",
+        "asynq_tasks_processed_total", "asynq_tasks_failed_total",
+    } | ({"asynq_queue_memory_usage_approx_bytes"} & set(found))  # fmt: skip
+    settings.METRICS_ASYNQ_NAMES = False
+    assert told(metrics.asynq_names) == {}

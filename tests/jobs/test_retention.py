@@ -15,6 +15,7 @@ from amazon_pilot.jobs.history import retention
 from amazon_pilot.jobs.models import (
     Alert,
     AuditEntry,
+    Batch,
     BulkAction,
     Fire,
     JobRun,
@@ -77,6 +78,7 @@ def everything():
         at = ago(days=91, minutes=n)
         Fire.objects.create(entry=entry, planned_at=at, decided_at=at, outcome="missed")
         Silence.objects.note(at, at + timedelta(seconds=30))
+        Batch.objects.create(task="gone", children=2, at=at)
         JobSubject.objects.note([("product:1", f"old{n}", at), ("product:1", f"new{n}", ago(days=1))])
         over = ago(days=401)
         Alert.objects.create(rule="poison", subject=f"{n}", severity="warning", since=over, resolved_at=over)

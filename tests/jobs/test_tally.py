@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from amazon_pilot.jobs.models import JobRun, Tally, TallyTotal
+from amazon_pilot.jobs.models import JobRun, Tally, TallyTotal, Total
+from amazon_pilot.jobs.models.total import BUCKETS, SUM
 from tests.busy_day import run
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +59,72 @@ def test_months_in_which_nothing_ended_cost_nothing(django_assert_max_num_querie
     for days in (0, 90, 91, 200):
         run(f"a{days}", task="a", ended_at=START + timedelta(days=days))
 
-    with django_assert_max_num_queries(60):
+    with django_assert_max_num_queries(64):
         assert Tally.objects.fold(START + timedelta(days=201)) == 4
     assert totals() == {("default", "a", "succeeded"): 4}
     assert Tally.objects.filter(span="hour").count() == Tally.objects.filter(span="minute").count() == 4
+
+
+# How long they waited and ran, for Prometheus
+
+
+def heights(name, task):
+    rows = dict(Total.objects.filter(name=name, subject=task).values_list("outcome", "count"))
+    return [rows.get(str(n), 0) for n in range(len(BUCKETS) + 1)], rows.get(SUM, 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bucket"),
+    [
+        (0, 0), (0.01, 0), (0.011, 1), (0.1, 2), (0.5, 3), (0.75, 4), (1, 4), (4.9, 5), (60, 7), (299, 8), (1800, 9),
+        (1801, 10), (10**7, 10),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(("name", "column"), [("wait", "wait"), ("run", "duration")])
+def test_a_run_lies_in_the_bucket_of_its_length(name, column, seconds, bucket):
+    run("one", task="a", ended_at=START, **{column: seconds})
+    Tally.objects.fold(START + timedelta(minutes=1))
+
+    expected = [0] * 11
+    expected[bucket] = 1
+    assert heights(name, "a") == (expected, round(1000 * seconds))
+
+
+def test_what_never_waited_lies_in_no_bucket():
+    run("one", task="a", ended_at=START, wait=None)
+    Tally.objects.fold(START + timedelta(minutes=1))
+
+    assert heights("wait", "a") == ([0] * 11, 0)
+    assert sum(heights("run", "a")[0]) == 1
+
+
+def test_buckets_never_fall_and_count_what_comes_late_once():
+    for minute in range(10):
+        for outcome in ("succeeded", "failed"):
+            run(f"{outcome}{minute}", task="a", outcome=outcome, wait=0.2, duration=2, ended_at=at_minute(minute))
+    for _ in range(3):
+        Tally.objects.fold(at_minute(10))
+    assert (heights("wait", "a")[0][3], heights("run", "a")) == (20, ([0] * 5 + [20] + [0] * 5, 40_000))
+
+    run("late", task="a", wait=0.2, duration=2, ended_at=at_minute(8))
+    Tally.objects.fold(at_minute(10))
+    assert heights("run", "a") == ([0] * 5 + [21] + [0] * 5, 42_000)
+    JobRun.objects.all().delete()
+    run("new", task="a", wait=0.2, duration=2, ended_at=at_minute(9))
+    Tally.objects.fold(at_minute(10))
+    assert heights("run", "a") == ([0] * 5 + [21] + [0] * 5, 42_000)
+
+
+def test_minutes_that_an_older_version_counted_are_taken_as_they_are():
+    run("old", task="a", duration=2, ended_at=START)
+    Tally.objects.fold(START + timedelta(minutes=1))
+    Tally.objects.update(wait_buckets=[], duration_buckets=[])
+    Total.objects.all().delete()
+    Tally.objects.fold(START + timedelta(minutes=1))
+
+    assert heights("run", "a")[0][5] == 1
+    assert totals() == {("default", "a", "succeeded"): 1}
+
+
+def at_minute(number):
+    return START + timedelta(minutes=number)

@@ -150,7 +150,7 @@ def test_the_list_is_sorted_by_its_address(person, order, names):
 
     text = client.get(reverse("monitor:queues"), {"sort": order}).content.decode()
 
-    assert re.findall(r'<th scope="row"[^>]*><a href="/admin/monitor/queue/(\w+)"', text)[:3] == names
+    assert re.findall(r'<th scope="row"[^>]*>\s*<a href="/admin/monitor/queue/(\w+)"', text)[:3] == names
     assert text.count("aria-sort=") == (order.strip("-") in queue_pages.COLUMNS)
 
 
@@ -280,7 +280,7 @@ def test_a_task_tells_how_long_it_waits_and_runs(person):
     cache.clear()
     runs(101)
 
-    text = look(person("view"), "task", "tests.jobs.tasks.add")
+    text = " ".join(look(person("view"), "task", "tests.jobs.tasks.add").split())
 
     assert "50 s / 1 min 35 s / 1 min 39 s" in text
     assert "5.0 s / 9.5 s / 9.9 s" in text

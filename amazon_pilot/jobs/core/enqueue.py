@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -33,10 +33,12 @@ def enqueue(
     delay: timedelta = timedelta(0),
     queue: str = "",
     meta: dict[str, Any] | None = None,
+    sent: Callable[[int], None] | None = None,
 ) -> list[str]:
     """Enqueue `task` once per call when the current transaction commits, or at once where there is none.
 
-    `queue` stands in for the task's own; `meta` travels with the job. Returns the ids, as `Task.enqueue` says.
+    `queue` stands in for the task's own; `meta` travels with the job; `sent` is called once Redis has taken them, with
+    how many joined a job that was there. Returns the ids, as `Task.enqueue` says.
     Raises PayloadError before anything is enqueued.
     """
     queue = queue or task.queue
@@ -46,9 +48,15 @@ def enqueue(
         for call, data in zip(calls, payloads(task, calls), strict=True)
     ]
     ids = [id for id, _, _ in jobs]
-    sent: list[str] = []
-    transaction.on_commit(lambda: sent.extend(send(queue, jobs, wait=wait, at_front=task.at_front)))
-    return sent or ids
+    taken: list[str] = []
+
+    def deliver() -> None:
+        taken.extend(send(queue, jobs, wait=wait, at_front=task.at_front))
+        if sent is not None:
+            sent(len(jobs) - len(set(ids).intersection(taken)))
+
+    transaction.on_commit(deliver)
+    return taken or ids
 
 
 def _seconds(delay: timedelta) -> float:

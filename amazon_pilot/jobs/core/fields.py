@@ -11,6 +11,10 @@ RARE = (
     "success_callback_name", "failure_callback_name", "stopped_callback_name", "webhooks", "repeats_left",
     "rate_limit_key", "dependency_ids", "number_of_retries",
 )  # fmt: skip
+# What a page reads of a job that holds a unique key or a permit, or waits for one.
+HOLDER = (
+    "status", "origin", "task", "enqueued_at", "started_at", "timeout", "worker_name", "joined", "held",
+)  # fmt: skip
 # What a page reads of a job that waits, runs, is planned or has failed; see RedisJob.
 SHOWN = (
     "status", "origin", "data", "enqueued_at", "created_at", "attempt", "losses", "held", "tags", "task", "worker_name",

@@ -15,6 +15,7 @@ ATTEMPTS = 1_000_000  # beyond which none is counted
 UNOPENED = 10  # so often a job goes back without a loss that lay behind another when its worker died
 ABOUT_SECONDS = 3 * 24 * 3600  # for which a job that has not begun is found by its subject; then by its row
 ABOUT_JOBS = 20  # the newest of a subject that are found so
+UNIQUE_SECONDS = 30 * 24 * 3600  # for which the key of a unique task is held at most
 RUN_SECONDS = 24 * 3600  # for which Redis remembers that a run had begun whose worker is gone
 LOST_SECONDS = 24 * 3600  # for which Redis remembers that a run was lost
 FAILURE_SECONDS = 365 * 24 * 3600  # for which a failed job is kept that does not say for how long

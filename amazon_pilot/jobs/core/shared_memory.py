@@ -3,7 +3,10 @@
 The worker reads it without asking, also when the slot has been killed; the task makes no call to Redis for it.
 """
 
+import faulthandler
 import mmap
+import os
+import signal
 import struct
 import time
 import zlib
@@ -14,7 +17,10 @@ HEADER = struct.Struct("=iiii")  # percent (-1 = none), bytes of text, bytes of 
 CLOSING = struct.Struct("=di")  # the deadline of rq's code that ends the job (0 = none), 1 from its commit on
 CLOSING_AT = HEADER.size + TEXT_LIMIT
 WORDS = struct.Struct("=II")  # length and checksum of a slot's last words
-LOG_AT = CLOSING_AT + CLOSING.size
+FORK = struct.Struct("=i")  # the process in which an isolated task runs (0 = the slot itself)
+FORK_AT = CLOSING_AT + CLOSING.size
+LOG_AT = FORK_AT + FORK.size
+STACK_LIMIT = 32 * 1024
 
 
 class SharedMemory:
@@ -22,12 +28,33 @@ class SharedMemory:
 
     def __init__(self) -> None:
         self.memory = mmap.mmap(-1, LOG_AT + LOG_LIMIT)
+        self.stack_file = os.fdopen(os.memfd_create("stack"), "w+b", buffering=0)
         self.clear()
 
     def clear(self) -> None:
         """Forget the job before."""
         HEADER.pack_into(self.memory, 0, -1, 0, 0, 0)
         CLOSING.pack_into(self.memory, CLOSING_AT, 0, 0)
+        self.note_fork(0)
+
+    def note_fork(self, pid: int) -> None:
+        """Note in which process an isolated task runs; 0 once it is over."""
+        FORK.pack_into(self.memory, FORK_AT, pid)
+
+    def show_stack_on_signal(self) -> None:
+        """Have this process write its stack into memory at SIGUSR2: by C code that takes no lock and runs no Python."""
+        faulthandler.register(signal.SIGUSR2, file=self.stack_file, all_threads=True)
+
+    def ask_stack(self, pid: int) -> None:
+        """Ask the process that runs the task for its stack; `pid` is the slot's."""
+        self.stack_file.truncate(0)
+        self.stack_file.seek(0)  # the slot writes at this place: both hold the same open file
+        os.kill(FORK.unpack_from(self.memory, FORK_AT)[0] or pid, signal.SIGUSR2)
+
+    @property
+    def stack(self) -> bytes:
+        """What the process has told of its stack since it was asked, not decoded; b'' while it has told nothing."""
+        return os.pread(self.stack_file.fileno(), STACK_LIMIT, 0)
 
     def close_within(self, seconds: float) -> None:
         """Note that the task is over and rq's code ends the job, which may take so long from now."""
@@ -114,6 +141,13 @@ def use(shared: SharedMemory | None) -> None:
     """Make `shared` the one that `progress` writes to; a slot does so at birth."""
     global _current
     _current = shared
+
+
+def watch_again() -> None:
+    """Have this process show its stack again: a job has put a handler of its own in the place of ours."""
+    if _current is not None:
+        faulthandler.unregister(signal.SIGUSR2)
+        _current.show_stack_on_signal()
 
 
 def progress(percent: float, text: str = "") -> None:

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from .registry import PayloadError
 
 SUBJECT = re.compile(r"[a-z][a-z0-9_]*:[^\s,\x00-\x1f\ud800-\udfff]{1,100}")
-MOST = 100  # of one job
+MOST = 110  # of one job: a hundred things, and what it belongs to
 LONGEST = 120
 
 
 def joined(subjects: Iterable[str]) -> str:
-    """Return subjects as a job carries them; raises PayloadError for what is none, and for more than a hundred."""
+    """Return subjects as a job carries them; raises PayloadError for what is none, and for too many."""
     found = list(dict.fromkeys(str(each) for each in subjects))
     wrong = next((each for each in found if not is_subject(each)), None)
     if wrong is not None:

@@ -22,7 +22,19 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..models import Alert, AuditEntry, BulkAction, Fire, JobRun, JobSubject, Reading, ScheduleEntry, Silence, Tally
+from ..models import (
+    Alert,
+    AuditEntry,
+    Batch,
+    BulkAction,
+    Fire,
+    JobRun,
+    JobSubject,
+    Reading,
+    ScheduleEntry,
+    Silence,
+    Tally,
+)
 from ..models.expiring import ExpiringQuerySet
 from ..models.job_run import Outcome
 from ..models.tally import KEPT
@@ -74,6 +86,7 @@ KINDS = (
     Kind("succeeded", gettext_lazy("Runs that succeeded"), runs(Outcome.SUCCEEDED), "RETENTION_SUCCEEDED_DAYS"),
     Kind("failed", gettext_lazy("Runs that ended otherwise"), runs(*BAD), "RETENTION_FAILED_DAYS"),
     Kind("subjects", gettext_lazy("What jobs were about"), lambda: [JobSubject.objects.all()], "RETENTION_FAILED_DAYS"),
+    Kind("batches", gettext_lazy("Batches"), lambda: [Batch.objects.all()], "RETENTION_FAILED_DAYS"),
     Kind("audit", gettext_lazy("Audit"), lambda: [AuditEntry.objects.all()], "RETENTION_AUDIT_DAYS"),
     Kind("fires", gettext_lazy("Fires of the schedule"), lambda: [Fire.objects.all()], "RETENTION_FIRES_DAYS", least=7),
     Kind("alerts", gettext_lazy("Alerts"), lambda: [Alert.objects.all()], "RETENTION_AUDIT_DAYS"),

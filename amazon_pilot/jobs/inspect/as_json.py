@@ -83,5 +83,6 @@ def job_of(known: Dossier) -> Answer:
         "kwargs": kwargs,
         "waits": " ".join(filter(None, (why.text, why.why))) if why else "",
         "progress": known.percent,
+        "stack": known.stack,
         "attempts": [run_of(run, whole=True) for run in known.runs],
     }

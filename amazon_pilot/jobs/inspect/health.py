@@ -30,6 +30,7 @@ from .words import span
 logger = logging.getLogger(__name__)
 
 BEHIND_LINES, BEHIND_SECONDS = 1000, 60  # from which the history counts as behind
+SKEW = 10  # seconds by which a worker's clock may differ from that of Redis
 NEW = timedelta(hours=24)  # for which a failure counts as new where no release was marked
 
 
@@ -121,6 +122,13 @@ def workers(seen: Sample) -> Iterator[Finding]:
             "%d worker fell silent while it ran jobs.", "%d workers fell silent while they ran jobs.", len(held)
         )
         yield Finding("monitor:workers", text % len(held), "warn", count=len(held))
+    for worker in seen.alive:
+        if abs(worker["skew"]) > SKEW:
+            words = {"worker": worker["worker"], "span": span(abs(worker["skew"]))}
+            text = _("The clock of %(worker)s is %(span)s ahead of Redis's.")
+            if worker["skew"] < 0:
+                text = _("The clock of %(worker)s is %(span)s behind Redis's.")
+            yield Finding("monitor:workers", text % words, "warn")
 
 
 def queues(seen: Sample) -> Iterator[Finding]:

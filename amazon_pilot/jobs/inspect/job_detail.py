@@ -12,6 +12,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.module_loading import import_string
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from redis import Redis
 from redis.exceptions import RedisError
@@ -23,7 +24,7 @@ from ..core.payload import loaded, shown_call_of, unpacked
 from ..core.registry import TASKS, Registered
 from ..models import AuditEntry, Fire, JobRun, JobSubject
 from ..models.job_run import Outcome
-from .words import cause_words, json_text, span, whole_number
+from .words import cause_words, json_text, moment_at, sound, span, whole_number
 
 ATTEMPTS_SHOWN = 20
 AUDIT_SHOWN = 50
@@ -54,6 +55,7 @@ class Dossier:
     is_away: bool = False
     slot: dict[str, Any] | None = None
     live_log: str = ""
+    stack: str = ""
     fire: Any = None
     _call: tuple[str, list[Any], dict[str, Any]] | None = field(default=None, repr=False)
 
@@ -117,6 +119,12 @@ class Dossier:
     @property
     def registered(self) -> Registered | None:
         return TASKS.get(self.task)
+
+    @property
+    def holds_something(self) -> bool:
+        """Whether it can hold a unique key or a permit of a rate limit."""
+        is_limited = bool((self.fields or {}).get("rate_limit_key"))
+        return is_limited or (self.registered is not None and self.registered.unique)
 
     @property
     def queue(self) -> str:
@@ -206,9 +214,12 @@ class Dossier:
         events = []
         written = {run.enqueued_at for run in self.runs}
         created, enqueued, started = self.moment("created_at"), self.moment("enqueued_at"), self.moment("started_at")
-        if created and not self.runs:
+        planned = number_of((self.fields or {}).get("planned", ""))
+        if created and planned:
+            events.append(Event(created, _("Planned for %s") % told_at(planned), "scheduled"))
+        elif created and not self.runs:
             events.append(Event(created, _("Created"), "queued"))
-        if enqueued and enqueued not in written:
+        if enqueued and enqueued not in written and not (planned and enqueued == created):
             events.append(Event(enqueued, _("Enqueued on %s") % self.queue, "queued"))
         if self.slot and not any(run.execution_id == self.slot.get("execution") for run in self.runs):
             since = datetime.fromtimestamp(self.slot["since"], UTC)
@@ -220,6 +231,19 @@ class Dossier:
         if ended and self.state == "canceled":
             events.append(Event(ended, _("Cancelled before it started"), "canceled"))
         return events
+
+
+def number_of(text: str) -> float | None:
+    """Return a Unix time out of a job's hash, None for what is none."""
+    try:
+        return sound(text) if text else None
+    except ValueError:
+        return None
+
+
+def told_at(seconds: float) -> str:
+    """Return a Unix time in the viewer's zone."""
+    return f"{localtime(moment_at(seconds)):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def attempt_events(run: JobRun) -> list[Event]:
@@ -272,8 +296,8 @@ def look_into_the_slot(connection: Redis, known: Dossier) -> None:
         for slot in json.loads(picture)["slots"] if picture else ():
             if slot.get("job") == known.job_id:
                 known.slot = slot | {"worker": known.fields["worker_name"]}
-                tail: Any = connection.get(keys.log(slot["execution"]))
-                known.live_log = as_text(tail) if tail else ""
+                told: Any = connection.mget(keys.log(slot["execution"]), keys.stack(slot["execution"]))
+                known.live_log, known.stack = (each.decode(errors="replace") if each else "" for each in told)
     except RedisError:
         known.is_away = True
 

@@ -1,10 +1,11 @@
 """The engine's numbers for Prometheus: from the shared sample, the totals of the history and the schedule's rows."""
 
 import platform
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import accumulate
 from math import nan
 from typing import Any
 
@@ -13,7 +14,7 @@ import rq
 from django.conf import settings
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.utils.timezone import now
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from amazon_pilot import __version__
 
@@ -21,6 +22,7 @@ from ..core import queues
 from ..core.registry import TASKS
 from ..models import Alert, Fire, JobRun, Release, ScheduleEntry, TallyTotal, Total
 from ..models.job_run import Outcome
+from ..models.total import BUCKETS, SUM
 from . import alerts, snapshot, stuck
 
 STATES = ("waiting", "running", "scheduled", "deferred", "failed", "finished", "canceled")
@@ -28,6 +30,8 @@ WORKER_STATES = ("idle", "busy", "quiet", "dead")
 REASONS = ("unrenewed", "lost", "overdue")
 CAUSES = ("worker_lost", "slot_killed")
 MOST_NAMES, OTHER = 200, "other"  # types and entries that have series of their own: the first that were known
+BOUNDS = [*map(str, BUCKETS), "+Inf"]
+BAD = (Outcome.RETRYING, Outcome.FAILED, Outcome.LOST)
 LAST_RUNS = 100  # of an entry, among which the last success is looked for
 
 
@@ -124,6 +128,75 @@ def attempts() -> Iterator[Metric]:
     for labels, count in counts.items():
         family.add_metric(list(labels), count)
     yield family
+
+
+def durations() -> Iterator[Metric]:
+    """Yield how long the attempts of each task waited and ran, as histograms since the beginning.
+
+    A queue's share is told by `pilot_attempts`; tasks beyond the first 200 share `other`.
+    """
+    for name, metric, text in (
+        (Total.Name.WAIT, "pilot_task_wait_seconds", "From the enqueueing to the start of ended attempts."),
+        (Total.Name.RUN, "pilot_task_run_seconds", "From the start to the end of ended attempts."),
+    ):
+        found = counted(name, {(task, SUM): 0 for task in TASKS})
+        label = known(task for task, _bucket in found)
+        sums: dict[str, Counter[str]] = defaultdict(Counter)
+        for (task, bucket), number in found.items():
+            sums[label(task)][bucket] += number
+        family = HistogramMetricFamily(metric, text, labels=["type"])
+        for task, numbers in sums.items():
+            heights = accumulate(numbers[str(n)] for n in range(len(BUCKETS) + 1))
+            family.add_metric([task], list(zip(BOUNDS, heights, strict=True)), numbers[SUM] / 1000)
+        yield family
+
+
+def asynq_names() -> Iterator[Metric]:
+    """Yield the numbers that asynq's exporter has, under its names, with its labels and meanings.
+
+    So a dashboard or a rule made for asynq goes on. They are off with METRICS_ASYNQ_NAMES=false.
+    """
+    if not settings.METRICS_ASYNQ_NAMES:
+        return
+    seen = snapshot.current()
+    state = GaugeMetricFamily("asynq_tasks_enqueued_total", "Jobs by queue and state.", labels=["queue", "state"])
+    size = GaugeMetricFamily("asynq_queue_size", "Jobs of a queue.", labels=["queue"])
+    oldest = GaugeMetricFamily("asynq_queue_latency_seconds", "Age of the oldest waiting job.", labels=["queue"])
+    memory = GaugeMetricFamily("asynq_queue_memory_usage_approx_bytes", "Memory of a queue, about.", labels=["queue"])
+    paused = GaugeMetricFamily("asynq_queue_paused_total", "1 while paused.", labels=["queue"])
+    for queue in seen.queues:
+        states = asynq_states(queue)
+        for word, number in states.items():
+            state.add_metric([queue.name, word], number)
+        size.add_metric([queue.name], sum(states.values()))
+        oldest.add_metric([queue.name], queue.oldest)
+        if queue.memory is not None:
+            memory.add_metric([queue.name], queue.memory)
+        paused.add_metric([queue.name], queue.paused)
+    yield from (state, size, oldest, memory, paused, *asynq_counters())
+
+
+def asynq_states(queue: snapshot.QueueSample) -> dict[str, int]:
+    """Return how many jobs of a queue are in each of asynq's states."""
+    retries = queue.retries or 0
+    return {
+        "active": queue.running, "pending": queue.waiting, "scheduled": max(0, queue.scheduled - retries),
+        "retry": retries, "archived": queue.failed, "completed": queue.finished, "aggregating": 0,
+    }  # fmt: skip
+
+
+def asynq_counters() -> Iterator[Metric]:
+    """Yield the attempts of each queue, and those of them that failed."""
+    processed = CounterMetricFamily("asynq_tasks_processed", "Ended attempts.", labels=["queue"])
+    failed = CounterMetricFamily("asynq_tasks_failed", "Ended attempts that failed.", labels=["queue"])
+    ended, bad = Counter(dict.fromkeys(queues.names(), 0)), Counter(dict.fromkeys(queues.names(), 0))
+    for total in TallyTotal.objects.order_by("pk"):
+        ended[total.queue] += total.count
+        bad[total.queue] += total.count if total.outcome in BAD else 0
+    for name, number in ended.items():
+        processed.add_metric([name], number)
+        failed.add_metric([name], bad[name])
+    yield from (processed, failed)
 
 
 def losses() -> Iterator[Metric]:
@@ -299,6 +372,8 @@ PARTS = (
     stuck_gauges,
     worker_gauges,
     attempts,
+    durations,
+    asynq_names,
     losses,
     schedule_gauges,
     redis_gauges,

@@ -12,10 +12,11 @@ from typing import Any
 
 from django.conf import settings
 from redis import Redis
+from redis.exceptions import ResponseError
 from rq.utils import as_text, utcparse
 
 from ..core import queues
-from ..core.scripts import script
+from ..core.scripts import script, together
 from . import store
 from .words import sound
 
@@ -159,12 +160,19 @@ def current(connection: Redis | None = None) -> Sample:
     known = loads(words) if words else None
     if known and known.age < FRESH_SECONDS:
         return known
-    if not connection.set(LOCK, 1, nx=True, px=5000) and known:
+    if not may_take(connection) and known:
         return known  # somebody takes it at this moment
     taken = take(connection, known)
-    connection.set(KEY, json.dumps(asdict(taken)), ex=KEPT_SECONDS)
-    connection.delete(LOCK)
+    together(connection, ("SET", KEY, json.dumps(asdict(taken)), "EX", KEPT_SECONDS), ("DEL", LOCK))
     return taken
+
+
+def may_take(connection: Redis) -> bool:
+    """Tell whether nobody else takes a sample now, and have others wait; all may if Redis is too full to note it."""
+    try:
+        return bool(connection.set(LOCK, 1, nx=True, px=5000))
+    except ResponseError:  # its memory is full: just then somebody has to see what fills it
+        return True
 
 
 def loads(words: Any) -> Sample | None:
@@ -270,4 +278,5 @@ def _worker(picture: dict[str, Any], seen: float, now: float) -> dict[str, Any]:
     is_alive = silence < SILENT_SECONDS
     state = "dead" if not is_alive else "quiet" if picture["state"] != "working" else "busy" if busy else "idle"
     extra = {"seen": seen, "silence": silence, "busy": busy, "is_alive": is_alive, "shown_state": state}
+    extra["skew"] = picture.get("clock", seen) - seen  # by how much its clock is ahead of Redis's, seconds
     return picture | extra

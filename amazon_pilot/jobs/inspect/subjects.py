@@ -10,19 +10,23 @@ from importlib import import_module
 from typing import Any
 
 from django.conf import settings
+from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from ..core.subjects import is_subject
-from ..models import JobSubject
+from ..models import Batch, JobSubject
+from ..models.batch import KIND, is_number
 
 MOST = 60  # subjects of one question
 
 
 @dataclass(frozen=True)
 class Described:
-    """One subject in words, with the page of it."""
+    """One subject in words, with the page of it; `is_ours` if that is one of the monitor."""
 
     text: str
     url: str = ""
+    is_ours: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ def book() -> Any:
 
 
 def kinds() -> Collection[str]:
-    """Return the kinds of subjects that the app knows, such as product."""
-    return book().KINDS if book() else ()
+    """Return the kinds of subjects that are known: batches, and those of the app, such as product."""
+    return {KIND, *(book().KINDS if book() else ())}
 
 
 def is_name(word: str) -> bool:
@@ -53,8 +57,19 @@ def is_name(word: str) -> bool:
 def described(subjects: Iterable[str]) -> list[tuple[str, Described]]:
     """Return subjects with what the app says of each; one of which it says nothing is shown by its name."""
     listed = list(dict.fromkeys(subjects))[:MOST]
+    batches = {int(key) for kind, _colon, key in (each.partition(":") for each in listed) if is_number(kind, key)}
     known: dict[str, Described] = book().describe(listed) if book() and listed else {}
+    if batches:
+        known |= {row.subject: described_batch(row) for row in Batch.objects.filter(pk__in=batches)}
     return [(each, known.get(each, Described(each))) for each in listed]
+
+
+def described_batch(row: Batch) -> Described:
+    return Described(
+        _("batch %(n)d of %(task)s") % {"n": row.pk, "task": row.task.rpartition(".")[2]},
+        reverse("monitor:batch", args=[row.pk]),
+        is_ours=True,
+    )
 
 
 def prospects(subject: str) -> list[Prospect]:

@@ -1,5 +1,6 @@
 """Runs counted by minute and hour: what the charts draw and Prometheus reads, so that neither scans the history."""
 
+import operator
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -10,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .expiring import ExpiringQuerySet
 from .job_run import JobRun, Outcome
+from .total import BUCKETS, SUM, Total
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 AGAIN = timedelta(minutes=5)  # counted once more: a worker that was cut off tells late what ended
@@ -17,6 +19,7 @@ STEP = timedelta(hours=1)  # counted in one transaction
 KEPT = {"minute": timedelta(days=2), "hour": timedelta(days=400)}
 
 Key = tuple[datetime, str, str, str]
+KEY = ("at", "queue", "task", "outcome")
 
 
 class TallyQuerySet(ExpiringQuerySet["Tally"]):
@@ -51,11 +54,14 @@ class TallyQuerySet(ExpiringQuerySet["Tally"]):
     def _fold_between(self, start: datetime, end: datetime) -> int:
         rows = {_key(row): row for row in counts(start, end)}
         with transaction.atomic():
-            old = {_key(dict(row)): row["count"] for row in self.between("minute", start, end).values()}
+            old = {_key(dict(row)): dict(row) for row in self.between("minute", start, end).values()}
             self.between("minute", start, end).delete()
             Tally.objects.bulk_create([Tally(span="minute", **row) for row in rows.values()])
             self._fold_hours(start, end)
-            TallyTotal.objects.raise_by(Counter({key: row["count"] - old.get(key, 0) for key, row in rows.items()}))
+            before = {key: row["count"] for key, row in old.items()}
+            TallyTotal.objects.raise_by(Counter({key: row["count"] - before.get(key, 0) for key, row in rows.items()}))
+            for name, field in (("wait", "wait"), ("run", "duration")):
+                Total.objects.raise_by(name, _grown(field, rows, old))
         return sum(row["count"] for row in rows.values())
 
     def _fold_hours(self, start: datetime, end: datetime) -> None:
@@ -88,6 +94,9 @@ class Tally(models.Model):
     wait_max = models.FloatField(_("longest wait"), default=0)
     duration_sum = models.FloatField(_("duration"), default=0, help_text=_("Seconds, all runs together."))
     duration_max = models.FloatField(_("longest duration"), default=0)
+    # Of minutes alone, and empty where none is known: how many runs lie in each of BUCKETS, and one for the longer.
+    wait_buckets = models.JSONField(default=list, editable=False)
+    duration_buckets = models.JSONField(default=list, editable=False)
 
     objects = TallyQuerySet.as_manager()
 
@@ -143,17 +152,56 @@ def _key(row: dict[str, Any]) -> Key:
     return row["at"], row["queue"], row["task"], row["outcome"]
 
 
+def _grown(field: str, rows: dict[Key, dict[str, Any]], old: dict[Key, dict[str, Any]]) -> Counter[tuple[str, str]]:
+    """Return by how much each bucket of each task, and the sum of it, has grown since these minutes were counted."""
+    grown: Counter[tuple[str, str]] = Counter()
+    for key, row in rows.items():
+        before = old.get(key, {})
+        was = before.get(f"{field}_buckets") or [0] * len(row[f"{field}_buckets"])
+        for n, number in enumerate(row[f"{field}_buckets"]):
+            grown[row["task"], str(n)] += max(0, number - was[n])
+        grown[row["task"], SUM] += max(0, round(1000 * (row[f"{field}_sum"] - before.get(f"{field}_sum", 0))))
+    return grown
+
+
+def bucket_of(field: str) -> models.Case:
+    """Return the index of the bucket in which a column lies, None for none."""
+    bounds = [models.When(**{f"{field}__lte": bound}, then=models.Value(n)) for n, bound in enumerate(BUCKETS)]
+    longer = models.When(**{f"{field}__isnull": False}, then=models.Value(len(BUCKETS)))
+    return models.Case(*bounds, longer, default=None, output_field=models.IntegerField())
+
+
 def counts(start: datetime, end: datetime) -> list[dict[str, Any]]:
     """Count the runs that ended from `start` up to and without `end`, by minute, queue, task and outcome."""
+    found: dict[Key, dict[str, Any]] = {}
+    for part in _parts(start, end):
+        wait, duration = part.pop("wait_bucket"), part.pop("duration_bucket")
+        empty = {"wait_buckets": [0] * (len(BUCKETS) + 1), "duration_buckets": [0] * (len(BUCKETS) + 1)}
+        row = found.setdefault(_key(part), dict.fromkeys(part, 0) | empty)
+        for name, bucket in (("wait_buckets", wait), ("duration_buckets", duration)):
+            if bucket is not None:
+                row[name][bucket] += part["count"]
+        for name, value in part.items():
+            join = max if name.endswith("_max") else operator.add
+            row[name] = value if name in KEY else join(row[name], value)
+    return list(found.values())
+
+
+def _parts(start: datetime, end: datetime) -> Any:
+    """Count these runs in one pass, by the buckets too."""
     ended = JobRun.objects.order_by().filter(ended_at__gte=start, ended_at__lt=end).annotate(at=TruncMinute("ended_at"))
-    rows: Any = ended.values("at", "queue", "task", "outcome").annotate(
-        count=models.Count("pk"),
-        wait_sum=models.Sum("wait", default=0.0),
-        wait_max=models.Max("wait", default=0.0),
-        duration_sum=models.Sum("duration", default=0.0),
-        duration_max=models.Max("duration", default=0.0),
+    buckets = {"wait_bucket": bucket_of("wait"), "duration_bucket": bucket_of("duration")}
+    return (
+        ended.annotate(**buckets)
+        .values(*KEY, *buckets)
+        .annotate(
+            count=models.Count("pk"),
+            wait_sum=models.Sum("wait", default=0.0),
+            wait_max=models.Max("wait", default=0.0),
+            duration_sum=models.Sum("duration", default=0.0),
+            duration_max=models.Max("duration", default=0.0),
+        )
     )
-    return list(rows)
 
 
 def sums(tallies: models.QuerySet[Tally], bucket: str) -> list[dict[str, Any]]:

@@ -1,10 +1,14 @@
 """What was counted since the beginning, for Prometheus: it stays when the rows that were counted are pruned."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 
-from django.db import models
+from django.db import connection, models
 from django.utils.translation import gettext_lazy as _
+
+# The upper bounds of a histogram's buckets, in seconds; what is longer lies in the last one, which has none.
+BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0)
+AT_ONCE = 200  # rows of one statement
+SUM = "ms"  # beside the buckets: all together, in milliseconds
 
 
 class TotalQuerySet(models.QuerySet["Total"]):
@@ -13,15 +17,16 @@ class TotalQuerySet(models.QuerySet["Total"]):
 
         Call it in the transaction that writes what is counted, at its end: the rows are locked until it commits.
         """
-        alike: dict[tuple[str, int], list[str]] = defaultdict(list)
-        for (subject, outcome), number in sorted(grown.items()):
-            if number > 0:
-                alike[outcome, number].append(subject)
-        new = [Total(name=name, subject=s, outcome=outcome) for (outcome, _n), each in alike.items() for s in each]
-        Total.objects.bulk_create(new, ignore_conflicts=True)
-        for (outcome, number), subjects in alike.items():
-            rows = self.filter(name=name, outcome=outcome, subject__in=subjects)
-            rows.update(count=models.F("count") + number)
+        rows = [(str(name), *key, number) for key, number in sorted(grown.items()) if number > 0]
+        table = connection.ops.quote_name(self.model._meta.db_table)
+        for part in (rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)):
+            places = ", ".join(["(%s, %s, %s, %s)"] * len(part))
+            statement = (
+                f"INSERT INTO {table} (name, subject, outcome, count) VALUES {places} "  # noqa: S608 - a name of our own
+                f"ON CONFLICT (name, subject, outcome) DO UPDATE SET count = {table}.count + excluded.count"
+            )
+            with connection.cursor() as cursor:
+                cursor.execute(statement, [word for row in part for word in row])
 
 
 class Total(models.Model):
@@ -32,6 +37,8 @@ class Total(models.Model):
         ACTIONS = "actions", _("acts by verb and result")
         RECOVERED = "recovered", _("lost runs by queue and cause")
         POISONED = "poisoned", _("jobs put aside by queue and task")
+        WAIT = "wait", _("waits by task and bucket")
+        RUN = "run", _("durations by task and bucket")
 
     name = models.CharField(_("name"), max_length=20, choices=Name)
     subject = models.CharField(_("of what"), max_length=200)

@@ -14,6 +14,7 @@ from rq.command import send_command
 from rq.defaults import RQ_KEY_PREFIX
 from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
+from rq.rate_limit import RateLimitRegistry
 from rq.utils import as_text, utcformat
 
 from ..core.enqueue import enqueue, payloads, unique_key
@@ -64,6 +65,29 @@ def pending(task: str, args: Sequence[Any], kwargs: dict[str, Any]) -> str:
     return job_id if job_id and state(job_id) in PENDING else ""
 
 
+def free(job_id: str) -> tuple[bool, bool] | None:
+    """Free a job's unique key and its permit; returns which of both it held, None for an unknown job."""
+    job = find(job_id)
+    if job is None:
+        return None
+    task = TASKS.get(str(job.func_name))
+    with suppress(ValueError, TypeError):  # a payload that is no call holds no key
+        key = unique_key(task, unpacked(job.data)) if task else ""
+    has_freed_key = bool(key) and one("free", job_id, key)
+    return has_freed_key, free_permit(job)
+
+
+def free_permit(job: JSONJob) -> bool:
+    """Have the next job under a job's rate limit take its permit; False if it holds none."""
+    if not job.rate_limit_key:
+        return False
+    limit = RateLimitRegistry.from_job(job)
+    if connection().zscore(limit.allowed_key, job.id) is None:
+        return False
+    limit.release_and_enqueue(job.id)
+    return True
+
+
 def delete(job_id: str) -> bool:
     """Forget a job that does not run; its history stays."""
     job = find(job_id)
@@ -99,6 +123,16 @@ def ask_to_end(ids: Sequence[str], *, grace: float = 5, by: str = "") -> list[st
             send_command(pipeline, worker, "stop-job", job_id=job_id, grace=grace, by=by)
         pipeline.execute()
     return [job_id for job_id, _worker in running]
+
+
+def ask_stack(job_id: str) -> bool:
+    """Have a running job's process show its stack; False if it does not run."""
+    found: Any = connection().hmget(f"{RQ_KEY_PREFIX}:job:{job_id}", "status", "worker_name")
+    status, worker = (as_text(word) if word else "" for word in found)
+    if status != JobStatus.STARTED or not worker:
+        return False
+    send_command(connection(), worker, "stack", job_id=job_id)
+    return True
 
 
 def parents(job_id: str) -> list[str]:

@@ -109,6 +109,24 @@ def run_now(by: Any, job_id: str, values: Values) -> Done:
     return Done(0, _("Nothing was done: the job does not wait for a time; it is %s.") % _(state))
 
 
+def free(by: Any, job_id: str, values: Values) -> Done:
+    """Let go of the unique key and of the permit that a job holds; the job stays where it is."""
+    freed = changes.free(job_id)
+    if freed is None:
+        return Done(0, _("Nothing was done: Redis does not know this job."))
+    if not any(freed):
+        return Done(0, _("Nothing was done: the job holds neither a unique key nor a permit."))
+    words = [_("Its unique key is free."), _("Its permit is free.")]
+    return Done(1, " ".join(word for word, is_free in zip(words, freed, strict=True) if is_free))
+
+
+def show_stack(by: Any, job_id: str, values: Values) -> Done:
+    """Ask a running job where it is; its worker shows the answer within about a second."""
+    if changes.ask_stack(job_id):
+        return Done(1, _("The job was asked where it is: its stack is shown below within two seconds."))
+    return Done(0, _("Nothing was done: the job does not run now."))
+
+
 def delete(by: Any, job_id: str, values: Values) -> Done:
     """Delete a job; what is in no place that it could be brought back to, such as one that waits for a permit, too."""
     kept = values.get("kept")

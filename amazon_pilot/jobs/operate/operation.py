@@ -112,6 +112,7 @@ class Operation:
     refused: Any = REFUSED
     act: Callable[[Any, str, Values], Done] | None = None
     bulk: Bulk | None = None
+    suits: Callable[[Any], bool] = lambda known: True  # whether a job of that state has what it is about
     is_by_its_own_commit: bool = False  # what it writes first has to be committed before it acts
 
     @property

@@ -107,11 +107,27 @@ ROWS = (
         ),
     ),
     Operation(
+        name=gettext_noop("stack"), label=gettext_lazy("Show its stack"), role="operate",
+        help="Have a running job's process show where it is.",
+        states=("started",), effect=gettext_lazy("Its process writes down where each of its threads is; it goes on."),
+        act=jobs.show_stack,
+    ),
+    Operation(
         name=gettext_noop("edit"), label=gettext_lazy("Edit arguments and run"), role="edit",
         help="Run a job's task with other arguments, as a new job.",
         states=(*WAITING, "held", "started", *ENDED, "forgotten"),
         effect=gettext_lazy("A new job is made with these arguments; this one stays as it is."),
         button=gettext_lazy("Run with these arguments"), fields=(ARGS,), act=jobs.edit,
+    ),
+    Operation(
+        name=gettext_noop("free"), label=gettext_lazy("Free what it holds"), role="edit", is_dangerous=True,
+        help="Free the unique key and the permit of a rate limit that a job holds.",
+        states=(*WAITING, "held", "started"), suits=lambda known: known.holds_something,
+        effect=gettext_lazy(
+            "The job stays where it is. Its unique key and its permit are free at once: another job with the same "
+            "arguments, or the next one under its rate limit, may run beside it."
+        ),
+        act=jobs.free,
     ),
     Operation(
         name=gettext_noop("move"), label=gettext_lazy("Move"), role="edit", help="Move waiting jobs to another queue.",

@@ -158,9 +158,9 @@ def jobs_url(query: str, **words: Any) -> str:
 
 
 @register.simple_tag
-def bulk_url(action: str, fingerprint: str) -> str:
-    """Return the address where an action on the failed jobs of one cause is previewed."""
-    query = f"cause:{quoted(fingerprint)} state:failed"
+def bulk_url(action: str, fingerprint: str = "", subject: str = "") -> str:
+    """Return the address where an action on the failed jobs of one cause, or about one subject, is previewed."""
+    query = f"about:{subject} state:failed" if subject else f"cause:{quoted(fingerprint)} state:failed"
     return reverse("monitor:bulk_preview") + "?" + urlencode({"action": action, "q": query})
 
 

@@ -14,6 +14,7 @@ from ..core import queues
 from ..core.registry import CallError
 from ..inspect import snapshot, store, subjects, waiting
 from ..inspect.job_detail import Dossier, collect
+from ..models import Batch
 from ..operate import deletion, operations, table
 from ..operate.operation import ARGS, Operation
 from ..operate.table import OPERATIONS
@@ -45,6 +46,7 @@ def parts(known: Dossier) -> dict[str, Any]:
         "job": known,
         "reason": look,
         "related": pages.widget(lambda: [] if known.subjects else known.related),
+        "siblings": pages.widget(lambda: Batch.objects.around(known.job_id, known.subjects).progress()),
         "about": pages.widget(lambda: subjects.described(known.subjects)),
         "arguments": text,
         "arguments_cut": text[:CUT] if len(text) > CUT else "",
@@ -62,7 +64,9 @@ def offered_for(known: Dossier) -> list[dict[str, Any]]:
     """Return what makes sense to do to a job now, as the page writes it; nothing while Redis is away."""
     state = "" if known.is_away else "forgotten" if known.is_forgotten else known.state
     return [
-        {"operation": row, "label": row.label_in(state), "effect": row.effect_in(state)} for row in table.offered(state)
+        {"operation": row, "label": row.label_in(state), "effect": row.effect_in(state)}
+        for row in table.offered(state)
+        if row.suits(known)
     ]
 
 

@@ -31,11 +31,13 @@ View = Callable[..., HttpResponse]
 NAVIGATION = [
     ("admin:index", gettext_lazy("Overview")),
     ("monitor:jobs", gettext_lazy("Jobs")),
+    ("monitor:batches", gettext_lazy("Batches")),
     ("monitor:failures", gettext_lazy("Failures")),
     ("monitor:queues", gettext_lazy("Queues")),
     ("monitor:tasks", gettext_lazy("Tasks")),
     ("monitor:workers", gettext_lazy("Workers")),
     ("monitor:stuck", gettext_lazy("Stuck")),
+    ("monitor:limits", gettext_lazy("Limits")),
     ("monitor:schedule", gettext_lazy("Schedule")),
     ("monitor:alerts", gettext_lazy("Alerts")),
     ("monitor:redis", gettext_lazy("Redis")),
@@ -48,6 +50,7 @@ BEHIND = {
         "monitor:job", "monitor:job-edit", "monitor:about", "monitor:bulk", "monitor:bulk_preview",
         "admin:jobs_jobrun_changelist", "admin:jobs_jobrun_change",
     ),
+    "monitor:batches": ("monitor:batch",),
     "monitor:queues": (
         "monitor:queue", "admin:jobs_pause_changelist", "admin:jobs_pause_add", "admin:jobs_pause_change",
     ),

@@ -11,11 +11,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from rq.utils import as_text
 
 from ..core import queues
 from ..core.scripts import script
-from ..inspect import backlog, days, snapshot, store
+from ..inspect import backlog, days, snapshot, store, subjects
 from ..inspect.charts import BARS, bars
 from ..inspect.window import RANGES
 from ..inspect.words import whole_number
@@ -26,6 +25,7 @@ from . import pages
 from .overview import pauses
 
 EXAMINED = 500
+SUBJECTS_COUNTED, SUBJECTS_SHOWN = 5, 8  # of each job; of the queue
 AUDIT_SHOWN = 10
 
 
@@ -133,10 +133,21 @@ def verdict(seen: snapshot.Sample, name: str) -> str:
 
 
 def types(name: str) -> dict[str, Any]:
-    """Return how often each task stands among the first jobs of a queue, the most frequent first."""
-    looked_at, *words = script("task_counts")(store.connect(), name, EXAMINED)
-    pairs = [(as_text(task), number) for task, number in zip(words[::2], words[1::2], strict=True)]
-    return {"looked_at": looked_at, "tasks": sorted(pairs, key=lambda pair: -pair[1])}
+    """Return how many of the first jobs of a queue each task has, and what several of them are about."""
+    looked_at, tasks, about = script("task_counts")(store.connect(), name, EXAMINED, SUBJECTS_COUNTED)
+    most = most_first(about)[:SUBJECTS_SHOWN]
+    described = dict(subjects.described(subject for subject, _number in most))
+    return {
+        "looked_at": looked_at,
+        "tasks": most_first(tasks),
+        "about": [(subject, described[subject], number) for subject, number in most if subject in described],
+    }
+
+
+def most_first(words: list[Any]) -> list[tuple[str, int]]:
+    """Return names and numbers, which stand in turn in a script's answer, the greatest number first."""
+    pairs = [(word.decode(errors="replace"), number) for word, number in zip(words[::2], words[1::2], strict=True)]
+    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
 
 
 def acts_on(target: str) -> list[AuditEntry]:

@@ -5,6 +5,7 @@ import os
 import platform
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,7 @@ RECORD_SECONDS = 90  # a killed worker leaves rq's lists after so long
 SNAPSHOT_SECONDS = 3600  # the monitor shows a dead worker for so long
 LOG_SECONDS = 10  # the tail of a running job's log is renewed each second; the whole is in its JobRun
 LOG_TAIL = 4096  # bytes
+STACK_SECONDS = 600  # for which a stack that was asked for is shown
 
 
 class Heartbeat:
@@ -83,6 +85,7 @@ class Heartbeat:
             "pid": os.getpid(),
             "host": platform.node(),
             "born": self.born_at.timestamp(),
+            "clock": time.time(),
             "queues": dict(zip(self.names, self.weights, strict=True)),
             "takes": broker.takes,
             "ended": broker.ended,
@@ -91,6 +94,19 @@ class Heartbeat:
         held = [(handle.taken_job, handle.shared.tail(LOG_TAIL)) for handle in pool if handle.taken_job is not None]
         logs = [word for job, tail in held if tail for word in (job.execution_id, tail)]
         return script("show").command(self.worker, json.dumps(picture), SNAPSHOT_SECONDS, LOG_SECONDS, *logs)
+
+    def stacks(self, pool: Pool) -> list[Command]:
+        """Return what shows the stacks that were asked for and have come; each is shown once."""
+        told = [(handle, handle.shared.stack) for handle in pool if handle.stack_of]
+        commands = [
+            insisting(("SET", keys.stack(handle.stack_of), stack, "EX", STACK_SECONDS))
+            for handle, stack in told
+            if stack
+        ]
+        for handle, stack in told:
+            if stack:
+                handle.stack_of = ""
+        return commands
 
     def _slot(self, handle: Any) -> dict[str, Any]:
         shown: dict[str, Any] = {"slot": handle.number, "pid": handle.pid, "jobs": handle.jobs_done}

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ..core import shared_memory
+
 PR_SET_CHILD_SUBREAPER = 36
 LOOK_SECONDS = 1.0  # after which the traits that are dear to read are read even if jobs are short
 LONG_SECONDS = 0.01  # a job beside which they cost little
@@ -182,6 +184,8 @@ def set_handlers(was: list[Any], numbers: list[int]) -> None:
     for number, handler in zip(numbers, was, strict=True):
         if handler is not None and handler_of(number) != handler:
             signal.signal(number, handler)
+            if number == signal.SIGUSR2:
+                shared_memory.watch_again()
 
 
 def blocked() -> set[int]:

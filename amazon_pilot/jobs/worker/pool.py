@@ -49,6 +49,7 @@ class SlotHandle:
     asked: int = 0  # jobs that packets under way ask for on its behalf
     has_parcel: bool = False  # its message was too large for the slot queue: nothing may lie behind it
     killed_because: str = ""
+    stack_of: str = ""  # the execution whose stack was asked for and is not shown yet
     killed_for: TakenJob | None = None  # the job that the kill was meant for
     is_retiring: bool = False  # it does what lies in its slot queue, then leaves
     jobs_done: int = 0
@@ -104,6 +105,13 @@ class SlotHandle:
         if self.pid and not self.killed_because:
             self.killed_because, self.killed_for = because, self.taken_job
             kill_group(self.pid)
+
+    def ask_stack(self) -> None:
+        """Ask the job that runs now where it is; the worker shows the answer with its next snapshot."""
+        if self.pid and not self.killed_because and self.taken_job is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.shared.ask_stack(self.pid)
+                self.stack_of = self.taken_job.execution_id
 
     def cause_of_death(self, status: int) -> str:
         """Return in words why the slot died, as it concerns the job that it has now.

@@ -179,6 +179,7 @@ class Slot:
         for number in leftovers.QUIET:
             signal.signal(number, leftovers.let_be)
         signal.signal(signal.SIGUSR1, self.on_cancel)
+        self.shared.show_stack_on_signal()
         leftovers.give_children_default_signals()
         leftovers.adopt_orphans()
         sessions.watch()
@@ -241,10 +242,12 @@ class Slot:
         self.isolated_pid = os.fork()
         if not self.isolated_pid:
             self.live_isolated(taken_job, theirs)
+        self.shared.note_fork(self.isolated_pid)
         theirs.close()
         message = ours.receive()
         ours.close()
         _, status = os.waitpid(self.isolated_pid, 0)
+        self.shared.note_fork(0)
         self.isolated_pid = 0
         if message is None:
             die_as(status)

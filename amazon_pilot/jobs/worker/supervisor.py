@@ -97,6 +97,7 @@ class Supervisor:
         signal.set_wakeup_fd(self.wakeup_in.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
             signal.signal(number, self.on_signal)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until a slot shows its stack at it, it must do no harm there
         self.selector.register(self.wakeup, selectors.EVENT_READ, self.wakeup)
         self.hire()
         logger.info("Worker %s: %s slots on %s.", self.name, len(self.pool.handles), ", ".join(self.names))
@@ -230,6 +231,8 @@ class Supervisor:
             self.cancel(job_id, execution_id, grace, str(message.get("by") or "rq"))
         elif command == "kill-horse":
             self.kill_slots(int(message.get("slot", 0)))
+        elif command == "stack":
+            self.ask_stack(job_id)
         elif command == "shutdown":
             self.signals.append(signal.SIGINT)
         elif command in ("quiet", "wake"):
@@ -265,6 +268,12 @@ class Supervisor:
         for handle in self.pool:
             if handle.taken_job is not None and number in (0, handle.number):
                 handle.kill("killed on request")
+
+    def ask_stack(self, job_id: str) -> None:
+        """Ask a running job where it is."""
+        handle = self.pool.holder(job_id)
+        if handle is not None and handle.taken_job is not None and handle.taken_job.job_id == job_id:
+            handle.ask_stack()
 
     # Slots
 
@@ -469,8 +478,9 @@ class Supervisor:
             commands += [forwarder.command(name), recoverer.command(name)]
             readers += [self.forward_limited, partial(self.mourn, name)]
         state = "leaving" if self.leaving_since is not None else "quiet" if self.is_quiet else "working"
-        commands.append(self.heartbeat.snapshot(self.pool, self.broker, state))
-        readers.append(ignore)
+        shown = [*self.heartbeat.stacks(self.pool), self.heartbeat.snapshot(self.pool, self.broker, state)]
+        commands += shown
+        readers += [ignore] * len(shown)
 
     def each_beat(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
         """Renew the leases, and show that the worker lives."""

@@ -147,6 +147,17 @@ local function pending_under(key)
   if other and is_pending(other) then return other end
 end
 
+-- Have a job be the one that waits or runs under a key. Names whose job has ended stay in the index until a later one
+-- comes upon them: three are tried for each that is added, so that it never holds many.
+local function take_key(key, id)
+  call('SET', KEY.UNIQUE .. key, id, 'EX', LIMIT.UNIQUE_SECONDS)
+  for _, other in ipairs(call('ZRANDMEMBER', KEY.UNIQUES, 3)) do
+    if not pending_under(other) then call('ZREM', KEY.UNIQUES, other) end
+  end
+  call('ZADD', KEY.UNIQUES, precise(clock()), key)
+  call('EXPIRE', KEY.UNIQUES, LIMIT.UNIQUE_SECONDS)
+end
+
 -- Whether a job still waits for another that has not ended.
 local function waits_for_others(id)
   for _, other in ipairs(call('SMEMBERS', dependencies_key(id))) do

@@ -21,12 +21,15 @@ while i <= #ARGV do
   local id, key, words = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   local other = call('EXISTS', job_key(id)) == 1 and id or key ~= '' and pending_under(key)
   if other then
+    if other ~= id then call('HINCRBY', job_key(other), 'joined', 1) end
     ids[#ids + 1] = other
   else
-    if key ~= '' then call('SET', KEY.UNIQUE .. key, id, 'EX', 2592000) end
+    if key ~= '' then take_key(key, id) end
     call('HSET', job_key(id), 'status', wait > 0 and 'scheduled' or 'queued', unpack(ARGV, i + 3, i + 2 + words))
     if wait > 0 then
-      call('ZADD', registry('scheduled', queue), math.ceil(clock() + wait), id)
+      local due = math.ceil(clock() + wait)
+      call('HSET', job_key(id), 'planned', due) -- it is not enqueued yet, though its fields say when it was asked for
+      call('ZADD', registry('scheduled', queue), due, id)
     else
       call(at_front and 'LPUSH' or 'RPUSH', queue_key(queue), id)
     end

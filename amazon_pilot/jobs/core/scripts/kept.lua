@@ -145,7 +145,7 @@ local function bring_back(id, unique, content)
     local waits = call('HGET', job_key(other), 'status') == 'deferred' and not call('HGET', job_key(other), 'held')
     if not waits then call('SREM', key .. ':dependents', other) end
   end
-  if is_unique then call('SET', KEY.UNIQUE .. unique, id, 'EX', 2592000) end
+  if is_unique then take_key(unique, id) end
   if place == 'queued' or (place == 'deferred' and not kept_back(id, key)) then
     push(queue, id, true)
   else

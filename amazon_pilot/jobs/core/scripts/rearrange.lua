@@ -4,7 +4,7 @@
 --   count the jobs it was done to or '' and '', then the ids of the jobs. The word:
 --   hold; release; snooze (seconds by Unix time); cancel; move (queue); run and run_first, what waits for a time to the
 --   end or the head of its queue; requeue and requeue_first, likewise what has ended (JSON: `retries`, how many each task
---   has, and `unique`, the key of each job of a unique task).
+--   has, and `unique`, the key of each job of a unique task); free (the key that a job of a unique task holds).
 -- Answer: how many jobs it was done to; the others were not in a place where the verb makes sense.
 -- A job that waits for others may be moved and cancelled. Once they all have ended, or are gone, it may be released, run
 -- or snoozed, and waits for them no longer. A cancelled one that is put back waits for those that have not ended.
@@ -65,7 +65,7 @@ local function requeue(key, id, queue, task)
   call('HDEL', key, 'losses', 'lost_at', 'exc_info')
   call('HSET', key, 'started_at', '', 'ended_at', '')
   if retries[task] then call('HSET', key, 'retries_left', retries[task]) end
-  if mine then call('SET', KEY.UNIQUE .. mine, id, 'EX', 2592000) end
+  if mine then take_key(mine, id) end
   if not wait_again(key, id, queue) then
     let_go(id)
     to_queue(key, id, queue, verb == 'requeue_first')
@@ -73,7 +73,15 @@ local function requeue(key, id, queue, task)
   return true
 end
 
+-- Let another job be enqueued under the key of this one, wherever it waits or runs.
+local function free(id)
+  if call('GET', KEY.UNIQUE .. word) ~= id then return false end
+  call('ZREM', KEY.UNIQUES, word)
+  return call('DEL', KEY.UNIQUE .. word) == 1
+end
+
 local function act(id)
+  if verb == 'free' then return free(id) end
   local key = job_key(id)
   local status, queue, held, enqueued_at, task = unpack(call('HMGET', key, 'status', 'origin', 'held', 'enqueued_at',
     'task'))

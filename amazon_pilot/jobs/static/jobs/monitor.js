@@ -153,7 +153,7 @@ function line(label, color, extra) {
 function draw(box, title, data, series) {
   box.replaceChildren();
   const chart = new uPlot({
-    title, width: box.clientWidth, height: 200, series: [{ label: box.closest("[data-charts]").dataset.time, value: times.legend }, ...series], axes: [axis(times.axis), axis({ size: 56 })],
+    title, width: box.clientWidth, height: box.closest(".small") ? 130 : 200, series: [{ label: box.closest("[data-charts]").dataset.time, value: times.legend }, ...series], axes: [axis(times.axis), axis({ size: 56 })],
     scales: { y: { range: (u, min, max) => [0, Math.max(1, max ?? 1) * 1.05] } }, cursor: { drag: { x: true, y: false } },
     hooks: { draw: [drawMarks] },
   }, data, box);

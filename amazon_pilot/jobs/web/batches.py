@@ -1,0 +1,47 @@
+"""Batches: fan-outs and their children, each as one progress bar with its outcome."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+
+from ..inspect.lists import ask
+from ..inspect.words import whole_number
+from ..models import Batch
+from . import pages
+
+SHOWN = 20
+
+
+@pages.page()
+def batch_list(request: HttpRequest) -> HttpResponse:
+    """Show the newest fan-outs: /admin/monitor/batches?before=… goes on behind one of them."""
+    before = whole_number(request.GET.get("before", ""), 10**17)
+    context: dict[str, Any] = {"batches": pages.widget(lambda: newest(before))}
+    if request.headers.get("HX-Request"):
+        return pages.fragment(request, "_batches", **context)
+    return pages.show(request, "batches", _("Batches"), **context)
+
+
+def newest(before: int | None) -> dict[str, Any]:
+    """Return the batches before one of them, how far each is, and behind which the next part begins (None: the end)."""
+    rows = Batch.objects.select_related("by").order_by("-pk")
+    part = rows.filter(pk__lt=before) if before else rows
+    found = part[: SHOWN + 1].progress()
+    return {"rows": found[:SHOWN], "before": found[SHOWN - 1].of.pk if len(found) > SHOWN else None}
+
+
+@pages.page()
+def batch(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one fan-out: how many of its children wait, run and ended how, and the last of them."""
+    get_object_or_404(Batch, pk=pk)
+    context: dict[str, Any] = {
+        "pk": pk,
+        "progress": pages.widget(lambda: Batch.objects.filter(pk=pk).select_related("by").progress()[0]),
+        "listing": pages.widget(lambda: ask(f'about:"batch:{pk}"', "", SHOWN)),
+        "q": f"about:batch:{pk}",
+    }
+    if request.headers.get("HX-Request"):
+        return pages.fragment(request, "_batch", **context)
+    return pages.show(request, "batch", _("Batch %d") % pk, **context)
