@@ -146,7 +146,7 @@ def _identity(text: str, marketplace: str) -> tuple[str, str]:
 
 
 class TrackingForm(forms.ModelForm):
-    """How one user watches one product."""
+    """How one team watches one product."""
 
     class Meta:
         model = Tracking

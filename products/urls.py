@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import bulk, exports, feed, held_views, history_views, home, views, watchlist
+from . import bulk, exports, feed, held_views, history_views, home, seller_views, views, watchlist
 from .taking_in import views as taking_in
 
 app_name = "products"
@@ -20,6 +20,8 @@ urlpatterns = [
     path("products/imports/<int:pk>/", taking_in.show, name="import"),
     path("products/imports/<int:pk>/take/", taking_in.take, name="take_import"),
     path("products/imports/<int:pk>/undo/", taking_in.undo, name="undo_import"),
+    path("products/sellers/", seller_views.sellers, name="sellers"),
+    path("products/sellers/<int:pk>/forget/", seller_views.forget, name="forget_seller"),
     path("products/held/", held_views.held, name="held"),
     path("products/held/<int:pk>/release/", held_views.release, name="release"),
     path("products/held/<int:pk>/discard/", held_views.discard, name="discard"),

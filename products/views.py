@@ -9,6 +9,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.teams import for_members
 from amazon_pilot.http import AuthenticatedRequest
 from amazon_pilot.jobs.models import AuditEntry
 from analysis.models import Report
@@ -35,6 +36,9 @@ def resume(request: AuthenticatedRequest) -> HttpResponse:
     return redirect("products:list")
 
 
+resume.is_for_operators = True  # type: ignore[attr-defined]
+
+
 @require_GET
 @login_required
 def detail(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
@@ -49,9 +53,9 @@ def detail(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpRe
         "ranges": RANGE_NAMES.items(),
         "span": span,
         "standing": standing(tracking),
-        "buy_box": buy_box(product, now() - RANGES[span]),
+        "buy_box": buy_box(tracking, now() - RANGES[span]),
         "why_late": reason(tracking) if tracking.is_late() else "",
-        "report": Report.objects.filter(user=request.user, product=product, kind="optimization").first(),
+        "report": Report.objects.filter(team=request.team, product=product, kind="optimization").first(),
         "run": _open_run(product),
         "failed_run": _failed_run(product),
         "looks": looks[:MOST_RUNS] if request.user.has_perm("products.view_scraperun") else (),
@@ -71,8 +75,8 @@ def status(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpRe
 @login_required
 def chart(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
     """Answer the product's history as columns for drawing."""
-    product = _tracking(request, marketplace, asin).product
-    return JsonResponse(history(product, _span(request), request.user.pk))
+    tracking = _tracking(request, marketplace, asin)
+    return JsonResponse(history(tracking.product, _span(request), tracking))
 
 
 def _span(request: HttpRequest) -> str:
@@ -93,8 +97,9 @@ def refresh(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpR
 
 
 @login_required
+@for_members
 def edit(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
-    """Change how this user watches one product."""
+    """Change how this team watches one product."""
     tracking = _tracking(request, marketplace, asin)
     form = TrackingForm(request.POST or None, instance=tracking)
     if request.method == "POST" and form.is_valid():
@@ -115,9 +120,9 @@ def remove(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpRe
 
 
 def _tracking(request: AuthenticatedRequest, marketplace: str, asin: str) -> Tracking:
-    """Answer this user's tracking, or 404: another user's does not exist for him."""
+    """Return this team's tracking, or 404: another team's does not exist for it."""
     rows = Tracking.objects.select_related("product")
-    return get_object_or_404(rows, user=request.user, product__marketplace=marketplace, product__asin=asin)
+    return get_object_or_404(rows, team=request.team, product__marketplace=marketplace, product__asin=asin)
 
 
 def _open_run(product: Product) -> ScrapeRun | None:

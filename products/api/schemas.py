@@ -240,5 +240,7 @@ class Me(Schema):
     """Who a token belongs to, and what it may."""
 
     username: str
+    team: str
+    role: str
     may_write: bool
     requests_per_minute: int

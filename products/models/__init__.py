@@ -5,6 +5,7 @@ from .imports import Import, ImportedPoint, ImportKind, ImportState
 from .product import Product
 from .round import Round
 from .scrape_run import PlanningStopped, RunTarget, ScrapeRun, State
+from .seller import Guard, Seller
 from .snapshot import Snapshot, SnapshotRank
 from .spending import DaySpending
 from .tag import Tag
@@ -16,6 +17,7 @@ __all__ = [
     "Difference",
     "Direction",
     "Frequency",
+    "Guard",
     "Import",
     "ImportKind",
     "ImportState",
@@ -27,6 +29,7 @@ __all__ = [
     "Round",
     "RunTarget",
     "ScrapeRun",
+    "Seller",
     "Severity",
     "Snapshot",
     "SnapshotRank",

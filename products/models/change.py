@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Max, Q
 from django.utils.timezone import now
@@ -18,7 +17,7 @@ from .product import Product
 from .tracking import Tracking, Unit
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import User
+    from accounts.models import Team
 
     from .snapshot import Snapshot
 
@@ -39,8 +38,15 @@ class Kind(models.TextChoices):
     RATING = "rating_change", _("rating")
     REVIEWS = "review_count_change", _("review count")
     BUYBOX = "buybox_change", _("buy box")
+    BUYBOX_LOST = "buybox_lost", _("buy box lost")
+    BUYBOX_WON = "buybox_won", _("buy box won back")
+    BUYBOX_NEW = "buybox_new_seller", _("new seller in the buy box")
     AVAILABILITY = "availability_change", _("availability")
     LISTING = "listing_change", _("listing")
+
+
+# What is told of who holds the buy box of a listing that is one's own, by Guard.told.
+GUARDED = (Kind.BUYBOX_LOST, Kind.BUYBOX_WON, Kind.BUYBOX_NEW)
 
 
 class Severity(models.TextChoices):
@@ -69,6 +75,8 @@ class Difference:
     before_at: datetime
     seen_at: datetime
     subject: str = ""
+    holders: tuple[str, str] = ("", "")  # of the buy box, by their keys
+    gravity: Severity | None = None  # for this team, where it is not the usual one
 
     @property
     def step(self) -> Decimal:
@@ -93,6 +101,8 @@ class Difference:
 
     @property
     def severity(self) -> Severity:
+        if self.gravity:
+            return self.gravity
         size = abs(self.percent or Decimal(0))
         if self.kind == Kind.PRICE:
             return _graded(size, 20, 10)
@@ -100,16 +110,17 @@ class Difference:
             return _graded(size, 50, 30)
         if self.kind == Kind.RATING:
             return Severity.WARNING if self.step < 0 else Severity.INFO
-        if self.kind == Kind.AVAILABILITY and self.after == Availability.UNAVAILABLE:
+        if self.kind == Kind.BUYBOX_LOST or (self.kind == Kind.AVAILABILITY and self.after == Availability.UNAVAILABLE):
             return Severity.CRITICAL
-        return Severity.WARNING if self.kind == Kind.BUYBOX else Severity.INFO
+        return Severity.WARNING if self.kind in (Kind.BUYBOX, Kind.BUYBOX_NEW) else Severity.INFO
 
     def crosses(self, tracking: Tracking) -> bool:
-        """Tell whether this user asked to hear of it. A step of exactly the threshold is not told, except a rating's.
+        """Tell whether this team asked to hear of it. A step of exactly the threshold is not told, except a rating's.
 
-        A value before that is older than three of the user's intervals tells of another time and is not compared.
+        A value before that is older than three of the team's intervals tells of another time and is not compared; but
+        who holds the own buy box is a state, and its loss is told however late it is seen.
         """
-        if self.seen_at - self.before_at > tracking.patience:
+        if self.seen_at - self.before_at > tracking.patience and self.kind not in GUARDED:
             return False
         size = abs(self.percent or Decimal(0))
         match self.kind:
@@ -121,7 +132,7 @@ class Difference:
                 return abs(self.step) >= tracking.rating_threshold
             case Kind.REVIEWS:
                 return size > tracking.review_threshold
-            case Kind.BUYBOX:
+            case Kind.BUYBOX | Kind.BUYBOX_LOST | Kind.BUYBOX_WON | Kind.BUYBOX_NEW:
                 return tracking.tell_buybox
             case Kind.AVAILABILITY:
                 return tracking.tell_availability
@@ -158,7 +169,11 @@ def _compared(product: Product, listing: Listing, seen_at: datetime) -> Iterator
         before_at = product.review_count_seen_at
         yield Difference(Kind.REVIEWS, product.review_count, listing.review_count, before_at, seen_at)
     if product.seller_seen_at and listing.seller and _seller_changed(product, listing):
-        yield Difference(Kind.BUYBOX, product.seller, listing.seller, product.seller_seen_at, seen_at)
+        holders = (product.seller_id or product.seller, listing.seller_id or listing.seller)
+        names = (product.seller, listing.seller[:200])
+        if names[0] == names[1]:  # two sellers of one name
+            names = (f"{names[0]} ({holders[0]})", f"{names[1]} ({holders[1]})")
+        yield Difference(Kind.BUYBOX, *names, product.seller_seen_at, seen_at, holders=holders)
     if product.availability_seen_at and {product.availability, listing.availability} <= {*TOLD_AVAILABILITY}:
         before_at = product.availability_seen_at
         yield Difference(Kind.AVAILABILITY, product.availability, str(listing.availability.value), before_at, seen_at)
@@ -179,13 +194,13 @@ def _seller_changed(product: Product, listing: Listing) -> bool:
 
 
 class ChangeQuerySet(models.QuerySet["Change"]):
-    def newest_of(self, user: "User | Any") -> "ChangeQuerySet":
-        """Keep what this user was told of, newest first, with all that a line about it shows."""
-        mine = self.filter(user=user, tracking__removed_at=None)
+    def newest_of(self, team: "Team | Any") -> "ChangeQuerySet":
+        """Keep what this team was told of, newest first, with all that a line about it shows."""
+        mine = self.filter(team=team, tracking__removed_at=None)
         return mine.select_related("tracking__product").order_by("-seen_at", "-pk")
 
     def acknowledge(self) -> int:
-        """Note that their user has seen these; return how many were new."""
+        """Note that their team has seen these; return how many were new."""
         return self.filter(acknowledged_at=None).update(acknowledged_at=now())
 
     def last_told(self, trackings: list[int]) -> dict[tuple[int, str], datetime]:
@@ -202,12 +217,12 @@ class ChangeQuerySet(models.QuerySet["Change"]):
 
 
 class Change(models.Model):
-    """One difference that crossed one user's threshold."""
+    """One difference that crossed one team's threshold."""
 
     tracking = models.ForeignKey(Tracking, models.CASCADE, related_name="changes", verbose_name=_("tracking"))
-    # The tracking's user once more, so that a user's newest are found without reading those of all others.
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+", verbose_name=_("user"), db_index=False
+    # The tracking's team once more, so that a team's newest are found without reading those of all others.
+    team = models.ForeignKey(
+        "accounts.Team", models.CASCADE, null=True, related_name="+", verbose_name=_("team"), db_index=False
     )
     snapshot = models.ForeignKey(
         "products.Snapshot", models.CASCADE, related_name="changes", verbose_name=_("snapshot")
@@ -238,12 +253,12 @@ class Change(models.Model):
         indexes = [
             models.Index(fields=["tracking", "kind", "-seen_at"], name="change_last_told"),
             models.Index(fields=["-seen_at"], name="change_newest_first"),
-            models.Index(fields=["user", "-seen_at", "-id"], name="change_newest_of_user"),
+            models.Index(fields=["team", "-seen_at", "-id"], name="change_newest_of_team"),
             # The feed by one severity or kind, and what waits to be acknowledged.
-            models.Index(fields=["user", "severity", "-seen_at", "-id"], name="change_of_user_by_severity"),
-            models.Index(fields=["user", "kind", "-seen_at", "-id"], name="change_of_user_by_kind"),
+            models.Index(fields=["team", "severity", "-seen_at", "-id"], name="change_of_team_by_severity"),
+            models.Index(fields=["team", "kind", "-seen_at", "-id"], name="change_of_team_by_kind"),
             models.Index(
-                fields=["user", "-seen_at", "-id"], name="change_open_of_user", condition=Q(acknowledged_at=None)
+                fields=["team", "-seen_at", "-id"], name="change_open_of_team", condition=Q(acknowledged_at=None)
             ),
         ]
 
@@ -252,10 +267,10 @@ class Change(models.Model):
 
     @classmethod
     def of(cls, difference: Difference, tracking: Tracking, snapshot: "Snapshot", seen_at: datetime) -> "Change":
-        """Lay a difference out as this user's row, unsaved."""
+        """Lay a difference out as this team's row, unsaved."""
         return cls(
             tracking=tracking,
-            user_id=tracking.user_id,
+            team_id=tracking.team_id,
             snapshot=snapshot,
             kind=difference.kind,
             subject=difference.subject[:200],
@@ -271,7 +286,7 @@ class Change(models.Model):
 
 
 def _threshold(kind: Kind, tracking: Tracking) -> str:
-    """The threshold in words that stay true when the user changes it later."""
+    """The threshold in words that stay true when somebody changes it later."""
     return {
         Kind.PRICE: f"{tracking.price_threshold} %",
         Kind.BSR: f"{tracking.bsr_threshold} {'%' if tracking.bsr_unit == Unit.PERCENT else ''}".strip(),

@@ -20,10 +20,11 @@ from products.apify import RunAnswer
 from products.fields import clean
 from products.listing import Listing, Outcome
 
-from .change import Change, Difference, differences
+from .change import Change, Difference, Kind, differences
 from .held import hold
 from .product import Product
 from .scrape_run import RunTarget, ScrapeRun, State
+from .seller import Guard
 from .snapshot import Snapshot, SnapshotRank
 from .tracking import Tracking
 
@@ -196,17 +197,25 @@ def told_changes(stored: list[Look], taken_at: datetime) -> list[Change]:
     looks = {look.product.pk: (look, look.snapshot) for look in stored if look.found and look.snapshot}
     trackings = Tracking.objects.filter(product_id__in=looks, paused=False)
     told = Change.objects.last_told([tracking.pk for tracking in trackings if tracking.rearm_minutes])
+    guard = _guard([look for look, _snapshot in looks.values()], trackings, taken_at)
     changes = []
     for tracking in trackings:
         look, snapshot = looks[tracking.product_id]
         tracking.product = look.product
         changes += [
             Change.of(difference, tracking, snapshot, taken_at)
-            for difference in look.found
+            for difference in (guard.told(one, tracking) for one in look.found)
             if difference.crosses(tracking)
             and not _is_silent(tracking, told.get((tracking.pk, difference.kind)), taken_at)
         ]
     return changes
+
+
+def _guard(looks: list[Look], trackings: Iterable[Tracking], at: datetime) -> Guard:
+    """Return what is known of sellers, asked for where a buy box changed hands alone."""
+    changed = {look.product.pk for look in looks if any(one.kind == Kind.BUYBOX for one in look.found)}
+    teams = {tracking.team_id for tracking in trackings if tracking.product_id in changed}
+    return Guard.of(teams, changed, at) if teams else Guard()
 
 
 def _is_silent(tracking: Tracking, last: datetime | None, at: datetime) -> bool:

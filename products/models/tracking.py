@@ -1,11 +1,10 @@
-"""One user's interest in a product: private, with the thresholds that decide what this user hears of."""
+"""One team's interest in a product: private, with the thresholds that decide what this team hears of."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -13,7 +12,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import User
+    from accounts.models import Team
 
     from .product import Product
 
@@ -56,15 +55,15 @@ class Unit(models.TextChoices):
 
 
 class TrackingQuerySet(models.QuerySet["Tracking"]):
-    def watch(self, user: "User | Any", products: "Sequence[Product]", role: str, frequency: str) -> int:
-        """Have `user` watch `products`; return how many are new. What he watches already stays as he set it.
+    def watch(self, team: "Team | Any", products: "Sequence[Product]", role: str, frequency: str) -> int:
+        """Have `team` watch `products`; return how many are new. What it watches already stays as it was set.
 
-        What he had removed a moment ago comes back as it was.
+        What it had removed a moment ago comes back as it was.
         """
-        back = Tracking.everything.filter(user=user, product__in=products).restore()
-        known = set(self.filter(user=user, product__in=products).values_list("product", flat=True))
+        back = Tracking.everything.filter(team=team, product__in=products).restore()
+        known = set(self.filter(team=team, product__in=products).values_list("product", flat=True))
         rows = [
-            Tracking(user=user, product=product, role=role, frequency=frequency)
+            Tracking(team=team, product=product, role=role, frequency=frequency)
             for product in products
             if product.pk not in known
         ]
@@ -90,7 +89,7 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
         return gone
 
     def late(self, at: datetime | None = None) -> "TrackingQuerySet":
-        """Keep what should have been seen again by now, by the frequency that its user chose."""
+        """Keep what should have been seen again by now, by the frequency that its team chose."""
         at = at or now()
         late = Q(product__checked_at=None, created_at__lt=at - FIRST_LOOK)
         for frequency in Frequency:
@@ -116,9 +115,9 @@ class WatchedManager(models.Manager.from_queryset(TrackingQuerySet)):  # type: i
 
 
 class Tracking(models.Model):
-    """One user's interest in one product. Nobody else sees it."""
+    """One team's interest in one product. Nobody else sees it."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="trackings", verbose_name=_("user"))
+    team = models.ForeignKey("accounts.Team", models.CASCADE, related_name="trackings", verbose_name=_("team"))
     product = models.ForeignKey("products.Product", models.CASCADE, related_name="trackings", verbose_name=_("product"))
     role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.OWN)
     frequency = models.CharField(_("looked at"), max_length=12, choices=Frequency, default=Frequency.DAILY)
@@ -168,7 +167,7 @@ class Tracking(models.Model):
         verbose_name = _("tracking")
         verbose_name_plural = _("trackings")
         constraints = [
-            models.UniqueConstraint(fields=["user", "product"], name="tracking_once_per_user"),
+            models.UniqueConstraint(fields=["team", "product"], name="tracking_once_per_team"),
             models.CheckConstraint(
                 condition=Q(price_threshold__gte=0, price_threshold__lte=100),
                 name="tracking_price_threshold_is_percent",

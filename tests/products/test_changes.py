@@ -127,12 +127,12 @@ def test_a_value_older_than_three_intervals_is_not_compared(lamp):
 
 
 def test_two_users_hear_of_their_own_thresholds(lamp, charlie):
-    Tracking.objects.create(user=charlie, product=lamp, price_threshold=Decimal("50"))
+    Tracking.objects.create(team=charlie.teams.get(), product=lamp, price_threshold=Decimal("50"))
     see(lamp, price=Decimal("100"))
 
     changes = see(lamp, LATER, price=Decimal("80"))
 
-    assert [change.tracking.user.username for change in changes] == ["alice"]
+    assert [change.tracking.team.name for change in changes] == ["alice"]
 
 
 def test_the_same_matter_stays_silent_until_it_is_rearmed(lamp):
@@ -164,7 +164,7 @@ def test_an_older_answer_that_arrives_late_changes_nothing_newer(lamp):
 
 def batch(alice: User, count: int) -> list[Product]:
     products = Product.objects.ensure([("amazon.com", f"B0BATCH{number:03}") for number in range(count)])
-    Tracking.objects.watch(alice, products, "own", "3_daily")
+    Tracking.objects.watch(alice.teams.get(), products, "own", "3_daily")
     started_run(products).ingest(answer_of(*(listing(asin=product.asin) for product in products)))
     return products
 
