@@ -12,11 +12,10 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import httpx2
-import openai
 import pydantic
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -26,6 +25,9 @@ from analysis.reports import CompetitorReport, OptimizationReport, Recommendatio
 
 from . import answers, refusals
 from .texts import clean_text, storable
+
+if TYPE_CHECKING:  # the client costs a second and 12 MB: it is imported where a model is asked, not by every process
+    import openai
 
 __all__ = [
     "Answer",
@@ -258,6 +260,8 @@ class _UnknownLimitError(LLMRefused):
 def _send(
     messages: list[dict[str, str]], schema: type[pydantic.BaseModel], limit: str
 ) -> tuple[dict[str, Any] | None, str]:
+    import openai
+
     completions = _client().chat.completions.with_raw_response
     options: Any = {"model": settings.OPENAI_MODEL, "messages": messages, limit: settings.OPENAI_MAX_OUTPUT_TOKENS}
     with deadlines.within(ANSWER_SECONDS, MOST_BYTES) as deadline:
@@ -285,7 +289,7 @@ def _not_reached(error: Exception) -> LLMError:
     return LLMError(message, () if isinstance(cause, NOT_SENT) else [_usage({}, "")])
 
 
-def _refusal(error: openai.APIStatusError, retry_after: float | None, limit: str) -> LLMError:
+def _refusal(error: "openai.APIStatusError", retry_after: float | None, limit: str) -> LLMError:
     status, code = error.status_code, refusals.code_of(error.body)
     reason = _scrub(refusals.reason_of(error.body))
     message = _("The model's server answered %s") % f"{status}: {reason}".removesuffix(": ")
@@ -333,12 +337,14 @@ def _cost_usd(given: int, cached: int, written: int) -> Decimal | None:
     return round(cost, 8) if cost < MOST_USD - 1 else None
 
 
-def _client() -> openai.OpenAI:
+def _client() -> "openai.OpenAI":
     return _kept_client(os.getpid(), settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY)
 
 
 @functools.lru_cache(maxsize=4)
-def _kept_client(_pid: int, url: str, key: str) -> openai.OpenAI:
+def _kept_client(_pid: int, url: str, key: str) -> "openai.OpenAI":
+    import openai
+
     # One per process: a client that crossed a fork would share its parent's connection.
     http = deadlines.hold(openai.DefaultHttpx2Client(timeout=ANSWER_SECONDS))
     parts = urlsplit(url)

@@ -39,10 +39,11 @@ def measure() -> dict[str, float]:
     from amazon_pilot.jobs.worker import sessions
     from amazon_pilot.jobs.worker.leftovers import Leftovers
     from amazon_pilot.jobs.worker.messages import MessageSocket, SlotQueue
+    from amazon_pilot.jobs.worker.recent_outcomes import RecentOutcomes
     from amazon_pilot.jobs.worker.slot import Slot
 
     TASKS["benchmarks.nothing"] = Registered(nothing, "benchmarks.nothing", "default")
-    slot = Slot(1, "w1", SlotQueue(), MessageSocket.pair()[1], SharedMemory())
+    slot = Slot(1, "w1", SlotQueue(), MessageSocket.pair()[1], SharedMemory(), RecentOutcomes())
     here = slot.leftovers = Leftovers()
     call = json.dumps(["benchmarks.nothing", None, [], {}]).encode()
     given = {"status": b"queued", "data": call, "task": b"benchmarks.nothing"}

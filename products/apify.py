@@ -14,13 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx2
-from apify_client import ApifyClient
-from apify_client.errors import ApifyApiError, ApifyClientError
-from apify_client.http_clients import Httpx2HttpClient
 from django.conf import settings
 
 from amazon_pilot import deadlines
@@ -28,6 +25,11 @@ from products.amazon import MARKETPLACES, product_address
 from products.dataset import read_items
 from products.fields import clean
 from products.listing import Listing, answers
+
+if TYPE_CHECKING:  # the client costs half a second and 7 MB: it is imported where Apify is asked, not by every process
+    from apify_client import ApifyClient
+    from apify_client.errors import ApifyApiError
+    from apify_client.http_clients import Httpx2HttpClient
 
 logger = logging.getLogger(__name__)
 
@@ -201,7 +203,7 @@ def find_run(ref: UUID, since: datetime) -> Receipt | None:
     return None
 
 
-def _is_ours(client: ApifyClient, listed: Any, ref: UUID) -> bool:
+def _is_ours(client: "ApifyClient", listed: Any, ref: UUID) -> bool:
     timeout = timedelta(seconds=READ_SECONDS)
     agent = listed.meta.user_agent
     if not agent:
@@ -214,30 +216,29 @@ def _is_ours(client: ApifyClient, listed: Any, ref: UUID) -> bool:
     return isinstance(value, dict) and value.get("_ref") == str(ref)
 
 
-class _Transport(Httpx2HttpClient):
-    """The client's own httpx2 transport, held to our deadlines."""
+def _transport(*, retries: int, suffix: str | None = None) -> "Httpx2HttpClient":
+    """Return the client's own httpx2 transport, held to our deadlines."""
+    from apify_client.http_clients import Httpx2HttpClient
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        deadlines.hold(self._httpx2_client)
-
-
-def _transport(*, retries: int, suffix: str | None = None) -> _Transport:
-    return _Transport(token=settings.APIFY_TOKEN, max_retries=retries, user_agent_suffix=suffix)
+    transport = Httpx2HttpClient(token=settings.APIFY_TOKEN, max_retries=retries, user_agent_suffix=suffix)
+    deadlines.hold(transport._httpx2_client)
+    return transport
 
 
-def _client(transport: _Transport) -> ApifyClient:
+def _client(transport: "Httpx2HttpClient") -> "ApifyClient":
+    from apify_client import ApifyClient
+
     return ApifyClient.with_custom_http_client(
         settings.APIFY_TOKEN, api_url=settings.APIFY_API_URL, http_client=transport
     )
 
 
-def _reader() -> ApifyClient:
+def _reader() -> "ApifyClient":
     return _kept_reader(os.getpid(), settings.APIFY_API_URL, settings.APIFY_TOKEN)
 
 
 @functools.lru_cache(maxsize=4)
-def _kept_reader(_pid: int, _url: str, _token: str) -> ApifyClient:
+def _kept_reader(_pid: int, _url: str, _token: str) -> "ApifyClient":
     # One per process: a client that crossed a fork would share its parent's connection.
     return _client(_transport(retries=READ_RETRIES))
 
@@ -248,6 +249,8 @@ def _answering(seconds: float) -> Iterator[None]:
 
     The cause is not chained: its text is the other side's, and could repeat our token.
     """
+    from apify_client.errors import ApifyApiError, ApifyClientError
+
     with deadlines.within(seconds) as deadline:
         try:
             yield
@@ -260,7 +263,7 @@ def _answering(seconds: float) -> Iterator[None]:
             raise ApifyError(f"Apify gave no usable answer: {type(error).__name__}: {_scrub(error)}") from None
 
 
-def _refusal(error: ApifyApiError, retry_after: float | None) -> ApifyError:
+def _refusal(error: "ApifyApiError", retry_after: float | None) -> ApifyError:
     status, kind = error.status_code, error.type or ""
     message = _scrub(f"Apify answered {status} {kind}: {error.message}")
     if kind in NO_ROOM or status == 429:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 
 def programs() -> Path | None:
     """Return the folder of PostgreSQL's server programs, which Debian keeps off the PATH."""
@@ -62,10 +64,20 @@ def cluster(folder: Path, is_durable: bool = False) -> Iterator[str]:
 
 
 def suite(name: str, words: list[str], **more: str) -> int:
-    """Run pytest once and return its exit code; `more` goes into its environment."""
+    """Run pytest and return its exit code; `more` goes into its environment.
+
+    What failed beside the others is tried once more by itself, and named with what it said both times: a test of real
+    processes may have wanted for a processor. What fails alone, too, has failed.
+    """
     print(f"== {name}", flush=True)
-    env = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "TEST_REDIS_SERVER")}
-    return subprocess.call([sys.executable, "-m", "pytest", *words], env=env | more)
+    env = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "TEST_REDIS_SERVER")} | more
+    command = [sys.executable, "-m", "pytest", *words]
+    code = subprocess.call([*command, "--cache-clear"], env=env)
+    if code != pytest.ExitCode.TESTS_FAILED:
+        return code
+    print(f"== {name}: what failed, by itself", flush=True)
+    alone = ["-n", "0", "--last-failed", "--maxfail", "5", "-rA", "--show-capture=no"]
+    return subprocess.call([*command, *alone], env=env)
 
 
 def main(words: list[str]) -> int:

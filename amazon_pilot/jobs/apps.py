@@ -7,6 +7,8 @@ from django.conf import settings
 from django.core import checks
 from django.utils.translation import gettext_lazy as _
 
+TAG = "jobs"  # the checks that workers and schedulers make, which load no page
+
 
 class JobsConfig(AppConfig):
     name = "amazon_pilot.jobs"
@@ -17,9 +19,9 @@ class JobsConfig(AppConfig):
         from .history.retention import check_retention  # their models are there only now
         from .schedule.checks import check_schedule
 
-        checks.register(check_queues)
-        checks.register(check_schedule)
-        checks.register(check_retention)
+        checks.register(check_queues, TAG)
+        checks.register(check_schedule, TAG)
+        checks.register(check_retention, TAG)
 
 
 def check_queues(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:

@@ -109,8 +109,9 @@ def history(transactional_db: None) -> Callable[[], list[JobRun]]:
 
 
 def run_of(job_id: str, **wanted: Any) -> JobRun | None:
-    """Answer a job's ended run, if its row is there."""
-    return JobRun.objects.filter(job_id=job_id, ended_at__isnull=False, **wanted).order_by("-attempt").first()
+    """Answer a job's ended run, if its row is there; that it was given back before it began is none."""
+    runs = JobRun.objects.filter(job_id=job_id, ended_at__isnull=False, **wanted).exclude(cause="unbegun")
+    return runs.order_by("-attempt").first()
 
 
 def ended(job_id: str, **wanted: Any) -> JobRun:

@@ -41,6 +41,13 @@ def write_line(path: str, text: str, seconds: float = 0) -> None:
         file.write(text + "\n")
 
 
+@job("default", timeout=60)
+def write_begin_and_end(path: str, seconds: float) -> None:
+    """Append a line when the function itself begins, and one when it is about to return."""
+    write_line(path, "begun")
+    write_line(path, "ended", seconds)
+
+
 class TemporaryError(Exception):
     """Goes away by itself."""
 

@@ -105,18 +105,18 @@ def test_a_job_that_has_returned_is_not_run_or_failed_for_an_outage_before_rq_ha
     worker = begin(own, start, REDIS_PATIENCE_SECONDS=patience)
     with own.client() as client:
         queue = Queue("default", connection=client, job_class=JSONJob)
-        given = (str(lines), "ended", 1)
+        given = (str(lines), 1)
         counted = Callback(tasks.count_success)
-        job_id = queue.enqueue("tests.jobs.tasks.write_line", *given, job_timeout=2, on_success=counted).id
-    wait_for(lambda: status(own, job_id) == "started")
+        job_id = queue.enqueue("tests.jobs.tasks.write_begin_and_end", *given, job_timeout=2, on_success=counted).id
+    wait_for(lines.exists, "the job's function to begin")  # before that a slot needs Redis, and waits for it
 
     own.stop()
-    wait_for(lines.exists, "the job to end while Redis is away")
+    wait_for(lambda: lines.read_text() == "begun\nended\n", "the job to end while Redis is away")
     time.sleep(away)
     own.start()
 
     wait_for(lambda: status(own, job_id) == "finished", "the end")
-    assert lines.read_text() == "ended\n"
+    assert lines.read_text() == "begun\nended\n"
     with own.client() as client:
         assert client.get("successes") == b"1"
         assert client.hget(f"rq:job:{job_id}", "attempt") == b"1"

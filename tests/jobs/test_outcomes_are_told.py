@@ -14,6 +14,7 @@ from amazon_pilot.jobs.models import JobRun
 from amazon_pilot.jobs.worker import outcomes
 from amazon_pilot.jobs.worker.leftovers import Leftovers
 from amazon_pilot.jobs.worker.messages import MessageSocket, SlotQueue
+from amazon_pilot.jobs.worker.recent_outcomes import RecentOutcomes
 from amazon_pilot.jobs.worker.slot import Slot
 
 from . import hard_to_tell, tasks
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def slot():
-    slot = Slot(1, "w1", SlotQueue(), MessageSocket.pair()[1], SharedMemory())
+    slot = Slot(1, "w1", SlotQueue(), MessageSocket.pair()[1], SharedMemory(), RecentOutcomes())
     slot.leftovers = Leftovers()
     return slot
 

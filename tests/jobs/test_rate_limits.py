@@ -24,7 +24,8 @@ def test_a_job_that_rq_cancels_or_deletes_while_it_runs_frees_its_permit(start, 
 
     getattr(fetch(first.id), how)()
 
-    assert ended(first.id).outcome == "stopped"
+    run = ended(first.id)
+    assert run.outcome == "stopped", (run.cause, run.exception, run.message)
     until(second.id, "finished")
 
 

@@ -17,6 +17,7 @@ from amazon_pilot.jobs.worker.messages import MESSAGE_LIMIT, MessageSocket, Slot
 from amazon_pilot.jobs.worker.outcomes import GivenBack, Succeeded
 from amazon_pilot.jobs.worker.pool import Pool
 from amazon_pilot.jobs.worker.prefetch import DEEPEST, Prefetch
+from amazon_pilot.jobs.worker.recent_outcomes import PLACE, PLACES, RecentOutcomes
 from amazon_pilot.jobs.worker.supervisor import Supervisor
 
 from . import tasks
@@ -166,6 +167,36 @@ def test_a_slot_killed_in_a_flood_costs_the_job_in_its_hands_alone(start, tmp_pa
     assert len(lost) <= 3
     assert len(runs) == 6000 + len(lost)
     assert len(lines(path)) <= 6000 + len(lost)  # a job may have written before its slot died
+
+
+def test_a_worker_killed_in_a_flood_costs_the_jobs_in_its_slots_hands_alone(start, tmp_path, redis, history):
+    """What its slots had ended is committed by the writer of the history, though the worker had not come to it."""
+    path = tmp_path / "lines"
+    flood(path, 6000)
+    worker = start()
+    wait_for(lambda: len(lines(path)) > 1000, "the flood")
+    beside = children(worker.pid)
+    worker.kill()
+    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in beside), "the end of what was its own")
+
+    start(name="w2")
+    wait_for(lambda: len(set(lines(path))) == 6000 and redis.zcard("rq:wip:default") == 0, "every job")
+    assert len(lines(path)) <= 6000 + 3  # three slots
+    runs = wait_for(lambda: all_of(history(), 6000), "the history")
+    assert sum(run.outcome == "lost" for run in runs) <= 3
+
+
+@pytest.mark.parametrize("harm", [b"", b"\0" * 64, b"\xff" * 4096, os.urandom(4096)])
+def test_recent_outcomes_are_read_whole_or_not_at_all(harm):
+    ring = RecentOutcomes()
+    for n in range(PLACES + 2):
+        ring.keep(("job", n), ("done", n))
+    ring.keep(("job", b"x" * PLACE), ("done",))  # too large to be kept
+    ring.memory[: len(harm)] = harm
+
+    assert [answer for _, answer in ring] == [
+        ("done", n) for n in [*([] if harm else [PLACES]), PLACES + 1, *range(2, PLACES)]
+    ]
 
 
 def test_a_worker_that_leaves_in_a_flood_gives_back_what_has_not_begun(start, tmp_path, redis, history):

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from redis.exceptions import RedisError
 
+from ..apps import TAG
 from ..core import registry
 from ..inspect import as_json, export, retention, snapshot, store
 from ..inspect import stats as inspect_stats
@@ -39,6 +40,7 @@ ARGUMENTS = 'JSON: [17], or {"args": [17], "kwargs": {}}.'
 
 class Command(BaseCommand):
     help = "Look at jobs and queues and steer them; exits with 1 where anything was not done."
+    requires_system_checks = (TAG,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")

@@ -58,7 +58,7 @@ class HistoryWriter:
         self.unheld: set[int] = set()
 
     def live(self) -> None:
-        """Write until told to leave, and through every outage."""
+        """Write until told to leave, and through every outage. What has come by then is left to `leave`."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # kept until `rest` asks for it
         while not self.is_leaving:
@@ -71,7 +71,6 @@ class HistoryWriter:
             except (RedisError, DatabaseError, OSError) as error:
                 logger.warning("The history waits: %s", error)
                 self.rest(1)
-        self.leave()
 
     def write_in_step(self) -> None:
         """Write one batch; rest only where that was all there was.

@@ -33,6 +33,7 @@ FELT_LIMITS = [resource.RLIMIT_NOFILE, resource.RLIMIT_DATA, resource.RLIMIT_FSI
 TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)  # a slot ends when its worker says so
 
+handler_of = _signal.getsignal  # without the enum of `signal`, which takes a hundred times as long
 OWN_SIGNALS = [int(each) for each in (*QUIET, signal.SIGUSR1, signal.SIGPIPE, signal.SIGCHLD)]
 
 
@@ -54,7 +55,8 @@ class Leftovers:
         self.next_look = 0.0
         traits = [*TRAITS, Trait("many open files", self.has_many_files)]
         self.at_birth = [(trait, read(trait)) for trait in traits]
-        self.cheap = [(trait, was) for trait, was in self.at_birth if not trait.is_dear]
+        cheap = [(trait, was) for trait, was in self.at_birth if not trait.is_dear]
+        self.cheap_reads, self.cheap_values = [trait.read for trait, _ in cheap], [was for _, was in cheap]
 
     def has_many_files(self) -> bool:
         return first_free() > self.first_free + MANY
@@ -65,20 +67,23 @@ class Leftovers:
         Returns that in words, and whether this process must be replaced. After short jobs the dear traits are read once
         a second.
         """
+        now = time.monotonic()
+        if seconds < LONG_SECONDS and now < self.next_look and self.is_as_cheaply():
+            return [], False
+        self.next_look = now + LOOK_SECONDS
         found, must_go = [], False
-        for trait, was in self.due(seconds):
+        for trait, was in self.at_birth:
             if not is_as(trait, was):
                 found.append(trait.what)
                 must_go |= not put_back(trait, was)
         return found, must_go
 
-    def due(self, seconds: float) -> list[tuple[Trait, Any]]:
-        """Return the traits to read now, each with its value at birth."""
-        now = time.monotonic()
-        if seconds < LONG_SECONDS and now < self.next_look:
-            return self.cheap
-        self.next_look = now + LOOK_SECONDS
-        return self.at_birth
+    def is_as_cheaply(self) -> bool:
+        """Tell whether what is cheap to read is what it was: every job pays for this look."""
+        try:
+            return [read_now() for read_now in self.cheap_reads] == self.cheap_values
+        except Exception:
+            return False
 
 
 def read(trait: Trait) -> Any:
@@ -166,16 +171,16 @@ def set_root_logger(was: tuple[Any, ...]) -> None:
 
 
 def handlers() -> list[Any]:
-    return list(map(_signal.getsignal, SIGNALS))  # without the enum of `signal`, which takes thirty times as long
+    return list(map(handler_of, SIGNALS))
 
 
 def own_handlers() -> list[Any]:
-    return list(map(_signal.getsignal, OWN_SIGNALS))
+    return list(map(handler_of, OWN_SIGNALS))
 
 
 def set_handlers(was: list[Any], numbers: list[int]) -> None:
     for number, handler in zip(numbers, was, strict=True):
-        if handler is not None and _signal.getsignal(number) != handler:
+        if handler is not None and handler_of(number) != handler:
             signal.signal(number, handler)
 
 

@@ -19,6 +19,7 @@ from ..core.shared_memory import SharedMemory
 from ..core.taken_job import TakenJob
 from .messages import MessageSocket, SlotQueue
 from .outcomes import FollowUp
+from .recent_outcomes import RecentOutcomes
 from .slot import MESSAGE_FOLLOWS, Slot
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class SlotHandle:
 
     number: int
     shared: SharedMemory = field(default_factory=SharedMemory)
+    recent: RecentOutcomes = field(default_factory=RecentOutcomes)
     pid: int = 0
     message_socket: MessageSocket | None = None
     slot_queue: SlotQueue | None = None
@@ -130,24 +132,26 @@ def kill_group(pid: int) -> None:
             continue
 
 
-def fork(life: Callable[[], None], close: Callable[[], None]) -> int:
+def fork(life: Callable[[], None], close: Callable[[], None], told_of_death_by: signal.Signals = signal.SIGKILL) -> int:
     """Fork a child that runs `life` and ends; returns its pid. `close` drops what the child must not keep open.
 
-    The child ends with its parent even when that is killed: an orphan has no lease and must not work on.
+    A slot ends with its parent even when that is killed: an orphan has no lease and must not work on.
     """
     connections.close_all()
     parent = os.getpid()
     pid = os.fork()
     if pid:
         return pid
-    _live(life, close, parent)
+    _live(life, close, parent, told_of_death_by)
 
 
-def _live(life: Callable[[], None], close: Callable[[], None], parent: int) -> NoReturn:
+def _live(
+    life: Callable[[], None], close: Callable[[], None], parent: int, told_of_death_by: signal.Signals
+) -> NoReturn:
     code = 1
     try:
         os.setpgid(0, 0)
-        end_with_parent(signal.SIGKILL)
+        end_with_parent(told_of_death_by)
         if os.getppid() != parent:
             os._exit(1)
         signal.set_wakeup_fd(-1)
@@ -199,7 +203,10 @@ class Pool:
                 other.close_lines()
             self.close()
 
-        handle.pid = fork(lambda: Slot(handle.number, self.worker, slot_queue, theirs, handle.shared).live(), close)
+        def live() -> None:
+            Slot(handle.number, self.worker, slot_queue, theirs, handle.shared, handle.recent).live()
+
+        handle.pid = fork(live, close)
         theirs.close()
         handle.message_socket, handle.slot_queue, handle.born_at, handle.jobs_done = (
             ours,

@@ -43,6 +43,7 @@ from ..core.taken_job import TakenJob
 from ..history import run_event
 from . import forwarder, leftovers, rq_finish, sessions
 from .messages import MessageSocket, SlotQueue, packed
+from .recent_outcomes import RecentOutcomes
 
 logger = logging.getLogger(__name__)
 
@@ -136,13 +137,16 @@ class Slot:
         slot_queue: SlotQueue,
         message_socket: MessageSocket,
         shared: shared_memory.SharedMemory,
+        recent: RecentOutcomes,
     ) -> None:
         self.number = number
         self.worker = worker
         self.slot_queue = slot_queue
         self.message_socket = message_socket
         self.shared = shared
+        self.recent = recent
         self.pid = os.getpid()
+        self.alarm = self.on_alarm
         self.is_running_a_task = False
         self.next_look = 0.0
         self.must_go = False  # a job has left in this process what cannot be undone: another slot takes its place
@@ -154,7 +158,10 @@ class Slot:
         while (message := self.slot_queue.next()) is not None:
             if message == MESSAGE_FOLLOWS and (message := self.message_socket.receive()) is None:
                 return
-            self.say(self.answer(message))
+            answer = self.answer(message)
+            if message[0] == "job":
+                self.recent.keep(message, answer)
+            self.say(answer)
             if self.must_go:
                 leftovers.kill_children()
                 return
@@ -324,7 +331,8 @@ class Slot:
             ) from error
         # The alarm rings again each second: a task that swallows the first exception meets the next one.
         self.is_running_a_task = True
-        signal.signal(signal.SIGALRM, self.on_alarm)  # the limits of rq's callbacks leave none behind
+        if leftovers.handler_of(signal.SIGALRM) is not self.alarm:  # the limits of rq's callbacks leave none behind
+            signal.signal(signal.SIGALRM, self.alarm)
         signal.setitimer(signal.ITIMER_REAL, taken_job.timeout or 0, 1)
         try:
             return contextvars.copy_context().run(run, name, instance, args, kwargs)

@@ -31,7 +31,7 @@ from ..core.scripts import script
 from ..core.taken_job import MOMENT, TakenJob
 from ..history import run_event
 from ..history.writer import HistoryWriter
-from . import forwarder, outcomes, recoverer
+from . import forwarder, outcomes, recent_outcomes, recoverer
 from .broker import Broker
 from .connection import AwayError, Command, Connection
 from .heartbeat import Heartbeat
@@ -108,9 +108,19 @@ class Supervisor:
             self.selector.register(handle.message_socket, selectors.EVENT_READ, handle)
         if not self.writer_pid and self.leaving_since is None:
             try:
-                self.writer_pid = fork(HistoryWriter(self.name, self.names).live, self.drop_inherited_and_wires)
+                life = partial(self.write_history, os.getpid())
+                self.writer_pid = fork(life, self.drop_inherited_and_wires, signal.SIGTERM)
             except OSError as error:
                 logger.warning("The writer of the history could not be forked, trying again soon: %s", error)
+
+    def write_history(self, worker_pid: int) -> None:
+        """Live as the writer of the history; where the worker was killed, first commit what its slots had ended."""
+        writer = HistoryWriter(self.name, self.names)
+        writer.live()
+        if os.getppid() != worker_pid:
+            signal.alarm(WRITER_SECONDS)  # nobody is left who would end this process
+            recent_outcomes.commit_for(self.name, [handle.recent for handle in self.pool])
+        writer.leave()
 
     def drop_inherited(self) -> None:
         """In a new child: let go of what belongs to the worker alone."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from ...apps import TAG
 from ...models import AuditEntry, Release, Source, acting_from
 
 SHOWN = 10
@@ -11,6 +12,7 @@ SHOWN = 10
 
 class Command(BaseCommand):
     help = "Mark a release: charts show it, and failures say since which one they are new. Without a name, list them."
+    requires_system_checks = (TAG,)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", nargs="?", default="", help="What it is called, such as 2026-06-01 or a commit.")

@@ -5,6 +5,7 @@ from typing import Any
 import django_rq
 from django.core.management.base import BaseCommand, CommandParser
 
+from ...apps import TAG
 from ...history import releases
 from ...schedule import store, watch
 from ...schedule.checks import check_schedule
@@ -12,6 +13,7 @@ from ...schedule.checks import check_schedule
 
 class Command(BaseCommand):
     help = "Fires the entries of the schedule; any number of schedulers may run."
+    requires_system_checks = (TAG,)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="Do one tick and end.")

@@ -8,12 +8,14 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from ...apps import TAG
 from ...history import releases
 from ...worker import supervisor
 
 
 class Command(BaseCommand):
     help = "Take jobs from the queues by weight and run them, ten at a time."
+    requires_system_checks = (TAG,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("queues", nargs="*", help="The queues to serve; all of them where none is named.")
