@@ -14,7 +14,7 @@ from analysis.models import Comparison, Report
 from notifications.models import Channel, Notification
 from products.exports import change_rows, product_columns, product_rows
 from products.giving_out import as_csv, in_chunks
-from products.models import ImportedPoint, Tracking
+from products.models import ImportedPoint, Rules, Seller, Tracking
 
 from .models import ApiToken, Membership, Preferences, Team
 
@@ -90,6 +90,8 @@ def _account(membership: Membership) -> dict[str, Any]:
         "teams": list(Membership.objects.filter(user=user).values("team__name", "role", "created_at")),
         "channels": list(channels.values("kind", "address", "least_severity", "paused", "created_at")),
         "tokens": list(tokens.values("name", "scope", "start", "created_at", "last_used_at")),
+        "rules": list(Rules.objects.filter(team=membership.team).values()),
+        "sellers": list(Seller.objects.filter(team=membership.team).values("key", "name", "is_own")),
         "addresses": list(user.emailaddress_set.values("email", "verified", "primary")),
     }
 

@@ -3,7 +3,7 @@
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -76,7 +76,7 @@ def enter(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     return redirect("products:home")
 
 
-def go_into(request: AuthenticatedRequest, membership: Membership) -> None:
+def go_into(request: HttpRequest, membership: Membership) -> None:
     """Have this session, and those that begin later, show a team."""
     request.session[CHOSEN] = membership.team_id
     Preferences.objects.update_or_create(user=membership.user, defaults={"team": membership.team})

@@ -40,9 +40,10 @@ PAGES = {
 LIMIT_MS = 200
 TRACKED = """INSERT INTO products_tracking (team_id, product_id, role, frequency, alias, paused, price_threshold,
     bsr_threshold, bsr_unit, rating_threshold, review_threshold, tell_buybox, tell_availability, tell_listing,
-    rearm_minutes, created_at)
+    rearm_minutes, price_way, bsr_way, currency, created_at)
   SELECT %(team)s, id, CASE WHEN id %% 5 < 3 THEN 'own' ELSE 'competitor' END, '3_daily', '', false, 10, 30, 'percent',
-    0.2, 10, true, true, false, 0, now() - interval '90 days' FROM products_product WHERE id %% %(each)s = 0"""
+    0.2, 10, true, true, false, 0, '', '', '', now() - interval '90 days' FROM products_product
+  WHERE id %% %(each)s = 0"""
 FILLING = (
     """INSERT INTO products_product (marketplace, asin, created_at, title, brand, bullets, description, images,
     categories, content_hash, price, price_seen_at, bsr, bsr_category, bsr_seen_at, rating, review_count, seller,

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_noop, ngettext
 from amazon_pilot.jobs.models import AuditEntry
 from amazon_pilot.jobs.models.audit_entry import know
 
-from .models import Change, DaySpending, Product, RunTarget, ScrapeRun, Seller, Snapshot, SnapshotRank, Tracking
+from .models import Change, DaySpending, Product, Rules, RunTarget, ScrapeRun, Seller, Snapshot, SnapshotRank, Tracking
 from .tasks import BATCH_SIZE, batch_update_products, collect_scrape_run
 
 know(
@@ -93,6 +93,13 @@ class RunTargetInline(admin.TabularInline):
     can_delete = False
     extra = 0
     max_num = 0
+
+
+@admin.register(Rules)
+class RulesAdmin(ReadOnlyAdmin):
+    list_display = ("team", "tag", "price_threshold", "bsr_threshold", "muted_until")
+    list_select_related = ("team", "tag")
+    search_fields = ("team__name", "tag__name")
 
 
 @admin.register(Seller)

@@ -19,6 +19,9 @@ from .charts import RANGE_NAMES, RANGES, history
 from .forms import TrackingForm
 from .home import reason
 from .models import PlanningStopped, Product, RunTarget, ScrapeRun, Tracking
+from .models.past import told_of
+from .preview import preview
+from .rule_views import usual_for
 from .standing import buy_box, standing
 from .tasks import update_product
 
@@ -54,6 +57,7 @@ def detail(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpRe
         "span": span,
         "standing": standing(tracking),
         "buy_box": buy_box(tracking, now() - RANGES[span]),
+        "muted_until": tracking.muted_until if tracking.muted_until and tracking.muted_until > now() else None,
         "why_late": reason(tracking) if tracking.is_late() else "",
         "report": Report.objects.filter(team=request.team, product=product, kind="optimization").first(),
         "run": _open_run(product),
@@ -101,13 +105,17 @@ def refresh(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpR
 def edit(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
     """Change how this team watches one product."""
     tracking = _tracking(request, marketplace, asin)
-    form = TrackingForm(request.POST or None, instance=tracking)
+    form = TrackingForm(request.POST or None, instance=tracking, usual=usual_for(tracking))
+    tried = None
     if request.method == "POST" and form.is_valid():
-        form.save()
-        messages.success(request, _("Saved."))
-        return redirect(tracking.product)
-    context = {"form": form, "tracking": tracking, "product": tracking.product}
-    return render(request, "products/edit.html", context, status=422 if form.is_bound else 200)
+        if "try" not in request.POST:
+            form.save()
+            messages.success(request, _("Saved."))
+            return redirect(tracking.product)
+        tried = preview([tracking], lambda one: told_of([one])[one.pk])
+    context = {"form": form, "tracking": tracking, "product": tracking.product, "tried": tried}
+    is_wrong = form.is_bound and not form.is_valid()
+    return render(request, "products/edit.html", context, status=422 if is_wrong else 200)
 
 
 @require_POST

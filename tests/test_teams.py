@@ -340,6 +340,7 @@ def test_today_s_users_get_a_team_with_all_that_was_theirs():
         product = old.get_model("products", "Product").objects.create(marketplace="amazon.com", asin="B0LAMP0001")
         for user in users[1:]:
             words = {"user": user, "product": product, "alias": user.username}
+            words |= {"price_threshold": 5} if user.username == "ann" else {}
             tracking = old.get_model("products", "Tracking").objects.create(**words)
             tell_of(old, tracking)
             old.get_model("notifications", "Channel").objects.create(user=user, kind="app")
@@ -353,7 +354,10 @@ def test_today_s_users_get_a_team_with_all_that_was_theirs():
         user = User.objects.get(username=name)
         team = user.teams.get()
         assert (team.name, owners(team)) == (name, [user])
-        assert team.trackings.get().alias == name
+        tracking = team.trackings.get()
+        assert tracking.alias == name
+        assert tracking.price_threshold == (5 if name == "ann" else None)  # said where it is not the usual one
+        assert (tracking.bsr_threshold, tracking.bsr_unit, tracking.tell_buybox) == (None, "", None)
         assert Change.objects.get(tracking__team=team).team == team
         assert ApiToken.objects.get(membership__team=team).membership.user == user
         assert {(one.kind, one.user) for one in team.channels.all()} == {("app", None), ("email", user)}

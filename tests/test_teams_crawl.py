@@ -20,7 +20,7 @@ from accounts.models import ApiToken, Invitation, Membership, Scope, Team, TeamR
 from accounts.teams import ROOMS
 from analysis.models import Comparison, Competitor, Report, Suggestion
 from notifications.models import Channel, Notification
-from products.models import Change, Import, ImportedPoint, Seller, Tag, Tracking
+from products.models import Change, Import, ImportedPoint, Rules, Seller, Tag, Tracking
 from products.models.imports import ImportKind
 from tests.world import NOON, see
 
@@ -37,6 +37,7 @@ OWNED = {
     Change: "team",
     Tag: "team",
     Seller: "team",
+    Rules: "team",
     Import: "team",
     ImportedPoint: "team",
     Comparison: "team",
@@ -96,6 +97,7 @@ def things(alice, lamp, competitors):
     token, _text = ApiToken.objects.issue(membership, f"{MARK} token", Scope.WRITE)
     invitation = Invitation.objects.create(email=f"{MARK}@example.com", team=team, role="member")
     seller = Seller.objects.create(team=team, key="A1", name=f"{MARK} seller", is_own=True)
+    Rules.objects.create(team=team, tag=tag, price_threshold=5)
     one = {"marketplace": lamp.marketplace, "asin": lamp.asin}
     return {
         "one": one,
@@ -105,6 +107,7 @@ def things(alice, lamp, competitors):
         "pk": {
             **dict.fromkeys(("products:import", "products:take_import", "products:undo_import"), file.pk),
             **dict.fromkeys(("products:release", "products:discard"), tracking.changes.first().snapshot.scrape_run_id),
+            "products:tag_rules": tag.pk,
             "products:forget_seller": seller.pk,
             "analysis:decide": advice.pk,
             **dict.fromkeys(

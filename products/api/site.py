@@ -57,6 +57,7 @@ Limit = Annotated[int, Query(ge=1, le=paging.MOST)]
 After = Annotated[str, Query(max_length=200, pattern=r"^[A-Za-z0-9_-]*$")]
 Words = Annotated[str, Query(max_length=100)]
 Since = Annotated[datetime | None, Query()]
+INHERITED = {"price_threshold", "rank_threshold", "rank_threshold_unit"}
 PATH = "/products/{marketplace}/{asin}"
 
 
@@ -139,10 +140,12 @@ def change_product(request: HttpRequest, marketplace: str, asin: str, data: Trac
     """Change how you watch one product; what is left out stays as it is."""
     ensure_may_write(request)
     sent = data.dict(exclude_unset=True)
-    if missing := [name for name, value in sent.items() if value is None]:
+    if missing := [name for name, value in sent.items() if value is None and name not in INHERITED]:
         raise Problem(422, "invalid", _("%s cannot be empty. Leave it out to keep it.") % ", ".join(missing))
     if "frequency" in sent:
         sent["frequency"] = shown.FREQUENCIES[sent["frequency"]]
+    if "rank_threshold_unit" in sent:
+        sent["rank_threshold_unit"] = sent["rank_threshold_unit"] or ""
     names = {"rank_threshold": "bsr_threshold", "rank_threshold_unit": "bsr_unit"}
     with transaction.atomic():
         tracking = _tracking(request, marketplace, asin)

@@ -1,6 +1,6 @@
 """A difference between what a product remembers and what was seen now, when it crossed somebody's threshold."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,11 +14,13 @@ from django.utils.translation import gettext_lazy as _
 from products.listing import Availability, Listing
 
 from .product import Product
-from .tracking import Tracking, Unit
+from .rules import Told, Unit, Way
+from .tracking import Tracking
 
 if TYPE_CHECKING:
     from accounts.models import Team
 
+    from .past import Past
     from .snapshot import Snapshot
 
 # Ranks near the top, and steps of a few places, move all day: 1 to 2 would be +100 %.
@@ -45,6 +47,7 @@ class Kind(models.TextChoices):
     LISTING = "listing_change", _("listing")
 
 
+GONE = (Availability.UNAVAILABLE, Availability.NO_OFFER)
 # What is told of who holds the buy box of a listing that is one's own, by Guard.told.
 GUARDED = (Kind.BUYBOX_LOST, Kind.BUYBOX_WON, Kind.BUYBOX_NEW)
 
@@ -114,30 +117,59 @@ class Difference:
             return Severity.CRITICAL
         return Severity.WARNING if self.kind in (Kind.BUYBOX, Kind.BUYBOX_NEW) else Severity.INFO
 
-    def crosses(self, tracking: Tracking) -> bool:
-        """Tell whether this team asked to hear of it. A step of exactly the threshold is not told, except a rating's.
+    def reasons(self, tracking: Tracking, told: Told, past: "Past") -> list[str]:
+        """Return why this team is told of it, in words that stay true when the rules change; empty if it is not.
+
+        A step of exactly the threshold is not told, except a rating's.
 
         A value before that is older than three of the team's intervals tells of another time and is not compared; but
         who holds the own buy box is a state, and its loss is told however late it is seen.
         """
         if self.seen_at - self.before_at > tracking.patience and self.kind not in GUARDED:
-            return False
-        size = abs(self.percent or Decimal(0))
+            return []
         match self.kind:
             case Kind.PRICE:
-                return size > tracking.price_threshold
+                found = self._price(told, past.lowest(tracking.product_id, told.price_lowest_days))
             case Kind.BSR:
-                return (abs(self.step) if tracking.bsr_unit == Unit.POSITIONS else size) > tracking.bsr_threshold
+                found = self._rank(told, past.best(tracking.product_id, told.bsr_best_days))
             case Kind.RATING:
-                return abs(self.step) >= tracking.rating_threshold
+                found = [(abs(self.step) >= told.rating_threshold, f"{told.rating_threshold}")]
             case Kind.REVIEWS:
-                return size > tracking.review_threshold
-            case Kind.BUYBOX | Kind.BUYBOX_LOST | Kind.BUYBOX_WON | Kind.BUYBOX_NEW:
-                return tracking.tell_buybox
+                found = [(abs(self.percent or Decimal(0)) > told.review_threshold, f"{told.review_threshold} %")]
             case Kind.AVAILABILITY:
-                return tracking.tell_availability
+                is_back = self.before in GONE and self.after in (Availability.IN_STOCK, Availability.LOW_STOCK)
+                found = [(told.tell_availability or (told.tell_back and is_back), "")]
+            case Kind.LISTING:
+                found = [(told.tell_listing, "")]
             case _:
-                return tracking.tell_listing
+                found = [(told.tell_buybox, "")]
+        return [word for is_so, word in found if is_so]
+
+    def _price(self, told: Told, lowest: Decimal | None) -> list[tuple[bool, str]]:
+        before, after = Decimal(str(self.before)), Decimal(str(self.after))
+        below, above = told.price_below, told.price_above
+        is_moved = abs(self.percent or Decimal(0)) > told.price_threshold and told.price_way in (
+            Way.ANY,
+            self.direction,
+        )
+        return [
+            (is_moved, f"{told.price_threshold} %"),
+            (below is not None and before >= below > after, f"< {below}"),
+            (above is not None and before <= above < after, f"> {above}"),
+            (lowest is not None and after < lowest, f"min {told.price_lowest_days} d"),
+        ]
+
+    def _rank(self, told: Told, best: int | None) -> list[tuple[bool, str]]:
+        before, after = int(str(self.before)), int(str(self.after))
+        is_percent, outside = told.bsr_unit == Unit.PERCENT, told.bsr_outside
+        size = abs(self.percent or Decimal(0)) if is_percent else abs(self.step)
+        way = Way.UP if self.direction == Direction.BETTER else Way.DOWN
+        is_moved = size > told.bsr_threshold and told.bsr_way in (Way.ANY, way) and not _is_noise(before, after)
+        return [
+            (is_moved, f"{told.bsr_threshold} {'%' if is_percent else ''}".strip()),
+            (outside is not None and before <= outside < after, f"> #{outside}"),
+            (best is not None and after < best, f"best {told.bsr_best_days} d"),
+        ]
 
 
 def _graded(size: Decimal, critical: int, warning: int) -> Severity:
@@ -161,7 +193,7 @@ def _compared(product: Product, listing: Listing, seen_at: datetime) -> Iterator
         yield Difference(Kind.PRICE, product.price, listing.price, product.price_seen_at, seen_at)
     if product.bsr and product.bsr_seen_at:
         for rank in listing.ranks:
-            if rank.category[:200] == product.bsr_category and not _is_noise(product.bsr, rank.rank):
+            if rank.category[:200] == product.bsr_category:
                 yield Difference(Kind.BSR, product.bsr, rank.rank, product.bsr_seen_at, seen_at, rank.category)
     if product.rating and product.rating_seen_at and listing.rating:
         yield Difference(Kind.RATING, product.rating, listing.rating, product.rating_seen_at, seen_at)
@@ -234,7 +266,7 @@ class Change(models.Model):
     percent = models.DecimalField(_("percent"), max_digits=12, decimal_places=3, null=True)
     direction = models.CharField(_("direction"), max_length=6, choices=Direction, blank=True)
     severity = models.CharField(_("severity"), max_length=10, choices=Severity)
-    threshold = models.CharField(_("threshold then"), max_length=20, blank=True)
+    threshold = models.CharField(_("threshold then"), max_length=100, blank=True)
     before_at = models.DateTimeField(_("seen before at"))
     seen_at = models.DateTimeField(_("seen at"))
     acknowledged_at = models.DateTimeField(_("acknowledged at"), null=True, blank=True)
@@ -266,7 +298,14 @@ class Change(models.Model):
         return f"{self.tracking}: {self.get_kind_display()} {self.before} → {self.after}"
 
     @classmethod
-    def of(cls, difference: Difference, tracking: Tracking, snapshot: "Snapshot", seen_at: datetime) -> "Change":
+    def of(
+        cls,
+        difference: Difference,
+        tracking: Tracking,
+        snapshot: "Snapshot",
+        seen_at: datetime,
+        reasons: Sequence[str] = (),
+    ) -> "Change":
         """Lay a difference out as this team's row, unsaved."""
         return cls(
             tracking=tracking,
@@ -279,17 +318,7 @@ class Change(models.Model):
             percent=None if (percent := difference.percent) is None else round(min(percent, LARGEST_PERCENT), 3),
             direction=difference.direction,
             severity=difference.severity,
-            threshold=_threshold(difference.kind, tracking),
+            threshold=" · ".join(filter(None, reasons))[:100],
             before_at=difference.before_at,
             seen_at=seen_at,
         )
-
-
-def _threshold(kind: Kind, tracking: Tracking) -> str:
-    """The threshold in words that stay true when somebody changes it later."""
-    return {
-        Kind.PRICE: f"{tracking.price_threshold} %",
-        Kind.BSR: f"{tracking.bsr_threshold} {'%' if tracking.bsr_unit == Unit.PERCENT else ''}".strip(),
-        Kind.RATING: f"{tracking.rating_threshold}",
-        Kind.REVIEWS: f"{tracking.review_threshold} %",
-    }.get(kind, "")

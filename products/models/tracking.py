@@ -1,15 +1,15 @@
-"""One team's interest in a product: private, with the thresholds that decide what this team hears of."""
+"""One team's interest in a product: private, with what this team wants to hear of it."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
+
+from .rules import Wishes
 
 if TYPE_CHECKING:
     from accounts.models import Team
@@ -47,11 +47,6 @@ class Frequency(models.TextChoices):
 class Role(models.TextChoices):
     OWN = "own", _("own product")
     COMPETITOR = "competitor", _("competitor")
-
-
-class Unit(models.TextChoices):
-    PERCENT = "percent", _("percent")
-    POSITIONS = "positions", _("positions")
 
 
 class TrackingQuerySet(models.QuerySet["Tracking"]):
@@ -114,8 +109,8 @@ class WatchedManager(models.Manager.from_queryset(TrackingQuerySet)):  # type: i
         return super().get_queryset().filter(removed_at=None)
 
 
-class Tracking(models.Model):
-    """One team's interest in one product. Nobody else sees it."""
+class Tracking(Wishes):
+    """One team's interest in one product, with what it is to be told of it where that differs. Nobody else sees it."""
 
     team = models.ForeignKey("accounts.Team", models.CASCADE, related_name="trackings", verbose_name=_("team"))
     product = models.ForeignKey("products.Product", models.CASCADE, related_name="trackings", verbose_name=_("product"))
@@ -123,39 +118,6 @@ class Tracking(models.Model):
     frequency = models.CharField(_("looked at"), max_length=12, choices=Frequency, default=Frequency.DAILY)
     alias = models.CharField(_("your name for it"), max_length=100, blank=True)
     paused = models.BooleanField(_("paused"), default=False)
-    price_threshold = models.DecimalField(
-        _("tell me when the price moves by more than (%)"),
-        max_digits=5,
-        decimal_places=2,
-        default=Decimal("10"),
-        validators=[MinValueValidator(0), MaxValueValidator(100)],
-    )
-    bsr_threshold = models.PositiveIntegerField(
-        _("tell me when the rank moves by more than"), default=30, validators=[MinValueValidator(1)]
-    )
-    bsr_unit = models.CharField(_("rank threshold in"), max_length=10, choices=Unit, default=Unit.PERCENT)
-    rating_threshold = models.DecimalField(
-        _("tell me when the rating moves by at least (stars)"),
-        max_digits=2,
-        decimal_places=1,
-        default=Decimal("0.2"),
-        validators=[MinValueValidator(Decimal("0.1")), MaxValueValidator(4)],
-    )
-    review_threshold = models.DecimalField(
-        _("tell me when the review count moves by more than (%)"),
-        max_digits=6,
-        decimal_places=2,
-        default=Decimal("10"),
-        validators=[MinValueValidator(0)],
-    )
-    tell_buybox = models.BooleanField(_("tell me when the buy box changes hands"), default=True)
-    tell_availability = models.BooleanField(_("tell me when availability changes"), default=True)
-    tell_listing = models.BooleanField(_("tell me when title, bullets or images change"), default=False)
-    rearm_minutes = models.PositiveIntegerField(
-        _("stay silent on the same matter for (minutes)"),
-        default=0,
-        help_text=_("0: every change that crosses its threshold is told."),
-    )
     tags = models.ManyToManyField("products.Tag", verbose_name=_("tags"), related_name="trackings", blank=True)
     created_at = models.DateTimeField(_("added at"), auto_now_add=True)
     removed_at = models.DateTimeField(_("removed at"), null=True, blank=True, editable=False)

@@ -55,7 +55,7 @@ def test_a_price_change_says_how_far_and_how_bad(lamp):
     ],
 )
 def test_a_rank_fires_by_percent_or_positions_and_never_in_the_noise(lamp, tracking, before, after, unit, told):
-    Tracking.objects.update(bsr_unit=unit)
+    Tracking.objects.update(bsr_unit=unit, bsr_threshold=30)
     see(lamp, ranks=(Rank("Tools", 900), Rank("Desk Lamps", before)))
 
     changes = see(lamp, LATER, ranks=(Rank("Tools", 5), Rank("Desk Lamps", after)))
@@ -188,7 +188,7 @@ def test_ingesting_costs_the_same_number_of_queries_for_one_and_for_forty(alice,
     products = batch(alice, 40)
     run = started_run(products)
 
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(17):
         changes = run.ingest(answer_of(*(listing(asin=p.asin, price=Decimal("10")) for p in products), at=LATER))
 
     assert len(changes) == 40

@@ -4,7 +4,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """A user's first team has the user's key, so no row is written anew."""
 
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
@@ -12,9 +11,7 @@ class Migration(migrations.Migration):
         ("notifications", "0003_find_the_newest_by_an_index"),
     ]
     operations = [
-        migrations.RemoveConstraint("channel", "channel_once_per_address"),
-        migrations.RenameField("channel", "user", "team"),
-        migrations.AlterField(
+        migrations.AddField(
             "channel",
             "team",
             models.ForeignKey(
@@ -26,7 +23,7 @@ class Migration(migrations.Migration):
                 verbose_name="team",
             ),
         ),
-        migrations.AddField(
+        migrations.AlterField(
             "channel",
             "user",
             models.ForeignKey(
@@ -36,16 +33,6 @@ class Migration(migrations.Migration):
                 related_name="channels",
                 to=settings.AUTH_USER_MODEL,
                 verbose_name="added by",
-            ),
-        ),
-        migrations.AddConstraint(
-            "channel",
-            models.UniqueConstraint(fields=("team", "kind", "address"), name="channel_once_per_address"),
-        ),
-        migrations.AddConstraint(
-            "channel",
-            models.UniqueConstraint(
-                condition=models.Q(("team", None)), fields=("user",), name="channel_once_per_operator"
             ),
         ),
     ]
