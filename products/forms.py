@@ -175,7 +175,7 @@ class RulesForm(WishesForm):
 
     class Meta:
         model = Rules
-        fields = [*RULES, "currency", "muted_until"]
+        fields = [*RULES[:4], "currency", *RULES[4:], "muted_until"]
         widgets = {"muted_until": MOMENT}
 
 

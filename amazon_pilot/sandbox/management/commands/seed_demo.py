@@ -19,7 +19,7 @@ from notifications.models import Channel, ChannelKind
 from products.amazon import MARKETPLACES
 from products.apify import Receipt, RunAnswer
 from products.listing import normalise
-from products.models import Frequency, Product, Role, ScrapeRun, Tracking
+from products.models import Frequency, Product, Role, ScrapeRun, Seller, Tracking
 
 DAYS = 28
 # The last of the old looks lies more than a day back, so that every product is due at once.
@@ -42,6 +42,7 @@ class Command(BaseCommand):
             for at in instants():
                 for marketplace, some in groupby(products, key=lambda product: product.marketplace):
                     look(marketplace, list(some), at)
+                say_who_is_who(team)
             for (
                 asin,
                 frequency,
@@ -62,6 +63,15 @@ class Command(BaseCommand):
         Tracking.objects.watch(team, products, Role.COMPETITOR, Frequency.DAILY)
         Tracking.objects.filter(team=team, product__asin__in=OWN).update(role=Role.OWN)
         return products
+
+
+def say_who_is_who(team: Any) -> None:
+    """Once, after the first look: whoever holds the buy box of the own products then is the team itself."""
+    if Seller.objects.exists():
+        return
+    own = Tracking.objects.filter(team=team, role=Role.OWN).exclude(product__seller_id="").select_related("product")
+    names = {tracking.product.seller_id: tracking.product.seller for tracking in own}
+    Seller.objects.bulk_create(Seller(team=team, key=key, name=name, is_own=True) for key, name in names.items())
 
 
 def instants() -> Iterator[datetime]:
