@@ -81,6 +81,7 @@ SHOW = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("site", ["", "https://pilot.example"])
 @pytest.mark.parametrize("tokens", [{}, REAL, {"APIFY_TOKEN": "apify_api_real"}])
 def test_under_compose_tokens_alone_decide_and_budgets_arrive(tmp_path, site, tokens):
@@ -98,6 +99,7 @@ def test_under_compose_tokens_alone_decide_and_budgets_arrive(tmp_path, site, to
     assert budget == "7"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("site", ["http://localhost:8000", "https://pilot.example"])
 def test_the_web_of_compose_answers_its_health_check_prometheus_and_the_sandbox_without_detour(
     process_env, tmp_path, site

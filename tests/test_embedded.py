@@ -38,6 +38,7 @@ def file_of(folder: Path) -> Path:
     return next((folder / "redis").rglob("*.aof"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zeros", [9, 200_000])
 def test_zeros_at_the_end_of_the_file_are_cut_off_and_nothing_else(tmp_path, zeros):
     once(tmp_path)
@@ -51,6 +52,7 @@ def test_zeros_at_the_end_of_the_file_are_cut_off_and_nothing_else(tmp_path, zer
     assert next((tmp_path / "redis").rglob("*.broken")).read_bytes() == whole + b"\0" * zeros
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [1, 12])
 def test_a_file_that_lost_its_tail_loses_its_last_command_only(tmp_path, lost):
     once(tmp_path)
@@ -60,6 +62,7 @@ def test_a_file_that_lost_its_tail_loses_its_last_command_only(tmp_path, lost):
     assert "kept b'1' 1" in once(tmp_path).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("garbage", [b"\xff" * 100, b"hello\r\n", b"\0" * 100 + b"x"])
 def test_garbage_ends_the_start_with_a_sentence_and_the_mend(tmp_path, garbage):
     once(tmp_path)
@@ -86,6 +89,7 @@ def test_a_checksum_that_ends_in_zeros_is_left_alone(tmp_path):
     assert path.stat().st_size == 18
 
 
+@pytest.mark.slow
 def test_nobody_else_can_read_what_is_in_var_not_even_what_was_readable_before(tmp_path):
     var = tmp_path / "var"
     (var / "mail").mkdir(parents=True, mode=0o755)

@@ -35,6 +35,7 @@ def run(words, cwd, **more):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_its_command_serves_pages_with_their_texts_and_styles(site, tmp_path):
     command = [sys.executable, str(site / "bin" / "amazon-pilot")]
     run([*command, "migrate", "--verbosity", "0"], cwd=tmp_path, PYTHONPATH=str(site))

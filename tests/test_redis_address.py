@@ -135,6 +135,7 @@ def process(url: str, tmp_path: Path, code: str = PROCESS) -> str:
     return answer.stdout
 
 
+@pytest.mark.slow
 def test_whatever_connects_does_so_by_tls_and_in_the_named_database(tls, certificate, tmp_path):
     said = process(f"{tls}?db=2&ssl_ca_certs={certificate}/cert.pem", tmp_path)
 

@@ -13,6 +13,7 @@ OPTIONS = ["--std", "lua51", "--globals", "redis", "ARGV", "KEYS", "cjson", "cms
 UNUSED = ["--ignore", "211"]  # each script uses some of the helpers alone
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not LINTER and os.environ.get("CI") != "true", reason="luacheck is not installed (Debian: lua-check)"
 )

@@ -141,6 +141,7 @@ def test_the_table_holds_every_variable_that_is_read():
     assert set(VARIABLES) <= set(wrong())
 
 
+@pytest.mark.slow
 def test_a_wrong_value_stops_the_start_with_one_sentence_that_does_not_repeat_it(tmp_path):
     https = {"SITE_URL": "https://pilot.example"}
     cases = [
@@ -160,6 +161,7 @@ def test_a_wrong_value_stops_the_start_with_one_sentence_that_does_not_repeat_it
         assert line.isprintable()
 
 
+@pytest.mark.slow
 def test_an_empty_or_blank_value_is_the_default(tmp_path):
     cases = [(name, value, {}) for name in VARIABLES for value in ("", "  ")]
 
@@ -185,6 +187,7 @@ RIGHT = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_right_value_is_taken(tmp_path):
     cases = [(name, value, {}) for name, values in RIGHT.items() for value in values]
 
@@ -216,6 +219,7 @@ def test_a_line_of_the_env_file_that_cannot_be_read_is_named_by_its_number_alone
     assert SECRET not in answer.stderr
 
 
+@pytest.mark.slow
 def test_a_command_ends_with_the_sentence_and_exit_code_1(process_env):
     env = process_env | {"REDIS_URL": f"redis://:{SECRET}@host:port/0"}
 

@@ -77,6 +77,7 @@ def test_a_full_disk_gets_a_plain_message_and_loses_nothing(page, lamp):
     assert (Product.objects.count(), Tracking.objects.count()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["APIFY", "OPENAI"])
 def test_a_missing_token_outside_the_sandbox_stops_the_start(process_env, variable):
     urls = {
@@ -94,6 +95,7 @@ def test_a_missing_token_outside_the_sandbox_stops_the_start(process_env, variab
     assert "is empty, but" in answer.stderr
 
 
+@pytest.mark.slow
 def test_the_deploy_check_is_clean_with_production_settings(process_env):
     env = process_env | {
         "SITE_URL": "https://pilot.example.com",
@@ -114,6 +116,7 @@ def test_the_bundled_redis_listens_nowhere_but_on_its_socket(redis):
     assert redis.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 def test_the_bundled_redis_ends_with_its_parent_even_when_that_is_killed(process_env, tmp_path):
     code = (

@@ -39,6 +39,7 @@ def now_state(report):
     return report.state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "more"),
     [

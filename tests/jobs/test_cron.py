@@ -83,6 +83,7 @@ def test_the_next_fire_is_later_than_the_last_one_also_within_the_repeated_hour(
     assert following == at("2026-11-02 01:45", "America/New_York")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ZONES)
 def test_random_lines_agree_with_a_walk_through_every_minute_of_a_year(zone):
     random = Random(zone)

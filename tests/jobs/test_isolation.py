@@ -123,6 +123,7 @@ def test_a_statement_that_may_last_is_noted(sql, lasts):
     sessions.touched.clear()
 
 
+@pytest.mark.slow
 def test_a_clean_process_is_told_so_within_30_microseconds():
     """On a slow machine, or one whose processors are shared, at most what it takes to run a job that does nothing."""
     words, costs = [sys.executable, "-m", "benchmarks.isolation"], []

@@ -246,6 +246,7 @@ def runs_in_the_end(operation, state, done):
     return 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_job_is_in_one_place_and_runs_as_often_as_it_should(operation, state):

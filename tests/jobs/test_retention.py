@@ -230,6 +230,7 @@ retention.clean_up()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_clean_up_that_is_killed_goes_on_where_it_was(process_env):
     for n in range(12):

@@ -44,6 +44,7 @@ def packs(outcome: outcomes.Outcome) -> bool:
         client.disconnect()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TAKEN)
 def test_whatever_a_field_holds_a_dead_slots_job_is_settled(redis, name):
     for value in [*ODD, *(random.Random(n).randbytes(40) for n in range(20))]:

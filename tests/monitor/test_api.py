@@ -99,6 +99,7 @@ def rows():
     return {model: sorted(map(repr, model.objects.values_list())) for model in models if model._meta.managed}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_looking_changes_nothing(person, redis, name):
     client = person("admin")
@@ -115,6 +116,7 @@ def test_looking_changes_nothing(person, redis, name):
     assert (contents(redis), rows()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUTTONS)
 def test_a_button_does_nothing_by_get(person, redis, name):
     client = person("admin")
@@ -127,6 +129,7 @@ def test_a_button_does_nothing_by_get(person, redis, name):
     assert (contents(redis), rows()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in BUTTONS if name not in OWN])
 def test_a_button_does_nothing_for_who_may_only_look(person, redis, name):
     client = person("view")
@@ -144,6 +147,7 @@ def test_a_button_does_nothing_for_who_may_only_look(person, redis, name):
     assert (contents(redis), rows()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES + BUTTONS)
 def test_a_stranger_sees_and_does_nothing(client, name):
     look = client.get(address(name))

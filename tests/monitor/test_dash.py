@@ -248,6 +248,7 @@ class Screen:
                     self.cells[y][x] = " "
 
 
+@pytest.mark.slow
 def test_it_works_in_a_terminal_without_colours(process_env):
     tasks.add.enqueue_many([(n, n) for n in range(5)])
     Pause.objects.begin("queue:low", by=None, reason="A test")

@@ -29,6 +29,7 @@ def group(cause, window="24h"):
     return next(row for row in failures.groups(WINDOWS[window], NOW)["rows"] if row.fingerprint == cause)
 
 
+@pytest.mark.slow
 def test_ten_thousand_failures_of_three_causes_are_three_groups(admin_client, django_assert_max_num_queries):
     causes = ["amazon"] * 6000 + ["timeout"] * 3000 + ["typo"] * 1000
     JobRun.objects.bulk_create(

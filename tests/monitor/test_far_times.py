@@ -20,6 +20,7 @@ def job_id(request):
     return job_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Shanghai"])
 def test_every_page_shows_it_and_it_can_be_deleted(admin_client, job_id, zone, capsys):
     admin_client.cookies["zone"] = zone

@@ -98,6 +98,7 @@ def budget(redis):
     DaySpending.objects.create(day=timezone.now().date(), micros=5_000_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("break_it", "says", "page"),
     [

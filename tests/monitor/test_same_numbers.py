@@ -121,6 +121,7 @@ PAGES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "args"), PAGES)
 def test_every_number_that_is_a_link_leads_to_so_many_jobs(person, shop, crowd, name, args):
     week = timezone.now() - timedelta(days=3)  # of a cause that also came lately: no page counts it

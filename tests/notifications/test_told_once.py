@@ -78,6 +78,7 @@ def changes(lamp, charlie):
     return list(Change.objects.select_related("tracking__product").order_by("pk"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), FATES, ids=lambda part: part)
 def test_each_receiver_has_its_fate(changes, alice, receivers, kind, name):
     channel(alice, receivers, kind, name)
@@ -95,6 +96,7 @@ def test_each_receiver_has_its_fate(changes, alice, receivers, kind, name):
     assert time.monotonic() - began < 8
 
 
+@pytest.mark.slow
 def test_many_changes_of_several_users_are_told_once_each(changes, alice, charlie, receivers):
     """An oracle of its own counts what must arrive: rows of users × channels × changes, and each key once."""
     users = [alice, charlie, *(User.objects.create_user(f"u{n}") for n in range(4))]

@@ -339,6 +339,7 @@ def test_a_listing_that_breaks_off_proves_nothing(sandbox):
         apify.find_run(uuid4(), an_hour_ago())
 
 
+@pytest.mark.slow
 def test_no_client_exists_before_it_is_used():
     code = (
         "import django; django.setup(); import gc; from products import apify; from analysis import llm;"

@@ -17,6 +17,7 @@ from tests.world import answer_of, enqueued, listing, started_run
 PLANNERS, ROUNDS, EACH = 10, 100, 4
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_ten_planners_at_once_never_pass_the_budget(settings):
     settings.APIFY_DAILY_BUDGET_USD = Decimal("0.045")

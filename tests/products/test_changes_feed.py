@@ -105,6 +105,7 @@ def test_all_that_the_filter_shows_are_acknowledged(page, many):
     assert Change.objects.exclude(acknowledged_at=None).count() == 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "form",
     [{}, {"until": "soon"}, {"until": "2026-01-01T00:00:00"}, {"id": "x"}, {"until": "9999-99-99T00:00:00+00:00"}],

@@ -63,6 +63,7 @@ def test_each_frequency_has_its_time(lamp, frequency, ago, is_due):
     assert due(frequency) == ([lamp] if is_due else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("day", [datetime(2026, 3, 8, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)])
 def test_a_daily_product_is_looked_at_once_on_days_of_23_and_25_hours(lamp, day):
     looks, at = [], day

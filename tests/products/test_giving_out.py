@@ -205,6 +205,7 @@ def test_an_export_writes_nothing_and_refuses_other_forms_and_methods(page, lamp
     assert page.post(addresses[name]).status_code == 405
 
 
+@pytest.mark.slow
 def test_five_hundred_rows_more_are_three_queries_more(page, alice):
     def queries(count):
         Tracking.objects.all().delete()
@@ -217,6 +218,7 @@ def test_five_hundred_rows_more_are_three_queries_more(page, alice):
     assert queries(2100) - queries(1100) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
 def test_memory_does_not_grow_with_the_rows(kind):
     def rows(count):
@@ -241,6 +243,7 @@ def test_memory_does_not_grow_with_the_rows(kind):
     assert peak(8_000) < peak(2_000) * 1.5 + 300_000
 
 
+@pytest.mark.slow
 def test_the_first_lines_of_a_long_history_leave_before_the_last_are_read(page, lamp, addresses):
     runs = ScrapeRun.objects.bulk_create(
         [ScrapeRun(marketplace="amazon.com", state="ingested", cost_cap_usd=0, apify_id=f"x{n}") for n in range(2500)]

@@ -190,6 +190,7 @@ def test_history_is_imported_only_into_what_one_watches(client, charlie, lamp):
     assert not ImportedPoint.objects.exists()
 
 
+@pytest.mark.slow
 def test_fifty_thousand_points_go_in_and_one_more_is_refused(upload, lamp):
     began = now() - timedelta(days=2000)
     lines = [f"{(began + timedelta(minutes=30 * n)).isoformat()},{n % 90 + 10}.50,USD,{n + 1}" for n in range(50_000)]

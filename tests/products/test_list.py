@@ -60,6 +60,7 @@ def key_of(text: str, word: str) -> str:
     return QueryDict(found[1].replace("&amp;", "&"))["page"] if found else ""
 
 
+@pytest.mark.slow
 def test_every_sort_leads_through_all_rows_once_and_back(page, shop):
     for sort in [f"{sign}{name}" for name in watchlist.SORTS for sign in ("", "-")]:
         walked, key, texts = [], "", []
@@ -74,6 +75,7 @@ def test_every_sort_leads_through_all_rows_once_and_back(page, shop):
         assert asins(listed(page, sort=sort, page=key_of(back, "Previous page"))) == asins(texts[0]), sort
 
 
+@pytest.mark.slow
 def test_a_sort_is_that_of_its_column_with_the_unknown_last(page, shop):
     for sort in ("price", "-price", "rank", "-rank", "rating", "-rating", "reviews", "-reviews", "seen", "-seen"):
         texts, key = [], ""
@@ -104,12 +106,14 @@ ODD_KEYS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_key_that_nobody_gave_out_is_a_page_all_the_same(page, lamp, competitors):
     for key in ODD_KEYS:
         for sort in ("price", "name", "seen", "rank", "day"):
             assert len(asins(listed(page, sort=sort, page=key))) >= 5, (key, sort)
 
 
+@pytest.mark.slow
 def test_a_very_long_list_is_sorted_by_its_columns_alone(page, shop, monkeypatch):
     monkeypatch.setattr(watchlist, "MOST_COUNTED", COUNT - 1)
 

@@ -104,6 +104,7 @@ def test_99_good_lines_are_added_and_the_bad_one_comes_back(post):
     assert "B000000001" not in shown
 
 
+@pytest.mark.slow
 def test_ten_thousand_lines_with_300_wrong_ones_add_9700_in_few_queries(post, django_assert_max_num_queries):
     lines = [f"B0{number:08}" if number % 100 > 2 else f"wrong{number}" for number in range(10_000)]
 

@@ -75,6 +75,7 @@ def test_no_sentence_with_a_denial_is_in_stock(positive, negative, before, end):
     assert parse_availability(sentence, has_price=True) != "in_stock"
 
 
+@pytest.mark.slow
 @given(JSON)
 @settings(max_examples=400, deadline=None)
 def test_no_value_makes_a_reader_fail(value: Any):
@@ -88,6 +89,7 @@ def test_no_value_makes_a_reader_fail(value: Any):
     assert fields.brand(value, value) is None or isinstance(fields.brand(value, value), str)
 
 
+@pytest.mark.slow
 @given(JSON)
 @settings(max_examples=300, deadline=None)
 def test_what_is_stored_holds_no_sign_that_a_database_refuses(value: Any):

@@ -33,6 +33,7 @@ def minute_by_minute(count: int) -> None:
         run_jobs()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", REFUSALS, ids=lambda fault: str(fault["status"]))
 def test_a_refusal_is_asked_again_rarely_and_told(lamp, sandbox, admin_user, client, alice, fault):
     sandbox.apify.fail_next(times=5, **fault)

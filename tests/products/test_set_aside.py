@@ -91,6 +91,7 @@ def test_the_other_items_of_a_batch_are_always_stored(lamps, sandbox, seed):
     assert not run.targets.filter(outcome="pending").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", range(len(ODD)))
 def test_every_field_at_once_may_be_odd(lamps, sandbox, odd):
     names = sorted(set(ITEM) - {"asin", "statusCode"})

@@ -60,6 +60,7 @@ def test_an_old_price_is_no_record_of_ninety_days(lamp):
 holders = st.sampled_from(["", "Alice", "Rival", "Third"])
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 60 * 24), holders), max_size=80))
 def test_the_shares_are_those_of_an_independent_count(looks):
