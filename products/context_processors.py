@@ -50,7 +50,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
 
     def teams() -> list[Membership]:
-        return request.memberships if user is not None and user.is_authenticated else []  # type: ignore[attr-defined]
+        return getattr(request, "memberships", []) if user is not None and user.is_authenticated else []
 
     def may_write() -> bool:
         return bool(teams()) and request.membership.may_write  # type: ignore[attr-defined]

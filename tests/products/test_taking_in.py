@@ -389,11 +389,11 @@ def test_what_was_never_taken_is_forgotten(upload, alice):
 
 
 def test_tags_of_a_file_are_given_and_made_once(upload, client, alice):
-    alice.tags.create(name="Winter")
+    alice.teams.get().tags.create(name="Winter")
     upload(f"ASIN,Tags\n{A},winter; Client A\n{B},Client A\nB0SYN00003,\n".encode())
     client.post(reverse("products:take_import", args=[Import.objects.get().pk]))
 
-    assert sorted(alice.tags.values_list("name", flat=True)) == ["Client A", "Winter"]
+    assert sorted(alice.teams.get().tags.values_list("name", flat=True)) == ["Client A", "Winter"]
     assert Tracking.objects.get(product__asin=A).tags.count() == 2
     assert Tracking.objects.get(product__asin=B).tags.count() == 1
 
