@@ -8,9 +8,10 @@ class AccountsConfig(AppConfig):
     verbose_name = _("Accounts")
 
     def ready(self) -> None:
-        """Have what a user has chosen hold from the login on, and the audit know what is done here."""
+        """Have choices hold from the login on, each user have a team, and the audit know what is done here."""
         from amazon_pilot.jobs.models.audit_entry import know
 
-        from . import choices  # noqa: F401
+        from . import choices, teams  # noqa: F401
 
         know(gettext_noop("invite"), gettext_noop("withdraw"), gettext_noop("revoke"), gettext_noop("close"))
+        know(gettext_noop("join"), gettext_noop("leave"), gettext_noop("change role"), gettext_noop("hand over"))

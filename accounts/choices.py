@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
 from .models import Preferences
+from .teams import CHOSEN
 
 ZONE, LANGUAGE = "chosen_zone", "chosen_language"
 
@@ -27,6 +28,7 @@ def hold(request: HttpRequest, user: Any, **kwargs: Any) -> None:
 def keep(request: HttpRequest, chosen: Preferences) -> None:
     """Have the session know the choices."""
     request.session[ZONE], request.session[LANGUAGE] = chosen.zone, chosen.language
+    request.session[CHOSEN] = chosen.team_id
 
 
 def chosen_words(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:

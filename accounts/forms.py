@@ -7,7 +7,7 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from .models import ApiToken, Preferences
+from .models import ApiToken, Preferences, Team
 
 
 class PreferencesForm(forms.ModelForm):
@@ -27,6 +27,14 @@ class PreferencesForm(forms.ModelForm):
         self.fields["language"] = forms.ChoiceField(
             label=_("Language"), required=False, choices=[*as_asked, *settings.LANGUAGES]
         )
+
+
+class TeamForm(forms.ModelForm):
+    """What a team is called."""
+
+    class Meta:
+        model = Team
+        fields = ["name"]
 
 
 class TokenForm(forms.ModelForm):

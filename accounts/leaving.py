@@ -1,4 +1,4 @@
-"""The end of an account: closed at once, then emptied in small steps, so that no lock is held for long."""
+"""The end of a membership, and of an account: closed at once, then emptied in small steps, so that no lock lasts."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from analysis.models import Comparison, Report
 from notifications.models import Channel, Notification
 from products.models import Change, Import, ImportedPoint, Tracking
 
-from .models import ApiToken, Preferences
+from .models import ApiToken, Invitation, Membership, Preferences, Team
 from .sessions import end_sessions
 
 AT_ONCE = 500
@@ -23,26 +23,54 @@ def is_last_operator(user: Any) -> bool:
 
 
 @transaction.atomic
+def part(membership: Membership) -> bool:
+    """Have a member leave his team; False for its owner. The ways to reach him that he added fall silent.
+
+    Who has no team left gets one of his own.
+    """
+    if not Membership.objects.part(membership):
+        return False
+    Channel.objects.filter(team=membership.team_id, user=membership.user_id).update(paused=True)
+    if not Membership.objects.filter(user=membership.user_id).exists():
+        Team.objects.found(membership.user, membership.user.get_username())
+    return True
+
+
+@transaction.atomic
 def close(user: Any) -> None:
-    """Close an account: nobody signs in any more, its tokens and sessions end, nothing is watched for it."""
+    """Close an account: nobody signs in any more, its tokens and sessions end, nothing is watched for it alone.
+
+    A team with others in it goes on without him; where he was its owner, the member of longest standing follows.
+    """
     get_user_model()._default_manager.filter(pk=user.pk).update(is_active=False)
     Preferences.objects.update_or_create(user=user, defaults={"leaving_at": now()})
-    Tracking.objects.filter(user=user).update(paused=True)
+    ApiToken.objects.filter(membership__user=user).delete()
     Channel.objects.filter(user=user).update(paused=True)
-    ApiToken.objects.filter(user=user).delete()
+    Membership.objects.filter(user=user).exclude(team__in=_alone(user.pk)).delete()
+    Tracking.objects.filter(team__in=_alone(user.pk)).update(paused=True)
+    Channel.objects.filter(team__in=_alone(user.pk)).update(paused=True)
+    Invitation.objects.filter(team__in=_alone(user.pk)).delete()
     end_sessions(user.pk)
 
 
+def _alone(user_id: int) -> list[int]:
+    """Return the teams that nobody but this user is in."""
+    others = Membership.objects.exclude(user=user_id).values("team")
+    mine = Membership.objects.filter(user=user_id).exclude(team__in=others)
+    return list(mine.values_list("team", flat=True))
+
+
 def remove_rows(user_id: int) -> int:
-    """Delete what belongs to a user, some hundreds at a time; return how many rows."""
+    """Delete what belongs to a closed account alone, some hundreds at a time; return how many rows."""
+    teams = _alone(user_id)
     kinds: list[models.QuerySet[Any]] = [
-        Notification.objects.filter(channel__user=user_id),
-        Change.objects.filter(user=user_id),
-        Report.objects.filter(user=user_id),
-        Comparison.objects.filter(user=user_id),
-        ImportedPoint.objects.filter(user=user_id),
-        Import.objects.filter(user=user_id),
-        Tracking.everything.filter(user=user_id),
+        Notification.objects.filter(channel__team__in=teams),
+        Change.objects.filter(team__in=teams),
+        Report.objects.filter(team__in=teams),
+        Comparison.objects.filter(team__in=teams),
+        ImportedPoint.objects.filter(team__in=teams),
+        Import.objects.filter(team__in=teams),
+        Tracking.everything.filter(team__in=teams),
     ]
     gone = 0
     for rows in kinds:

@@ -1,4 +1,4 @@
-"""What belongs to an account beside its user: tokens for scripts, invitations, and how its pages are written."""
+"""Who works together on what: teams and their members, tokens for scripts, invitations, and how pages are written."""
 
 import hashlib
 import secrets
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core import signing
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.timezone import now
@@ -19,9 +19,111 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 MOST_TOKENS, MOST_INVITATIONS = 50, 200
+MOST_TEAMS = 20  # that one user owns: each has budgets of its own
 INVITATION_LASTS = timedelta(days=7)
 INVITATION_SALT = "an invitation to an account"
+LONGEST_NAME = 60
 MARK = "pilot_"  # so that a token that was published by mistake can be found
+
+
+class TeamRole(models.TextChoices):
+    OWNER = "owner", _("owner")
+    MEMBER = "member", _("member")
+    VIEWER = "viewer", _("viewer")
+
+
+class TeamQuerySet(models.QuerySet["Team"]):
+    @transaction.atomic
+    def found(self, user: "User | Any", name: str) -> "Membership":
+        """Make a team with its owner; return his membership. Raises ValidationError beyond twenty teams of one user."""
+        if Membership.objects.filter(user=user, role=TeamRole.OWNER).count() >= MOST_TEAMS:
+            raise ValidationError(_("You own 20 teams. Hand one over before you make another."))
+        team = self.create(name=name[:LONGEST_NAME])
+        return Membership.objects.create(team=team, user=user, role=TeamRole.OWNER)
+
+
+class Team(models.Model):
+    """Those who watch the same products together: what is watched, compared, told and paid belongs to it."""
+
+    name = models.CharField(_("name"), max_length=LONGEST_NAME)
+    members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="teams")
+    created_at = models.DateTimeField(_("made at"), auto_now_add=True)
+
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("team")
+        verbose_name_plural = _("teams")
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def keep_an_owner(self) -> None:
+        """Delete a team that nobody is left in; where only its owner went, the member of longest standing follows."""
+        left = Membership.objects.filter(team=self.pk)
+        if left.filter(role=TeamRole.OWNER).exists():
+            return
+        if heir := left.exclude(role=TeamRole.VIEWER).order_by("pk").first() or left.order_by("pk").first():
+            left.filter(pk=heir.pk).update(role=TeamRole.OWNER)
+        else:
+            Team.objects.filter(pk=self.pk).delete()
+
+
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def of(self, user: "User | Any") -> "MembershipQuerySet":
+        """Keep this user's, each with its team, the first one first."""
+        return self.filter(user=user).select_related("team").order_by("pk")
+
+    @transaction.atomic
+    def hand_over(self, owner: "Membership", heir: "Membership") -> bool:
+        """Make another member the owner, and the owner a member; False when either is not what it was any more."""
+        mine = self.filter(pk=owner.pk, role=TeamRole.OWNER).update(role=TeamRole.MEMBER)
+        theirs = mine and self.filter(pk=heir.pk, team=owner.team_id).update(role=TeamRole.OWNER)
+        if not theirs:
+            transaction.set_rollback(True)
+        return bool(theirs)
+
+    @transaction.atomic
+    def part(self, membership: "Membership") -> bool:
+        """End a membership with its tokens; False for an owner's, who hands over first, and for one that has ended."""
+        # First a conditional update, so that nobody can be made the owner in between.
+        rows = self.filter(pk=membership.pk).exclude(role=TeamRole.OWNER)
+        return bool(rows.update(role=TeamRole.VIEWER) and rows.delete())
+
+
+class Membership(models.Model):
+    """One user's place in one team. Each team has one owner."""
+
+    team = models.ForeignKey(Team, models.CASCADE, related_name="memberships", verbose_name=_("team"))
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships", verbose_name=_("user")
+    )
+    role = models.CharField(_("role"), max_length=6, choices=TeamRole, default=TeamRole.MEMBER)
+    created_at = models.DateTimeField(_("joined at"), auto_now_add=True)
+
+    objects = MembershipQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("membership")
+        verbose_name_plural = _("memberships")
+        constraints = [
+            models.UniqueConstraint(fields=["team", "user"], name="member_once_per_team"),
+            models.UniqueConstraint(fields=["team"], condition=Q(role="owner"), name="team_has_one_owner"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.team}"
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether he invites, removes, and decides on roles."""
+        return self.role == TeamRole.OWNER
+
+    @property
+    def may_write(self) -> bool:
+        """Whether he may change anything of the team's."""
+        return self.role != TeamRole.VIEWER
 
 
 class Scope(models.TextChoices):
@@ -35,24 +137,24 @@ def digest_of(text: str) -> str:
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
-    def issue(self, user: "User | Any", name: str, scope: str) -> "tuple[ApiToken, str]":
+    def issue(self, membership: Membership, name: str, scope: str) -> "tuple[ApiToken, str]":
         """Return a new token and its text, which is shown this once; raises ValidationError for more than fifty."""
-        if self.filter(user=user).count() >= MOST_TOKENS:
+        if self.filter(membership=membership).count() >= MOST_TOKENS:
             raise ValidationError(_("You have 50 tokens. Revoke one that is no longer used."))
         text = MARK + secrets.token_urlsafe(30)
-        return self.create(user=user, name=name, scope=scope, digest=digest_of(text), start=text[: len(MARK) + 4]), text
+        words = {"digest": digest_of(text), "start": text[: len(MARK) + 4]}
+        return self.create(membership=membership, name=name, scope=scope, **words), text
 
     def named_by(self, text: str) -> "ApiToken | None":
-        """Return the token that this text is, of a user who may sign in."""
-        return self.filter(digest=digest_of(text), user__is_active=True).select_related("user").first()
+        """Return the token that this text is, of a member who may sign in."""
+        rows = self.filter(digest=digest_of(text), membership__user__is_active=True)
+        return rows.select_related("membership__user", "membership__team").first()
 
 
 class ApiToken(models.Model):
-    """A key with which a script acts for one user. Only its digest is kept."""
+    """A key with which a script acts for a member of a team; it ends with the membership. Only its digest is kept."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens", verbose_name=_("user")
-    )
+    membership = models.ForeignKey(Membership, models.CASCADE, related_name="api_tokens", verbose_name=_("membership"))
     name = models.CharField(_("name"), max_length=60, help_text=_("What it is for."))
     scope = models.CharField(_("may"), max_length=5, choices=Scope, default=Scope.READ)
     digest = models.CharField(max_length=64, unique=True, editable=False)
@@ -72,8 +174,8 @@ class ApiToken(models.Model):
 
     @property
     def may_write(self) -> bool:
-        """Whether it may change anything."""
-        return self.scope == Scope.WRITE
+        """Whether it may change anything: no more than who made it."""
+        return self.scope == Scope.WRITE and self.membership.may_write
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
@@ -101,9 +203,11 @@ def when_expired() -> Any:
 
 
 class Invitation(models.Model):
-    """One address that may sign up, once and for a week."""
+    """One address that may sign up, or join a team, once and for a week."""
 
     email = models.EmailField(_("e-mail"))
+    team = models.ForeignKey(Team, models.CASCADE, null=True, related_name="invitations", verbose_name=_("team"))
+    role = models.CharField(_("role"), max_length=6, choices=TeamRole, blank=True)
     invited_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("invited by")
     )
@@ -132,6 +236,13 @@ class Invitation(models.Model):
         """Use it up; False means that somebody else was first."""
         return Invitation.objects.open().filter(pk=self.pk).update(accepted_at=Now()) == 1
 
+    def let_in(self, user: "User | Any") -> Membership | None:
+        """Make who has accepted a member of its team; None where it names none. Who is a member stays what he is."""
+        if self.team_id is None:
+            return None
+        role = self.role or TeamRole.VIEWER
+        return Membership.objects.get_or_create(team_id=self.team_id, user=user, defaults={"role": role})[0]
+
 
 def check_zone(name: str) -> None:
     """Refuse what is no time zone; raises ValidationError."""
@@ -145,6 +256,8 @@ class Preferences(models.Model):
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="preferences")
     zone = models.CharField(_("time zone"), max_length=60, blank=True, validators=[check_zone])
     language = models.CharField(_("language"), max_length=10, blank=True, choices=settings.LANGUAGES)
+    # The team that is shown after the next sign-in: that of the last switch.
+    team = models.ForeignKey(Team, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("team"))
     # Asked for by its owner: the account is closed at once, and its rows go in the background.
     leaving_at = models.DateTimeField(_("leaving since"), null=True, editable=False)
 

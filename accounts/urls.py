@@ -7,7 +7,7 @@ from django.urls import include, path
 
 from amazon_pilot import login
 
-from . import views
+from . import team_views, views
 
 # Hashing and the mail server take their time, and on SQLite a transaction holds the write lock all the while.
 apart = transaction.non_atomic_requests
@@ -16,6 +16,13 @@ urlpatterns = [
     path("", views.account, name="account"),
     path("data/", views.data, name="account_data"),
     path("delete/", views.delete, name="account_delete"),
+    path("team/", team_views.team, name="team"),
+    path("team/invite/", team_views.invite, name="invite_to_team"),
+    path("team/invitations/<int:pk>/withdraw/", team_views.withdraw, name="withdraw_team_invitation"),
+    path("team/members/<int:pk>/role/", team_views.change_role, name="change_role"),
+    path("team/members/<int:pk>/remove/", team_views.remove_member, name="remove_member"),
+    path("teams/new/", team_views.new_team, name="new_team"),
+    path("teams/<int:pk>/enter/", team_views.enter, name="enter_team"),
     path("tokens/", views.tokens, name="tokens"),
     path("tokens/<int:pk>/revoke/", views.revoke, name="revoke_token"),
     path("invitations/", views.invitations, name="invitations"),

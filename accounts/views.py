@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required, permission_required
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import FileResponse, HttpRequest, HttpResponse
@@ -24,11 +25,12 @@ from django.views.decorators.http import require_POST, require_safe
 from amazon_pilot.http import AuthenticatedRequest
 from amazon_pilot.jobs.models import AuditEntry
 
-from . import choices, export, leaving
+from . import choices, export, leaving, teams
 from .forms import LeavingForm, PreferencesForm, TokenForm
 from .invitations import InvitationForm
 from .models import ApiToken, Invitation, Preferences
 from .tasks import remove_account, send_invitation
+from .team_views import go_into
 
 
 @login_required
@@ -51,8 +53,8 @@ def account(request: AuthenticatedRequest) -> HttpResponse:
 @require_safe
 @login_required
 def data(request: AuthenticatedRequest) -> HttpResponseBase:
-    """Give out all that is kept about the user."""
-    return FileResponse(export.all_of(request.user), as_attachment=True, filename="amazon-pilot.zip")
+    """Give out all that is kept about the user, and for his team."""
+    return FileResponse(export.all_of(request.membership), as_attachment=True, filename="amazon-pilot.zip")
 
 
 @sensitive_post_parameters()
@@ -78,11 +80,15 @@ def delete(request: AuthenticatedRequest) -> HttpResponse:
 @never_cache
 @login_required
 def tokens(request: AuthenticatedRequest) -> HttpResponse:
-    """List one's tokens, and make one; its text is shown this once."""
+    """List the team's tokens, and make one; its text is shown this once."""
     form, text = TokenForm(request.POST or None), ""
+    if request.method == "POST":
+        teams.ensure_may_write(request)
     if request.method == "POST" and form.is_valid():
         try:
-            row, text = ApiToken.objects.issue(request.user, form.cleaned_data["name"], form.cleaned_data["scope"])
+            row, text = ApiToken.objects.issue(
+                request.membership, form.cleaned_data["name"], form.cleaned_data["scope"]
+            )
         except ValidationError as error:
             form.add_error(None, error)
         else:
@@ -91,7 +97,7 @@ def tokens(request: AuthenticatedRequest) -> HttpResponse:
     context = {
         "form": form,
         "text": text,
-        "tokens": ApiToken.objects.filter(user=request.user),
+        "tokens": ApiToken.objects.filter(membership__team=request.team).select_related("membership__user"),
         "site": settings.SITE_URL,
     }
     return render(request, "account/tokens.html", context, status=422 if form.is_bound else 200)
@@ -100,8 +106,10 @@ def tokens(request: AuthenticatedRequest) -> HttpResponse:
 @require_POST
 @login_required
 def revoke(request: AuthenticatedRequest, pk: int) -> HttpResponse:
-    """Make a token worthless at once."""
-    row = get_object_or_404(ApiToken, pk=pk, user=request.user)
+    """Make a token worthless at once: one's own, or for the team's owner any."""
+    row = get_object_or_404(ApiToken.objects.select_related("membership"), pk=pk, membership__team=request.team)
+    if row.membership_id != request.membership.pk:
+        teams.ensure_owner(request)
     AuditEntry.objects.record(request.user, "revoke", f"token {row}")
     row.delete()
     messages.success(request, _("The token is revoked."))
@@ -120,7 +128,11 @@ def invitations(request: AuthenticatedRequest) -> HttpResponse:
         send_invitation.enqueue(row.pk)
         messages.success(request, _("An invitation to %s is on its way.") % email)
         return redirect("invitations")
-    context = {"form": form, "is_closed": settings.SIGN_UP == "closed", "invitations": Invitation.objects.open()[:200]}
+    context = {
+        "form": form,
+        "is_closed": settings.SIGN_UP == "closed",
+        "invitations": Invitation.objects.open().filter(team=None)[:200],
+    }
     return render(request, "account/invitations.html", context, status=422 if request.method == "POST" else 200)
 
 
@@ -129,7 +141,7 @@ def invitations(request: AuthenticatedRequest) -> HttpResponse:
 @permission_required("accounts.add_invitation", raise_exception=True)
 def withdraw(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     """Make an invitation's link worthless."""
-    row = get_object_or_404(Invitation.objects.open(), pk=pk)
+    row = get_object_or_404(Invitation.objects.open(), pk=pk, team=None)
     AuditEntry.objects.record(request.user, "withdraw", f"invitation {row.email}")
     row.delete()
     messages.success(request, _("The invitation is withdrawn."))
@@ -137,17 +149,24 @@ def withdraw(request: AuthenticatedRequest, pk: int) -> HttpResponse:
 
 
 class Invited(SignupView):
-    """Signs up who was invited, with the address that the invitation went to; its link works once."""
+    """Signs up who was invited, with the address that the invitation went to; its link works once.
+
+    Who has an account, and is signed in, joins the team that the invitation names.
+    """
 
     invitation: Invitation | None = None
 
     @method_decorator(never_cache)
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Refuse a link that is used up, too old, withdrawn or made up."""
-        if settings.SIGN_UP != "closed":
-            self.invitation = Invitation.objects.named_by(kwargs["secret"])
-        if self.invitation is None:
+        row = Invitation.objects.named_by(kwargs["secret"])
+        if row is None or (row.team is None and settings.SIGN_UP == "closed"):
             return _over(request)
+        self.invitation = row
+        if row.team and request.user.is_authenticated:
+            return _join(request, row)
+        if settings.SIGN_UP == "closed":
+            return redirect_to_login(request.get_full_path())
         return super().dispatch(request, *args, **kwargs)
 
     def is_open(self) -> bool:
@@ -169,11 +188,27 @@ class Invited(SignupView):
             return _over(self.request)
         get_adapter().stash_verified_email(self.request, self.invitation.email)
         answer: HttpResponse = super().form_valid(form)
+        if membership := self.invitation.let_in(self.user):
+            go_into(self.request, membership)
         return answer
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Return what the page shows."""
         return super().get_context_data(**kwargs) | {"invitation": self.invitation}
+
+
+def _join(request: HttpRequest, invitation: Invitation) -> HttpResponse:
+    """Ask whether to join the team, and have a member who says so in."""
+    if request.method != "POST":
+        return render(request, "account/join.html", {"invitation": invitation})
+    if not invitation.accept():
+        return _over(request)
+    membership = invitation.let_in(request.user)
+    assert membership is not None
+    AuditEntry.objects.record(request.user, "join", f"team {membership.team}")
+    go_into(request, membership)
+    messages.success(request, _("You are in %s now.") % membership.team)
+    return redirect("products:home")
 
 
 def _over(request: HttpRequest) -> HttpResponse:

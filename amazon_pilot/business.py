@@ -124,15 +124,16 @@ LEVELS = {"critical": Severity.CRITICAL, "warning": Severity.WARNING}
 
 
 def tell(text: str, severity: str, path: str) -> list[Callable[[], Any]]:
-    """Write what an alert says to every channel of the operators, and return what sends it; the rows are sent anyway.
+    """Write what an alert says to every channel of operators, and return what sends it; the rows are sent anyway.
 
-    Operators are the staff who may act on jobs. A channel hears what is as grave as its owner asked for.
+    Operators are the staff who may act on jobs; theirs is also what they added for a team. A channel hears what is as
+    grave as it was set to.
     """
     people = get_user_model()._default_manager.with_perm(
         "jobs.operate_jobs", backend="django.contrib.auth.backends.ModelBackend"
     )
     operators = set(people.filter(is_staff=True).values_list("pk", flat=True))
-    Notification.objects.ensure_app_channels(operators)
+    Notification.objects.ensure_operators_channels(operators)
     channels = Channel.objects.active().filter(user__in=operators, least_severity__lte=LEVELS[severity])
     rows = [
         Notification(channel=channel, subject=one_line(text, 200), body=storable(text), path=path)

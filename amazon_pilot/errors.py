@@ -22,7 +22,8 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
         return api_errors.permission_denied(request, exception)
     if not request.user.is_authenticated:
         return redirect_to_login(request.get_full_path())
-    return framed(request, 403, _("Not for you"), _("Your role does not allow this; an administrator can change it."))
+    reason = str(exception) or _("Your role does not allow this; an administrator can change it.")
+    return framed(request, 403, _("Not for you"), reason)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:

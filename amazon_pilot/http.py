@@ -4,6 +4,7 @@ import logging
 import zoneinfo
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -26,6 +27,9 @@ from .jobs.web.api_errors import failure, is_api
 from .jobs.web.pages import address_of
 from .jobs.web.parameters import ODD_TEXT, ODD_VALUE, ODD_VALUES, is_plain_text, texts_of
 
+if TYPE_CHECKING:
+    from accounts.models import Membership, Team
+
 logger = logging.getLogger(__name__)
 
 UNUSED = ("accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "microphone", "payment", "usb")
@@ -33,9 +37,11 @@ PERMISSIONS = ", ".join(f"{name}=()" for name in UNUSED)
 
 
 class AuthenticatedRequest(HttpRequest):
-    """A request whose user is signed in, and which knows whether htmx sent it."""
+    """A request whose user is signed in, for one of his teams, and which knows whether htmx sent it."""
 
     user: User
+    membership: "Membership"
+    team: "Team"
     htmx: HtmxDetails
 
 

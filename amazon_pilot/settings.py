@@ -129,6 +129,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "amazon_pilot.http.viewers_zone",
     "accounts.choices.chosen_words",
+    "accounts.teams.TeamMiddleware",
     "amazon_pilot.http.audit_source",
     "amazon_pilot.http.PlainErrors",
     "axes.middleware.AxesMiddleware",
@@ -378,7 +379,7 @@ OPENAI_LIMIT_PARAMETER = choice("OPENAI_LIMIT_PARAMETER", "auto", ("auto", "max_
 OPENAI_USD_PER_MILLION_INPUT = dollars("OPENAI_USD_PER_MILLION_INPUT", "0.40")
 OPENAI_USD_PER_MILLION_CACHED = dollars("OPENAI_USD_PER_MILLION_CACHED", "0.10")
 OPENAI_USD_PER_MILLION_OUTPUT = dollars("OPENAI_USD_PER_MILLION_OUTPUT", "1.60")
-OPENAI_DAILY_BUDGET_USD = dollars("OPENAI_DAILY_BUDGET_USD", "1.00")  # of each user, as the next
+OPENAI_DAILY_BUDGET_USD = dollars("OPENAI_DAILY_BUDGET_USD", "1.00")  # of each team, as the next
 OPENAI_MONTHLY_BUDGET_USD = dollars("OPENAI_MONTHLY_BUDGET_USD", "20.00")
 OPENAI_TOTAL_DAILY_BUDGET_USD = dollars("OPENAI_TOTAL_DAILY_BUDGET_USD", "20.00")  # of the installation, as the next
 OPENAI_TOTAL_MONTHLY_BUDGET_USD = dollars("OPENAI_TOTAL_MONTHLY_BUDGET_USD", "200.00")

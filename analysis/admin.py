@@ -24,11 +24,11 @@ class CompetitorInline(admin.TabularInline):
 
 @admin.register(Comparison)
 class ComparisonAdmin(admin.ModelAdmin):
-    list_display = ("__str__", "user", "product", "paused", "created_at")
+    list_display = ("__str__", "team", "product", "paused", "created_at")
     list_filter = ("paused",)
-    list_select_related = ("user", "product")
+    list_select_related = ("team", "product")
     search_fields = ("name", "product__asin", "user__username")
-    autocomplete_fields = ("user", "product")
+    autocomplete_fields = ("team", "product")
     inlines = (CompetitorInline,)
     actions = ("analyse",)
 
@@ -36,7 +36,7 @@ class ComparisonAdmin(admin.ModelAdmin):
     def analyse(self, request: HttpRequest, comparisons: QuerySet[Comparison]) -> None:
         """Ask for a report on each."""
         reports = [
-            Report.objects.ask_comparison(row, forced=True) for row in comparisons.select_related("product", "user")
+            Report.objects.ask_comparison(row, forced=True) for row in comparisons.select_related("product", "team")
         ]
         Batch.objects.fan_out(competitor_analysis, [(report.pk,) for report in reports], by=request.user)
         AuditEntry.objects.record(request.user, "analyse", "comparisons", count=len(reports))
@@ -52,9 +52,9 @@ class SuggestionInline(admin.TabularInline):
 
 @admin.register(Report)
 class ReportAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "kind", "product", "user", "version", "state", "attempts", "completed_at", "error")
+    list_display = ("created_at", "kind", "product", "team", "version", "state", "attempts", "completed_at", "error")
     list_filter = ("kind", "state", "model")
-    list_select_related = ("product", "user")
+    list_select_related = ("product", "team")
     search_fields = ("product__asin", "user__username", "error")
     date_hierarchy = "created_at"
     inlines = (SuggestionInline,)
@@ -66,7 +66,7 @@ class ModelCallAdmin(ReadOnlyAdmin):
         "created_at",
         "purpose",
         "model",
-        "user",
+        "team",
         "input_tokens",
         "cached_tokens",
         "output_tokens",
@@ -74,6 +74,6 @@ class ModelCallAdmin(ReadOnlyAdmin):
         "cost_usd",
     )
     list_filter = ("purpose", "model")
-    list_select_related = ("user",)
+    list_select_related = ("team",)
     search_fields = ("request_id",)
     date_hierarchy = "created_at"

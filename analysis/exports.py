@@ -19,7 +19,7 @@ from .models import Comparison
 @login_required
 def comparison(request: AuthenticatedRequest, pk: int) -> HttpResponseBase:
     """Give out one own product and its competitors as they were seen last."""
-    row = get_object_or_404(Comparison.objects.select_related("product"), pk=pk, user=request.user)
+    row = get_object_or_404(Comparison.objects.select_related("product"), pk=pk, team=request.team)
     columns = [
         *("ASIN", _("marketplace"), _("role"), _("title"), _("brand"), _("currency"), _("price"), _("list price")),
         *(_("price seen at (UTC)"), _("rank"), _("category of the rank"), _("rank seen at (UTC)"), _("rating")),

@@ -1,6 +1,6 @@
 """The fact sheet: what the model is told, each fact with an id, and the numbers that people see.
 
-Numbers are computed here, never by the model. Private fields (alias, user) are not in it.
+Numbers are computed here, never by the model. Private fields (alias, team) are not in it.
 """
 
 import hashlib

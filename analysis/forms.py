@@ -11,7 +11,7 @@ from .models import check_competitors
 
 
 class ComparisonForm(forms.Form):
-    """One own product and 3 to 5 competitors from the user's own list."""
+    """One own product and 3 to 5 competitors from the team's own list."""
 
     name = forms.CharField(label=_("Name"), max_length=100, required=False)
     product = forms.ModelChoiceField(label=_("Your product"), queryset=Product.objects.none())
@@ -22,11 +22,11 @@ class ComparisonForm(forms.Form):
         help_text=_("From three to five, on the same marketplace as your product."),
     )
 
-    def __init__(self, *args: Any, user: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, team: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.user = user
-        mine = Product.objects.tracked_by(user).order_by("marketplace", "title")
-        own = Tracking.objects.filter(user=user, role=Role.OWN).values("product")
+        self.team = team
+        mine = Product.objects.tracked_by(team).order_by("marketplace", "title")
+        own = Tracking.objects.filter(team=team, role=Role.OWN).values("product")
         fields: dict[str, Any] = self.fields
         fields["product"].queryset = mine.filter(pk__in=own)
         fields["competitors"].queryset = mine
@@ -36,5 +36,5 @@ class ComparisonForm(forms.Form):
         """Refuse a group that cannot be compared."""
         data = super().clean() or self.cleaned_data
         if "product" in data and "competitors" in data:
-            check_competitors(self.user, data["product"], list(data["competitors"]))
+            check_competitors(self.team, data["product"], list(data["competitors"]))
         return data

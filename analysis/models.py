@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import F, Max, Q
@@ -20,7 +19,7 @@ from .spending import ModelCall, Spending
 from .texts import storable
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import User
+    from accounts.models import Team
 
 __all__ = [
     "Comparison",
@@ -45,7 +44,7 @@ BUSY_WAIT = timedelta(minutes=1)
 KEPT_REPORTS = 10
 
 
-def check_competitors(user: "User | Any", own: Product, competitors: Sequence[Product]) -> None:
+def check_competitors(team: "Team | Any", own: Product, competitors: Sequence[Product]) -> None:
     """Refuse a group that cannot be compared; raises ValidationError that says why and what to do."""
     if not LEAST_COMPETITORS <= len(set(competitors)) <= MOST_COMPETITORS:
         raise ValidationError(
@@ -57,16 +56,16 @@ def check_competitors(user: "User | Any", own: Product, competitors: Sequence[Pr
     if {product.marketplace for product in competitors} != {own.marketplace}:
         raise ValidationError(_("All products of a comparison must be on the same marketplace."))
     wanted = {own.pk, *(product.pk for product in competitors)}
-    if Tracking.objects.filter(user=user, product__in=wanted).count() != len(wanted):
+    if Tracking.objects.filter(team=team, product__in=wanted).count() != len(wanted):
         raise ValidationError(_("Add a product to your list before you compare it."))
 
 
 class ComparisonQuerySet(models.QuerySet["Comparison"]):
     @transaction.atomic
-    def start(self, user: "User | Any", own: Product, competitors: Sequence[Product], name: str = "") -> "Comparison":
+    def start(self, team: "Team | Any", own: Product, competitors: Sequence[Product], name: str = "") -> "Comparison":
         """Store one own product and 3 to 5 competitors; raises ValidationError when they cannot be compared."""
-        check_competitors(user, own, competitors)
-        comparison = self.create(user=user, product=own, name=name)
+        check_competitors(team, own, competitors)
+        comparison = self.create(team=team, product=own, name=name)
         Competitor.objects.bulk_create(
             Competitor(comparison=comparison, product=product, position=position)
             for position, product in enumerate(competitors)
@@ -75,11 +74,9 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
 
 
 class Comparison(models.Model):
-    """One own product beside 3 to 5 competitors, of one user."""
+    """One own product beside 3 to 5 competitors, of one team."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, related_name="comparisons", verbose_name=_("user")
-    )
+    team = models.ForeignKey("accounts.Team", models.CASCADE, related_name="comparisons", verbose_name=_("team"))
     product = models.ForeignKey(Product, models.CASCADE, related_name="comparisons", verbose_name=_("own product"))
     competitors = models.ManyToManyField(
         Product, through="Competitor", related_name="compared_in", verbose_name=_("competitors")
@@ -94,7 +91,7 @@ class Comparison(models.Model):
         verbose_name = _("comparison")
         verbose_name_plural = _("comparisons")
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["user", "-created_at"], name="comparison_of_a_user")]
+        indexes = [models.Index(fields=["team", "-created_at"], name="comparison_of_a_team")]
 
     def __str__(self) -> str:
         return self.name or str(self.product)
@@ -158,13 +155,13 @@ class ReportQuerySet(models.QuerySet["Report"]):
     @transaction.atomic
     def ask_comparison(self, comparison: Comparison, *, forced: bool = False) -> "Report":
         """Return the comparison's open report, or write down a new one; `forced` leaves stored reports aside."""
-        about = {"comparison": comparison, "product": comparison.product, "user": comparison.user}
+        about = {"comparison": comparison, "product": comparison.product, "team": comparison.team}
         return self._ask(ReportKind.COMPETITORS, about, forced)
 
     @transaction.atomic
-    def ask_optimization(self, user: "User | Any", product: Product, *, forced: bool = False) -> "Report":
-        """Return the open report on this user's own product, or write down a new one."""
-        return self._ask(ReportKind.OPTIMIZATION, {"user": user, "product": product, "comparison": None}, forced)
+    def ask_optimization(self, team: "Team | Any", product: Product, *, forced: bool = False) -> "Report":
+        """Return the open report on this team's own product, or write down a new one."""
+        return self._ask(ReportKind.OPTIMIZATION, {"team": team, "product": product, "comparison": None}, forced)
 
     def _ask(self, kind: ReportKind, about: dict[str, Any], forced: bool) -> "Report":
         same = self.filter(kind=kind, **about)
@@ -174,20 +171,20 @@ class ReportQuerySet(models.QuerySet["Report"]):
         return self.create(kind=kind, version=version, forced=forced, **about)
 
     def twin(self, report: "Report") -> "Report | None":
-        """Return a completed report of the same user made from the very same facts."""
-        twins = self.filter(cache_key=report.cache_key, user=report.user_id, kind=report.kind, state=State.COMPLETED)
+        """Return a completed report of the same team made from the very same facts."""
+        twins = self.filter(cache_key=report.cache_key, team=report.team_id, kind=report.kind, state=State.COMPLETED)
         return twins.order_by("-completed_at").first()
 
     def decided(self, report: "Report") -> "ReportQuerySet":
-        """Keep the user's good reports on the same product in which something was decided, oldest first."""
-        same = self.good().filter(user=report.user_id, product=report.product_id, kind=ReportKind.OPTIMIZATION)
+        """Keep the team's good reports on the same product in which something was decided, oldest first."""
+        same = self.good().filter(team=report.team_id, product=report.product_id, kind=ReportKind.OPTIMIZATION)
         chosen = Suggestion.objects.filter(report__in=same).exclude(state=SuggestionState.OPEN).values("report")
         return same.filter(pk__in=chosen).prefetch_related("suggestions").order_by("pk")
 
     def prune(self) -> int:
         """Keep the last ten reports on each subject, and its last good one; return how many went."""
         gone = 0
-        subjects = self.order_by().values("kind", "user", "product", "comparison").annotate(last=Max("version"))
+        subjects = self.order_by().values("kind", "team", "product", "comparison").annotate(last=Max("version"))
         for subject in subjects.filter(last__gt=KEPT_REPORTS):
             last = subject.pop("last")
             same = self.filter(**subject)
@@ -206,7 +203,7 @@ class Report(models.Model):
     """One analysis: the facts it was given, the numbers we computed, and the words of the model."""
 
     kind = models.CharField(_("kind"), max_length=12, choices=ReportKind)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="reports", verbose_name=_("user"))
+    team = models.ForeignKey("accounts.Team", models.CASCADE, related_name="reports", verbose_name=_("team"))
     product = models.ForeignKey(Product, models.CASCADE, related_name="reports", verbose_name=_("product"))
     comparison = models.ForeignKey(
         Comparison, models.CASCADE, null=True, blank=True, related_name="reports", verbose_name=_("comparison")
@@ -245,7 +242,7 @@ class Report(models.Model):
                 name="report_open_once_per_comparison",
             ),
             models.UniqueConstraint(
-                fields=["user", "product"],
+                fields=["team", "product"],
                 condition=Q(state__in=OPEN, kind="optimization"),
                 name="report_open_once_per_product",
             ),
@@ -256,7 +253,7 @@ class Report(models.Model):
         ]
         indexes = [
             models.Index(fields=["state", "next_at"], name="report_due"),
-            models.Index(fields=["user", "kind", "-created_at"], name="report_of_a_user"),
+            models.Index(fields=["team", "kind", "-created_at"], name="report_of_a_team"),
             models.Index(fields=["cache_key"], name="report_twin"),
         ]
 
@@ -379,6 +376,6 @@ class Suggestion(models.Model):
         return self.title
 
     def decide(self, state: str) -> None:
-        """Note that the user applied or dismissed it."""
+        """Note that somebody applied or dismissed it."""
         self.state, self.decided_at = SuggestionState(state), now()
         self.save(update_fields=["state", "decided_at"])

@@ -34,7 +34,7 @@ def billionths(usd: Decimal) -> int:
 
 
 class Spending(models.Model):
-    """What one user, or all, may have spent in one day or month (UTC): settled costs, and reservations on the way."""
+    """What one team, or all, may have spent in one day or month (UTC): settled costs, and reservations on the way."""
 
     key = models.CharField(max_length=60, unique=True)
     billionths_usd = models.BigIntegerField(default=0)
@@ -49,24 +49,22 @@ class Spending(models.Model):
 
 
 class ModelCallQuerySet(models.QuerySet["ModelCall"]):
-    def cost_since(self, begun: datetime, user_id: int | None = None) -> Decimal:
-        """Return what calls cost since then, of one user or of all; those not yet settled count as reserved."""
+    def cost_since(self, begun: datetime, team_id: int | None = None) -> Decimal:
+        """Return what calls cost since then, of one team or of all; those not yet settled count as reserved."""
         rows = self.filter(created_at__gte=begun)
-        rows = rows if user_id is None else rows.filter(user=user_id)
+        rows = rows if team_id is None else rows.filter(team=team_id)
         sums = rows.aggregate(known=Sum("cost_usd"), held=Sum("reserved_usd", filter=models.Q(cost_usd=None)))
         return (sums["known"] or Decimal(0)) + (sums["held"] or Decimal(0))
 
-    def spent_today_usd(self, user_id: int) -> Decimal:
-        """Return what this user's calls cost since midnight UTC."""
-        return self.cost_since(now().replace(hour=0, minute=0, second=0, microsecond=0), user_id)
+    def spent_today_usd(self, team_id: int) -> Decimal:
+        """Return what this team's calls cost since midnight UTC."""
+        return self.cost_since(now().replace(hour=0, minute=0, second=0, microsecond=0), team_id)
 
 
 class ModelCall(models.Model):
     """One call of the model, written before it is made. An unknown cost is None and not zero."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("user")
-    )
+    team = models.ForeignKey("accounts.Team", models.SET_NULL, null=True, related_name="+", verbose_name=_("team"))
     report = models.ForeignKey(
         "analysis.Report", models.SET_NULL, null=True, related_name="calls", verbose_name=_("report")
     )
@@ -87,14 +85,14 @@ class ModelCall(models.Model):
         verbose_name = _("model call")
         verbose_name_plural = _("model calls")
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["user", "-created_at"], name="model_call_spent_today")]
+        indexes = [models.Index(fields=["team", "-created_at"], name="model_call_spent_today")]
 
     def __str__(self) -> str:
         return f"{self.model} {self.created_at:%Y-%m-%d %H:%M}"
 
 
 class Account:
-    """The payer of one report's calls: its user's budgets and the installation's, of the day and the month."""
+    """The payer of one report's calls: its team's budgets and the installation's, of the day and the month."""
 
     def __init__(self, report: "Report") -> None:
         self.report = report
@@ -109,14 +107,14 @@ class Account:
         reserved = round(most_usd, 8)
         with transaction.atomic(durable=True):
             self.keys = []
-            for key, begun, user_id, budget, refusal in self._budgets():
-                _open(key, begun, user_id)
+            for key, begun, team_id, budget, refusal in self._budgets():
+                _open(key, begun, team_id)
                 room = Spending.objects.filter(key=key, billionths_usd__lte=billionths(budget) - billionths(reserved))
                 if not room.update(billionths_usd=F("billionths_usd") + billionths(reserved)):
                     raise BudgetSpent(refusal % budget)
                 self.keys.append(key)
             self.call = ModelCall.objects.create(
-                user_id=self.report.user_id,
+                team_id=self.report.team_id,
                 report=self.report,
                 purpose=self.report.kind,
                 model=settings.OPENAI_MODEL[:100],
@@ -146,7 +144,7 @@ class Account:
             Spending.objects.filter(key=key).update(billionths_usd=F("billionths_usd") + billionths(usd))
 
     def _budgets(self) -> "Iterable[tuple[str, datetime, int | None, Decimal, str]]":
-        user = self.report.user_id
+        team = self.report.team_id
         day = now().replace(hour=0, minute=0, second=0, microsecond=0)
         month = day.replace(day=1)
         of_day, of_month = f"{day:%Y-%m-%d}", f"{month:%Y-%m}"
@@ -155,16 +153,16 @@ class Account:
                 "Today's budget of $%s for everybody's reports is spent. It starts anew at midnight UTC.")),
             (f"all {of_month}", month, None, settings.OPENAI_TOTAL_MONTHLY_BUDGET_USD, gettext(
                 "This month's budget of $%s for everybody's reports is spent. It starts anew with the next month.")),
-            (f"user {user} {of_day}", day, user, settings.OPENAI_DAILY_BUDGET_USD, gettext(
+            (f"team {team} {of_day}", day, team, settings.OPENAI_DAILY_BUDGET_USD, gettext(
                 "Today's budget of $%s for reports is spent. It starts anew at midnight UTC.")),
-            (f"user {user} {of_month}", month, user, settings.OPENAI_MONTHLY_BUDGET_USD, gettext(
+            (f"team {team} {of_month}", month, team, settings.OPENAI_MONTHLY_BUDGET_USD, gettext(
                 "This month's budget of $%s for reports is spent. It starts anew with the next month.")),
         )  # fmt: skip
 
 
-def _open(key: str, begun: datetime, user_id: int | None) -> None:
+def _open(key: str, begun: datetime, team_id: int | None) -> None:
     """Have a row for this budget; it begins with what the calls already cost, of a time before it was kept."""
     if Spending.objects.filter(key=key).exists():
         return
-    spent: Any = billionths(ModelCall.objects.cost_since(begun, user_id))
+    spent: Any = billionths(ModelCall.objects.cost_since(begun, team_id))
     Spending.objects.bulk_create([Spending(key=key, begun_at=begun, billionths_usd=spent)], ignore_conflicts=True)

@@ -51,7 +51,7 @@ def optimization_analysis(report_id: int) -> str:
 
 
 def analyse(report: Report, write: Callable[[Report], bool]) -> str:
-    """Write a report that waits, and tell its user; whatever is raised, the row says what became of it.
+    """Write a report that waits, and tell its team; whatever is raised, the row says what became of it.
 
     What may be better later is raised again for the queue to retry, as often as the row's attempts allow.
     """
@@ -178,7 +178,7 @@ def copies(twin: Report) -> list[Suggestion]:
 
 
 def decided_before(report: Report, suggestions: list[Suggestion]) -> None:
-    """Give each suggestion the decision that its user took on the same one before, unsaved.
+    """Give each suggestion the decision that its team took on the same one before, unsaved.
 
     It is the same when it is of the same kind and rests on the same facts (their values, since ids move), and says the
     same, or is the only one so in both reports: a model words things anew each time.
@@ -212,7 +212,7 @@ def named(rows: list[Suggestion], grounds: list[tuple[Any, ...]]) -> list[list[t
 
 
 def tell(report: Report) -> str:
-    """Write to the report's user that it is ready."""
+    """Write to the report's team that it is ready."""
     for notification in Notification.objects.draft_report(report):
         send_notification.enqueue(notification.pk)
     return f"report {report.pk} completed"
@@ -224,7 +224,7 @@ ANALYSES = {"competitors": competitor_analysis, "optimization": optimization_ana
 @job("low", timeout=120, unique=True)
 def analyse_due_comparisons() -> str:
     """Ask for a report on every comparison that is not paused."""
-    comparisons = Comparison.objects.filter(paused=False).select_related("user", "product")
+    comparisons = Comparison.objects.filter(paused=False).select_related("team", "product")
     reports = [Report.objects.ask_comparison(comparison) for comparison in comparisons]
     Batch.objects.fan_out(competitor_analysis, [(report.pk,) for report in reports])
     return f"{len(reports)} comparisons"
@@ -233,8 +233,8 @@ def analyse_due_comparisons() -> str:
 @job("low", timeout=120, unique=True)
 def optimise_due_products() -> str:
     """Ask for suggestions on every own product that somebody watches."""
-    own = Tracking.objects.filter(role=Role.OWN, paused=False).select_related("user", "product")
-    reports = [Report.objects.ask_optimization(tracking.user, tracking.product) for tracking in own]
+    own = Tracking.objects.filter(role=Role.OWN, paused=False).select_related("team", "product")
+    reports = [Report.objects.ask_optimization(tracking.team, tracking.product) for tracking in own]
     Batch.objects.fan_out(optimization_analysis, [(report.pk,) for report in reports])
     return f"{len(reports)} products"
 

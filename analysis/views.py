@@ -7,6 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.teams import for_members
 from amazon_pilot.http import AuthenticatedRequest
 from products.models import Product
 
@@ -19,19 +20,20 @@ from .tasks import competitor_analysis, optimization_analysis
 @require_GET
 @login_required
 def comparisons(request: AuthenticatedRequest) -> HttpResponse:
-    """Show this user's comparisons with the state of their last report."""
-    rows = Comparison.objects.filter(user=request.user).select_related("product").prefetch_related("reports", "members")
+    """Show this team's comparisons with the state of their last report."""
+    rows = Comparison.objects.filter(team=request.team).select_related("product").prefetch_related("reports", "members")
     return render(request, "analysis/comparisons.html", {"comparisons": rows})
 
 
 @login_required
+@for_members
 def compare(request: AuthenticatedRequest) -> HttpResponse:
     """Make a comparison and have its first report written."""
-    form = ComparisonForm(request.POST or None, user=request.user, initial={"product": request.GET.get("product")})
+    form = ComparisonForm(request.POST or None, team=request.team, initial={"product": request.GET.get("product")})
     if request.method != "POST" or not form.is_valid():
         return render(request, "analysis/compare.html", {"form": form}, status=422 if form.is_bound else 200)
     data = form.cleaned_data
-    comparison = Comparison.objects.start(request.user, data["product"], list(data["competitors"]), data["name"])
+    comparison = Comparison.objects.start(request.team, data["product"], list(data["competitors"]), data["name"])
     competitor_analysis.enqueue(Report.objects.ask_comparison(comparison).pk)
     messages.success(request, _("The comparison is being written."))
     return redirect(comparison)
@@ -41,7 +43,7 @@ def compare(request: AuthenticatedRequest) -> HttpResponse:
 @login_required
 def comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     """Show a comparison: our numbers, the model's words, the facts both rest on."""
-    row = get_object_or_404(Comparison.objects.select_related("product"), pk=pk, user=request.user)
+    row = get_object_or_404(Comparison.objects.select_related("product"), pk=pk, team=request.team)
     reports = list(row.reports.all()[:10])
     chosen = next((report for report in reports if str(report.version) == request.GET.get("version")), None)
     good = next((report for report in reports if report.state == State.COMPLETED), None) or row.reports.good().first()
@@ -56,7 +58,7 @@ def comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
 @login_required
 def ask_comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     """Have a new report written on a comparison, leaving stored ones aside."""
-    row = get_object_or_404(Comparison, pk=pk, user=request.user)
+    row = get_object_or_404(Comparison, pk=pk, team=request.team)
     competitor_analysis.enqueue(Report.objects.ask_comparison(row, forced=True).pk)
     messages.success(request, _("A new report is being written."))
     return redirect(row)
@@ -66,7 +68,7 @@ def ask_comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
 @login_required
 def remove_comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     """Delete a comparison with its reports."""
-    get_object_or_404(Comparison, pk=pk, user=request.user).delete()
+    get_object_or_404(Comparison, pk=pk, team=request.team).delete()
     messages.success(request, _("The comparison was deleted."))
     return redirect("analysis:comparisons")
 
@@ -75,8 +77,8 @@ def remove_comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
 @login_required
 def suggestions(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
     """Show the listing score of one product and what would raise it."""
-    product = get_object_or_404(Product.objects.tracked_by(request.user), marketplace=marketplace, asin=asin)
-    reports = Report.objects.filter(user=request.user, product=product, kind="optimization")
+    product = get_object_or_404(Product.objects.tracked_by(request.team), marketplace=marketplace, asin=asin)
+    reports = Report.objects.filter(team=request.team, product=product, kind="optimization")
     latest = reports.prefetch_related("suggestions").first()
     good = reports.good().prefetch_related("suggestions").first()
     context = {"product": product, "report": good or latest, "latest": latest, "score": listing_score(product)}
@@ -88,8 +90,8 @@ def suggestions(request: AuthenticatedRequest, marketplace: str, asin: str) -> H
 @login_required
 def ask_suggestions(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
     """Have suggestions written for one product."""
-    product = get_object_or_404(Product.objects.tracked_by(request.user), marketplace=marketplace, asin=asin)
-    optimization_analysis.enqueue(Report.objects.ask_optimization(request.user, product, forced=True).pk)
+    product = get_object_or_404(Product.objects.tracked_by(request.team), marketplace=marketplace, asin=asin)
+    optimization_analysis.enqueue(Report.objects.ask_optimization(request.team, product, forced=True).pk)
     messages.success(request, _("Suggestions are being written."))
     return redirect("analysis:suggestions", marketplace, asin)
 
@@ -98,7 +100,7 @@ def ask_suggestions(request: AuthenticatedRequest, marketplace: str, asin: str) 
 @login_required
 def decide(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     """Note that a suggestion was applied or dismissed."""
-    row = get_object_or_404(Suggestion.objects.select_related("report__product"), pk=pk, report__user=request.user)
+    row = get_object_or_404(Suggestion.objects.select_related("report__product"), pk=pk, report__team=request.team)
     state = request.POST.get("state", "")
     if state in SuggestionState.values:
         row.decide(state)

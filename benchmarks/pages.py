@@ -38,11 +38,12 @@ PAGES = {
     "notifications_unread": "/notifications/?unread=1",
 }
 LIMIT_MS = 200
-TRACKED = """INSERT INTO products_tracking (user_id, product_id, role, frequency, alias, paused, price_threshold,
+TRACKED = """INSERT INTO products_tracking (team_id, product_id, role, frequency, alias, paused, price_threshold,
     bsr_threshold, bsr_unit, rating_threshold, review_threshold, tell_buybox, tell_availability, tell_listing,
-    rearm_minutes, created_at)
-  SELECT %(user)s, id, CASE WHEN id %% 5 < 3 THEN 'own' ELSE 'competitor' END, '3_daily', '', false, 10, 30, 'percent',
-    0.2, 10, true, true, false, 0, now() - interval '90 days' FROM products_product WHERE id %% %(each)s = 0"""
+    rearm_minutes, price_way, bsr_way, currency, created_at)
+  SELECT %(team)s, id, CASE WHEN id %% 5 < 3 THEN 'own' ELSE 'competitor' END, '3_daily', '', false, 10, 30, 'percent',
+    0.2, 10, true, true, false, 0, '', '', '', now() - interval '90 days' FROM products_product
+  WHERE id %% %(each)s = 0"""
 FILLING = (
     """INSERT INTO products_product (marketplace, asin, created_at, title, brand, bullets, description, images,
     categories, content_hash, price, price_seen_at, bsr, bsr_category, bsr_seen_at, rating, review_count, seller,
@@ -65,16 +66,16 @@ FILLING = (
   FROM products_scraperun r, products_product p WHERE p.id %% 2 = 0""",
     """INSERT INTO products_snapshotrank (snapshot_id, category, position, rank)
   SELECT id, 'Lamps', 1, id %% 50000 + 1 FROM products_snapshot""",
-    """INSERT INTO products_change (tracking_id, user_id, snapshot_id, kind, subject, before, after, percent, direction,
+    """INSERT INTO products_change (tracking_id, team_id, snapshot_id, kind, subject, before, after, percent, direction,
     severity, threshold, before_at, seen_at)
-  SELECT t.id, t.user_id, s.id, 'price_change', '', '10.00', '12.00', 20, 'up',
+  SELECT t.id, t.team_id, s.id, 'price_change', '', '10.00', '12.00', 20, 'up',
     (ARRAY['1_info', '2_warning', '3_critical'])[1 + s.id %% 3], '10 %%', s.taken_at - interval '1 day', s.taken_at
   FROM (SELECT id, product_id, taken_at FROM products_snapshot LIMIT %(changes)s) s
   JOIN products_tracking t USING (product_id)""",
     """INSERT INTO notifications_notification (key, channel_id, change_id, subject, body, path, state, attempts, error,
     created_at)
   SELECT gen_random_uuid(), n.id, c.id, 'A product: price $10.00 → $12.00', '', '/', 'sent', 1, '', c.seen_at
-  FROM products_change c JOIN notifications_channel n ON n.user_id = c.user_id""",
+  FROM products_change c JOIN notifications_channel n ON n.team_id = c.team_id""",
     "ANALYZE",
 )
 
@@ -115,13 +116,15 @@ def fill(options: argparse.Namespace) -> dict[str, Any]:
 
     call_command("migrate", verbosity=0)
     users = {name: User.objects.create_user(name) for name in ("agency", "seller", "newcomer")}
-    Notification.objects.ensure_app_channels({user.pk for user in users.values()})
+    Notification.objects.ensure_app_channels({user.teams.get().pk for user in users.values()})
     with connection.cursor() as cursor:
         for number, statement in enumerate(FILLING):
             cursor.execute(statement, {"products": options.products, "changes": options.changes})
             if number == 0:
-                cursor.execute(TRACKED, {"user": users["agency"].pk, "each": 1})
-                cursor.execute(TRACKED, {"user": users["seller"].pk, "each": max(2, options.products // 50)})
+                cursor.execute(TRACKED, {"team": users["agency"].teams.get().pk, "each": 1})
+                cursor.execute(
+                    TRACKED, {"team": users["seller"].teams.get().pk, "each": max(2, options.products // 50)}
+                )
     return users
 
 

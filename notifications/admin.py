@@ -21,11 +21,11 @@ know(gettext_noop("send again"))  # what people do here, for the audit
 
 @admin.register(Channel)
 class ChannelAdmin(admin.ModelAdmin):
-    list_display = ("user", "kind", "address", "least_severity", "paused", "disabled_reason", "created_at")
+    list_display = ("team", "user", "kind", "address", "least_severity", "paused", "disabled_reason", "created_at")
     list_filter = ("kind", "paused")
-    list_select_related = ("user",)
-    search_fields = ("user__username", "address")
-    autocomplete_fields = ("user",)
+    list_select_related = ("team", "user")
+    search_fields = ("team__name", "user__username", "address")
+    autocomplete_fields = ("team", "user")
 
 
 @admin.register(Notification)

@@ -10,7 +10,7 @@ from .models import Channel, ChannelKind
 
 
 class ChannelForm(forms.ModelForm):
-    """A new e-mail address or webhook of the signed-in user."""
+    """A new e-mail address or webhook of a team."""
 
     kind = forms.ChoiceField(
         label=_("Kind"), choices=[(kind.value, kind.label) for kind in (ChannelKind.EMAIL, ChannelKind.WEBHOOK)]
@@ -21,9 +21,9 @@ class ChannelForm(forms.ModelForm):
         fields = ["kind", "address", "least_severity"]
 
     def clean(self) -> dict[str, Any]:
-        """Refuse a channel that this user has already."""
+        """Refuse a channel that the team has already."""
         data = super().clean() or self.cleaned_data
         same = {"kind": data.get("kind"), "address": data.get("address")}
-        if Channel.objects.filter(user=self.instance.user_id, **same).exists():
-            raise ValidationError(_("You have this channel already."))
+        if Channel.objects.filter(team=self.instance.team_id, **same).exists():
+            raise ValidationError(_("Your team has this channel already."))
         return data

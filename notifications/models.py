@@ -28,6 +28,8 @@ from .addresses import validate_public_address
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+    from accounts.models import Team
+
 MAX_ATTEMPTS = 5
 # A telling that was begun and never ended: its worker is long gone.
 STALE = timedelta(minutes=10)
@@ -51,6 +53,12 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
         """Keep channels that may be written to."""
         return self.filter(paused=False, disabled_reason="")
 
+    def on_pages(self, team: "Team | Any", user: "User | Any" = None) -> "ChannelQuerySet":
+        """Keep what a member reads on these pages: his team's, and his own where he is an operator."""
+        is_operator = user is not None and (user.is_staff or user.is_superuser)
+        mine = Q(team=team) | Q(team=None, user=user) if is_operator else Q(team=team)
+        return self.filter(mine, kind=ChannelKind.APP)
+
     def with_last_trouble(self) -> "ChannelQuerySet":
         """Add `last_trouble`: why the newest of the notifications that did not arrive, or perhaps not, did not."""
         missed = Notification.objects.filter(channel=OuterRef("pk"), state__in=(State.FAILED, State.UNKNOWN))
@@ -58,9 +66,20 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
 
 
 class Channel(models.Model):
-    """One way to reach one user."""
+    """One way to reach a team, or, without a team, one operator on these pages about the installation."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="channels", verbose_name=_("user"))
+    team = models.ForeignKey(
+        "accounts.Team", models.CASCADE, null=True, blank=True, related_name="channels", verbose_name=_("team")
+    )
+    # Who added it: it falls silent when he leaves the team, and hears what operators hear where he is one.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="channels",
+        verbose_name=_("added by"),
+    )
     kind = models.CharField(_("kind"), max_length=10, choices=ChannelKind)
     address = models.CharField(_("address"), max_length=500, blank=True)
     secret = models.CharField(max_length=64, default=new_secret, editable=False)
@@ -76,7 +95,8 @@ class Channel(models.Model):
         verbose_name = _("channel")
         verbose_name_plural = _("channels")
         constraints = [
-            models.UniqueConstraint(fields=["user", "kind", "address"], name="channel_once_per_address"),
+            models.UniqueConstraint(fields=["team", "kind", "address"], name="channel_once_per_address"),
+            models.UniqueConstraint(fields=["user"], condition=Q(team=None), name="channel_once_per_operator"),
             models.CheckConstraint(condition=Q(kind="app") | ~Q(address=""), name="channel_has_an_address"),
         ]
 
@@ -120,9 +140,9 @@ class State(models.TextChoices):
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
-    def of(self, user: "User | Any") -> "NotificationQuerySet":
-        """Keep what was written for this user on these pages."""
-        return self.filter(channel__user=user, channel__kind=ChannelKind.APP)
+    def of(self, team: "Team | Any", user: "User | Any" = None) -> "NotificationQuerySet":
+        """Keep what was written for this team on these pages, and for an operator what he alone reads."""
+        return self.filter(channel__in=Channel.objects.on_pages(team, user).values("pk"))
 
     def unread(self) -> "NotificationQuerySet":
         """Keep what nobody has acknowledged."""
@@ -142,13 +162,13 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return self.lost().update(state=State.UNKNOWN, error=reason)
 
     def draft_changes(self, changes: Iterable[Change]) -> "list[Notification]":
-        """Write one row per change and channel of its user, unsent; answer those that need a transport."""
+        """Write one row per change and channel of its team, unsent; return those that need a transport."""
         changes = list(changes)
-        users = {change.tracking.user_id for change in changes}
-        self.ensure_app_channels(users)
-        channels: dict[int, list[Channel]] = {}
-        for channel in Channel.objects.active().filter(user__in=users):
-            channels.setdefault(channel.user_id, []).append(channel)
+        teams = {change.tracking.team_id for change in changes}
+        self.ensure_app_channels(teams)
+        channels: dict[int | None, list[Channel]] = {}
+        for channel in Channel.objects.active().filter(team__in=teams):
+            channels.setdefault(channel.team_id, []).append(channel)
         rows = [
             Notification(
                 channel=channel,
@@ -157,15 +177,15 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
                 path=change.tracking.product.get_absolute_url(),
             )
             for change in changes
-            for channel in channels.get(change.tracking.user_id, [])
+            for channel in channels.get(change.tracking.team_id, [])
             if change.severity >= channel.least_severity
         ]
         return self.write(rows)
 
     def draft_report(self, report: Report) -> "list[Notification]":
-        """Write one row per channel of the report's user, unsent; answer those that need a transport."""
-        self.ensure_app_channels({report.user_id})
-        channels = Channel.objects.active().filter(user=report.user_id)
+        """Write one row per channel of the report's team, unsent; return those that need a transport."""
+        self.ensure_app_channels({report.team_id})
+        channels = Channel.objects.active().filter(team=report.team_id)
         subject = one_line(report.headline, 200)
         return self.write(
             [
@@ -180,7 +200,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         `path` is the page that it leads to, the monitor where none is named.
         """
         operators = set(get_user_model().objects.filter(is_superuser=True, is_active=True).values_list("pk", flat=True))
-        self.ensure_app_channels(operators)
+        self.ensure_operators_channels(operators)
         channels = Channel.objects.filter(user__in=operators, kind=ChannelKind.APP)
         if self.filter(channel__in=channels, body=storable(text), created_at__gte=now() - timedelta(days=1)).exists():
             return []
@@ -193,9 +213,9 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         )
 
     def tell_disabled(self, channel: Channel, reason: object) -> "list[Notification]":
-        """Write to a channel's owner, through all others of his, that it was disabled; return those to be sent."""
-        self.ensure_app_channels({channel.user_id})
-        others = Channel.objects.active().filter(user=channel.user_id).exclude(pk=channel.pk)
+        """Write to a channel's team, through all its others, that it was disabled; return those to be sent."""
+        self.ensure_app_channels({channel.team_id} if channel.team_id else set())
+        others = Channel.objects.active().filter(team=channel.team_id).exclude(pk=channel.pk)
         words = {"channel": channel, "reason": reason}
         text = gettext("Your %(channel)s refuses what we send and was paused: %(reason)s") % words
         path = reverse("notifications:channels")
@@ -204,8 +224,14 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         ]
         return self.write(rows)
 
-    def ensure_app_channels(self, users: set[int]) -> None:
-        """Give each user the channel that needs no address."""
+    def ensure_app_channels(self, teams: set[int]) -> None:
+        """Give each team the channel that needs no address."""
+        Channel.objects.bulk_create(
+            [Channel(team_id=team, kind=ChannelKind.APP) for team in teams], ignore_conflicts=True
+        )
+
+    def ensure_operators_channels(self, users: set[int]) -> None:
+        """Give each operator a channel on these pages that only he reads."""
         Channel.objects.bulk_create(
             [Channel(user_id=user, kind=ChannelKind.APP) for user in users], ignore_conflicts=True
         )

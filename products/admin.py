@@ -12,7 +12,7 @@ from django.utils.translation import gettext_noop, ngettext
 from amazon_pilot.jobs.models import AuditEntry, Batch
 from amazon_pilot.jobs.models.audit_entry import know
 
-from .models import Change, DaySpending, Product, RunTarget, ScrapeRun, Snapshot, SnapshotRank, Tracking
+from .models import Change, DaySpending, Product, Rules, RunTarget, ScrapeRun, Seller, Snapshot, SnapshotRank, Tracking
 from .tasks import BATCH_SIZE, batch_update_products, collect_scrape_run
 
 know(
@@ -79,11 +79,11 @@ class ProductAdmin(admin.ModelAdmin):
 
 @admin.register(Tracking)
 class TrackingAdmin(admin.ModelAdmin):
-    list_display = ("product", "user", "role", "frequency", "alias", "paused", "created_at")
+    list_display = ("product", "team", "role", "frequency", "alias", "paused", "created_at")
     list_filter = ("role", "frequency", "paused")
-    list_select_related = ("product", "user")
-    search_fields = ("alias", "product__asin", "product__title", "user__username")
-    autocomplete_fields = ("product", "user")
+    list_select_related = ("product", "team")
+    search_fields = ("alias", "product__asin", "product__title", "team__name")
+    autocomplete_fields = ("product", "team")
 
 
 class RunTargetInline(admin.TabularInline):
@@ -93,6 +93,21 @@ class RunTargetInline(admin.TabularInline):
     can_delete = False
     extra = 0
     max_num = 0
+
+
+@admin.register(Rules)
+class RulesAdmin(ReadOnlyAdmin):
+    list_display = ("team", "tag", "price_threshold", "bsr_threshold", "muted_until")
+    list_select_related = ("team", "tag")
+    search_fields = ("team__name", "tag__name")
+
+
+@admin.register(Seller)
+class SellerAdmin(ReadOnlyAdmin):
+    list_display = ("key", "name", "team", "is_own")
+    list_filter = ("is_own",)
+    list_select_related = ("team",)
+    search_fields = ("key", "name", "team__name")
 
 
 @admin.register(ScrapeRun)
@@ -166,6 +181,6 @@ class SnapshotAdmin(ReadOnlyAdmin):
 class ChangeAdmin(ReadOnlyAdmin):
     list_display = ("seen_at", "tracking", "kind", "before", "after", "percent", "severity")
     list_filter = ("kind", "severity", "direction")
-    list_select_related = ("tracking__product", "tracking__user")
+    list_select_related = ("tracking__product", "tracking__team")
     search_fields = ("tracking__product__asin", "tracking__alias")
     date_hierarchy = "seen_at"

@@ -1,4 +1,4 @@
-"""What a user does to many of his products at once, and how a removal is taken back."""
+"""What a team does to many of its products at once, and how a removal is taken back."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,9 +27,9 @@ MICROSECOND = timedelta(microseconds=1)
 @require_POST
 @login_required
 def apply(request: AuthenticatedRequest) -> HttpResponse:
-    """Do one thing to the chosen products of this user; others' are not found."""
+    """Do one thing to the chosen products of this team; others' are not found."""
     ids = [int(pk) for pk in request.POST.getlist("id")[:MOST] if pk.isdecimal() and len(pk) < 19]
-    rows = Tracking.objects.filter(user=request.user, pk__in=ids)
+    rows = Tracking.objects.filter(team=request.team, pk__in=ids)
     what, tag = request.POST.get("do", ""), request.POST.get("tag", "").strip()
     back = page_before(request)
     if not ids:
@@ -39,11 +39,11 @@ def apply(request: AuthenticatedRequest) -> HttpResponse:
     elif what in ("tag", "untag") and not tag:
         messages.warning(request, _("Write the tag beside it."))
     else:
-        _say(request, _do(request.user, rows, what, tag))
+        _say(request, _do(request.team, rows, what, tag))
     return redirect(back)
 
 
-def _do(user: Any, rows: Any, what: str, tag: str) -> int | None:
+def _do(team: Any, rows: Any, what: str, tag: str) -> int | None:
     """Change the rows; return how many, or None for a thing that nobody does."""
     match what.split(":"):
         case ["pause"]:
@@ -56,10 +56,10 @@ def _do(user: Any, rows: Any, what: str, tag: str) -> int | None:
             return rows.update(role=value)
         case ["tag"]:
             chosen = list(rows.values_list("pk", flat=True))
-            Tag.objects.named(user, tag).put_on(chosen)
+            Tag.objects.named(team, tag).put_on(chosen)
             return len(chosen)
         case ["untag"]:
-            Tracking.tags.through.objects.filter(tracking__in=rows, tag__user=user, tag__name__iexact=tag).delete()
+            Tracking.tags.through.objects.filter(tracking__in=rows, tag__team=team, tag__name__iexact=tag).delete()
             return rows.count()
     return None
 
@@ -76,7 +76,7 @@ def _say(request: HttpRequest, count: int | None) -> None:
 @login_required
 def restore(request: AuthenticatedRequest) -> HttpResponse:
     """Take one removal back, with all that belonged to what was removed."""
-    found = _removed(request.user, request.POST.get("removed", ""))
+    found = _removed(request.team, request.POST.get("removed", ""))
     count = found.restore() if found is not None else 0
     if count:
         text = ngettext("%(count)s product is watched again.", "%(count)s products are watched again.", count)
@@ -89,7 +89,7 @@ def restore(request: AuthenticatedRequest) -> HttpResponse:
 def removed_just_now(request: AuthenticatedRequest) -> dict[str, Any] | None:
     """Return what the removal that the address names took away, while it can be taken back."""
     word = request.GET.get("removed", "")
-    found = _removed(request.user, word)
+    found = _removed(request.team, word)
     count = found.count() if found is not None else 0
     return {"stamp": word, "count": count} if count else None
 
@@ -99,11 +99,11 @@ def stamp(at: datetime) -> int:
     return (at - EPOCH) // MICROSECOND
 
 
-def _removed(user: Any, word: str) -> Any:
+def _removed(team: Any, word: str) -> Any:
     if not (word.isdecimal() and len(word) < 18):
         return None
     at = EPOCH + int(word) * MICROSECOND
-    return Tracking.everything.filter(user=user, removed_at=at) if at > now() - UNDO else None
+    return Tracking.everything.filter(team=team, removed_at=at) if at > now() - UNDO else None
 
 
 def page_before(request: HttpRequest, otherwise: str = "products:list") -> str:

@@ -9,7 +9,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from .history_import import with_imported
-from .models import Change, Product, SnapshotRank
+from .models import Change, Product, Role, Seller, SnapshotRank, Tracking
 
 RANGES = {
     "week": timedelta(days=7),
@@ -43,20 +43,23 @@ def thin(found: Iterable[Any], most: int = MOST_POINTS) -> list[Any]:
     return [kept[at] for at in sorted(kept)]
 
 
-def history(product: Product, span: str, user_id: int) -> dict[str, Any]:
+def history(product: Product, span: str, tracking: Tracking) -> dict[str, Any]:
     """Return the columns for one range of `RANGES`: times in epoch seconds, and None where a value was not seen.
 
-    The last values run on to now, as sellers know it. Four queries, whatever the number of snapshots.
+    `own` says of each time whether who watches held the buy box: None where nobody was seen, empty for who has not said
+    who he is. The last values run on to now, as sellers know it. Five queries, whatever the number of snapshots.
     """
+    team_id = tracking.team_id
+    mine = Seller.objects.own(team_id) if tracking.role == Role.OWN else frozenset()
     start = now() - RANGES[span]
     own = product.snapshots.filter(taken_at__gte=start).order_by("taken_at")
-    columns = ("id", "taken_at", "price", "list_price", "rating", "review_count", "availability", "seller")
-    rows = thin(with_imported(list(own.values(*columns)), product, user_id, start))
+    columns = ("id", "taken_at", "price", "list_price", "rating", "review_count", "availability", "seller", "seller_id")
+    rows = thin(with_imported(list(own.values(*columns)), product, team_id, start))
     if rows:
         rows.append(rows[-1] | {"taken_at": now()})
     ranks = _ranks(product, start, rows)
     sellers = list(dict.fromkeys(row["seller"] for row in rows if row["seller"]))
-    changes = Change.objects.filter(user=user_id, tracking__product=product, seen_at__gte=start)
+    changes = Change.objects.filter(team=team_id, tracking__product=product, seen_at__gte=start)
     return {
         "currency": product.currency,
         "category": product.bsr_category,
@@ -69,6 +72,7 @@ def history(product: Product, span: str, user_id: int) -> dict[str, Any]:
         "reviews": [row["review_count"] for row in rows],
         "sellers": sellers,
         "seller": [sellers.index(row["seller"]) if row["seller"] else None for row in rows],
+        "own": [_is_held(row, mine) for row in rows] if mine else [],
         "imported": [row["id"] is None for row in rows],
         "unavailable": [row["availability"] in ("unavailable", "no_offer") for row in rows],
         "changes": [
@@ -76,6 +80,10 @@ def history(product: Product, span: str, user_id: int) -> dict[str, Any]:
             for change in changes[:MOST_CHANGES]
         ],
     }
+
+
+def _is_held(row: dict[str, Any], mine: frozenset[str]) -> bool | None:
+    return (row.get("seller_id") or row["seller"]) in mine if row["seller"] else None
 
 
 def _ranks(product: Product, start: datetime, rows: list[Any]) -> dict[str, list[int | None]]:

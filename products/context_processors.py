@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import Membership
 from notifications.models import Notification
 from products.models import ScrapeRun
 
@@ -42,20 +43,28 @@ class Counted(Subquery):
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """Name the services that the sandbox plays, count what the user has not read, and say what stops all looks.
+    """Name the services that the sandbox plays, count what the team has not read, and say what stops all looks.
 
     What is not shown is not asked for; both answers come with one query.
     """
     user = getattr(request, "user", None)
 
+    def teams() -> list[Membership]:
+        return getattr(request, "memberships", []) if user is not None and user.is_authenticated else []
+
+    def may_write() -> bool:
+        return bool(teams()) and request.membership.may_write  # type: ignore[attr-defined]
+
     @cache
     def asked() -> tuple[int, int | None]:
-        return _unread_and_refusal(user) if user is not None and user.is_authenticated else (0, None)
+        return _unread_and_refusal(user, request.team) if teams() else (0, None)  # type: ignore[attr-defined]
 
     match = request.resolver_match
     return {
         "menu": MENU,
         "section": SECTIONS.get(match.view_name, SECTIONS.get(match.app_name, "")) if match else "",
+        "memberships": SimpleLazyObject(teams),
+        "may_write": SimpleLazyObject(may_write),
         "sandbox_serves": settings.SANDBOX_SERVES,
         "unread": SimpleLazyObject(lambda: asked()[0]),
         "refusal": SimpleLazyObject(
@@ -64,8 +73,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _unread_and_refusal(user: Any) -> tuple[int, int | None]:
-    unread = Notification.objects.of(user).unread().order_by().values("pk")[: MOST_UNREAD + 1]
+def _unread_and_refusal(user: Any, team: Any) -> tuple[int, int | None]:
+    unread = Notification.objects.of(team, user).unread().order_by().values("pk")[: MOST_UNREAD + 1]
     refusals = ScrapeRun.objects.filter(stops_planning=True).order_by("-finished_at")
     row = get_user_model().objects.filter(pk=user.pk)
     found = row.values_list(Counted(unread), Subquery(refusals.values("pk")[:1])).first()

@@ -27,13 +27,13 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 @require_safe
 @login_required
 def products(request: AuthenticatedRequest) -> HttpResponseBase:
-    """Give out what this user watches, narrowed as the list is."""
+    """Give out what this team watches, narrowed as the list is."""
     return give_out(request, "products", product_columns(), product_rows(_narrowed(request)))
 
 
 def _narrowed(request: AuthenticatedRequest) -> Any:
     # Read apart: joined, a planner that knows too little reads all products for each.
-    return Wanted.of(request.GET).rows(request.user).prefetch_related("product", "tags")
+    return Wanted.of(request.GET).rows(request.team).prefetch_related("product", "tags")
 
 
 def product_columns() -> list[str]:
@@ -71,22 +71,22 @@ def product_row(product: Product, tracking: Tracking) -> list[Cell]:
 @require_safe
 @login_required
 def history(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponseBase:
-    """Give out all that was seen of one product, and what this user imported, in the order of time."""
-    trackings = Tracking.objects.filter(user=request.user).select_related("product")
+    """Give out all that was seen of one product, and what this team imported, in the order of time."""
+    trackings = Tracking.objects.filter(team=request.team).select_related("product")
     product = get_object_or_404(trackings, product__marketplace=marketplace, product__asin=asin).product
     columns = [
         *(_("seen at (UTC)"), _("source"), _("currency"), _("price"), _("list price"), _("used offer")),
         *(_("rank"), _("category of the rank"), _("all ranks"), _("rating"), _("reviews"), _("buy box seller")),
         *(_("seller's id"), _("availability"), _("bought past month, at least")),
     ]
-    rows = history_rows(product, request.user.pk)
+    rows = history_rows(product, request.team.pk)
     return give_out(request, f"history-{product.marketplace}-{product.asin}", columns, rows)
 
 
-def history_rows(product: Product, user_id: int) -> Iterator[Row]:
-    """Yield what was seen of a product and what this user imported of it, oldest first."""
+def history_rows(product: Product, team_id: int) -> Iterator[Row]:
+    """Yield what was seen of a product and what this team imported of it, oldest first."""
     days = product.snapshots.values_list("taken_at", flat=True)
-    points = imported(product, user_id, LONG_AGO, days.iterator())
+    points = imported(product, team_id, LONG_AGO, days.iterator())
     imports = ([point.at, "imported", product.currency, point.price, None, None, point.bsr] for point in points)
     width = 15
     for row in merge(_seen(product), imports, key=lambda row: row[0]):
@@ -124,18 +124,18 @@ def snapshots_by_time(rows: Any, size: int = CHUNK) -> Iterator[list[Snapshot]]:
 @require_safe
 @login_required
 def changes(request: AuthenticatedRequest) -> HttpResponseBase:
-    """Give out the changes that this user was told of, newest first."""
+    """Give out the changes that this team was told of, newest first."""
     columns = [
         *(_("seen at (UTC)"), "ASIN", _("marketplace"), _("product"), _("what changed"), _("category")),
         *(_("before"), _("after"), _("currency"), _("percent"), _("direction"), _("severity")),
         *(_("threshold then"), _("seen before at (UTC)")),
     ]
-    return give_out(request, "changes", columns, change_rows(request.user))
+    return give_out(request, "changes", columns, change_rows(request.team))
 
 
-def change_rows(user: Any) -> Iterator[Row]:
-    """Yield a row for each change of a user, newest first."""
-    rows = Change.objects.filter(user=user).order_by("-seen_at", "-pk").prefetch_related("tracking__product")
+def change_rows(team: Any) -> Iterator[Row]:
+    """Yield a row for each change of a team, newest first."""
+    rows = Change.objects.filter(team=team).order_by("-seen_at", "-pk").prefetch_related("tracking__product")
     for chunk in changes_newest_first(rows):
         yield from (_change_row(change) for change in chunk)
 

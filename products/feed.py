@@ -69,16 +69,16 @@ class Asked:
         """Return the wish that has no box of its own."""
         return [("tracking", self.tracking)] if self.tracking else []
 
-    def rows(self, user: Any) -> "QuerySet[Change]":
-        """Keep the user's changes that are asked for."""
-        rows: Any = Change.objects.filter(user=user, tracking__removed_at=None)
+    def rows(self, team: Any) -> "QuerySet[Change]":
+        """Keep the team's changes that are asked for."""
+        rows: Any = Change.objects.filter(team=team, tracking__removed_at=None)
         rows = rows.filter(severity=self.severity) if self.severity else rows
         rows = rows.filter(kind=self.kind) if self.kind else rows
         rows = rows.filter(tracking__role=self.role) if self.role else rows
         rows = rows.filter(tracking=self.tracking) if self.tracking else rows
         rows = rows.filter(acknowledged_at__isnull=self.state == "open") if self.state else rows
         if self.tag:
-            through = Tracking.tags.through.objects.filter(tag=int(self.tag), tag__user=user)
+            through = Tracking.tags.through.objects.filter(tag=int(self.tag), tag__team=team)
             rows = rows.filter(tracking__in=through.values("tracking"))
         return rows
 
@@ -86,16 +86,16 @@ class Asked:
 @require_GET
 @login_required
 def list_(request: AuthenticatedRequest) -> HttpResponse:
-    """Show what crossed this user's thresholds, newest first."""
+    """Show what crossed this team's thresholds, newest first."""
     asked = Asked.of(request.GET)
     key = keyset.read_key(request.GET.get("page", ""), keyset.moment)
-    part = keyset.cut(asked.rows(request.user), "seen_at", key, PER_PAGE, descending=True)
-    mine = Tracking.objects.filter(user=request.user).select_related("product")
+    part = keyset.cut(asked.rows(request.team), "seen_at", key, PER_PAGE, descending=True)
+    mine = Tracking.objects.filter(team=request.team).select_related("product")
     context = {
         "changes": load(part.ids),
         "part": part,
         "asked": asked,
-        "filters": filters(asked, request.user),
+        "filters": filters(asked, request.team),
         "product": mine.filter(pk=asked.tracking).first() if asked.tracking else None,
         "until": now(),
     }
@@ -108,9 +108,9 @@ def load(ids: list[int]) -> list[Change]:
     return [found[pk] for pk in ids if pk in found]
 
 
-def filters(asked: Asked, user: Any) -> list[dict[str, Any]]:
+def filters(asked: Asked, team: Any) -> list[dict[str, Any]]:
     """Return the boxes above the feed with their choices; one without a choice is left out."""
-    tags = [(str(pk), name) for pk, name in Tag.objects.filter(user=user).values_list("pk", "name")]
+    tags = [(str(pk), name) for pk, name in Tag.objects.filter(team=team).values_list("pk", "name")]
     boxes = (
         ("state", _("State"), STATES, asked.state),
         ("severity", _("Severity"), Severity.choices, asked.severity),
@@ -128,15 +128,15 @@ def filters(asked: Asked, user: Any) -> list[dict[str, Any]]:
 @require_POST
 @login_required
 def acknowledge(request: AuthenticatedRequest) -> HttpResponse:
-    """Note that the user has seen the changes that the form names, or all that its filters and its instant let through.
+    """Note that the team has seen the changes that the form names, or all that its filters and its instant let through.
 
-    What came after the page was made stays open. What he was told of them on these pages counts as read.
+    What came after the page was made stays open. What it was told of them on these pages counts as read.
     """
-    rows: Any = Asked.of(request.POST).rows(request.user).filter(acknowledged_at=None)
+    rows: Any = Asked.of(request.POST).rows(request.team).filter(acknowledged_at=None)
     ids = [int(pk) for pk in request.POST.getlist("id") if pk.isdecimal() and len(pk) < 19]
     rows = rows.filter(pk__in=ids[:MOST_AT_ONCE]) if ids else _shown(rows, request.POST)
     chosen = list(rows.order_by("-seen_at", "-pk").values_list("pk", flat=True)[:MOST_AT_ONCE])
-    count = _acknowledge(request.user, chosen)
+    count = _acknowledge(request.team, chosen)
     if request.htmx:
         return HttpResponse()
     text = ngettext("%(count)s change acknowledged.", "%(count)s changes acknowledged.", count)
@@ -159,10 +159,10 @@ def _moment(text: str) -> Any:
     return found if found and found.tzinfo else None
 
 
-def _acknowledge(user: Any, ids: list[int]) -> int:
+def _acknowledge(team: Any, ids: list[int]) -> int:
     count = 0
     for start in range(0, len(ids), 500):
         some = ids[start : start + 500]
         count += Change.objects.filter(pk__in=some).acknowledge()
-        Notification.objects.filter(channel__user=user, change__in=some, read_at=None).update(read_at=now())
+        Notification.objects.filter(channel__team=team, change__in=some, read_at=None).update(read_at=now())
     return count

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .amazon import MARKETPLACES, parse_address, parse_asin
 from .fields import clean
-from .models import Frequency, Role, Tracking
+from .models import Frequency, Role, Rules, Told, Tracking
 
 MOST_AT_ONCE, LONGEST_PASTE = 10_000, 2_000_000
 MOST_REASONS, LONGEST_LINE = 50, 1000
@@ -21,6 +21,12 @@ QUOTES = "\"'`“”„‘’«»<>()[]"
 ADDRESS = re.compile(
     r"https?://\S+|\b(?:[\w-]+\.)*(?:amazon(?:\.[a-z]{2,3}){1,2}|amzn\.\w+|a\.co)(?:[/:?#]\S*)?", re.IGNORECASE
 )
+RULES = (
+    *("price_threshold", "price_way", "price_below", "price_above", "price_lowest_days"),
+    *("bsr_threshold", "bsr_unit", "bsr_way", "bsr_outside", "bsr_best_days", "rating_threshold", "review_threshold"),
+    *("tell_buybox", "tell_availability", "tell_back", "tell_listing", "rearm_minutes"),
+)
+MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 HEADERS = ("asin", "asins", "asin1", "parent asin", "url", "urls", "product url", "link", "amazon url", "product id")
 
 
@@ -145,21 +151,42 @@ def _identity(text: str, marketplace: str) -> tuple[str, str]:
     return marketplace, parse_asin(text)
 
 
-class TrackingForm(forms.ModelForm):
-    """How one user watches one product."""
+class WishesForm(forms.ModelForm):
+    """What to tell. What is left empty is as `usual` says, which stands in the field's place."""
+
+    def __init__(self, *args: Any, usual: Told, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in RULES:
+            field: Any = self.fields[name]
+            said = [choice for choice in getattr(field, "choices", ()) if choice[0] not in ("", None)]
+            shown = self._shown(getattr(usual, name), said)
+            if said:
+                field.choices = [("", _("as usual: %s") % shown), *said]
+            else:
+                field.widget.attrs["placeholder"] = shown
+
+    def _shown(self, value: Any, choices: list[tuple[Any, Any]]) -> str:
+        """Write a value as its field shows it; what is never told is a dash."""
+        return str(dict(choices).get(value, "–" if value in (None, "") else value))
+
+
+class RulesForm(WishesForm):
+    """What a team wants to be told of all it watches, or of what has a tag."""
+
+    class Meta:
+        model = Rules
+        fields = [*RULES[:4], "currency", *RULES[4:], "muted_until"]
+        widgets = {"muted_until": MOMENT}
+
+
+class TrackingForm(WishesForm):
+    """How one team watches one product, and what it wants to be told of it where that differs."""
 
     class Meta:
         model = Tracking
-        fields = [
-            *(
-                "alias",
-                "role",
-                "frequency",
-                "paused",
-                "price_threshold",
-                "bsr_threshold",
-                "bsr_unit",
-                "rating_threshold",
-            ),
-            *("review_threshold", "tell_buybox", "tell_availability", "tell_listing", "rearm_minutes"),
-        ]
+        fields = ["alias", "role", "frequency", "paused", *RULES, "muted_until"]
+        widgets = {"muted_until": MOMENT}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.instance.currency = self.instance.product.currency

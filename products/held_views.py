@@ -22,7 +22,9 @@ AT_ONCE = 20
 
 
 def _operators(view: Any) -> Any:
-    return login_required(permission_required("products.change_scraperun", raise_exception=True)(view))
+    guarded = login_required(permission_required("products.change_scraperun", raise_exception=True)(view))
+    guarded.is_for_operators = True
+    return guarded
 
 
 @require_GET

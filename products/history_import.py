@@ -1,7 +1,7 @@
 """Prices and ranks of the past from a file: Keepa's CSV, or a plain one with the columns time, price, currency, rank.
 
-What is imported is kept apart from what we saw ourselves, belongs to the user who brought it, and never takes the place
-of an own look: on a day on which we looked, our looks alone are shown.
+What is imported is kept apart from what we saw ourselves, belongs to the team that brought it, and never takes the
+place of an own look: on a day on which we looked, our looks alone are shown.
 """
 
 import re
@@ -219,16 +219,16 @@ def _time(text: str, order: str | None) -> datetime:
 
 
 @transaction.atomic
-def take(user: Any, product: Product, name: str, data: bytes) -> Import:
+def take(team: Any, product: Product, name: str, data: bytes) -> Import:
     """Keep the points of a file; raises UnreadableFile."""
     points, wrong, places = read_history(data, product)
     row = Import.objects.create(
-        user=user, product=product, kind=ImportKind.HISTORY, state=ImportState.TAKEN, taken_at=Now(), name=name[:200],
+        team=team, product=product, kind=ImportKind.HISTORY, state=ImportState.TAKEN, taken_at=Now(), name=name[:200],
         wrong=wrong, count=len(points), columns={"taken": list(places), "ignored": []},
     )  # fmt: skip
     ImportedPoint.objects.bulk_create(
         [
-            ImportedPoint(source=row, user=user, product=product, at=point.at, price=point.price, bsr=point.rank)
+            ImportedPoint(source=row, team=team, product=product, at=point.at, price=point.price, bsr=point.rank)
             for point in points
         ],
         batch_size=1000,
@@ -236,20 +236,20 @@ def take(user: Any, product: Product, name: str, data: bytes) -> Import:
     return row
 
 
-def imported(product: Product, user_id: int, since: datetime, own: Iterable[datetime]) -> list[ImportedPoint]:
-    """Return what this user imported in the order of time; of a time that two files have, the later file's.
+def imported(product: Product, team_id: int, since: datetime, own: Iterable[datetime]) -> list[ImportedPoint]:
+    """Return what this team imported in the order of time; of a time that two files have, the later file's.
 
     Days, in UTC, on which we looked ourselves (`own`) are left out.
     """
-    points = ImportedPoint.objects.filter(user=user_id, product=product, at__gte=since).order_by("at", "source")
+    points = ImportedPoint.objects.filter(team=team_id, product=product, at__gte=since).order_by("at", "source")
     found = {point.at: point for point in points.iterator()}
     days = {at.astimezone(UTC).date() for at in own} if found else set()
     return [point for at, point in found.items() if at.astimezone(UTC).date() not in days]
 
 
-def with_imported(rows: list[dict[str, Any]], product: Product, user_id: int, since: datetime) -> list[dict[str, Any]]:
-    """Return the rows of a chart together with what this user imported, in the order of time."""
-    points = imported(product, user_id, since, (row["taken_at"] for row in rows))
+def with_imported(rows: list[dict[str, Any]], product: Product, team_id: int, since: datetime) -> list[dict[str, Any]]:
+    """Return the rows of a chart together with what this team imported, in the order of time."""
+    points = imported(product, team_id, since, (row["taken_at"] for row in rows))
     nothing = {"id": None, "list_price": None, "rating": None, "review_count": None, "availability": "", "seller": ""}
     more = [nothing | {"taken_at": point.at, "price": point.price, "bsr": point.bsr} for point in points]
     return sorted([*more, *rows], key=itemgetter("taken_at")) if more else rows

@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from accounts.teams import for_members
 from amazon_pilot.http import AuthenticatedRequest
 from amazon_pilot.uploads import is_too_large
 
@@ -33,23 +34,24 @@ class HistoryForm(forms.Form):
 
 
 @login_required
+@for_members
 def import_history(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
     """Take in prices and ranks of the past; they stay apart from what is seen here, and can be removed again."""
     rows = Tracking.objects.select_related("product")
-    tracking = get_object_or_404(rows, user=request.user, product__marketplace=marketplace, product__asin=asin)
+    tracking = get_object_or_404(rows, team=request.team, product__marketplace=marketplace, product__asin=asin)
     form = HistoryForm(request.POST or None, request.FILES or None)
     if is_too_large(request):
         form.add_error("file", too_large())
     if request.method == "POST" and form.is_valid():
         file = form.cleaned_data["file"]
         try:
-            row = history_import.take(request.user, tracking.product, file.name or _("history"), file.read())
+            row = history_import.take(request.team, tracking.product, file.name or _("history"), file.read())
         except UnreadableFile as reason:
             form.add_error("file", str(reason))
         else:
             said = ngettext("%(count)s point imported.", "%(count)s points imported.", row.count) % {"count": row.count}
             messages.success(request, said)
             return redirect(row)
-    imports = Import.objects.of(request.user).filter(product=tracking.product, kind=ImportKind.HISTORY)[:LAST]
+    imports = Import.objects.of(request.team).filter(product=tracking.product, kind=ImportKind.HISTORY)[:LAST]
     context = {"form": form, "tracking": tracking, "product": tracking.product, "imports": imports}
     return render(request, "products/import_history.html", context, status=422 if request.method == "POST" else 200)

@@ -55,12 +55,12 @@ class Group:
 @require_GET
 @login_required
 def home(request: AuthenticatedRequest) -> HttpResponse:
-    """Show this user's morning. A constant number of queries, each for his own rows by an index."""
+    """Show this team's morning. A constant number of queries, each for its own rows by an index."""
     since, shown_at = sparks.yesterday(), now()
-    counts = count_changes(request.user, since)
-    open_ = list(Change.objects.newest_of(request.user).filter(seen_at__gte=since, acknowledged_at=None)[:MOST_CHANGES])
+    counts = count_changes(request.team, since)
+    open_ = list(Change.objects.newest_of(request.team).filter(seen_at__gte=since, acknowledged_at=None)[:MOST_CHANGES])
     groups = grouped(open_, usual_holders(open_))
-    late, late_count = late_or_failing(request.user)
+    late, late_count = late_or_failing(request.team)
     context = {
         "since": since,
         "shown_at": shown_at,
@@ -68,15 +68,15 @@ def home(request: AuthenticatedRequest) -> HttpResponse:
         "groups": groups[:MOST_GROUPS],
         "is_more": len(groups) > MOST_GROUPS or len(open_) == MOST_CHANGES,
         "late": [(tracking, reason(tracking)) for tracking in late],
-        "figures": figures(counts, groups, late_count) + costs(request.user),
-        "rows": sparks.rows(worth_a_look(request.user, [group.tracking.pk for group in groups])),
+        "figures": figures(counts, groups, late_count) + costs(request.user, request.team),
+        "rows": sparks.rows(worth_a_look(request.team, [group.tracking.pk for group in groups])),
     }
     return render(request, "products/home.html", context)
 
 
-def count_changes(user: Any, since: datetime) -> dict[str, int]:
-    """Count the user's changes since an instant: all, the critical ones, and those that he acknowledged."""
-    mine = Change.objects.filter(user=user, seen_at__gte=since, tracking__removed_at=None).order_by()
+def count_changes(team: Any, since: datetime) -> dict[str, int]:
+    """Count the team's changes since an instant: all, the critical ones, and those that are acknowledged."""
+    mine = Change.objects.filter(team=team, seen_at__gte=since, tracking__removed_at=None).order_by()
     return mine.aggregate(
         all=Count("pk"),
         critical=Count("pk", filter=Q(severity=Severity.CRITICAL)),
@@ -131,7 +131,7 @@ def grouped(changes: Iterable[Change], usual: dict[int, str] | None = None) -> l
 
 
 def is_lost(change: Change, usual: str = "") -> bool:
-    """Whether a change took something from its user: the buy box, the stock or half of the rank of his own product.
+    """Whether a change took something from its team: the buy box, the stock or half of the rank of its own product.
 
     A buy box that comes back to its `usual` holder was not lost.
     """
@@ -139,17 +139,21 @@ def is_lost(change: Change, usual: str = "") -> bool:
         return False
     if change.kind == Kind.AVAILABILITY:
         return change.after in GONE
+    if change.kind == Kind.BUYBOX_LOST:
+        return True
     is_worse = change.kind == Kind.BSR and change.direction == Direction.WORSE
     return (_is_own_buy_box(change) and change.after != usual) or (is_worse and change.severity == Severity.CRITICAL)
 
 
 def _is_own_buy_box(change: Change) -> bool:
-    return change.kind == Kind.BUYBOX and change.tracking.role == Role.OWN
+    """Whether an own buy box changed hands, and the guard does not know between whom."""
+    is_open = change.kind == Kind.BUYBOX and change.severity != Severity.INFO
+    return is_open and change.tracking.role == Role.OWN
 
 
-def late_or_failing(user: Any) -> tuple[list[Tracking], int]:
+def late_or_failing(team: Any) -> tuple[list[Tracking], int]:
     """Return the first of what is older than its frequency promises, or fails, the oldest first; and how many are."""
-    mine = Tracking.objects.filter(user=user)
+    mine = Tracking.objects.filter(team=team)
     bad = (mine.late() | mine.failing()).order_by(F("product__checked_at").asc(nulls_first=True), "pk")
     ids = list(bad.values_list("pk", flat=True)[:MOST_COUNTED])
     return load(ids[:MOST_LATE]), len(ids)
@@ -171,7 +175,7 @@ def reason(tracking: Tracking) -> str:
     return _("No look was made in time; the schedule or the worker may be behind.")
 
 
-def costs(user: Any) -> list[dict[str, Any]]:
+def costs(user: Any, team: Any) -> list[dict[str, Any]]:
     """Return what today (UTC) cost beside its budgets: all looks for whoever may see runs, and the own reports."""
     shown = []
     if user.has_perm("products.view_scraperun"):
@@ -179,15 +183,15 @@ def costs(user: Any) -> list[dict[str, Any]]:
         shown.append(
             {"label": _("Cost of looks"), "value": f"${spent:.2f}", "note": note % settings.APIFY_DAILY_BUDGET_USD}
         )
-    if reports := ModelCall.objects.spent_today_usd(user.pk):
+    if reports := ModelCall.objects.spent_today_usd(team.pk):
         note = _("of $%.2f that are yours today (UTC)") % settings.OPENAI_DAILY_BUDGET_USD
         shown.append({"label": _("Cost of your reports"), "value": f"${reports:.2f}", "note": note})
     return shown
 
 
-def worth_a_look(user: Any, ids: list[int]) -> list[Tracking]:
+def worth_a_look(team: Any, ids: list[int]) -> list[Tracking]:
     """Return the few products to begin with: what happened, what is out of stock, then the newest of one's own."""
-    mine = Tracking.objects.filter(user=user)
+    mine = Tracking.objects.filter(team=team)
     own = mine.filter(role=Role.OWN)
     chosen = dict.fromkeys(ids[:MOST_ROWS])
     for more in (own.filter(product__availability__in=GONE).order_by(), own.order_by("-pk"), mine.order_by("-pk")):

@@ -1,7 +1,7 @@
 """Where a product stands: what moved since yesterday, how low or good a value is, and who held its buy box."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from . import sparks
-from .models import Product, Snapshot, SnapshotRank, Tracking
+from .models import Role, Seller, Snapshot, SnapshotRank, Tracking
 
 LOOK_BACK = timedelta(days=90)
 LEAST_DAYS = 3  # a value is no record among one or two days
@@ -63,6 +63,7 @@ class Holder:
     seller: str
     days: int
     percent: int
+    is_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,15 @@ class BuyBox:
     holders: list[Holder]
     known: int
     unknown: int
+    own_days: int | None = None  # None: the team has not said who it is
+
+    @property
+    def held(self) -> str:
+        """Say on how many of the days with a holder it was oneself; empty for who has not said who he is."""
+        if self.own_days is None or not self.known:
+            return ""
+        words = {"own": self.own_days, "known": self.known, "percent": round(100 * self.own_days / self.known)}
+        return _("You held it on %(own)d of %(known)d days on which a holder was seen (%(percent)d %%).") % words
 
     @property
     def gaps(self) -> str:
@@ -80,14 +90,21 @@ class BuyBox:
         return text % self.unknown if self.unknown else ""
 
 
-def buy_box(product: Product, start: datetime) -> BuyBox:
-    """Return who held the buy box at the end of each day since `start`, in the viewer's zone. One query."""
-    looks = Snapshot.objects.filter(product=product, taken_at__gte=start).order_by("taken_at")
-    return share(looks.values_list("taken_at", "seller"))
+def buy_box(tracking: Tracking, start: datetime) -> BuyBox:
+    """Return who held the buy box at the end of each day since `start`, in the viewer's zone. Two queries."""
+    looks = Snapshot.objects.filter(product=tracking.product_id, taken_at__gte=start).order_by("taken_at")
+    rows = list(looks.values_list("taken_at", "seller_id", "seller"))
+    own = Seller.objects.own(tracking.team_id) if tracking.role == Role.OWN else frozenset()
+    return share([(at, key or name) for at, key, name in rows], own, {key or name: name for _at, key, name in rows})
 
 
-def share(looks: Iterable[tuple[datetime, str]]) -> BuyBox:
-    """Count the days by their last seen holder; days without a look between the first and today are unknown."""
+def share(
+    looks: Iterable[tuple[datetime, str]], own: Collection[str] = (), names: Mapping[str, str] | None = None
+) -> BuyBox:
+    """Count the days by their last seen holder; days without a look between the first and today are unknown.
+
+    Holders are told apart by their keys and shown by their `names`; `own` are the keys of who asks.
+    """
     days: dict[date, str] = {}
     for at, seller in looks:
         day = localdate(at)
@@ -95,5 +112,10 @@ def share(looks: Iterable[tuple[datetime, str]]) -> BuyBox:
     held = Counter(seller for seller in days.values() if seller)
     known = held.total()
     span = (localdate() - min(days)).days + 1 if days else 0
-    holders = [Holder(seller, count, round(100 * count / known)) for seller, count in held.most_common(MOST_HOLDERS)]
-    return BuyBox(holders, known, max(0, span - known))
+    shown = names or {}
+    holders = [
+        Holder(shown.get(key, key), count, round(100 * count / known), key in own)
+        for key, count in held.most_common(MOST_HOLDERS)
+    ]
+    own_days = sum(count for key, count in held.items() if key in own) if own else None
+    return BuyBox(holders, known, max(0, span - known), own_days)

@@ -81,7 +81,7 @@ def update_due_products(round_name: str) -> str:
     """Enqueue a batch for every hundred products of a marketplace whose last look has grown old.
 
     `round_name` is hourly, six_hourly or daily; the daily round also looks after weekly products. When the day's budget
-    has no room for all, users and marketplaces share it, their oldest first. A round that breaks off is known by its
+    has no room for all, teams and marketplaces share it, their oldest first. A round that breaks off is known by its
     row, and resume_unfinished has it made again.
     """
     Round.objects.want(round_name)
@@ -215,13 +215,13 @@ def tell_left_alone(run: ScrapeRun) -> None:
     watching = list(Tracking.objects.filter(product__in=given_up).select_related("product"))
     if not watching:
         return
-    users = {tracking.user_id for tracking in watching}
-    Notification.objects.ensure_app_channels(users)
-    channels = {channel.user_id: channel for channel in Channel.objects.filter(user__in=users, kind=ChannelKind.APP)}
+    teams = {tracking.team_id for tracking in watching}
+    Notification.objects.ensure_app_channels(teams)
+    channels = {channel.team_id: channel for channel in Channel.objects.filter(team__in=teams, kind=ChannelKind.APP)}
     Notification.objects.write(
         [
             Notification(
-                channel=channels[tracking.user_id],
+                channel=channels[tracking.team_id],
                 subject=left_alone_notice(tracking)[:200],
                 body=left_alone_notice(tracking),
                 path=tracking.product.get_absolute_url(),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import bulk, exports, feed, held_views, history_views, home, views, watchlist
+from . import bulk, exports, feed, held_views, history_views, home, rule_views, seller_views, views, watchlist
 from .taking_in import views as taking_in
 
 app_name = "products"
@@ -20,6 +20,10 @@ urlpatterns = [
     path("products/imports/<int:pk>/", taking_in.show, name="import"),
     path("products/imports/<int:pk>/take/", taking_in.take, name="take_import"),
     path("products/imports/<int:pk>/undo/", taking_in.undo, name="undo_import"),
+    path("products/sellers/", seller_views.sellers, name="sellers"),
+    path("products/sellers/<int:pk>/forget/", seller_views.forget, name="forget_seller"),
+    path("products/rules/", rule_views.rules, name="rules"),
+    path("products/rules/<int:pk>/", rule_views.rules, name="tag_rules"),
     path("products/held/", held_views.held, name="held"),
     path("products/held/<int:pk>/release/", held_views.release, name="release"),
     path("products/held/<int:pk>/discard/", held_views.discard, name="discard"),
@@ -31,6 +35,7 @@ urlpatterns = [
     path(f"{ONE}history/export/", exports.history, name="history_export"),
     path(f"{ONE}import/", history_views.import_history, name="import_history"),
     path(f"{ONE}refresh/", views.refresh, name="refresh"),
+    path(f"{ONE}snooze/", rule_views.snooze, name="snooze"),
     path(f"{ONE}edit/", views.edit, name="edit"),
     path(f"{ONE}remove/", views.remove, name="remove"),
 ]

@@ -9,6 +9,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.teams import for_members
 from amazon_pilot.http import AuthenticatedRequest
 from amazon_pilot.jobs.models import AuditEntry
 from analysis.models import Report
@@ -18,6 +19,9 @@ from .charts import RANGE_NAMES, RANGES, history
 from .forms import TrackingForm
 from .home import reason
 from .models import PlanningStopped, Product, RunTarget, ScrapeRun, Tracking
+from .models.past import told_of
+from .preview import preview
+from .rule_views import usual_for
 from .standing import buy_box, standing
 from .tasks import update_product
 
@@ -35,6 +39,9 @@ def resume(request: AuthenticatedRequest) -> HttpResponse:
     return redirect("products:list")
 
 
+resume.is_for_operators = True  # type: ignore[attr-defined]
+
+
 @require_GET
 @login_required
 def detail(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
@@ -49,9 +56,10 @@ def detail(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpRe
         "ranges": RANGE_NAMES.items(),
         "span": span,
         "standing": standing(tracking),
-        "buy_box": buy_box(product, now() - RANGES[span]),
+        "buy_box": buy_box(tracking, now() - RANGES[span]),
+        "muted_until": tracking.muted_until if tracking.muted_until and tracking.muted_until > now() else None,
         "why_late": reason(tracking) if tracking.is_late() else "",
-        "report": Report.objects.filter(user=request.user, product=product, kind="optimization").first(),
+        "report": Report.objects.filter(team=request.team, product=product, kind="optimization").first(),
         "run": _open_run(product),
         "failed_run": _failed_run(product),
         "looks": looks[:MOST_RUNS] if request.user.has_perm("products.view_scraperun") else (),
@@ -71,8 +79,8 @@ def status(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpRe
 @login_required
 def chart(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
     """Answer the product's history as columns for drawing."""
-    product = _tracking(request, marketplace, asin).product
-    return JsonResponse(history(product, _span(request), request.user.pk))
+    tracking = _tracking(request, marketplace, asin)
+    return JsonResponse(history(tracking.product, _span(request), tracking))
 
 
 def _span(request: HttpRequest) -> str:
@@ -93,16 +101,21 @@ def refresh(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpR
 
 
 @login_required
+@for_members
 def edit(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
-    """Change how this user watches one product."""
+    """Change how this team watches one product."""
     tracking = _tracking(request, marketplace, asin)
-    form = TrackingForm(request.POST or None, instance=tracking)
+    form = TrackingForm(request.POST or None, instance=tracking, usual=usual_for(tracking))
+    tried = None
     if request.method == "POST" and form.is_valid():
-        form.save()
-        messages.success(request, _("Saved."))
-        return redirect(tracking.product)
-    context = {"form": form, "tracking": tracking, "product": tracking.product}
-    return render(request, "products/edit.html", context, status=422 if form.is_bound else 200)
+        if "try" not in request.POST:
+            form.save()
+            messages.success(request, _("Saved."))
+            return redirect(tracking.product)
+        tried = preview([tracking], lambda one: told_of([one])[one.pk])
+    context = {"form": form, "tracking": tracking, "product": tracking.product, "tried": tried}
+    is_wrong = form.is_bound and not form.is_valid()
+    return render(request, "products/edit.html", context, status=422 if is_wrong else 200)
 
 
 @require_POST
@@ -115,9 +128,9 @@ def remove(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpRe
 
 
 def _tracking(request: AuthenticatedRequest, marketplace: str, asin: str) -> Tracking:
-    """Answer this user's tracking, or 404: another user's does not exist for him."""
+    """Return this team's tracking, or 404: another team's does not exist for it."""
     rows = Tracking.objects.select_related("product")
-    return get_object_or_404(rows, user=request.user, product__marketplace=marketplace, product__asin=asin)
+    return get_object_or_404(rows, team=request.team, product__marketplace=marketplace, product__asin=asin)
 
 
 def _open_run(product: Product) -> ScrapeRun | None:

@@ -1,4 +1,4 @@
-"""The list of what a user watches: filtered, sorted by any column, by keys, with what each product did lately."""
+"""The list of what a team watches: filtered, sorted by any column, by keys, with what each product did lately."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -104,14 +104,14 @@ class Wanted:
             return self
         return replace(self, sort="name") if total <= MOST_COUNTED else replace(self, sort="added", falls=True)
 
-    def rows(self, user: Any) -> "QuerySet[Tracking]":
-        """Keep the user's trackings that are asked for."""
-        rows = Tracking.objects.filter(user=user)
+    def rows(self, team: Any) -> "QuerySet[Tracking]":
+        """Keep the team's trackings that are asked for."""
+        rows = Tracking.objects.filter(team=team)
         rows = rows.matching(self.q) if self.q else rows
         rows = rows.filter(role=self.role) if self.role else rows
         rows = rows.filter(product__marketplace=self.site) if self.site else rows
-        rows = rows.filter(pk__in=_tagged(user, int(self.tag))) if self.tag else rows
-        return _in_state(rows, user, self.state)
+        rows = rows.filter(pk__in=_tagged(team, int(self.tag))) if self.tag else rows
+        return _in_state(rows, team, self.state)
 
 
 def sorts_for(total: int) -> dict[str, Sort]:
@@ -123,15 +123,15 @@ def _one_of(value: str | None, choices: Any) -> str:
     return value if value is not None and value in choices else ""
 
 
-def _tagged(user: Any, tag: int) -> Any:
-    return Tracking.tags.through.objects.filter(tag=tag, tag__user=user).values("tracking")
+def _tagged(team: Any, tag: int) -> Any:
+    return Tracking.tags.through.objects.filter(tag=tag, tag__team=team).values("tracking")
 
 
-def _in_state(rows: Any, user: Any, state: str) -> "QuerySet[Tracking]":
+def _in_state(rows: Any, team: Any, state: str) -> "QuerySet[Tracking]":
     match state:
         case "changed":
             return rows.filter(
-                pk__in=Change.objects.filter(user=user, seen_at__gte=sparks.yesterday()).values("tracking")
+                pk__in=Change.objects.filter(team=team, seen_at__gte=sparks.yesterday()).values("tracking")
             )
         case "late":
             return rows.late()
@@ -148,10 +148,10 @@ def _in_state(rows: Any, user: Any, state: str) -> "QuerySet[Tracking]":
 @require_GET
 @login_required
 def list_(request: AuthenticatedRequest) -> HttpResponse:
-    """Show what this user watches."""
+    """Show what this team watches."""
     wanted = Wanted.of(request.GET)
-    rows = wanted.rows(request.user)
-    total = _counted(Tracking.objects.filter(user=request.user))
+    rows = wanted.rows(request.team)
+    total = _counted(Tracking.objects.filter(team=request.team))
     wanted = wanted.sorted_for(total)
     part = slice_of(rows, wanted, request.GET.get("page", ""))
     is_whole = not (part.before or part.after)
@@ -163,8 +163,8 @@ def list_(request: AuthenticatedRequest) -> HttpResponse:
         "is_more": count > MOST_COUNTED,
         "wanted": wanted,
         "columns": columns(wanted, total),
-        "filters": filters(wanted, request.user, total),
-        "tags": Tag.objects.filter(user=request.user),
+        "filters": filters(wanted, request.team, total),
+        "tags": Tag.objects.filter(team=request.team),
         "frequencies": Frequency.choices,
         "roles": Role.choices,
         "removed": removed_just_now(request),
@@ -195,9 +195,9 @@ def _next_ask(sort: Sort, wanted: Wanted) -> str:
     return f"-{sort.name}" if falls else sort.name
 
 
-def filters(wanted: Wanted, user: Any, total: int) -> list[dict[str, Any]]:
+def filters(wanted: Wanted, team: Any, total: int) -> list[dict[str, Any]]:
     """Return the boxes above the list with their choices; one without a choice is left out."""
-    tags = [(str(pk), name) for pk, name in Tag.objects.filter(user=user).values_list("pk", "name")]
+    tags = [(str(pk), name) for pk, name in Tag.objects.filter(team=team).values_list("pk", "name")]
     sorts = [
         (f"{sign}{name}", f"{sort.heading} {arrow}")
         for name, sort in sorts_for(total).items()
@@ -240,7 +240,7 @@ def slice_of(rows: Any, wanted: Wanted, text: str) -> keyset.Slice:
 
 
 def shown_name() -> Any:
-    """Return the name that a row shows: the user's own, else the beginning of the title, else the ASIN."""
+    """Return the name that a row shows: the team's own, else the beginning of the title, else the ASIN."""
     title = NullIf(Left("product__title", 60), Value(""))
     return Lower(Coalesce(NullIf("alias", Value("")), title, "product__asin"))
 

@@ -5,7 +5,8 @@
 const probe = document.body.appendChild(document.createElement("i"));
 const style = (name) => { probe.style.color = `var(${name})`; return getComputedStyle(probe).color; };
 const AMBER = "#e07b00", BLUE = "#3f8fd2", GREEN = "#2f9e5b", VIOLET = "#9a6fd0", GREY = "#8a949b";
-const RANKS = [GREEN, BLUE, VIOLET, GREY], HOLDERS = ["#0b7a8d", "#d98324", "#9a6fd0", "#c2475f", "#6b8e23", GREY];
+const RANKS = [GREEN, BLUE, VIOLET, GREY], HOLDERS = ["#0b7a8d", "#d98324", "#9a6fd0", "#c2475f", "#6b8e23", GREY], LOST = "#c2475f";
+const BUY_BOX = ["buybox_change", "buybox_lost", "buybox_won", "buybox_new_seller"];
 const height = () => (innerWidth < 768 ? 170 : 230);
 
 function axis(extra) {
@@ -34,7 +35,7 @@ function overlay(data, kinds, hasBand) {
       ctx.fillStyle = style("--mark");
       if (data.unavailable[i]) ctx.fillRect(from, top, to - from, height);
       if (!hasBand || data.seller[i] === null) return;
-      ctx.fillStyle = HOLDERS[Math.min(data.seller[i], HOLDERS.length - 1)];
+      ctx.fillStyle = data.own.length ? (data.own[i] ? GREEN : LOST) : HOLDERS[Math.min(data.seller[i], HOLDERS.length - 1)];
       ctx.fillRect(from, top + height - 5 * dot, to - from, 5 * dot);
     });
     ctx.strokeStyle = ctx.fillStyle = style("--soft");
@@ -85,7 +86,7 @@ async function show(panel) {
   const words = panel.dataset;
   const holder = { label: words.seller, scale: "holder", paths: () => null, points: { show: false }, value: (u, n) => data.sellers[n] ?? "–" };
   draw(panel, data, {
-    title: `${words.price} (${data.currency})`, kinds: ["price_change", "buybox_change", "availability_change"], hasBand: true,
+    title: `${words.price} (${data.currency})`, kinds: ["price_change", ...BUY_BOX, "availability_change"], hasBand: true,
     series: [steps(words.price, AMBER), steps(words.listPrice, BLUE, { dash: [6, 4] }), holder], columns: [data.price, data.list_price, data.seller],
     axes: [axis({ size: 60 })], scales: { y: { range: padded }, holder: { range: [0, 1] } },
   });

@@ -284,7 +284,7 @@ def test_language_and_zone_hold_at_once_and_from_each_login_on(client, alice):
         page = browser.get("/account/", headers={"Accept-Language": "en"}).content.decode()
         assert '<html lang="zh-hans"' in page
     see(Product.objects.create(marketplace="amazon.com", asin="B0LAMP0001"), NOON)
-    Tracking.objects.create(user=alice, product=Product.objects.get())
+    Tracking.objects.create(team=alice.teams.get(), product=Product.objects.get())
     assert "JST" in client.get("/products/amazon.com/B0LAMP0001/").content.decode()
 
 
@@ -300,10 +300,10 @@ def test_choices_that_there_are_not_are_refused(client, alice, words):
 def full(client, alice, lamp, competitors):
     see(lamp)
     see(lamp, NOON + timedelta(days=1), price=30, seller="Other", seller_id="S2")
-    Report.objects.ask_comparison(Comparison.objects.start(alice, lamp, competitors[:3]))
+    Report.objects.ask_comparison(Comparison.objects.start(alice.teams.get(), lamp, competitors[:3]))
     Notification.objects.draft_changes(Change.objects.all())
-    ApiToken.objects.issue(alice, "night", "write")
-    Channel.objects.create(user=alice, kind="webhook", address="https://hooks.example/x")
+    ApiToken.objects.issue(alice.memberships.get(), "night", "write")
+    Channel.objects.create(team=alice.teams.get(), kind="webhook", address="https://hooks.example/x")
     client.post("/login/", {"username": "alice", "password": PASSWORD})
     return client
 
@@ -321,8 +321,8 @@ def test_ones_own_data_is_given_out_without_secrets(full, alice):
 
 
 def test_an_account_is_closed_at_once_and_its_rows_go(full, alice, charlie, lamp, django_capture_on_commit_callbacks):
-    Tracking.objects.create(user=charlie, product=lamp)
-    token = ApiToken.objects.issue(alice, "other", "read")[1]
+    Tracking.objects.create(team=charlie.teams.get(), product=lamp)
+    token = ApiToken.objects.issue(alice.memberships.get(), "other", "read")[1]
     other = Client()
     sign_in(other)
     assert full.post("/account/delete/", {"password": "wrong"}).status_code == 422

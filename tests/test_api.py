@@ -60,7 +60,7 @@ def check(answer, method, path):
 
 @pytest.fixture
 def token(alice):
-    return lambda scope="write", user=alice: ApiToken.objects.issue(user, "a script", scope)[1]
+    return lambda scope="write", user=alice: ApiToken.objects.issue(user.memberships.get(), "a script", scope)[1]
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def ask(token):
 def shop(alice, lamp, competitors):
     see(lamp)
     see(lamp, NOON + timedelta(days=1), price=Decimal("29.99"), seller="Other", seller_id="S2")
-    comparison = Comparison.objects.start(alice, lamp, competitors[:3], "Lamps")
+    comparison = Comparison.objects.start(alice.teams.get(), lamp, competitors[:3], "Lamps")
     report = Report.objects.ask_comparison(comparison)
     return {"comparison": comparison.pk, "report": report.pk}
 
@@ -128,7 +128,7 @@ def test_what_changes_anything_needs_a_token_that_may_write_or_a_session_with_it
     path = path if path.startswith("/") else f"{ROOT}/{path}"
     refused = browser.generic(method.upper(), path, json.dumps(data or {}), "application/json")
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "csrf")
-    assert Tracking.objects.filter(user=alice, paused=False).count() == 1
+    assert Tracking.objects.filter(team=alice.teams.get(), paused=False).count() == 1
 
     browser.get("/account/")
     csrf = {"X-CSRFToken": browser.cookies["csrftoken"].value}
@@ -166,7 +166,7 @@ def test_products_are_added_each_on_its_own(ask, alice, lamp, django_capture_on_
     assert answer.value["watched"] == ["amazon.com/B0LAMP0001"]
     assert [one["index"] for one in answer.value["refused"]] == [2, 5]
     row = Tracking.objects.get(product__asin="B0SYN00001")
-    assert (row.user, row.alias, row.role, row.frequency) == (alice, "one", "competitor", "4_weekly")
+    assert (row.team, row.alias, row.role, row.frequency) == (alice.teams.get(), "one", "competitor", "4_weekly")
     assert ("products.tasks.batch_update_products") in {name for name, _args in enqueued()}
 
 
@@ -258,7 +258,7 @@ def test_pages_by_key_hold_everything_once_and_cost_the_same(ask, alice, lamp, c
     see(lamp)
     for hour in range(1, 8):
         see(lamp, NOON + timedelta(hours=hour), price=Decimal(50 + 10 * (hour % 2)))
-        comparison = Comparison.objects.start(alice, lamp, competitors[:3])
+        comparison = Comparison.objects.start(alice.teams.get(), lamp, competitors[:3])
         Report.objects.ask_comparison(comparison)
     whole = ask("get", path, limit=200).value["items"]
     found, after, costs = [], "", set()
@@ -281,7 +281,7 @@ def test_no_question_costs_more_for_more_rows(ask, alice):
 
     first = cost()
     products = Product.objects.ensure([("amazon.com", f"B0{number:08}") for number in range(150)])
-    Tracking.objects.watch(alice, products, Role.OWN, Frequency.DAILY)
+    Tracking.objects.watch(alice.teams.get(), products, Role.OWN, Frequency.DAILY)
 
     assert cost() == first
 

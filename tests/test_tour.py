@@ -45,7 +45,7 @@ def shop(owner, sandbox):
     comparison, lamp = Comparison.objects.get(), Product.objects.get(asin="B0LAMP0001", marketplace="amazon.com")
     report = Report.objects.ask_comparison(comparison)
     competitor_analysis(report.pk)
-    advice = Report.objects.ask_optimization(owner, lamp)
+    advice = Report.objects.ask_optimization(owner.teams.get(), lamp)
     optimization_analysis(advice.pk)
     Notification.objects.draft_changes(Change.objects.order_by("-pk")[:30])
     one = {"marketplace": lamp.marketplace, "asin": lamp.asin}
@@ -56,6 +56,9 @@ def shop(owner, sandbox):
         "product": reverse("products:detail", kwargs=one),
         "product edit": reverse("products:edit", kwargs=one),
         "product add": reverse("products:add"),
+        "rules": reverse("products:rules"),
+        "sellers": reverse("products:sellers"),
+        "team": reverse("team"),
         "comparisons": reverse("analysis:comparisons"),
         "comparison": reverse("analysis:comparison", args=[comparison.pk]),
         "comparison new": reverse("analysis:compare"),

@@ -29,11 +29,11 @@ def pages(boss, client, settings):
     """What there is to be looked at, by name."""
     settings.SIGN_UP = "open"
     products = Product.objects.ensure([("amazon.com", f"B0LAMP{number:04}") for number in range(1, 11)])
-    Tracking.objects.watch(boss, products, "own", "3_daily")
+    Tracking.objects.watch(boss.teams.get(), products, "own", "3_daily")
     started_run(products).ingest(answer_of(*(listing(asin=product.asin) for product in products)))
     broken = (listing(asin=p.asin, price=None if n < 5 else Decimal(9), ranks=()) for n, p in enumerate(products))
     started_run(products).ingest(answer_of(*broken, at=NOON + timedelta(days=1)))
-    ApiToken.objects.issue(boss, "the nightly script", "write")
+    ApiToken.objects.issue(boss.memberships.get(), "the nightly script", "write")
     Invitation.objects.create(email="somebody@example.com", invited_by=boss)
     client.force_login(boss)
     words = {"marketplace": "amazon.com", "role": "own", "frequency": "3_daily"}

@@ -108,7 +108,7 @@ def charlie(db: None) -> User:
 def lamp(alice: User) -> Product:
     """Alice's own lamp, tracked daily."""
     product = Product.objects.create(marketplace="amazon.com", asin="B0LAMP0001")
-    Tracking.objects.create(user=alice, product=product, role=Role.OWN)
+    Tracking.objects.create(team=alice.teams.get(), product=product, role=Role.OWN)
     return product
 
 
@@ -121,5 +121,5 @@ def tracking(lamp: Product) -> Tracking:
 def competitors(alice: User) -> list[Product]:
     """Five competing lamps that Alice watches, not yet seen."""
     products = Product.objects.ensure([("amazon.com", f"B0LAMP000{number}") for number in range(2, 7)])
-    Tracking.objects.watch(alice, products, Role.COMPETITOR, Frequency.DAILY)
+    Tracking.objects.watch(alice.teams.get(), products, Role.COMPETITOR, Frequency.DAILY)
     return products

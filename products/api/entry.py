@@ -3,7 +3,6 @@
 import logging
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -13,7 +12,7 @@ from ninja.errors import AuthenticationError, Throttled
 from ninja.security import APIKeyCookie, HttpBearer
 from redis.exceptions import RedisError
 
-from accounts.models import ApiToken
+from accounts.models import ApiToken, Membership, Team
 from accounts.tasks import note_token_use
 from amazon_pilot.jobs.inspect import store
 
@@ -29,7 +28,7 @@ USE_NOTED_SECONDS = 3600
 class Access:
     """Who asks, and whether he may change anything."""
 
-    user: Any
+    membership: Membership
     may_write: bool
     token: ApiToken | None = None
 
@@ -47,14 +46,14 @@ class TokenAuth(HttpBearer):
         return found
 
     def authenticate(self, request: HttpRequest, token: str) -> Access | None:
-        """Return who owns a token, and count the request."""
+        """Return for whom a token acts, and count the request."""
         row = ApiToken.objects.named_by(token.strip())
         if row is None:
             return None
         count_request(f"token:{row.pk}")
         note_use(row)
-        request.user = row.user
-        return Access(row.user, row.may_write, row)
+        request.user = row.membership.user
+        return Access(row.membership, row.may_write, row)
 
 
 class SessionAuth(APIKeyCookie):
@@ -67,7 +66,8 @@ class SessionAuth(APIKeyCookie):
         if not request.user.is_authenticated:
             return None
         count_request(f"user:{request.user.pk}")
-        return Access(request.user, True)
+        membership = request.membership  # type: ignore[attr-defined]
+        return Access(membership, membership.may_write)
 
 
 def count_request(who: str) -> None:
@@ -97,14 +97,17 @@ def note_use(token: ApiToken) -> None:
         logger.warning("The use of a token is not noted: %s", type(error).__name__)
 
 
-def who(request: HttpRequest) -> Any:
-    """Return the user who asks."""
-    return request.auth.user  # type: ignore[attr-defined]
-
-
-def ensure_may_write(request: HttpRequest) -> Any:
-    """Return the user who asks; raises Problem when his token may only read."""
+def team_of(request: HttpRequest) -> Team:
+    """Return the team for which is asked."""
     access: Access = request.auth  # type: ignore[attr-defined]
+    return access.membership.team
+
+
+def ensure_may_write(request: HttpRequest) -> Team:
+    """Return the team for which is asked; raises Problem when the token, or who holds it, may only read."""
+    access: Access = request.auth  # type: ignore[attr-defined]
+    if not access.membership.may_write:
+        raise Problem(403, "role", _("A viewer reads and changes nothing. The team's owner can change the role."))
     if not access.may_write:
         raise Problem(403, "scope", _("This token may only read. Make one that may write, on the page API tokens."))
-    return access.user
+    return access.membership.team

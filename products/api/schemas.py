@@ -77,11 +77,11 @@ class ProductOut(Schema):
     availability_seen_at: datetime | None
     bought_past_month: int | None
     checked_at: datetime | None
-    price_threshold: Decimal
-    rank_threshold: int
-    rank_threshold_unit: Literal["percent", "positions"]
-    rating_threshold: Decimal
-    review_threshold: Decimal
+    price_threshold: Decimal | None
+    rank_threshold: int | None
+    rank_threshold_unit: Literal["percent", "positions"] | None
+    rating_threshold: Decimal | None
+    review_threshold: Decimal | None
 
 
 class Products(Schema):
@@ -120,7 +120,7 @@ class Added(Schema):
 
 
 class TrackingIn(Strict):
-    """What to change; what is left out stays."""
+    """What to change; what is left out stays. A threshold that is null is as the tag's or the team's rules say."""
 
     alias: PlainText | None = Field(None, max_length=100)
     role: RoleWord | None = None
@@ -240,5 +240,7 @@ class Me(Schema):
     """Who a token belongs to, and what it may."""
 
     username: str
+    team: str
+    role: str
     may_write: bool
     requests_per_minute: int

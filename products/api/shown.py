@@ -26,7 +26,7 @@ def product(tracking: Tracking) -> dict[str, Any]:
         "rank_seen_at": row.bsr_seen_at,
         "price_threshold": tracking.price_threshold,
         "rank_threshold": tracking.bsr_threshold,
-        "rank_threshold_unit": tracking.bsr_unit,
+        "rank_threshold_unit": tracking.bsr_unit or None,
         "rating_threshold": tracking.rating_threshold,
         "review_threshold": tracking.review_threshold,
     }

@@ -1,4 +1,4 @@
-"""The addresses of the API. Another user's things do not exist here, as on the pages."""
+"""The addresses of the API. Another team's things do not exist here, as on the pages."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ from products.taking_in.lines import Wish
 from products.tasks import update_product
 
 from . import paging, shown
-from .entry import SessionAuth, TokenAuth, ensure_may_write, who
+from .entry import SessionAuth, TokenAuth, ensure_may_write, team_of
 from .problems import Problem, tell_alike
 from .schemas import (
     Added,
@@ -57,6 +57,7 @@ Limit = Annotated[int, Query(ge=1, le=paging.MOST)]
 After = Annotated[str, Query(max_length=200, pattern=r"^[A-Za-z0-9_-]*$")]
 Words = Annotated[str, Query(max_length=100)]
 Since = Annotated[datetime | None, Query()]
+INHERITED = {"price_threshold", "rank_threshold", "rank_threshold_unit"}
 PATH = "/products/{marketplace}/{asin}"
 
 
@@ -65,7 +66,14 @@ def me(request: HttpRequest) -> Any:
     """Say who asks, and what he may."""
     access = request.auth  # type: ignore[attr-defined]
     limit = settings.API_REQUESTS_PER_MINUTE
-    return {"username": access.user.get_username(), "may_write": access.may_write, "requests_per_minute": limit}
+    membership = access.membership
+    return {
+        "username": membership.user.get_username(),
+        "team": membership.team.name,
+        "role": membership.role,
+        "may_write": access.may_write,
+        "requests_per_minute": limit,
+    }
 
 
 @api.get("/products", response=ALWAYS | {200: Products}, tags=["products"])
@@ -77,7 +85,7 @@ def list_products(
     limit: Limit = 50,
 ) -> Any:
     """List what you watch, in the order in which it was added."""
-    rows = Tracking.objects.filter(user=who(request)).select_related("product")
+    rows = Tracking.objects.filter(team=team_of(request)).select_related("product")
     rows = rows.matching(q.strip()) if q.strip() else rows
     rows = rows.filter(role=role) if role else rows
     return paging.by_pk(rows, after, limit, shown.product)
@@ -86,7 +94,7 @@ def list_products(
 @api.post("/products", response=ALWAYS | {200: Added}, tags=["products"])
 def add_products(request: HttpRequest, data: ProductsIn) -> Any:
     """Watch up to 500 products. What you watch already stays as it is; a wrong one is refused alone."""
-    user = ensure_may_write(request)
+    team = ensure_may_write(request)
     wishes: dict[tuple[str, str], Wish] = {}
     refused = []
     for index, one in enumerate(data.products):
@@ -97,7 +105,7 @@ def add_products(request: HttpRequest, data: ProductsIn) -> Any:
         else:
             wishes.setdefault(wish.identity, wish)
     with transaction.atomic():
-        added = set(taking.watch(user.pk, list(wishes.values()))) if wishes else set()
+        added = set(taking.watch(team.pk, list(wishes.values()))) if wishes else set()
         rows = Tracking.objects.filter(pk__in=added).values_list("product__marketplace", "product__asin")
         new = {f"{site}/{asin}" for site, asin in rows}
     names = [f"{site}/{asin}" for site, asin in wishes]
@@ -132,10 +140,12 @@ def change_product(request: HttpRequest, marketplace: str, asin: str, data: Trac
     """Change how you watch one product; what is left out stays as it is."""
     ensure_may_write(request)
     sent = data.dict(exclude_unset=True)
-    if missing := [name for name, value in sent.items() if value is None]:
+    if missing := [name for name, value in sent.items() if value is None and name not in INHERITED]:
         raise Problem(422, "invalid", _("%s cannot be empty. Leave it out to keep it.") % ", ".join(missing))
     if "frequency" in sent:
         sent["frequency"] = shown.FREQUENCIES[sent["frequency"]]
+    if "rank_threshold_unit" in sent:
+        sent["rank_threshold_unit"] = sent["rank_threshold_unit"] or ""
     names = {"rank_threshold": "bsr_threshold", "rank_threshold_unit": "bsr_unit"}
     with transaction.atomic():
         tracking = _tracking(request, marketplace, asin)
@@ -179,7 +189,7 @@ def get_history(
     """List the looks at one product, oldest first; with `source=imported` what you brought from files."""
     product = _tracking(request, marketplace, asin).product
     if source == "imported":
-        points = _between(ImportedPoint.objects.filter(user=who(request), product=product), "at", since, until)
+        points = _between(ImportedPoint.objects.filter(team=team_of(request), product=product), "at", since, until)
         show = lambda row: shown.imported_point(row, product.currency)  # noqa: E731
         return paging.by_time(points, "at", after, limit, show, newest=False)
     rows = _between(product.snapshots.defer("raw").prefetch_related("ranks"), "taken_at", since, until)
@@ -197,7 +207,7 @@ def list_changes(
     limit: Limit = 50,
 ) -> Any:
     """List the changes that you were told of, newest first."""
-    rows = _between(Change.objects.filter(user=who(request)), "seen_at", since, until)
+    rows = _between(Change.objects.filter(team=team_of(request)), "seen_at", since, until)
     rows = rows.filter(kind=kind) if kind else rows
     rows = rows.filter(tracking__product__asin=asin.upper()) if asin else rows
     return paging.by_time(
@@ -226,7 +236,7 @@ def list_reports(
     limit: Limit = 50,
 ) -> Any:
     """List your reports without their texts, newest first."""
-    rows = Report.objects.filter(user=who(request)).select_related("product")
+    rows = Report.objects.filter(team=team_of(request)).select_related("product")
     rows = rows.filter(kind=kind) if kind else rows
     rows = rows.filter(comparison=comparison) if comparison else rows
     rows = rows.defer("facts", "numbers", "content")
@@ -236,19 +246,19 @@ def list_reports(
 @api.get("/reports/{pk}", response=ONE | {200: ReportOut}, tags=["reports"])
 def get_report(request: HttpRequest, pk: Annotated[int, Field(ge=1, le=paging.LARGEST_KEY)]) -> Any:
     """Show one report with its numbers, text and suggestions."""
-    rows = Report.objects.filter(user=who(request)).select_related("product").prefetch_related("suggestions")
+    rows = Report.objects.filter(team=team_of(request)).select_related("product").prefetch_related("suggestions")
     return shown.report(get_object_or_404(rows, pk=pk))
 
 
 def _tracking(request: HttpRequest, marketplace: str, asin: str) -> Tracking:
     rows = Tracking.objects.select_related("product")
     return get_object_or_404(
-        rows, user=who(request), product__marketplace=marketplace.lower(), product__asin=asin.upper()
+        rows, team=team_of(request), product__marketplace=marketplace.lower(), product__asin=asin.upper()
     )  # fmt: skip
 
 
 def _comparisons(request: HttpRequest) -> Any:
-    rows = Comparison.objects.filter(user=who(request)).select_related("product")
+    rows = Comparison.objects.filter(team=team_of(request)).select_related("product")
     return rows.prefetch_related("members__product")
 
 

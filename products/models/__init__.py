@@ -4,11 +4,13 @@ from .change import Change, Difference, Direction, Kind, Severity, differences
 from .imports import Import, ImportedPoint, ImportKind, ImportState
 from .product import Product
 from .round import Round
+from .rules import Rules, Told, Unit, Way
 from .scrape_run import PlanningStopped, RunTarget, ScrapeRun, State
+from .seller import Guard, Seller
 from .snapshot import Snapshot, SnapshotRank
 from .spending import DaySpending
 from .tag import Tag
-from .tracking import Frequency, Role, Tracking, Unit
+from .tracking import Frequency, Role, Tracking
 
 __all__ = [
     "Change",
@@ -16,6 +18,7 @@ __all__ = [
     "Difference",
     "Direction",
     "Frequency",
+    "Guard",
     "Import",
     "ImportKind",
     "ImportState",
@@ -25,14 +28,18 @@ __all__ = [
     "Product",
     "Role",
     "Round",
+    "Rules",
     "RunTarget",
     "ScrapeRun",
+    "Seller",
     "Severity",
     "Snapshot",
     "SnapshotRank",
     "State",
     "Tag",
+    "Told",
     "Tracking",
     "Unit",
+    "Way",
     "differences",
 ]

@@ -1,12 +1,11 @@
 """A difference between what a product remembers and what was seen now, when it crossed somebody's threshold."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Max, Q
 from django.utils.timezone import now
@@ -15,11 +14,13 @@ from django.utils.translation import gettext_lazy as _
 from products.listing import Availability, Listing
 
 from .product import Product
-from .tracking import Tracking, Unit
+from .rules import Told, Unit, Way
+from .tracking import Tracking
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import User
+    from accounts.models import Team
 
+    from .past import Past
     from .snapshot import Snapshot
 
 # Ranks near the top, and steps of a few places, move all day: 1 to 2 would be +100 %.
@@ -39,8 +40,16 @@ class Kind(models.TextChoices):
     RATING = "rating_change", _("rating")
     REVIEWS = "review_count_change", _("review count")
     BUYBOX = "buybox_change", _("buy box")
+    BUYBOX_LOST = "buybox_lost", _("buy box lost")
+    BUYBOX_WON = "buybox_won", _("buy box won back")
+    BUYBOX_NEW = "buybox_new_seller", _("new seller in the buy box")
     AVAILABILITY = "availability_change", _("availability")
     LISTING = "listing_change", _("listing")
+
+
+GONE = (Availability.UNAVAILABLE, Availability.NO_OFFER)
+# What is told of who holds the buy box of a listing that is one's own, by Guard.told.
+GUARDED = (Kind.BUYBOX_LOST, Kind.BUYBOX_WON, Kind.BUYBOX_NEW)
 
 
 class Severity(models.TextChoices):
@@ -69,6 +78,8 @@ class Difference:
     before_at: datetime
     seen_at: datetime
     subject: str = ""
+    holders: tuple[str, str] = ("", "")  # of the buy box, by their keys
+    gravity: Severity | None = None  # for this team, where it is not the usual one
 
     @property
     def step(self) -> Decimal:
@@ -93,6 +104,8 @@ class Difference:
 
     @property
     def severity(self) -> Severity:
+        if self.gravity:
+            return self.gravity
         size = abs(self.percent or Decimal(0))
         if self.kind == Kind.PRICE:
             return _graded(size, 20, 10)
@@ -100,33 +113,63 @@ class Difference:
             return _graded(size, 50, 30)
         if self.kind == Kind.RATING:
             return Severity.WARNING if self.step < 0 else Severity.INFO
-        if self.kind == Kind.AVAILABILITY and self.after == Availability.UNAVAILABLE:
+        if self.kind == Kind.BUYBOX_LOST or (self.kind == Kind.AVAILABILITY and self.after == Availability.UNAVAILABLE):
             return Severity.CRITICAL
-        return Severity.WARNING if self.kind == Kind.BUYBOX else Severity.INFO
+        return Severity.WARNING if self.kind in (Kind.BUYBOX, Kind.BUYBOX_NEW) else Severity.INFO
 
-    def crosses(self, tracking: Tracking) -> bool:
-        """Tell whether this user asked to hear of it. A step of exactly the threshold is not told, except a rating's.
+    def reasons(self, tracking: Tracking, told: Told, past: "Past") -> list[str]:
+        """Return why this team is told of it, in words that stay true when the rules change; empty if it is not.
 
-        A value before that is older than three of the user's intervals tells of another time and is not compared.
+        A step of exactly the threshold is not told, except a rating's.
+
+        A value before that is older than three of the team's intervals tells of another time and is not compared; but
+        who holds the own buy box is a state, and its loss is told however late it is seen.
         """
-        if self.seen_at - self.before_at > tracking.patience:
-            return False
-        size = abs(self.percent or Decimal(0))
+        if self.seen_at - self.before_at > tracking.patience and self.kind not in GUARDED:
+            return []
         match self.kind:
             case Kind.PRICE:
-                return size > tracking.price_threshold
+                found = self._price(told, past.lowest(tracking.product_id, told.price_lowest_days))
             case Kind.BSR:
-                return (abs(self.step) if tracking.bsr_unit == Unit.POSITIONS else size) > tracking.bsr_threshold
+                found = self._rank(told, past.best(tracking.product_id, told.bsr_best_days))
             case Kind.RATING:
-                return abs(self.step) >= tracking.rating_threshold
+                found = [(abs(self.step) >= told.rating_threshold, f"{told.rating_threshold}")]
             case Kind.REVIEWS:
-                return size > tracking.review_threshold
-            case Kind.BUYBOX:
-                return tracking.tell_buybox
+                found = [(abs(self.percent or Decimal(0)) > told.review_threshold, f"{told.review_threshold} %")]
             case Kind.AVAILABILITY:
-                return tracking.tell_availability
+                is_back = self.before in GONE and self.after in (Availability.IN_STOCK, Availability.LOW_STOCK)
+                found = [(told.tell_availability or (told.tell_back and is_back), "")]
+            case Kind.LISTING:
+                found = [(told.tell_listing, "")]
             case _:
-                return tracking.tell_listing
+                found = [(told.tell_buybox, "")]
+        return [word for is_so, word in found if is_so]
+
+    def _price(self, told: Told, lowest: Decimal | None) -> list[tuple[bool, str]]:
+        before, after = Decimal(str(self.before)), Decimal(str(self.after))
+        below, above = told.price_below, told.price_above
+        is_moved = abs(self.percent or Decimal(0)) > told.price_threshold and told.price_way in (
+            Way.ANY,
+            self.direction,
+        )
+        return [
+            (is_moved, f"{told.price_threshold} %"),
+            (below is not None and before >= below > after, f"< {below}"),
+            (above is not None and before <= above < after, f"> {above}"),
+            (lowest is not None and after < lowest, f"min {told.price_lowest_days} d"),
+        ]
+
+    def _rank(self, told: Told, best: int | None) -> list[tuple[bool, str]]:
+        before, after = int(str(self.before)), int(str(self.after))
+        is_percent, outside = told.bsr_unit == Unit.PERCENT, told.bsr_outside
+        size = abs(self.percent or Decimal(0)) if is_percent else abs(self.step)
+        way = Way.UP if self.direction == Direction.BETTER else Way.DOWN
+        is_moved = size > told.bsr_threshold and told.bsr_way in (Way.ANY, way) and not _is_noise(before, after)
+        return [
+            (is_moved, f"{told.bsr_threshold} {'%' if is_percent else ''}".strip()),
+            (outside is not None and before <= outside < after, f"> #{outside}"),
+            (best is not None and after < best, f"best {told.bsr_best_days} d"),
+        ]
 
 
 def _graded(size: Decimal, critical: int, warning: int) -> Severity:
@@ -150,7 +193,7 @@ def _compared(product: Product, listing: Listing, seen_at: datetime) -> Iterator
         yield Difference(Kind.PRICE, product.price, listing.price, product.price_seen_at, seen_at)
     if product.bsr and product.bsr_seen_at:
         for rank in listing.ranks:
-            if rank.category[:200] == product.bsr_category and not _is_noise(product.bsr, rank.rank):
+            if rank.category[:200] == product.bsr_category:
                 yield Difference(Kind.BSR, product.bsr, rank.rank, product.bsr_seen_at, seen_at, rank.category)
     if product.rating and product.rating_seen_at and listing.rating:
         yield Difference(Kind.RATING, product.rating, listing.rating, product.rating_seen_at, seen_at)
@@ -158,7 +201,11 @@ def _compared(product: Product, listing: Listing, seen_at: datetime) -> Iterator
         before_at = product.review_count_seen_at
         yield Difference(Kind.REVIEWS, product.review_count, listing.review_count, before_at, seen_at)
     if product.seller_seen_at and listing.seller and _seller_changed(product, listing):
-        yield Difference(Kind.BUYBOX, product.seller, listing.seller, product.seller_seen_at, seen_at)
+        holders = (product.seller_id or product.seller, listing.seller_id or listing.seller)
+        names = (product.seller, listing.seller[:200])
+        if names[0] == names[1]:  # two sellers of one name
+            names = (f"{names[0]} ({holders[0]})", f"{names[1]} ({holders[1]})")
+        yield Difference(Kind.BUYBOX, *names, product.seller_seen_at, seen_at, holders=holders)
     if product.availability_seen_at and {product.availability, listing.availability} <= {*TOLD_AVAILABILITY}:
         before_at = product.availability_seen_at
         yield Difference(Kind.AVAILABILITY, product.availability, str(listing.availability.value), before_at, seen_at)
@@ -179,13 +226,13 @@ def _seller_changed(product: Product, listing: Listing) -> bool:
 
 
 class ChangeQuerySet(models.QuerySet["Change"]):
-    def newest_of(self, user: "User | Any") -> "ChangeQuerySet":
-        """Keep what this user was told of, newest first, with all that a line about it shows."""
-        mine = self.filter(user=user, tracking__removed_at=None)
+    def newest_of(self, team: "Team | Any") -> "ChangeQuerySet":
+        """Keep what this team was told of, newest first, with all that a line about it shows."""
+        mine = self.filter(team=team, tracking__removed_at=None)
         return mine.select_related("tracking__product").order_by("-seen_at", "-pk")
 
     def acknowledge(self) -> int:
-        """Note that their user has seen these; return how many were new."""
+        """Note that their team has seen these; return how many were new."""
         return self.filter(acknowledged_at=None).update(acknowledged_at=now())
 
     def last_told(self, trackings: list[int]) -> dict[tuple[int, str], datetime]:
@@ -202,12 +249,12 @@ class ChangeQuerySet(models.QuerySet["Change"]):
 
 
 class Change(models.Model):
-    """One difference that crossed one user's threshold."""
+    """One difference that crossed one team's threshold."""
 
     tracking = models.ForeignKey(Tracking, models.CASCADE, related_name="changes", verbose_name=_("tracking"))
-    # The tracking's user once more, so that a user's newest are found without reading those of all others.
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+", verbose_name=_("user"), db_index=False
+    # The tracking's team once more, so that a team's newest are found without reading those of all others.
+    team = models.ForeignKey(
+        "accounts.Team", models.CASCADE, null=True, related_name="+", verbose_name=_("team"), db_index=False
     )
     snapshot = models.ForeignKey(
         "products.Snapshot", models.CASCADE, related_name="changes", verbose_name=_("snapshot")
@@ -219,7 +266,7 @@ class Change(models.Model):
     percent = models.DecimalField(_("percent"), max_digits=12, decimal_places=3, null=True)
     direction = models.CharField(_("direction"), max_length=6, choices=Direction, blank=True)
     severity = models.CharField(_("severity"), max_length=10, choices=Severity)
-    threshold = models.CharField(_("threshold then"), max_length=20, blank=True)
+    threshold = models.CharField(_("threshold then"), max_length=100, blank=True)
     before_at = models.DateTimeField(_("seen before at"))
     seen_at = models.DateTimeField(_("seen at"))
     acknowledged_at = models.DateTimeField(_("acknowledged at"), null=True, blank=True)
@@ -238,12 +285,12 @@ class Change(models.Model):
         indexes = [
             models.Index(fields=["tracking", "kind", "-seen_at"], name="change_last_told"),
             models.Index(fields=["-seen_at"], name="change_newest_first"),
-            models.Index(fields=["user", "-seen_at", "-id"], name="change_newest_of_user"),
+            models.Index(fields=["team", "-seen_at", "-id"], name="change_newest_of_team"),
             # The feed by one severity or kind, and what waits to be acknowledged.
-            models.Index(fields=["user", "severity", "-seen_at", "-id"], name="change_of_user_by_severity"),
-            models.Index(fields=["user", "kind", "-seen_at", "-id"], name="change_of_user_by_kind"),
+            models.Index(fields=["team", "severity", "-seen_at", "-id"], name="change_of_team_by_severity"),
+            models.Index(fields=["team", "kind", "-seen_at", "-id"], name="change_of_team_by_kind"),
             models.Index(
-                fields=["user", "-seen_at", "-id"], name="change_open_of_user", condition=Q(acknowledged_at=None)
+                fields=["team", "-seen_at", "-id"], name="change_open_of_team", condition=Q(acknowledged_at=None)
             ),
         ]
 
@@ -251,11 +298,18 @@ class Change(models.Model):
         return f"{self.tracking}: {self.get_kind_display()} {self.before} → {self.after}"
 
     @classmethod
-    def of(cls, difference: Difference, tracking: Tracking, snapshot: "Snapshot", seen_at: datetime) -> "Change":
-        """Lay a difference out as this user's row, unsaved."""
+    def of(
+        cls,
+        difference: Difference,
+        tracking: Tracking,
+        snapshot: "Snapshot",
+        seen_at: datetime,
+        reasons: Sequence[str] = (),
+    ) -> "Change":
+        """Lay a difference out as this team's row, unsaved."""
         return cls(
             tracking=tracking,
-            user_id=tracking.user_id,
+            team_id=tracking.team_id,
             snapshot=snapshot,
             kind=difference.kind,
             subject=difference.subject[:200],
@@ -264,17 +318,7 @@ class Change(models.Model):
             percent=None if (percent := difference.percent) is None else round(min(percent, LARGEST_PERCENT), 3),
             direction=difference.direction,
             severity=difference.severity,
-            threshold=_threshold(difference.kind, tracking),
+            threshold=" · ".join(filter(None, reasons))[:100],
             before_at=difference.before_at,
             seen_at=seen_at,
         )
-
-
-def _threshold(kind: Kind, tracking: Tracking) -> str:
-    """The threshold in words that stay true when the user changes it later."""
-    return {
-        Kind.PRICE: f"{tracking.price_threshold} %",
-        Kind.BSR: f"{tracking.bsr_threshold} {'%' if tracking.bsr_unit == Unit.PERCENT else ''}".strip(),
-        Kind.RATING: f"{tracking.rating_threshold}",
-        Kind.REVIEWS: f"{tracking.review_threshold} %",
-    }.get(kind, "")

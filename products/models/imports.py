@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -14,10 +13,10 @@ from .product import Product
 from .tracking import Tracking
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import User
+    from accounts.models import Team
 
 AT_ONCE = 500
-MOST_UNTAKEN = 5  # of a user; the oldest goes when a further file is read
+MOST_UNTAKEN = 5  # of a team; the oldest goes when a further file is read
 UNTAKEN_KEPT, TAKEN_KEPT = timedelta(days=1), timedelta(days=90)
 
 
@@ -33,13 +32,13 @@ class ImportState(models.TextChoices):
 
 
 class ImportQuerySet(models.QuerySet["Import"]):
-    def of(self, user: "User | Any") -> "ImportQuerySet":
-        """Keep this user's, newest first, without their lines."""
-        return self.filter(user=user).order_by("-pk").defer("good", "wrong", "repeated", "watched", "added")
+    def of(self, team: "Team | Any") -> "ImportQuerySet":
+        """Keep this team's, newest first, without their lines."""
+        return self.filter(team=team).order_by("-pk").defer("good", "wrong", "repeated", "watched", "added")
 
-    def make_room(self, user: "User | Any") -> None:
-        """Forget the oldest files of this user that were read and never taken."""
-        untaken = self.filter(user=user, state=ImportState.READ).order_by("-pk").values_list("pk", flat=True)
+    def make_room(self, team: "Team | Any") -> None:
+        """Forget the oldest files of this team that were read and never taken."""
+        untaken = self.filter(team=team, state=ImportState.READ).order_by("-pk").values_list("pk", flat=True)
         self.filter(pk__in=list(untaken[MOST_UNTAKEN - 1 :])).delete()
 
     def prune(self) -> int:
@@ -50,9 +49,9 @@ class ImportQuerySet(models.QuerySet["Import"]):
 
 
 class Import(models.Model):
-    """One file of one user. `good` are the lines to be taken, `added` the keys of the trackings that it added."""
+    """One file of one team. `good` are the lines to be taken, `added` the keys of the trackings that it added."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="imports", verbose_name=_("user"))
+    team = models.ForeignKey("accounts.Team", models.CASCADE, related_name="imports", verbose_name=_("team"))
     kind = models.CharField(_("kind"), max_length=10, choices=ImportKind, default=ImportKind.PRODUCTS)
     product = models.ForeignKey(
         Product,
@@ -80,7 +79,7 @@ class Import(models.Model):
         verbose_name = _("import")
         verbose_name_plural = _("imports")
         ordering = ["-pk"]
-        indexes = [models.Index(fields=["user", "-id"], name="import_newest_of_user")]
+        indexes = [models.Index(fields=["team", "-id"], name="import_newest_of_team")]
 
     def __str__(self) -> str:
         return self.name or f"{self.get_kind_display()} {self.created_at:%Y-%m-%d %H:%M}"
@@ -110,7 +109,7 @@ class Import(models.Model):
             return self.points.all().delete()[0]
         gone = 0
         for start in range(0, len(self.added), AT_ONCE):
-            mine = Tracking.objects.filter(pk__in=self.added[start : start + AT_ONCE], user=self.user_id)
+            mine = Tracking.objects.filter(pk__in=self.added[start : start + AT_ONCE], team=self.team_id)
             products = list(mine.values_list("product", flat=True))
             gone += mine.delete()[1].get("products.Tracking", 0)
             Product.objects.filter(pk__in=products, trackings=None).update(asked_at=None)
@@ -118,10 +117,10 @@ class Import(models.Model):
 
 
 class ImportedPoint(models.Model):
-    """A price and a rank at a time, as a file of one user says; nobody else sees it. Empty means that none was seen."""
+    """A price and a rank at a time, as a file of one team says; nobody else sees it. Empty means that none was seen."""
 
     source = models.ForeignKey(Import, models.CASCADE, related_name="points", verbose_name=_("import"))
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
+    team = models.ForeignKey("accounts.Team", models.CASCADE, related_name="+", db_index=False)
     product = models.ForeignKey(Product, models.CASCADE, related_name="imported_points", verbose_name=_("product"))
     at = models.DateTimeField(_("time"))
     price = models.DecimalField(_("price"), max_digits=12, decimal_places=2, null=True)
@@ -136,7 +135,7 @@ class ImportedPoint(models.Model):
             models.CheckConstraint(condition=Q(price__isnull=True) | Q(price__gt=0), name="imported_price_is_positive"),
             models.CheckConstraint(condition=Q(bsr__isnull=True) | Q(bsr__gt=0), name="imported_rank_is_positive"),
         ]
-        indexes = [models.Index(fields=["user", "product", "at"], name="imported_history_of_user")]
+        indexes = [models.Index(fields=["team", "product", "at"], name="imported_history_of_team")]
 
     def __str__(self) -> str:
         return f"{self.product} · {self.at:%Y-%m-%d %H:%M}"

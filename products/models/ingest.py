@@ -20,10 +20,13 @@ from products.apify import RunAnswer
 from products.fields import clean
 from products.listing import Listing, Outcome
 
-from .change import Change, Difference, differences
+from .change import Change, Difference, Kind, differences
 from .held import hold
+from .past import Past, told_of
 from .product import Product
+from .rules import Told
 from .scrape_run import RunTarget, ScrapeRun, State
+from .seller import Guard
 from .snapshot import Snapshot, SnapshotRank
 from .tracking import Tracking
 
@@ -194,23 +197,35 @@ def _must_brake(good: list[Look]) -> bool:
 def told_changes(stored: list[Look], taken_at: datetime) -> list[Change]:
     """Lay out what each tracking's thresholds let through, with the product as it is now."""
     looks = {look.product.pk: (look, look.snapshot) for look in stored if look.found and look.snapshot}
-    trackings = Tracking.objects.filter(product_id__in=looks, paused=False)
-    told = Change.objects.last_told([tracking.pk for tracking in trackings if tracking.rearm_minutes])
+    trackings = list(Tracking.objects.filter(product_id__in=looks, paused=False))
+    for tracking in trackings:
+        tracking.product = looks[tracking.product_id][0].product
+    wishes = told_of(trackings)
+    past = Past.of(looks, wishes.values(), taken_at)
+    last = Change.objects.last_told([pk for pk, told in wishes.items() if told.rearm_minutes])
+    guard = _guard([look for look, _snapshot in looks.values()], trackings, taken_at)
     changes = []
     for tracking in trackings:
-        look, snapshot = looks[tracking.product_id]
-        tracking.product = look.product
+        (look, snapshot), told = looks[tracking.product_id], wishes[tracking.pk]
         changes += [
-            Change.of(difference, tracking, snapshot, taken_at)
-            for difference in look.found
-            if difference.crosses(tracking)
-            and not _is_silent(tracking, told.get((tracking.pk, difference.kind)), taken_at)
+            Change.of(difference, tracking, snapshot, taken_at, reasons)
+            for difference in (guard.told(one, tracking) for one in look.found)
+            if (reasons := difference.reasons(tracking, told, past))
+            and not _is_silent(told, last.get((tracking.pk, difference.kind)), taken_at)
         ]
     return changes
 
 
-def _is_silent(tracking: Tracking, last: datetime | None, at: datetime) -> bool:
-    return last is not None and (at - last).total_seconds() < tracking.rearm_minutes * 60
+def _guard(looks: list[Look], trackings: Iterable[Tracking], at: datetime) -> Guard:
+    """Return what is known of sellers, asked for where a buy box changed hands alone."""
+    changed = {look.product.pk for look in looks if any(one.kind == Kind.BUYBOX for one in look.found)}
+    teams = {tracking.team_id for tracking in trackings if tracking.product_id in changed}
+    return Guard.of(teams, changed, at) if teams else Guard()
+
+
+def _is_silent(told: Told, last: datetime | None, at: datetime) -> bool:
+    is_rearming = last is not None and (at - last).total_seconds() < told.rearm_minutes * 60
+    return is_rearming or told.is_muted(at)
 
 
 def brake_notice(run: ScrapeRun) -> str:

@@ -22,7 +22,7 @@ from products.listing import Availability, Listing, Outcome
 from .tracking import Frequency
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import User
+    from accounts.models import Team
 
 Row = TypeVar("Row")
 MOST_FAILURES = 30_000  # what the column holds
@@ -52,9 +52,9 @@ def _cut(sites: dict[str, list[int]], size: int) -> Iterator[list[int]]:
 
 
 class ProductQuerySet(models.QuerySet["Product"]):
-    def tracked_by(self, user: "User | Any") -> "ProductQuerySet":
-        """Keep what this user watches."""
-        return self.filter(trackings__user=user, trackings__removed_at=None)
+    def tracked_by(self, team: "Team | Any") -> "ProductQuerySet":
+        """Keep what this team watches."""
+        return self.filter(trackings__team=team, trackings__removed_at=None)
 
     def ensure(self, identities: Sequence[tuple[str, str]]) -> "list[Product]":
         """Answer the products with these (marketplace, ASIN), in this order, adding those that are new."""
@@ -101,11 +101,11 @@ class ProductQuerySet(models.QuerySet["Product"]):
         yield from _cut(sites, size)
 
     def fair_batches(self, size: int, most: int) -> Iterator[list[int]]:
-        """Yield batches of at most `most` products in all, each user's and each site's oldest in turn.
+        """Yield batches of at most `most` products in all, each team's and each site's oldest in turn.
 
-        A product counts for the user who has watched it for longest; the batches of the sites alternate.
+        A product counts for the team that has watched it for longest; the batches of the sites alternate.
         """
-        oldest = self.order_by(F("checked_at").asc(nulls_first=True), "pk").annotate(owner=Min("trackings__user"))
+        oldest = self.order_by(F("checked_at").asc(nulls_first=True), "pk").annotate(owner=Min("trackings__team"))
         rows = list(oldest.values_list("pk", "marketplace", "owner"))
         rows = in_turns(in_turns(rows, lambda row: row[1:]), lambda row: row[2])
         sites: dict[str, list[int]] = {}

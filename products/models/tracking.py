@@ -1,19 +1,18 @@
-"""One user's interest in a product: private, with the thresholds that decide what this user hears of."""
+"""One team's interest in a product: private, with what this team wants to hear of it."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from .rules import Wishes
+
 if TYPE_CHECKING:
-    from django.contrib.auth.models import User
+    from accounts.models import Team
 
     from .product import Product
 
@@ -50,21 +49,16 @@ class Role(models.TextChoices):
     COMPETITOR = "competitor", _("competitor")
 
 
-class Unit(models.TextChoices):
-    PERCENT = "percent", _("percent")
-    POSITIONS = "positions", _("positions")
-
-
 class TrackingQuerySet(models.QuerySet["Tracking"]):
-    def watch(self, user: "User | Any", products: "Sequence[Product]", role: str, frequency: str) -> int:
-        """Have `user` watch `products`; return how many are new. What he watches already stays as he set it.
+    def watch(self, team: "Team | Any", products: "Sequence[Product]", role: str, frequency: str) -> int:
+        """Have `team` watch `products`; return how many are new. What it watches already stays as it was set.
 
-        What he had removed a moment ago comes back as it was.
+        What it had removed a moment ago comes back as it was.
         """
-        back = Tracking.everything.filter(user=user, product__in=products).restore()
-        known = set(self.filter(user=user, product__in=products).values_list("product", flat=True))
+        back = Tracking.everything.filter(team=team, product__in=products).restore()
+        known = set(self.filter(team=team, product__in=products).values_list("product", flat=True))
         rows = [
-            Tracking(user=user, product=product, role=role, frequency=frequency)
+            Tracking(team=team, product=product, role=role, frequency=frequency)
             for product in products
             if product.pk not in known
         ]
@@ -90,7 +84,7 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
         return gone
 
     def late(self, at: datetime | None = None) -> "TrackingQuerySet":
-        """Keep what should have been seen again by now, by the frequency that its user chose."""
+        """Keep what should have been seen again by now, by the frequency that its team chose."""
         at = at or now()
         late = Q(product__checked_at=None, created_at__lt=at - FIRST_LOOK)
         for frequency in Frequency:
@@ -115,48 +109,15 @@ class WatchedManager(models.Manager.from_queryset(TrackingQuerySet)):  # type: i
         return super().get_queryset().filter(removed_at=None)
 
 
-class Tracking(models.Model):
-    """One user's interest in one product. Nobody else sees it."""
+class Tracking(Wishes):
+    """One team's interest in one product, with what it is to be told of it where that differs. Nobody else sees it."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="trackings", verbose_name=_("user"))
+    team = models.ForeignKey("accounts.Team", models.CASCADE, related_name="trackings", verbose_name=_("team"))
     product = models.ForeignKey("products.Product", models.CASCADE, related_name="trackings", verbose_name=_("product"))
     role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.OWN)
     frequency = models.CharField(_("looked at"), max_length=12, choices=Frequency, default=Frequency.DAILY)
     alias = models.CharField(_("your name for it"), max_length=100, blank=True)
     paused = models.BooleanField(_("paused"), default=False)
-    price_threshold = models.DecimalField(
-        _("tell me when the price moves by more than (%)"),
-        max_digits=5,
-        decimal_places=2,
-        default=Decimal("10"),
-        validators=[MinValueValidator(0), MaxValueValidator(100)],
-    )
-    bsr_threshold = models.PositiveIntegerField(
-        _("tell me when the rank moves by more than"), default=30, validators=[MinValueValidator(1)]
-    )
-    bsr_unit = models.CharField(_("rank threshold in"), max_length=10, choices=Unit, default=Unit.PERCENT)
-    rating_threshold = models.DecimalField(
-        _("tell me when the rating moves by at least (stars)"),
-        max_digits=2,
-        decimal_places=1,
-        default=Decimal("0.2"),
-        validators=[MinValueValidator(Decimal("0.1")), MaxValueValidator(4)],
-    )
-    review_threshold = models.DecimalField(
-        _("tell me when the review count moves by more than (%)"),
-        max_digits=6,
-        decimal_places=2,
-        default=Decimal("10"),
-        validators=[MinValueValidator(0)],
-    )
-    tell_buybox = models.BooleanField(_("tell me when the buy box changes hands"), default=True)
-    tell_availability = models.BooleanField(_("tell me when availability changes"), default=True)
-    tell_listing = models.BooleanField(_("tell me when title, bullets or images change"), default=False)
-    rearm_minutes = models.PositiveIntegerField(
-        _("stay silent on the same matter for (minutes)"),
-        default=0,
-        help_text=_("0: every change that crosses its threshold is told."),
-    )
     tags = models.ManyToManyField("products.Tag", verbose_name=_("tags"), related_name="trackings", blank=True)
     created_at = models.DateTimeField(_("added at"), auto_now_add=True)
     removed_at = models.DateTimeField(_("removed at"), null=True, blank=True, editable=False)
@@ -168,7 +129,7 @@ class Tracking(models.Model):
         verbose_name = _("tracking")
         verbose_name_plural = _("trackings")
         constraints = [
-            models.UniqueConstraint(fields=["user", "product"], name="tracking_once_per_user"),
+            models.UniqueConstraint(fields=["team", "product"], name="tracking_once_per_team"),
             models.CheckConstraint(
                 condition=Q(price_threshold__gte=0, price_threshold__lte=100),
                 name="tracking_price_threshold_is_percent",

@@ -187,12 +187,12 @@ def _choice(cell: str, words: dict[str, Any], usual: str, expected: str) -> str:
     return str(found.value)
 
 
-def watched(user: Any, wishes: Sequence[Wish]) -> set[tuple[str, str]]:
-    """Return which of the products this user watches already."""
+def watched(team: Any, wishes: Sequence[Wish]) -> set[tuple[str, str]]:
+    """Return which of the products this team watches already."""
     found: set[tuple[str, str]] = set()
     for start in range(0, len(wishes), AT_ONCE):
         asins = [wish.asin for wish in wishes[start : start + AT_ONCE]]
-        rows = Tracking.objects.filter(user=user, product__asin__in=asins)
+        rows = Tracking.objects.filter(team=team, product__asin__in=asins)
         found |= set(rows.values_list("product__marketplace", "product__asin"))
     return found
 

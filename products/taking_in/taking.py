@@ -12,12 +12,12 @@ from products.tasks import BATCH_SIZE, batch_update_products
 from .lines import AT_ONCE, Reading, Wish, products_of, watched
 
 
-def keep(user: Any, name: str, reading: Reading) -> Import:
+def keep(team: Any, name: str, reading: Reading) -> Import:
     """Write down what was read, for its owner to look at before anything is added."""
-    known = watched(user, reading.good)
-    Import.objects.make_room(user)
+    known = watched(team, reading.good)
+    Import.objects.make_room(team)
     return Import.objects.create(
-        user=user,
+        team=team,
         name=name[:200],
         good=[wish for wish in reading.wishes if (wish["marketplace"], wish["asin"]) not in known],
         wrong=reading.wrong,
@@ -42,26 +42,26 @@ def take(row: Import) -> int | None:
         return None
     wishes, added = wishes_of(row), list[int]()
     for start in range(0, len(wishes), AT_ONCE):
-        added += watch(row.user_id, wishes[start : start + AT_ONCE])
+        added += watch(row.team_id, wishes[start : start + AT_ONCE])
     row.keep_added(added)
     return len(added)
 
 
-def watch(user_id: int, wishes: Sequence[Wish]) -> list[int]:
-    """Have a user watch up to 500 products; return the keys of the trackings that are new.
+def watch(team_id: int, wishes: Sequence[Wish]) -> list[int]:
+    """Have a team watch up to 500 products; return the keys of the trackings that are new.
 
-    What he had removed a moment ago comes back as it was, and counts as new.
+    What it had removed a moment ago comes back as it was, and counts as new.
     """
     products = products_of(wishes)
-    removed = Tracking.everything.filter(user=user_id, product__in=products, removed_at__isnull=False)
+    removed = Tracking.everything.filter(team=team_id, product__in=products, removed_at__isnull=False)
     back = list(removed.values_list("pk", flat=True))
     Tracking.everything.filter(pk__in=back).restore()
-    mine = Tracking.objects.filter(user=user_id, product__in=products)
+    mine = Tracking.objects.filter(team=team_id, product__in=products)
     known = set(mine.values_list("product", flat=True))
     Tracking.objects.bulk_create(
         [
             Tracking(
-                user_id=user_id, product=product, role=wish.role, frequency=wish.frequency, alias=wish.alias
+                team_id=team_id, product=product, role=wish.role, frequency=wish.frequency, alias=wish.alias
             )
             for product, wish in zip(products, wishes, strict=True)
             if product.pk not in known
@@ -70,19 +70,19 @@ def watch(user_id: int, wishes: Sequence[Wish]) -> list[int]:
     )  # fmt: skip
     look_at_unseen([product for product in products if product.pk not in known])
     added = {product: pk for pk, product in mine.values_list("pk", "product") if product not in known}
-    tag(user_id, [(added.get(product.pk), wish.tags) for product, wish in zip(products, wishes, strict=True)])
+    tag(team_id, [(added.get(product.pk), wish.tags) for product, wish in zip(products, wishes, strict=True)])
     return [*back, *added.values()]
 
 
-def tag(user_id: int, wanted: Sequence[tuple[int | None, Sequence[str]]]) -> None:
-    """Give trackings that are new (their keys) the user's tags of these names, made where he has none."""
+def tag(team_id: int, wanted: Sequence[tuple[int | None, Sequence[str]]]) -> None:
+    """Give trackings that are new (their keys) the team's tags of these names, made where it has none."""
     names = {name.casefold(): name for key, tags in wanted if key for name in tags}
     if not names:
         return
-    own = {row.name.casefold() for row in Tag.objects.filter(user=user_id)}
-    made = [Tag(user_id=user_id, name=name) for key, name in names.items() if key not in own]
+    own = {row.name.casefold() for row in Tag.objects.filter(team=team_id)}
+    made = [Tag(team_id=team_id, name=name) for key, name in names.items() if key not in own]
     Tag.objects.bulk_create(made, ignore_conflicts=True)
-    keys = {row.name.casefold(): row.pk for row in Tag.objects.filter(user=user_id)}
+    keys = {row.name.casefold(): row.pk for row in Tag.objects.filter(team=team_id)}
     through = Tracking.tags.through
     rows = {(key, keys[name.casefold()]) for key, tags in wanted if key for name in tags if name.casefold() in keys}
     through.objects.bulk_create([through(tracking_id=key, tag_id=pk) for key, pk in rows], ignore_conflicts=True)

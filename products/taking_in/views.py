@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.teams import for_members
 from amazon_pilot.http import AuthenticatedRequest
 from amazon_pilot.uploads import is_too_large
 from products.amazon import MARKETPLACES
@@ -72,6 +73,7 @@ class FileForm(forms.Form):
 
 
 @login_required
+@for_members
 def add(request: AuthenticatedRequest) -> HttpResponse:
     """Watch products from now on, and have those without data looked at at once; wrong lines come back alone."""
     form = AddProductsForm(request.POST or None)
@@ -79,7 +81,7 @@ def add(request: AuthenticatedRequest) -> HttpResponse:
         return _shown(request, form)
     products = Product.objects.ensure(form.good)
     data = form.cleaned_data
-    added = Tracking.objects.watch(request.user, products, data["role"], data["frequency"])
+    added = Tracking.objects.watch(request.team, products, data["role"], data["frequency"])
     taking.look_at_unseen(products)
     warn_when_stopped(request)
     messages.success(request, _added(added))
@@ -92,7 +94,7 @@ def _shown(request: AuthenticatedRequest, form: AddProductsForm, file_form: File
     context = {
         "form": form,
         "file_form": file_form or FileForm(),
-        "imports": Import.objects.of(request.user).filter(kind=ImportKind.PRODUCTS)[:LAST],
+        "imports": Import.objects.of(request.team).filter(kind=ImportKind.PRODUCTS)[:LAST],
     }
     is_wrong = form.is_bound or file_form is not None
     return render(request, "products/add.html", context, status=422 if is_wrong else 200)
@@ -130,7 +132,7 @@ def look(request: AuthenticatedRequest) -> HttpResponse:
             form.add_error("file" if form.cleaned_data["file"] else None, str(reason))
         else:
             name = getattr(form.cleaned_data["file"], "name", None) or _("Paste")
-            return redirect(taking.keep(request.user, name, reading))
+            return redirect(taking.keep(request.team, name, reading))
     return _shown(request, AddProductsForm(initial=request.POST.dict()), form)
 
 
@@ -138,7 +140,7 @@ def look(request: AuthenticatedRequest) -> HttpResponse:
 @login_required
 def show(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     """Show what a file asks for and what it costs a day, each line that is not taken, and what became of it."""
-    row = get_object_or_404(Import, pk=pk, user=request.user)
+    row = get_object_or_404(Import, pk=pk, team=request.team)
     left = [
         *((number, text, reason, "bad") for number, text, reason in row.wrong),
         *((number, "", reason, "soft") for number, reason in row.repeated),
@@ -162,7 +164,7 @@ def show(request: AuthenticatedRequest, pk: int) -> HttpResponse:
 @login_required
 def take(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     """Add the good lines of a file that was looked at."""
-    row = get_object_or_404(Import, pk=pk, user=request.user, kind=ImportKind.PRODUCTS)
+    row = get_object_or_404(Import, pk=pk, team=request.team, kind=ImportKind.PRODUCTS)
     added = taking.take(row)
     if added is None:
         messages.info(request, _("This file was taken before."))
@@ -177,7 +179,7 @@ def take(request: AuthenticatedRequest, pk: int) -> HttpResponse:
 @login_required
 def undo(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     """Remove what an import added, or forget a file that was only looked at."""
-    row = get_object_or_404(Import, pk=pk, user=request.user)
+    row = get_object_or_404(Import, pk=pk, team=request.team)
     if row.state == ImportState.READ:
         row.delete()
         messages.success(request, _("Nothing was added."))

@@ -21,7 +21,7 @@ def page(client, alice):
 
 
 def write(alice, lamp, **words):
-    report = Report.objects.ask_optimization(alice, lamp, **words)
+    report = Report.objects.ask_optimization(alice.teams.get(), lamp, **words)
     optimization_analysis(report.pk)
     report.refresh_from_db()
     return report
@@ -46,7 +46,7 @@ def test_a_later_failure_hides_no_good_suggestions_and_says_why(page, alice, lam
 def test_while_a_new_one_is_written_the_good_one_stays(page, alice, lamp, sandbox):
     see(lamp, **BAD)
     good = write(alice, lamp)
-    Report.objects.ask_optimization(alice, lamp, forced=True)
+    Report.objects.ask_optimization(alice.teams.get(), lamp, forced=True)
 
     html = shown(page, lamp)
 
@@ -55,7 +55,7 @@ def test_while_a_new_one_is_written_the_good_one_stays(page, alice, lamp, sandbo
 
 
 def comparison_with(alice, lamp, competitors, *states):
-    row = Comparison.objects.start(alice, lamp, competitors[:3])
+    row = Comparison.objects.start(alice.teams.get(), lamp, competitors[:3])
     for state in states:
         report = Report.objects.ask_comparison(row)
         if state == "completed":
@@ -105,7 +105,7 @@ def test_the_page_shows_numbers_with_places_ages_and_who_is_left_out(page, alice
     see(lamp, price=Decimal("100"))
     for product, price in zip(competitors[:3], (80, 90, 300), strict=True):
         see(product, price=Decimal(price), availability="no_offer" if price == 300 else "in_stock")
-    row = Comparison.objects.start(alice, lamp, competitors[:3])
+    row = Comparison.objects.start(alice.teams.get(), lamp, competitors[:3])
     competitor_analysis(Report.objects.ask_comparison(row).pk)
 
     html = " ".join(page.get(row.get_absolute_url()).content.decode().split())

@@ -31,7 +31,7 @@ NASTY = "a\x00b\ud83dc\udc00"
 @pytest.fixture
 def report(alice, lamp):
     see(lamp)
-    return Report.objects.ask_optimization(alice, lamp)
+    return Report.objects.ask_optimization(alice.teams.get(), lamp)
 
 
 def now_state(report):
@@ -157,7 +157,7 @@ def test_a_busy_server_is_waited_for_without_counting_attempts(report, model):  
 def test_a_wrong_key_is_told_to_operators_once_and_to_the_user_on_the_report(report, model, admin_user):
     model.answer({"error": {"message": "Wrong key"}}, 401)
     for _report in range(3):
-        optimization_analysis(Report.objects.ask_optimization(report.user, report.product, forced=True).pk)
+        optimization_analysis(Report.objects.ask_optimization(report.team, report.product, forced=True).pk)
 
     (notice,) = Notification.objects.filter(channel__user=admin_user)
     assert "OPENAI_API_KEY" in notice.body
@@ -209,7 +209,7 @@ def test_each_budget_holds_and_says_which_it_is(report, model, settings, name):
 
 
 def test_what_was_spent_before_a_budget_was_kept_counts(report, model, settings):
-    ModelCall.objects.create(user=report.user, purpose="x", model="m", cost_usd=settings.OPENAI_DAILY_BUDGET_USD)
+    ModelCall.objects.create(team=report.team, purpose="x", model="m", cost_usd=settings.OPENAI_DAILY_BUDGET_USD)
 
     optimization_analysis(report.pk)
 
@@ -260,7 +260,7 @@ def test_ten_askers_at_once_never_pass_a_budget(report, settings, most, cost, fi
 
     at_once(10, ask)
 
-    spent = Spending.objects.get(key__startswith=f"user {report.user_id} {now():%Y-%m-%d}").billionths_usd
+    spent = Spending.objects.get(key__startswith=f"team {report.team_id} {now():%Y-%m-%d}").billionths_usd
     assert len(made) == fits
     assert spent == fits * Decimal(most) * BILLION
     held = ModelCall.objects.aggregate(cost=Sum("cost_usd"), reserved=Sum("reserved_usd"))
@@ -296,7 +296,7 @@ def test_one_users_budget_does_not_hold_another(report, charlie, model, settings
     settings.OPENAI_DAILY_BUDGET_USD = Decimal("0.50")
     Account(report).reserve(Decimal("0.50"))
     model.say(WRITTEN)
-    other = Report.objects.ask_optimization(charlie, Product.objects.get())
+    other = Report.objects.ask_optimization(charlie.teams.get(), Product.objects.get())
 
     optimization_analysis(other.pk)
     optimization_analysis(report.pk)
@@ -309,7 +309,7 @@ def test_a_comparison_is_booked_in_the_same_way(alice, lamp, competitors, model)
 
     for product in (lamp, *competitors[:3]):
         see(product)
-    asked = Report.objects.ask_comparison(Comparison.objects.start(alice, lamp, competitors[:3]))
+    asked = Report.objects.ask_comparison(Comparison.objects.start(alice.teams.get(), lamp, competitors[:3]))
     model.say({"summary": NASTY})
 
     with pytest.raises(LLMError):

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def comparison(alice, lamp, competitors):
     for number, product in enumerate([lamp, *competitors[:4]]):
         see(product, title=f"Lamp {number}", price=Decimal(40 + 10 * number))
-    return Comparison.objects.start(alice, lamp, competitors[:4], "Lamps")
+    return Comparison.objects.start(alice.teams.get(), lamp, competitors[:4], "Lamps")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_comparison_becomes_a_report_with_numbers_words_and_a_telling(report, 
     assert report.content["summary"]
     assert report.numbers["price"]["average"] == "65"
     assert report.numbers["price"]["position"] == "lower"
-    assert Notification.objects.get(report=report).channel.user == report.user
+    assert Notification.objects.get(report=report).channel.team == report.team
     assert ModelCall.objects.get().cost_usd > 0
 
 
@@ -54,7 +54,7 @@ def test_a_group_of_the_wrong_size_is_refused(alice, lamp, competitors, count):
     extra = Product.objects.create(marketplace="amazon.com", asin="B0LAMP0009")
 
     with pytest.raises(ValidationError, match=f"you chose {count}"):
-        Comparison.objects.start(alice, lamp, [*competitors, extra][:count])
+        Comparison.objects.start(alice.teams.get(), lamp, [*competitors, extra][:count])
 
     assert Comparison.objects.count() == 0
 
@@ -65,7 +65,7 @@ def test_a_foreign_marketplace_a_strangers_product_and_oneself_are_refused(alice
 
     for wrong, reason in ((german, "same marketplace"), (stranger, "to your list"), (lamp, "its own competitor")):
         with pytest.raises(ValidationError, match=reason):
-            Comparison.objects.start(alice, lamp, [*competitors[:2], wrong])
+            Comparison.objects.start(alice.teams.get(), lamp, [*competitors[:2], wrong])
 
 
 def test_numbers_are_ours_and_text_in_a_title_stays_data(comparison, lamp, competitors):
@@ -90,7 +90,7 @@ def test_no_private_field_is_sent(comparison, lamp, alice):
 
 def test_too_few_with_data_fails_with_a_reason(alice, lamp, competitors):
     see(lamp)
-    report = Report.objects.ask_comparison(Comparison.objects.start(alice, lamp, competitors[:3]))
+    report = Report.objects.ask_comparison(Comparison.objects.start(alice.teams.get(), lamp, competitors[:3]))
 
     answer = competitor_analysis(report.pk)
 
@@ -157,7 +157,7 @@ def test_a_spent_budget_writes_nothing_and_says_why(report, sandbox, settings):
 
 def test_suggestions_are_sorted_scored_and_rest_on_facts_we_sent(alice, lamp, sandbox):
     see(lamp, title="LAMP!!! lamp lamp lamp", bullets=("Bright.",))
-    report = Report.objects.ask_optimization(alice, lamp)
+    report = Report.objects.ask_optimization(alice.teams.get(), lamp)
 
     optimization_analysis(report.pk)
 
@@ -174,7 +174,7 @@ def test_suggestions_are_sorted_scored_and_rest_on_facts_we_sent(alice, lamp, sa
 def test_different_products_get_different_suggestions(alice, lamp, competitors, sandbox):
     see(lamp, title="LAMP!!! lamp lamp lamp", bullets=("Bright.",))
     see(competitors[0], title="A quiet reading light", bullets=tuple("abcde"), description="x" * 300)
-    reports = [Report.objects.ask_optimization(alice, product) for product in (lamp, competitors[0])]
+    reports = [Report.objects.ask_optimization(alice.teams.get(), product) for product in (lamp, competitors[0])]
     for report in reports:
         optimization_analysis(report.pk)
 

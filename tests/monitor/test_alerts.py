@@ -227,10 +227,12 @@ def test_an_alert_is_told_once_by_signed_webhook_and_by_mail_and_once_when_it_is
     settings.WEBHOOK_PRIVATE_NETWORKS = [ipaddress.ip_network("127.0.0.0/8")]
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     server, received = receiver()
-    hook = Channel.objects.create(user=operator, kind="webhook", address=f"http://127.0.0.1:{server.server_port}/hook")
-    Channel.objects.create(user=operator, kind="email", address="olga@example.com")
+    hook = Channel.objects.create(
+        team=operator.teams.get(), user=operator, kind="webhook", address=f"http://127.0.0.1:{server.server_port}/hook"
+    )
+    Channel.objects.create(team=operator.teams.get(), user=operator, kind="email", address="olga@example.com")
     stranger = User.objects.create_user("sam")
-    Channel.objects.create(user=stranger, kind="email", address="sam@example.com")
+    Channel.objects.create(team=stranger.teams.get(), user=stranger, kind="email", address="sam@example.com")
 
     step({"low": "Queue low is late."}, 0)
     for _turn in range(3):

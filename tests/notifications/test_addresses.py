@@ -129,7 +129,7 @@ def test_a_channel_added_twice_is_refused_once(client, alice):
 
     answer = client.post(reverse("notifications:channels"), data)
 
-    assert answer.content.decode().count("You have this channel already.") == 1
+    assert answer.content.decode().count("Your team has this channel already.") == 1
 
 
 def test_every_special_range_is_refused_at_its_edges():

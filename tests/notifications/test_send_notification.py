@@ -28,7 +28,7 @@ def change(lamp):
 
 @pytest.fixture
 def email(alice):
-    return Channel.objects.create(user=alice, kind="email", address="alice@example.com")
+    return Channel.objects.create(team=alice.teams.get(), kind="email", address="alice@example.com")
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_a_server_that_is_away_is_tried_again_and_in_the_end_given_up(drafted, s
 
 
 def test_a_webhook_into_our_own_network_is_refused_for_good_and_disables_its_channel(change, alice):
-    hook = Channel.objects.create(user=alice, kind="webhook", address="https://127.0.0.1/hook", failures=4)
+    hook = Channel.objects.create(team=alice.teams.get(), kind="webhook", address="https://127.0.0.1/hook", failures=4)
     (notification,) = Notification.objects.draft_changes([change])
 
     assert send_notification(notification.pk).startswith("refused")

@@ -55,7 +55,7 @@ FATES = {
 
 def channel(user, receivers, kind, name):
     address = f"{receivers.web}/{name}" if kind == "webhook" else f"{name}@example.com"
-    return Channel.objects.create(user=user, kind=kind, address=address)
+    return Channel.objects.create(team=user.teams.get(), kind=kind, address=address)
 
 
 def work_until_nothing_is_left():
@@ -72,7 +72,7 @@ def work_until_nothing_is_left():
 
 @pytest.fixture
 def changes(lamp, charlie):
-    Tracking.objects.create(user=charlie, product=lamp)
+    Tracking.objects.create(team=charlie.teams.get(), product=lamp)
     see(lamp, price=Decimal("24.99"))
     see(lamp, NOON + timedelta(hours=5), price=Decimal("19.99"))
     return list(Change.objects.select_related("tracking__product").order_by("pk"))
@@ -101,7 +101,7 @@ def test_many_changes_of_several_users_are_told_once_each(changes, alice, charli
     """An oracle of its own counts what must arrive: rows of users × channels × changes, and each key once."""
     users = [alice, charlie, *(User.objects.create_user(f"u{n}") for n in range(4))]
     for user in users[2:]:
-        Tracking.objects.create(user=user, product=changes[0].tracking.product)
+        Tracking.objects.create(team=user.teams.get(), product=changes[0].tracking.product)
     for number in range(6):
         see(changes[0].tracking.product, NOON + timedelta(hours=10 * (number + 1)), price=Decimal(30 + 10 * number))
     told = list(Change.objects.select_related("tracking__product"))
@@ -115,7 +115,7 @@ def test_many_changes_of_several_users_are_told_once_each(changes, alice, charli
 
     work_until_nothing_is_left()
 
-    expected = sum(len(set(chosen[change.tracking.user_id])) for change in told)
+    expected = sum(len(set(chosen[change.tracking.team_id])) for change in told)
     rows = Notification.objects.exclude(channel__kind="app").exclude(change=None)
     assert rows.count() == expected > 100
     taken = [key for keys in receivers.got.values() for key in keys]

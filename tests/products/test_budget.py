@@ -86,9 +86,9 @@ def test_a_plan_takes_what_the_budget_has_room_for_oldest_first(lamp, competitor
 def test_users_and_marketplaces_share_what_is_left(alice, charlie, settings, django_capture_on_commit_callbacks):
     settings.APIFY_DAILY_BUDGET_USD = Decimal("0.0300")
     many = [("amazon.com", f"B0{number:08}") for number in range(150)] + [("amazon.in", f"B1{n:08}") for n in range(9)]
-    Tracking.objects.watch(alice, Product.objects.ensure(many), "own", "3_daily")
+    Tracking.objects.watch(alice.teams.get(), Product.objects.ensure(many), "own", "3_daily")
     few = Product.objects.ensure([("amazon.de", f"B2{number:08}") for number in range(5)])
-    Tracking.objects.watch(charlie, few, "own", "3_daily")
+    Tracking.objects.watch(charlie.teams.get(), few, "own", "3_daily")
 
     with django_capture_on_commit_callbacks(execute=True):
         assert update_due_products("daily") == "20 products in 3 batches"

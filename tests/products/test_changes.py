@@ -55,7 +55,7 @@ def test_a_price_change_says_how_far_and_how_bad(lamp):
     ],
 )
 def test_a_rank_fires_by_percent_or_positions_and_never_in_the_noise(lamp, tracking, before, after, unit, told):
-    Tracking.objects.update(bsr_unit=unit)
+    Tracking.objects.update(bsr_unit=unit, bsr_threshold=30)
     see(lamp, ranks=(Rank("Tools", 900), Rank("Desk Lamps", before)))
 
     changes = see(lamp, LATER, ranks=(Rank("Tools", 5), Rank("Desk Lamps", after)))
@@ -127,12 +127,12 @@ def test_a_value_older_than_three_intervals_is_not_compared(lamp):
 
 
 def test_two_users_hear_of_their_own_thresholds(lamp, charlie):
-    Tracking.objects.create(user=charlie, product=lamp, price_threshold=Decimal("50"))
+    Tracking.objects.create(team=charlie.teams.get(), product=lamp, price_threshold=Decimal("50"))
     see(lamp, price=Decimal("100"))
 
     changes = see(lamp, LATER, price=Decimal("80"))
 
-    assert [change.tracking.user.username for change in changes] == ["alice"]
+    assert [change.tracking.team.name for change in changes] == ["alice"]
 
 
 def test_the_same_matter_stays_silent_until_it_is_rearmed(lamp):
@@ -164,7 +164,7 @@ def test_an_older_answer_that_arrives_late_changes_nothing_newer(lamp):
 
 def batch(alice: User, count: int) -> list[Product]:
     products = Product.objects.ensure([("amazon.com", f"B0BATCH{number:03}") for number in range(count)])
-    Tracking.objects.watch(alice, products, "own", "3_daily")
+    Tracking.objects.watch(alice.teams.get(), products, "own", "3_daily")
     started_run(products).ingest(answer_of(*(listing(asin=product.asin) for product in products)))
     return products
 
@@ -188,7 +188,7 @@ def test_ingesting_costs_the_same_number_of_queries_for_one_and_for_forty(alice,
     products = batch(alice, 40)
     run = started_run(products)
 
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(17):
         changes = run.ingest(answer_of(*(listing(asin=p.asin, price=Decimal("10")) for p in products), at=LATER))
 
     assert len(changes) == 40

@@ -25,8 +25,8 @@ def page(client, alice):
 def many(alice):
     """A price change of each of 120 products, 40 of them competitors'."""
     products = Product.objects.ensure([("amazon.com", f"B0{number:08}") for number in range(120)])
-    Tracking.objects.watch(alice, products[:80], "own", "3_daily")
-    Tracking.objects.watch(alice, products[80:], "competitor", "3_daily")
+    Tracking.objects.watch(alice.teams.get(), products[:80], "own", "3_daily")
+    Tracking.objects.watch(alice.teams.get(), products[80:], "competitor", "3_daily")
     for turn in range(2):
         rows = [
             listing(asin=product.asin, price=Decimal(100 - turn * (12 if number % 2 else 40)))
@@ -36,7 +36,7 @@ def many(alice):
             run = started_run(products[start : start + 100], f"run{turn}{start}")
             run.ingest(answer_of(*rows[start : start + 100], at=now() - timedelta(hours=3 - turn)))
     assert Change.objects.count() == 120
-    return list(Change.objects.newest_of(alice))
+    return list(Change.objects.newest_of(alice.teams.get()))
 
 
 def shown(client, **query) -> list[Change]:
@@ -70,7 +70,7 @@ def test_the_queries_do_not_grow(page, many, alice):
 
 
 def test_each_filter_keeps_what_it_says(page, alice, many):
-    tag = Tag.objects.named(alice, "Spring")
+    tag = Tag.objects.named(alice.teams.get(), "Spring")
     tag.put_on([many[0].tracking_id])
     Change.objects.filter(pk=many[1].pk).acknowledge()
 

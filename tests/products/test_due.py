@@ -26,7 +26,7 @@ def test_a_product_never_seen_is_due(lamp):
 
 
 def test_the_most_frequent_active_tracking_decides(lamp, charlie):
-    hourly = Tracking.objects.create(user=charlie, product=lamp, frequency=Frequency.HOURLY)
+    hourly = Tracking.objects.create(team=charlie.teams.get(), product=lamp, frequency=Frequency.HOURLY)
     checked(lamp, timedelta(hours=1))
     assert due("1_hourly") == [lamp]
 
@@ -89,7 +89,7 @@ def test_a_round_enqueues_a_batch_per_hundred_of_a_marketplace(
     alice, django_assert_max_num_queries, django_capture_on_commit_callbacks
 ):
     asins = [("amazon.com", f"B0{number:08}") for number in range(150)] + [("amazon.de", "B0SYN00001")]
-    Tracking.objects.watch(alice, Product.objects.ensure(asins), "own", "3_daily")
+    Tracking.objects.watch(alice.teams.get(), Product.objects.ensure(asins), "own", "3_daily")
 
     with django_assert_max_num_queries(12), django_capture_on_commit_callbacks(execute=True):
         answer = update_due_products("daily")

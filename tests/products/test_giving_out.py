@@ -51,7 +51,7 @@ def book_of(rows):
 @pytest.fixture
 def addresses(lamp, competitors):
     one = {"marketplace": lamp.marketplace, "asin": lamp.asin}
-    comparison = Comparison.objects.start(lamp.trackings.get().user, lamp, competitors[:3])
+    comparison = Comparison.objects.start(lamp.trackings.get().team, lamp, competitors[:3])
     return {
         "list": reverse("products:export"),
         "history": reverse("products:history_export", kwargs=one),
@@ -210,7 +210,7 @@ def test_five_hundred_rows_more_are_three_queries_more(page, alice):
     def queries(count):
         Tracking.objects.all().delete()
         products = Product.objects.ensure([("amazon.com", f"B0{number:08}") for number in range(count)])
-        Tracking.objects.watch(alice, products, Role.OWN, Frequency.DAILY)
+        Tracking.objects.watch(alice.teams.get(), products, Role.OWN, Frequency.DAILY)
         with CaptureQueriesContext(connection) as captured:
             content(page.get(reverse("products:export")))
         return len(captured)

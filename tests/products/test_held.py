@@ -27,7 +27,7 @@ def boss(db):
 def known(alice, count=10):
     """Products whose prices and ranks are known."""
     products = Product.objects.ensure([("amazon.com", f"B0BATCH{number:03}") for number in range(count)])
-    Tracking.objects.watch(alice, products, "own", "3_daily")
+    Tracking.objects.watch(alice.teams.get(), products, "own", "3_daily")
     started_run(products).ingest(answer_of(*(listing(asin=product.asin) for product in products)))
     return list(Product.objects.order_by("asin"))
 

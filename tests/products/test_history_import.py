@@ -137,7 +137,7 @@ def test_an_import_names_what_was_refused_and_is_drawn(upload, alice, lamp):
     text = answer.content.decode()
     assert "2 points imported" in text
     assert "is not a time" in text
-    drawn = history(lamp, "all", alice.pk)
+    drawn = history(lamp, "all", lamp.trackings.get(team__members=alice))
     assert drawn["price"][:2] == [49.99, None]
     assert drawn["bsr"][:2] == [120, 130]
     assert drawn["imported"] == [True, True, True]  # the last runs on to now
@@ -152,16 +152,16 @@ def test_own_looks_are_never_overwritten(upload, alice, lamp):
     assert Snapshot.objects.get().price == Decimal("30.00")
     lamp.refresh_from_db()
     assert lamp.price == Decimal("30.00")
-    drawn = history(lamp, "all", alice.pk)
+    drawn = history(lamp, "all", lamp.trackings.get(team__members=alice))
     assert drawn["price"][:2] == [30.0, None]  # the imported point of that day is left out
     assert drawn["imported"][:2] == [False, True]
 
 
 def test_nobody_else_sees_what_was_imported(upload, client, charlie, lamp):
-    Tracking.objects.create(user=charlie, product=lamp)
+    Tracking.objects.create(team=charlie.teams.get(), product=lamp)
     upload(PLAIN.encode())
 
-    assert history(lamp, "all", charlie.pk)["price"] == []
+    assert history(lamp, "all", lamp.trackings.get(team__members=charlie))["price"] == []
     client.force_login(charlie)
     row = Import.objects.get()
     assert client.get(row.get_absolute_url()).status_code == 404
@@ -201,4 +201,4 @@ def test_fifty_thousand_points_go_in_and_one_more_is_refused(upload, lamp):
     assert ImportedPoint.objects.count() == 50_000
     assert answer.status_code == 422
     assert "50,000" in answer.content.decode()
-    assert len(history(Product.objects.get(), "all", Tracking.objects.get().user_id)["price"]) <= 1501
+    assert len(history(Product.objects.get(), "all", Tracking.objects.get())["price"]) <= 1501

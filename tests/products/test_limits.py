@@ -184,7 +184,7 @@ def test_a_success_revives_what_failures_left_alone_and_its_people_were_told(lam
     lamp.refresh_from_db()
     client.force_login(alice)
     assert (lamp.monitored, lamp.failures) == (False, 4)
-    assert "is left alone" in Notification.objects.of(alice).get().subject
+    assert "is left alone" in Notification.objects.of(alice.teams.get()).get().subject
     assert "Left alone" in client.get(lamp.get_absolute_url()).content.decode()
 
     see(lamp)

@@ -33,7 +33,7 @@ def page(client, alice):
 def shop(alice):
     """Many products with gaps and ties in every column."""
     products = Product.objects.ensure([("amazon.com", f"B0{number:08}") for number in range(COUNT)])
-    Tracking.objects.watch(alice, products, "own", "3_daily")
+    Tracking.objects.watch(alice.teams.get(), products, "own", "3_daily")
     for number, product in enumerate(products):
         product.price = None if number % 5 == 0 else Decimal(number % 7 + 1)
         product.bsr = None if number % 4 == 0 else number % 9 + 1
@@ -94,7 +94,7 @@ def test_the_queries_do_not_grow_with_the_page(page, alice, shop):
         connection,
     ) as many:
         assert len(asins(listed(page))) == watchlist.PER_PAGE
-    Tracking.everything.filter(user=alice).exclude(product=shop[1]).delete()
+    Tracking.everything.filter(team=alice.teams.get()).exclude(product=shop[1]).delete()
     with CaptureQueriesContext(connection) as one:
         assert len(asins(listed(page))) == 1
     assert len(many) <= max(len(one), 13)
@@ -130,7 +130,7 @@ def test_search_finds_parts_of_asin_title_brand_and_alias(page, alice, shop):
     for words, found in (
         ("0000", COUNT), ("b000000109", 1), ("zeb", 20), ("thing 7", named), ("nothing", 0), ("100%", 0), ("_", 0)
     ):  # fmt: skip
-        assert watchlist.Wanted(q=words).rows(alice).count() == found, words
+        assert watchlist.Wanted(q=words).rows(alice.teams.get()).count() == found, words
         assert len(asins(listed(page, q=words))) == min(found, watchlist.PER_PAGE), words
 
 
@@ -141,7 +141,7 @@ def test_filters_keep_what_they_say(page, alice, lamp, competitors):
     Product.objects.filter(pk=competitors[1].pk).update(checked_at=now() - timedelta(days=3))
     Product.objects.filter(pk=competitors[2].pk).update(failures=1)
     Tracking.objects.filter(product=competitors[3]).update(paused=True)
-    tag = Tag.objects.named(alice, "Spring")
+    tag = Tag.objects.named(alice.teams.get(), "Spring")
     tag.put_on([Tracking.objects.get(product=competitors[4]).pk])
 
     for query, product in (
@@ -155,7 +155,7 @@ def test_filters_keep_what_they_say(page, alice, lamp, competitors):
 
 
 def test_anothers_tag_filters_nothing_in(page, alice, charlie, lamp, tracking):
-    tag = Tag.objects.named(charlie, "Spring")
+    tag = Tag.objects.named(charlie.teams.get(), "Spring")
     tag.put_on([tracking.pk])
 
     assert not asins(listed(page, tag=tag.pk))
@@ -215,7 +215,7 @@ def test_a_form_leads_to_no_other_site(page, tracking, page_after):
 def test_a_removal_is_taken_back_with_all_that_belonged_to_it(page, alice, lamp, tracking):
     see(lamp, now() - timedelta(hours=2), price=Decimal("50.00"))
     see(lamp, now() - timedelta(hours=1), price=Decimal("20.00"))
-    Tag.objects.named(alice, "x").put_on([tracking.pk])
+    Tag.objects.named(alice.teams.get(), "x").put_on([tracking.pk])
     before = Tracking.objects.values().get()
 
     removed = do(page, [tracking], "remove").headers["Location"]
@@ -256,7 +256,7 @@ def test_what_is_added_again_comes_back_as_it_was(alice, lamp, tracking):
     Tracking.objects.update(alias="My lamp")
     Tracking.objects.remove()
 
-    assert Tracking.objects.watch(alice, [lamp], "competitor", "4_weekly") == 1
+    assert Tracking.objects.watch(alice.teams.get(), [lamp], "competitor", "4_weekly") == 1
     assert Tracking.objects.get().alias == "My lamp"
 
 

@@ -45,7 +45,7 @@ def test_a_refusal_is_asked_again_rarely_and_told(lamp, sandbox, admin_user, cli
     run = ScrapeRun.objects.get()
     assert (run.state, sandbox.count("POST", "/runs")) == ("failed", 1)
     assert DaySpending.objects.get().micros == 0
-    assert str(fault["status"]) in Notification.objects.of(admin_user).get().subject
+    assert str(fault["status"]) in Notification.objects.of(None, admin_user).get().subject
     client.force_login(alice)
     for page in (reverse("products:list"), lamp.get_absolute_url(), reverse("notifications:list")):
         assert f"Apify answered {fault['status']}" in client.get(page).content.decode()

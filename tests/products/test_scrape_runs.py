@@ -251,7 +251,7 @@ def test_a_page_not_found_twice_is_unavailable(lamp):
 def test_operators_are_told_of_held_changes(admin_user, lamp):
     Notification.objects.tell_operators("The page changed.")
 
-    assert Notification.objects.of(admin_user).get().subject == "The page changed."
+    assert Notification.objects.of(None, admin_user).get().subject == "The page changed."
 
 
 def test_the_same_asin_on_two_marketplaces_is_two_products(alice):
@@ -263,7 +263,7 @@ def test_the_same_asin_on_two_marketplaces_is_two_products(alice):
 
 def test_a_product_tracked_by_ten_users_is_planned_once(lamp, django_user_model):
     users = [django_user_model.objects.create(username=f"user{number}") for number in range(10)]
-    Tracking.objects.bulk_create(Tracking(user=user, product=lamp) for user in users)
+    Tracking.objects.bulk_create(Tracking(team=user.teams.get(), product=lamp) for user in users)
 
     assert list(Product.objects.due()) == [lamp]
     assert ScrapeRun.objects.plan(list(Product.objects.due())).asins == [lamp.asin]

@@ -62,7 +62,7 @@ def item(asin: str, **changes: str) -> str:
 @pytest.fixture
 def lamps(alice):
     products = Product.objects.ensure([("amazon.com", f"B0LAMP000{number}") for number in range(8)])
-    Tracking.objects.watch(alice, products, "own", "3_daily")
+    Tracking.objects.watch(alice.teams.get(), products, "own", "3_daily")
     return products
 
 
@@ -193,7 +193,7 @@ def test_answers_set_aside_are_forgotten_after_their_time(lamps):
 @pytest.mark.parametrize("count", [10, 100])
 def test_a_batch_takes_a_constant_number_of_statements(alice, count):
     products = Product.objects.ensure([("amazon.com", f"B0{number:08}") for number in range(count)])
-    Tracking.objects.watch(alice, products, "own", "3_daily")
+    Tracking.objects.watch(alice.teams.get(), products, "own", "3_daily")
     for turn, price in enumerate(("50.00", "20.00")):
         run = started_run(products, f"turn{turn}")
         answer = answer_of(

@@ -248,17 +248,17 @@ def test_taking_twice_adds_once_and_asks_for_a_look_once_committed(upload, clien
 
 def test_undo_removes_just_what_the_import_added(upload, client, alice, charlie, lamp):
     kept = Product.objects.create(marketplace="amazon.com", asin=B)
-    Tracking.objects.create(user=charlie, product=kept)
+    Tracking.objects.create(team=charlie.teams.get(), product=kept)
     upload(f"ASIN\n{A}\n{B}\n{lamp.asin}".encode())
     row = Import.objects.get()
     client.post(reverse("products:take_import", args=[row.pk]))
-    assert Tracking.objects.filter(user=alice).count() == 3
+    assert Tracking.objects.filter(team=alice.teams.get()).count() == 3
 
     client.post(reverse("products:undo_import", args=[row.pk]))
     client.post(reverse("products:undo_import", args=[row.pk]))
 
-    assert list(Tracking.objects.filter(user=alice).values_list("product", flat=True)) == [lamp.pk]
-    assert Tracking.objects.filter(user=charlie).count() == 1
+    assert list(Tracking.objects.filter(team=alice.teams.get()).values_list("product", flat=True)) == [lamp.pk]
+    assert Tracking.objects.filter(team=charlie.teams.get()).count() == 1
     assert Product.objects.get(asin=A).asked_at is None  # nobody pays for what nobody watches
 
 
@@ -389,11 +389,11 @@ def test_what_was_never_taken_is_forgotten(upload, alice):
 
 
 def test_tags_of_a_file_are_given_and_made_once(upload, client, alice):
-    alice.tags.create(name="Winter")
+    alice.teams.get().tags.create(name="Winter")
     upload(f"ASIN,Tags\n{A},winter; Client A\n{B},Client A\nB0SYN00003,\n".encode())
     client.post(reverse("products:take_import", args=[Import.objects.get().pk]))
 
-    assert sorted(alice.tags.values_list("name", flat=True)) == ["Client A", "Winter"]
+    assert sorted(alice.teams.get().tags.values_list("name", flat=True)) == ["Client A", "Winter"]
     assert Tracking.objects.get(product__asin=A).tags.count() == 2
     assert Tracking.objects.get(product__asin=B).tags.count() == 1
 

@@ -169,7 +169,7 @@ def test_the_history_has_gaps_and_runs_on_to_now(page, lamp, django_assert_max_n
     see(lamp, start)
     see(lamp, start + timedelta(hours=1), price=None, ranks=())
 
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         data = json.loads(page.get(url("chart"), {"range": "week"}).content)
 
     assert data["price"] == [49.99, None, None]

@@ -19,7 +19,7 @@ from notifications.models import Channel, ChannelKind
 from products.amazon import MARKETPLACES
 from products.apify import Receipt, RunAnswer
 from products.listing import normalise
-from products.models import Frequency, Product, Role, ScrapeRun, Tracking
+from products.models import Frequency, Product, Role, ScrapeRun, Seller, Tracking
 
 DAYS = 28
 # The last of the old looks lies more than a day back, so that every product is due at once.
@@ -30,37 +30,48 @@ FREQUENCIES = {"B0LAMP0001": Frequency.HOURLY, "B0FLASK001": Frequency.HOURLY, "
 
 
 class Command(BaseCommand):
-    help = "Add the sandbox's products with four weeks of history to the first user, unless he has products."
+    help = "Add the sandbox's products with four weeks of history to the first user's team, unless it has products."
 
     def handle(self, *args: Any, **options: Any) -> None:
         user = get_user_model()._default_manager.order_by("pk").first()
         if user is None or Tracking.objects.exists():
             return
+        team = user.teams.order_by("pk").first()
         with transaction.atomic():
-            products = self.track(user)
+            products = self.track(team)
             for at in instants():
                 for marketplace, some in groupby(products, key=lambda product: product.marketplace):
                     look(marketplace, list(some), at)
+                say_who_is_who(team)
             for (
                 asin,
                 frequency,
             ) in FREQUENCIES.items():  # only now: an hourly tracking compares nothing a day apart
-                Tracking.objects.filter(user=user, product__asin=asin).update(frequency=frequency)
+                Tracking.objects.filter(team=team, product__asin=asin).update(frequency=frequency)
             lamps = [product for product in products if product.asin.startswith("B0LAMP")]
-            Comparison.objects.start(user, lamps[0], lamps[1:5], "Desk lamps")
-            Channel.objects.create(user=user, kind=ChannelKind.EMAIL, address=user.email)
+            Comparison.objects.start(team, lamps[0], lamps[1:5], "Desk lamps")
+            Channel.objects.create(team=team, user=user, kind=ChannelKind.EMAIL, address=user.email)
         entries.load_settings()
         for entry in ScheduleEntry.objects.all():
             entries.catch_up(entry)
         self.stdout.write(f"  Demo: {len(products)} invented products with {DAYS} days of history.")
 
-    def track(self, user: Any) -> list[Product]:
-        """Have the user watch the whole assortment; one product of each kind is his own."""
+    def track(self, team: Any) -> list[Product]:
+        """Have a team watch the whole assortment; one product of each kind is its own."""
         identities = [(known.domain, known.asin) for known in catalogue.PRODUCTS]
         products = Product.objects.ensure(sorted(identities))
-        Tracking.objects.watch(user, products, Role.COMPETITOR, Frequency.DAILY)
-        Tracking.objects.filter(user=user, product__asin__in=OWN).update(role=Role.OWN)
+        Tracking.objects.watch(team, products, Role.COMPETITOR, Frequency.DAILY)
+        Tracking.objects.filter(team=team, product__asin__in=OWN).update(role=Role.OWN)
         return products
+
+
+def say_who_is_who(team: Any) -> None:
+    """Once, after the first look: whoever holds the buy box of the own products then is the team itself."""
+    if Seller.objects.exists():
+        return
+    own = Tracking.objects.filter(team=team, role=Role.OWN).exclude(product__seller_id="").select_related("product")
+    names = {tracking.product.seller_id: tracking.product.seller for tracking in own}
+    Seller.objects.bulk_create(Seller(team=team, key=key, name=name, is_own=True) for key, name in names.items())
 
 
 def instants() -> Iterator[datetime]:
