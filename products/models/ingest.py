@@ -22,32 +22,21 @@ from products.listing import Listing, Outcome
 
 from .change import Change, Difference, differences
 from .held import hold
-from .product import Product
+from .product import CONTENT, Product
+from .rows import insert, update
 from .scrape_run import RunTarget, ScrapeRun, State
 from .snapshot import Snapshot, SnapshotRank
 from .tracking import Tracking
 
 # More than this share of a batch losing price or rank at once is a layout or captcha problem, not the market.
 BRAKE_SHARE, BRAKE_LEAST = 0.3, 10
-OUTCOME = ["monitored", "asked_at", "checked_at", "failures", "retry_at", "last_outcome"]
-OUTCOME += ["availability", "availability_seen_at"]
-REMEMBERED = [
-    *OUTCOME,
-    *(
-        "title",
-        "brand",
-        "bullets",
-        "description",
-        "images",
-        "has_video",
-        "categories",
-        "content_hash",
-        "content_seen_at",
-    ),
-    *("price", "list_price", "price_seen_at", "bsr", "bsr_category", "bsr_seen_at", "rating", "rating_seen_at"),
-    *("review_count", "review_count_seen_at", "seller", "seller_id", "fulfilled_by_amazon", "seller_seen_at"),
-    "bought_past_month",
-]
+OUTCOME = ("monitored", "asked_at", "checked_at", "failures", "retry_at", "last_outcome")
+OUTCOME += ("availability", "availability_seen_at")
+FACTS = (
+    *(*OUTCOME, "price", "list_price", "price_seen_at", "bsr", "bsr_category", "bsr_seen_at", "rating"),
+    *("rating_seen_at", "review_count", "review_count_seen_at", "seller", "seller_id", "fulfilled_by_amazon"),
+    *("seller_seen_at", "bought_past_month", "content_seen_at"),
+)
 AMOUNTS = {column.name: column for column in Snapshot._meta.fields if isinstance(column, DecimalField)}
 
 logger = logging.getLogger(__name__)
@@ -94,7 +83,8 @@ def ingest(run: ScrapeRun, answer: RunAnswer) -> list[Change]:
     store(run, good, taken_at)
     _note_failures([look for look in looks if look.outcome != Outcome.OK], taken_at)
     end_targets(looks, targets.values())
-    changes = Change.objects.bulk_create(told_changes([look for look in good if not look.reason], taken_at))
+    changes = told_changes([look for look in good if not look.reason], taken_at)
+    insert(changes)
     if answer.cost_usd is not None:
         run.bill(answer.cost_usd)  # last, as the day's row is what all planners wait for
     return changes
@@ -123,20 +113,18 @@ def store(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
 
 
 def _keep(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
+    known = [look.product.content for look in looks]
     for look in looks:
         _ensure_readable(look.listing)
         look.found = differences(look.product, look.listing, taken_at)
         look.product.remember(look.listing, taken_at)
         look.product.note_outcome(Outcome.OK, taken_at)
-    snapshots = [Snapshot.of(look.listing, look.product, run, taken_at) for look in looks]
-    for look, snapshot in zip(looks, Snapshot.objects.bulk_create(snapshots), strict=True):
-        look.snapshot = snapshot
-    SnapshotRank.objects.bulk_create(
-        SnapshotRank(snapshot=look.snapshot, category=rank.category[:200], position=position, rank=rank.rank)
-        for look in looks
-        for position, rank in enumerate(look.listing.ranks)
-    )
-    _upsert([look.product for look in looks], REMEMBERED)
+        look.snapshot = Snapshot.of(look.listing, look.product, run, taken_at)
+    insert([look.snapshot for look in looks])
+    insert([rank for look in looks if look.snapshot for rank in look.snapshot.ranks_of(look.listing)])
+    update([look.product for look in looks], FACTS)
+    # What a seller writes is most of the row, and seldom new.
+    update([look.product for look, old in zip(looks, known, strict=True) if look.product.content != old], CONTENT)
 
 
 def _ensure_readable(listing: Listing) -> None:
@@ -144,10 +132,6 @@ def _ensure_readable(listing: Listing) -> None:
     for name in AMOUNTS:
         if (value := getattr(listing, name)) is not None:
             AMOUNTS[name].clean(value, None)
-
-
-def _upsert(products: list[Product], names: list[str]) -> None:
-    Product.objects.bulk_create(products, update_conflicts=True, unique_fields=["id"], update_fields=names)
 
 
 def _set_aside(look: Look, error: Exception) -> None:
@@ -160,7 +144,7 @@ def _set_aside(look: Look, error: Exception) -> None:
 def _note_failures(looks: list[Look], taken_at: datetime) -> None:
     for look in looks:
         look.product.note_outcome(look.outcome, taken_at)
-    _upsert([look.product for look in looks], OUTCOME)
+    update([look.product for look in looks], OUTCOME)
 
 
 def end_targets(looks: list[Look], unanswered: Iterable[RunTarget]) -> None:
@@ -174,9 +158,7 @@ def end_targets(looks: list[Look], unanswered: Iterable[RunTarget]) -> None:
     rows = [*(look.target for look in looks), *unanswered]
     for row in rows:
         row.reason, row.answer = clean(row.reason)[:500], clean(row.answer)
-    RunTarget.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["id"], update_fields=["outcome", "reason", "answer"]
-    )
+    update(rows, ("outcome", "reason", "answer"))
 
 
 def _must_brake(good: list[Look]) -> bool:
