@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import DecimalField
@@ -25,19 +26,25 @@ from .held import hold
 from .product import CONTENT, Product
 from .rows import insert, update
 from .scrape_run import RunTarget, ScrapeRun, State
-from .snapshot import Snapshot, SnapshotRank
+from .snapshot import Snapshot
 from .tracking import Tracking
 
 # More than this share of a batch losing price or rank at once is a layout or captcha problem, not the market.
 BRAKE_SHARE, BRAKE_LEAST = 0.3, 10
-OUTCOME = ("monitored", "asked_at", "checked_at", "failures", "retry_at", "last_outcome")
-OUTCOME += ("availability", "availability_seen_at")
+OUTCOME = (
+    *("monitored", "asked_at", "checked_at", "failures", "retry_at", "last_outcome"),
+    *("availability", "availability_seen_at"),
+)
 FACTS = (
     *(*OUTCOME, "price", "list_price", "price_seen_at", "bsr", "bsr_category", "bsr_seen_at", "rating"),
     *("rating_seen_at", "review_count", "review_count_seen_at", "seller", "seller_id", "fulfilled_by_amazon"),
     *("seller_seen_at", "bought_past_month", "content_seen_at"),
 )
-AMOUNTS = {column.name: column for column in Snapshot._meta.fields if isinstance(column, DecimalField)}
+AMOUNTS = {
+    column.name: (column.max_digits - column.decimal_places, column.decimal_places)
+    for column in Snapshot._meta.fields
+    if isinstance(column, DecimalField)
+}
 
 logger = logging.getLogger(__name__)
 
@@ -122,16 +129,22 @@ def _keep(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
         look.snapshot = Snapshot.of(look.listing, look.product, run, taken_at)
     insert([look.snapshot for look in looks])
     insert([rank for look in looks if look.snapshot for rank in look.snapshot.ranks_of(look.listing)])
-    update([look.product for look in looks], FACTS)
     # What a seller writes is most of the row, and seldom new.
-    update([look.product for look, old in zip(looks, known, strict=True) if look.product.content != old], CONTENT)
+    is_new = {look.product.pk: look.product.content != old for look, old in zip(looks, known, strict=True)}
+    update([look.product for look in looks if is_new[look.product.pk]], (*FACTS, *CONTENT))
+    update([look.product for look in looks if not is_new[look.product.pk]], FACTS)
 
 
 def _ensure_readable(listing: Listing) -> None:
-    """Raise ValidationError for an amount with more digits than its column: SQLite takes it and never gives it back."""
-    for name in AMOUNTS:
-        if (value := getattr(listing, name)) is not None:
-            AMOUNTS[name].clean(value, None)
+    """Raise ValueError for an amount with more digits than its column: SQLite takes it and never gives it back."""
+    for name, (whole, places) in AMOUNTS.items():
+        amount = getattr(listing, name)
+        if amount is not None and not _fits(amount, whole, places):
+            raise ValueError(f"{name} {amount} does not fit {whole} digits and {places} decimals")
+
+
+def _fits(amount: Decimal, whole: int, places: int) -> bool:
+    return amount.is_finite() and amount.adjusted() < whole and int(amount.as_tuple().exponent) >= -places
 
 
 def _set_aside(look: Look, error: Exception) -> None:

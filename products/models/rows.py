@@ -33,10 +33,10 @@ class PackedJSONField(models.BinaryField):
 
 
 def insert(rows: Sequence[Any]) -> None:
-    """Store new rows of one model; each has its key afterwards."""
+    """Store new rows of one model, all of whose times are set; each has its key afterwards."""
     if not rows:
         return
-    model = type(rows[0])
+    model: type[models.Model] = type(rows[0])
     if connection.vendor != "postgresql":
         model._default_manager.bulk_create(rows)
         return
@@ -54,7 +54,7 @@ def update(rows: Sequence[Any], names: Sequence[str]) -> None:
     """Store these fields of rows of one model that exist already."""
     if not rows:
         return
-    model = type(rows[0])
+    model: type[models.Model] = type(rows[0])
     if connection.vendor != "postgresql":
         model._default_manager.bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=names)
         return
@@ -68,7 +68,7 @@ def update(rows: Sequence[Any], names: Sequence[str]) -> None:
 @cache
 def _source(model: type[models.Model], names: tuple[str, ...]) -> tuple[str, str]:
     """Return the columns of these fields, and what turns a JSON text into rows of them."""
-    fields = [model._meta.get_field(name) for name in names]
+    fields: list[Any] = [model._meta.get_field(name) for name in names]
     columns = [f'"{field.column}"' for field in fields]
     types = ", ".join(f"{name} {field.db_type(connection)}" for name, field in zip(columns, fields, strict=True))
     return ", ".join(columns), f"json_to_recordset(%s::json) AS new ({types})"
