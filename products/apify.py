@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -117,10 +118,9 @@ def start_run(asins: Sequence[str], marketplace_domain: str, *, ref: UUID) -> Re
     if not 1 <= len(asins) <= MOST_ASINS:
         raise ValueError(f"A run takes 1 to {MOST_ASINS} ASINs, not {len(asins)}")
     run_input = {"urls": [product_address(marketplace_domain, asin) for asin in asins], "_ref": str(ref)}
-    transport = _transport(retries=0, suffix=f"ap-ref/{ref}")
-    with transport, _answering(START_SECONDS):
+    with _answering(START_SECONDS), _signed(ref):
         run = (
-            _client(transport)
+            _starter()
             .actor(settings.APIFY_ACTOR)
             .start(
                 run_input=run_input,
@@ -216,31 +216,53 @@ def _is_ours(client: "ApifyClient", listed: Any, ref: UUID) -> bool:
     return isinstance(value, dict) and value.get("_ref") == str(ref)
 
 
-def _transport(*, retries: int, suffix: str | None = None) -> "Httpx2HttpClient":
+_signature: ContextVar[dict[str, str] | None] = ContextVar("signature", default=None)
+
+
+@contextmanager
+def _signed(ref: UUID) -> Iterator[None]:
+    """Have the requests inside carry `ref` and close their connection: one that was kept may be half dead."""
+    token = _signature.set({"User-Agent": f"; ap-ref/{ref}", "Connection": "close"})
+    try:
+        yield
+    finally:
+        _signature.reset(token)
+
+
+@functools.cache
+def _transport_class() -> "type[Httpx2HttpClient]":
     """Return the client's own httpx2 transport, held to our deadlines."""
     from apify_client.http_clients import Httpx2HttpClient
 
-    transport = Httpx2HttpClient(token=settings.APIFY_TOKEN, max_retries=retries, user_agent_suffix=suffix)
-    deadlines.hold(transport._httpx2_client)
-    return transport
+    class Transport(Httpx2HttpClient):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            deadlines.hold(self._httpx2_client)
+
+        def send_request(self, *, headers: dict[str, str], **more: Any) -> Any:
+            """Send a request, with what the block around it adds to its headers."""
+            added = _signature.get() or {}
+            return super().send_request(headers=headers | {n: headers.get(n, "") + v for n, v in added.items()}, **more)
+
+    return Transport
 
 
-def _client(transport: "Httpx2HttpClient") -> "ApifyClient":
-    from apify_client import ApifyClient
-
-    return ApifyClient.with_custom_http_client(
-        settings.APIFY_TOKEN, api_url=settings.APIFY_API_URL, http_client=transport
-    )
+def _starter() -> "ApifyClient":
+    return _kept_client(os.getpid(), settings.APIFY_API_URL, settings.APIFY_TOKEN, retries=0)
 
 
 def _reader() -> "ApifyClient":
-    return _kept_reader(os.getpid(), settings.APIFY_API_URL, settings.APIFY_TOKEN)
+    return _kept_client(os.getpid(), settings.APIFY_API_URL, settings.APIFY_TOKEN, retries=READ_RETRIES)
 
 
 @functools.lru_cache(maxsize=4)
-def _kept_reader(_pid: int, _url: str, _token: str) -> "ApifyClient":
-    # One per process: a client that crossed a fork would share its parent's connection.
-    return _client(_transport(retries=READ_RETRIES))
+def _kept_client(_pid: int, url: str, token: str, *, retries: int) -> "ApifyClient":
+    # One per process: a client that crossed a fork would share its parent's connection. Not one per call: reading the
+    # certificates of authorities takes 50 ms.
+    from apify_client import ApifyClient
+
+    transport = _transport_class()(token=token, max_retries=retries)
+    return ApifyClient.with_custom_http_client(token, api_url=url, http_client=transport)
 
 
 @contextmanager

@@ -127,7 +127,7 @@ RAW_KEYS = (
 
 def clean(value: str) -> str:
     """Answer a text without the signs that a database refuses."""
-    return UNSTORABLE.sub("", value)
+    return value if value.isprintable() else UNSTORABLE.sub("", value)
 
 
 def text(raw: Any, limit: int = 2000) -> str | None:
@@ -145,7 +145,7 @@ def texts(raw: Any, most: int) -> tuple[str, ...]:
 
 def mappings(raw: Any) -> list[Mapping[str, Any]]:
     """Answer the objects of a list; anything else in it is passed over."""
-    return [value for value in raw if isinstance(value, Mapping)] if isinstance(raw, list) else []
+    return [value for value in raw if isinstance(value, (dict, Mapping))] if isinstance(raw, list) else []
 
 
 def names(raw: Any) -> tuple[str, ...]:
@@ -283,19 +283,19 @@ def storable(value: Any, depth: int = DEEPEST) -> Any:
 
     Decimals become text, as a float loses cents; what is nested too deep, too long or of no JSON type is cut.
     """
-    if isinstance(value, (Mapping, list)) and depth == 0:
-        return "…"
-    if isinstance(value, Mapping):
-        rows = list(value.items())[:MOST_VALUES]
-        return {clean(str(key))[:200]: storable(inner, depth - 1) for key, inner in rows}
-    if isinstance(value, list):
-        return [storable(inner, depth - 1) for inner in value[:MOST_VALUES]]
+    if isinstance(value, str):
+        return clean(value)[:LONGEST]
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and abs(value) < 2**63:
         return value
-    if isinstance(value, str):
-        return clean(value)[:LONGEST]
+    if isinstance(value, (dict, list, Mapping)) and depth == 0:
+        return "…"
+    if isinstance(value, (dict, Mapping)):
+        rows = list(value.items())[:MOST_VALUES]
+        return {clean(str(key))[:200]: storable(inner, depth - 1) for key, inner in rows}
+    if isinstance(value, list):
+        return [storable(inner, depth - 1) for inner in value[:MOST_VALUES]]
     return str(value)[:LONGEST] if isinstance(value, (Decimal, float)) else "…"
 
 

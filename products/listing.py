@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -179,23 +179,21 @@ def _set_aside(asked: str | None, reason: str, item: Any, marketplace: Marketpla
 
 def answered_asin(item: Mapping[str, Any]) -> str | None:
     """Answer the ASIN that an item speaks of: its `asin`, else the one in its `url`; None when there is neither."""
-    return next(iter(_named_asins(item)), None)
+    return next(_named_asins(item), None)
 
 
 def _for(listing: Listing, asin: str) -> Listing:
     return Listing(asin, listing.outcome, listing.warnings, currency=listing.currency)
 
 
-def _named_asins(item: Mapping[str, Any]) -> list[str]:
-    named = []
+def _named_asins(item: Mapping[str, Any]) -> Iterator[str]:
     for key, parse in (("asin", parse_asin), ("url", _asin_of), ("inputUrl", _asin_of)):
         text = item.get(key)
         if isinstance(text, str):
             try:
-                named.append(parse(text))
+                yield parse(text)
             except (ASINError, AddressError):
                 continue
-    return named
 
 
 def _asin_of(address: str) -> str:

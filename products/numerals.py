@@ -20,5 +20,7 @@ EXACT = rf"(?!{MARK}?\d|[a-z]|\s?(?:[kmb]\b|{THOUSANDS}))"
 
 def latin_digits(text: str) -> str:
     """Answer `text` with the decimal digits of every script as 0 to 9, and the Arabic decimal mark as a point."""
+    if text.isascii():
+        return text
     plain = "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in text)
     return re.sub("(?<=\\d)٫(?=\\d)", ".", plain)

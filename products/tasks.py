@@ -10,6 +10,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.urls import reverse
 
@@ -63,11 +64,11 @@ def batch_update_products(product_ids: list[int]) -> str:
     return plan_and_start(Product.objects.filter(pk__in=product_ids[:BATCH_SIZE]))
 
 
-def plan_and_start(products: Iterable[Product]) -> str:
+def plan_and_start(products: QuerySet[Product]) -> str:
     """Plan one run and enqueue its start when the plan is committed; answer what was done, for the job's result."""
     try:
         with transaction.atomic():
-            run = ScrapeRun.objects.plan(list(products))
+            run = ScrapeRun.objects.plan(list(products.only("marketplace", "asin", "checked_at")))
             if run:
                 start_scrape_run.enqueue(run.pk)
     except PlanningStopped as reason:

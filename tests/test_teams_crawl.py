@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
+from django.db.models import Model
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
 
@@ -32,7 +33,7 @@ SECRET_LINKS = {"invited", "account_confirm_email", "account_reset_password_from
 OPERATORS = {"products:release", "products:discard", "withdraw_invitation"}
 EXPLAINS = {"api:openapi-json", "api:api-root"}  # what can be asked, for everybody
 MARK, LATER = "aliceonly", NOON + timedelta(hours=1)
-OWNED = {
+OWNED: dict[type[Model], str] = {
     Tracking: "team",
     Change: "team",
     Tag: "team",

@@ -15,6 +15,7 @@ from products.listing import Availability, Listing, Outcome, Rank
 
 from .change import Change
 from .product import Product
+from .rows import insert, update
 from .scrape_run import RunTarget, ScrapeRun
 
 AMOUNTS = ("price", "list_price", "used_price", "rating")
@@ -40,12 +41,7 @@ def hold(run: ScrapeRun, looks: list[Any], at: datetime) -> None:
     """Keep the looks of a run apart; their products count as looked at, and no fact of them changes."""
     for look in looks:
         look.target.outcome, look.target.reason, look.target.answer = Outcome.HELD, "", written(look.listing)
-    RunTarget.objects.bulk_create(
-        [look.target for look in looks],
-        update_conflicts=True,
-        unique_fields=["id"],
-        update_fields=["outcome", "reason", "answer"],
-    )
+    update([look.target for look in looks], ("outcome", "reason", "answer"))
     Product.objects.filter(pk__in=[look.product.pk for look in looks]).update(checked_at=at, asked_at=None)
     ScrapeRun.objects.filter(pk=run.pk).update(changes_held=True)
 
@@ -76,7 +72,9 @@ def release(run: ScrapeRun) -> list[Change] | None:
     at = run.finished_at or now()
     store(run, looks, at)
     end_targets(looks, [])
-    return Change.objects.bulk_create(told_changes([look for look in looks if not look.reason], at))
+    changes = told_changes([look for look in looks if not look.reason], at)
+    insert(changes)
+    return changes
 
 
 @transaction.atomic

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import DecimalField
@@ -23,35 +24,30 @@ from products.listing import Listing, Outcome
 from .change import Change, Difference, Kind, differences
 from .held import hold
 from .past import Past, told_of
-from .product import Product
+from .product import CONTENT, Product
+from .rows import insert, update
 from .rules import Told
 from .scrape_run import RunTarget, ScrapeRun, State
 from .seller import Guard
-from .snapshot import Snapshot, SnapshotRank
+from .snapshot import Snapshot
 from .tracking import Tracking
 
 # More than this share of a batch losing price or rank at once is a layout or captcha problem, not the market.
 BRAKE_SHARE, BRAKE_LEAST = 0.3, 10
-OUTCOME = ["monitored", "asked_at", "checked_at", "failures", "retry_at", "last_outcome"]
-OUTCOME += ["availability", "availability_seen_at"]
-REMEMBERED = [
-    *OUTCOME,
-    *(
-        "title",
-        "brand",
-        "bullets",
-        "description",
-        "images",
-        "has_video",
-        "categories",
-        "content_hash",
-        "content_seen_at",
-    ),
-    *("price", "list_price", "price_seen_at", "bsr", "bsr_category", "bsr_seen_at", "rating", "rating_seen_at"),
-    *("review_count", "review_count_seen_at", "seller", "seller_id", "fulfilled_by_amazon", "seller_seen_at"),
-    "bought_past_month",
-]
-AMOUNTS = {column.name: column for column in Snapshot._meta.fields if isinstance(column, DecimalField)}
+OUTCOME = (
+    *("monitored", "asked_at", "checked_at", "failures", "retry_at", "last_outcome"),
+    *("availability", "availability_seen_at"),
+)
+FACTS = (
+    *(*OUTCOME, "price", "list_price", "price_seen_at", "bsr", "bsr_category", "bsr_seen_at", "rating"),
+    *("rating_seen_at", "review_count", "review_count_seen_at", "seller", "seller_id", "fulfilled_by_amazon"),
+    *("seller_seen_at", "bought_past_month", "content_seen_at"),
+)
+AMOUNTS = {
+    column.name: (column.max_digits - column.decimal_places, column.decimal_places)
+    for column in Snapshot._meta.fields
+    if isinstance(column, DecimalField)
+}
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +93,8 @@ def ingest(run: ScrapeRun, answer: RunAnswer) -> list[Change]:
     store(run, good, taken_at)
     _note_failures([look for look in looks if look.outcome != Outcome.OK], taken_at)
     end_targets(looks, targets.values())
-    changes = Change.objects.bulk_create(told_changes([look for look in good if not look.reason], taken_at))
+    changes = told_changes([look for look in good if not look.reason], taken_at)
+    insert(changes)
     if answer.cost_usd is not None:
         run.bill(answer.cost_usd)  # last, as the day's row is what all planners wait for
     return changes
@@ -126,31 +123,31 @@ def store(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
 
 
 def _keep(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
+    known = [look.product.content for look in looks]
     for look in looks:
         _ensure_readable(look.listing)
         look.found = differences(look.product, look.listing, taken_at)
         look.product.remember(look.listing, taken_at)
         look.product.note_outcome(Outcome.OK, taken_at)
-    snapshots = [Snapshot.of(look.listing, look.product, run, taken_at) for look in looks]
-    for look, snapshot in zip(looks, Snapshot.objects.bulk_create(snapshots), strict=True):
-        look.snapshot = snapshot
-    SnapshotRank.objects.bulk_create(
-        SnapshotRank(snapshot=look.snapshot, category=rank.category[:200], position=position, rank=rank.rank)
-        for look in looks
-        for position, rank in enumerate(look.listing.ranks)
-    )
-    _upsert([look.product for look in looks], REMEMBERED)
+        look.snapshot = Snapshot.of(look.listing, look.product, run, taken_at)
+    insert([look.snapshot for look in looks])
+    insert([rank for look in looks if look.snapshot for rank in look.snapshot.ranks_of(look.listing)])
+    # What a seller writes is most of the row, and seldom new.
+    is_new = {look.product.pk: look.product.content != old for look, old in zip(looks, known, strict=True)}
+    update([look.product for look in looks if is_new[look.product.pk]], (*FACTS, *CONTENT))
+    update([look.product for look in looks if not is_new[look.product.pk]], FACTS)
 
 
 def _ensure_readable(listing: Listing) -> None:
-    """Raise ValidationError for an amount with more digits than its column: SQLite takes it and never gives it back."""
-    for name in AMOUNTS:
-        if (value := getattr(listing, name)) is not None:
-            AMOUNTS[name].clean(value, None)
+    """Raise ValueError for an amount with more digits than its column: SQLite takes it and never gives it back."""
+    for name, (whole, places) in AMOUNTS.items():
+        amount = getattr(listing, name)
+        if amount is not None and not _fits(amount, whole, places):
+            raise ValueError(f"{name} {amount} does not fit {whole} digits and {places} decimals")
 
 
-def _upsert(products: list[Product], names: list[str]) -> None:
-    Product.objects.bulk_create(products, update_conflicts=True, unique_fields=["id"], update_fields=names)
+def _fits(amount: Decimal, whole: int, places: int) -> bool:
+    return amount.is_finite() and amount.adjusted() < whole and int(amount.as_tuple().exponent) >= -places
 
 
 def _set_aside(look: Look, error: Exception) -> None:
@@ -163,7 +160,7 @@ def _set_aside(look: Look, error: Exception) -> None:
 def _note_failures(looks: list[Look], taken_at: datetime) -> None:
     for look in looks:
         look.product.note_outcome(look.outcome, taken_at)
-    _upsert([look.product for look in looks], OUTCOME)
+    update([look.product for look in looks], OUTCOME)
 
 
 def end_targets(looks: list[Look], unanswered: Iterable[RunTarget]) -> None:
@@ -177,9 +174,7 @@ def end_targets(looks: list[Look], unanswered: Iterable[RunTarget]) -> None:
     rows = [*(look.target for look in looks), *unanswered]
     for row in rows:
         row.reason, row.answer = clean(row.reason)[:500], clean(row.answer)
-    RunTarget.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["id"], update_fields=["outcome", "reason", "answer"]
-    )
+    update(rows, ("outcome", "reason", "answer"))
 
 
 def _must_brake(good: list[Look]) -> bool:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 MOST_FAILURES = 30_000  # what the column holds
+# What a seller writes.
+CONTENT = ("title", "brand", "bullets", "description", "images", "has_video", "categories", "content_hash")
 # How long a product rests after its first, second and third failure in a row; after the fourth it is left alone.
 BACKOFF = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
 
@@ -214,6 +216,11 @@ class Product(models.Model):
     def image(self) -> str:
         """The main image's address, or an empty text."""
         return self.images[0] if self.images else ""
+
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """What a seller writes, as it is known."""
+        return tuple(getattr(self, name) for name in CONTENT)
 
     @property
     def discount_percent(self) -> Decimal | None:

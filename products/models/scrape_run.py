@@ -264,7 +264,7 @@ class ScrapeRun(models.Model):
                 % limit
             )
 
-    @transaction.atomic
+    @transaction.atomic(savepoint=False)
     def bill(self, cost_usd: Decimal) -> bool:
         """Book a bill that came after the run's end; False when it was booked before."""
         unbilled = ScrapeRun.objects.filter(pk=self.pk, cost_usd=None)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from products.listing import Listing
 
 from .product import Product
+from .rows import PackedJSONField
 from .scrape_run import ScrapeRun
 
 
@@ -64,7 +65,7 @@ class Snapshot(models.Model):
     bought_past_month = models.PositiveIntegerField(_("bought past month, at least"), null=True)
     content_hash = models.CharField(max_length=64, blank=True)
     warnings = models.JSONField(_("warnings"), default=list)
-    raw = models.JSONField(_("item as answered"), null=True, help_text=_("Kept for 30 days, without reviews."))
+    raw = PackedJSONField(_("item as answered"), null=True, help_text=_("Kept for 30 days, without reviews."))
 
     objects = SnapshotQuerySet.as_manager()
 
@@ -107,6 +108,13 @@ class Snapshot(models.Model):
             warnings=list(listing.warnings),
             raw=listing.raw,
         )
+
+    def ranks_of(self, listing: Listing) -> "list[SnapshotRank]":
+        """Lay the ranks of a listing out as rows of this stored snapshot, unsaved."""
+        return [
+            SnapshotRank(snapshot_id=self.pk, category=rank.category[:200], position=position, rank=rank.rank)
+            for position, rank in enumerate(listing.ranks)
+        ]
 
 
 class SnapshotRank(models.Model):

@@ -67,7 +67,7 @@ def test_the_database_refuses_a_product_in_two_open_runs(planned, lamp):
 
 def test_a_rollback_plans_and_enqueues_nothing(lamp):
     with transaction.atomic():
-        plan_and_start([lamp])
+        plan_and_start(Product.objects.filter(pk=lamp.pk))
         transaction.set_rollback(True)
 
     assert (ScrapeRun.objects.count(), enqueued()) == (0, [])

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0004_give_tokens_to_members"),
-        ("products", "0006_give_what_users_had_to_their_teams"),
+        ("products", "0007_give_what_users_had_to_their_teams"),
     ]
 
     operations = [

@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("accounts", "0003_give_each_user_a_team"),
-        ("products", "0005_keep_what_files_bring_and_hold_broken_batches"),
+        ("products", "0006_pack_raw_items"),
     ]
     operations = [
         migrations.RemoveConstraint("tracking", "tracking_once_per_user"),

@@ -23,5 +23,5 @@ def leave_out(apps, schema_editor):
 
 class Migration(migrations.Migration):
 
-    dependencies = [("products", "0008_let_rules_be_said_where_they_differ")]
+    dependencies = [("products", "0009_let_rules_be_said_where_they_differ")]
     operations = [migrations.RunPython(leave_out, migrations.RunPython.noop)]

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0004_give_tokens_to_members"),
-        ("products", "0007_let_teams_name_their_sellers"),
+        ("products", "0008_let_teams_name_their_sellers"),
     ]
 
     operations = [
