@@ -98,10 +98,8 @@ def statements() -> dict[str, Any]:
     found["queries_per_batch"] = found[f"queries_per_batch_{SIZES[-1]}"]
     left = list(islice(rows, COPIED * BATCH))
     first, again = beside_copy(left), beside_copy(left)
-    print(
-        "# COPY takes rows that are ready, reads and compares nothing, judges no threshold, marks no target of a run, books"
-    )
-    print("# no cost, and adds the products where ingest changes them. Tables, keys, indexes and durability are alike.")
+    print("# COPY takes rows that are ready: it reads, compares and judges nothing, marks no target, books no cost,")
+    print("# and adds the products where ingest changes them. Tables, keys, indexes and durability are alike.")
     for name in first:
         found[name], found[f"{name}_first_look"] = again[name], first[name]
     return found
