@@ -53,15 +53,15 @@ def main() -> int:
 
 
 def add(number: int) -> None:
-    """Have one team watch so many products, spread over three sites."""
+    """Have one user watch so many products, spread over three sites."""
     from django.contrib.auth.models import User
 
     from products.models import Product, Tracking
 
-    team = User.objects.create_user("seller").teams.get()
+    user = User.objects.create_user("seller")
     names = ((SITES[n % len(SITES)], f"B0{n:08d}") for n in range(number))
     rows = Product.objects.bulk_create((Product(marketplace=site, asin=asin) for site, asin in names), batch_size=5000)
-    Tracking.objects.bulk_create((Tracking(team=team, product=row) for row in rows), batch_size=5000)
+    Tracking.objects.bulk_create((Tracking(user=user, product=row) for row in rows), batch_size=5000)
 
 
 def run_of(products: list[Any]) -> Any:
@@ -98,12 +98,8 @@ def statements() -> dict[str, Any]:
     found["queries_per_batch"] = found[f"queries_per_batch_{SIZES[-1]}"]
     left = list(islice(rows, COPIED * BATCH))
     first, again = beside_copy(left), beside_copy(left)
-    print(
-        "# COPY takes rows that are ready, reads and compares nothing, judges no threshold, marks no target of a run,"
-    )
-    print(
-        "# books no cost, and adds the products where ingest changes them. Tables, keys, indexes and durability are alike."
-    )
+    print("# COPY takes rows that are ready: it reads, compares and judges nothing, marks no target, books no cost,")
+    print("# and adds the products where ingest changes them. Tables, keys, indexes and durability are alike.")
     for name in first:
         found[name], found[f"{name}_first_look"] = again[name], first[name]
     return found

@@ -12,7 +12,19 @@ from django.utils.translation import gettext_noop, ngettext
 from amazon_pilot.jobs.models import AuditEntry, Batch
 from amazon_pilot.jobs.models.audit_entry import know
 
-from .models import Change, DaySpending, Product, Rules, RunTarget, ScrapeRun, Seller, Snapshot, SnapshotRank, Tracking
+from .models import (
+    Change,
+    Cleanup,
+    DaySpending,
+    Product,
+    Rules,
+    RunTarget,
+    ScrapeRun,
+    Seller,
+    Snapshot,
+    SnapshotRank,
+    Tracking,
+)
 from .tasks import BATCH_SIZE, batch_update_products, collect_scrape_run
 
 know(
@@ -157,6 +169,13 @@ class RunTargetAdmin(ReadOnlyAdmin):
 @admin.register(DaySpending)
 class DaySpendingAdmin(ReadOnlyAdmin):
     list_display = ("day", "__str__")
+
+
+@admin.register(Cleanup)
+class CleanupAdmin(ReadOnlyAdmin):
+    """How far each kind of clean-up has come; `manage.py cleanup --dry-run` says what is next."""
+
+    list_display = ("__str__", "reached_at", "begun_at", "stepped_at", "ended_at", "seen", "gone")
 
 
 class SnapshotRankInline(admin.TabularInline):

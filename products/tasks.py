@@ -5,6 +5,7 @@ there to notifications. Each step may be repeated: the rows decide what is still
 """
 
 import logging
+import time
 from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
@@ -21,7 +22,7 @@ from notifications.models import Channel, ChannelKind, Notification
 from notifications.tasks import send_due_notifications, send_notification
 
 from . import apify
-from .models import Change, Frequency, Import, PlanningStopped, Product, Round, RunTarget, ScrapeRun, Snapshot, Tracking
+from .models import Change, Cleanup, Frequency, Import, PlanningStopped, Product, Round, ScrapeRun, Tracking
 from .models.ingest import brake_notice
 from .models.scrape_run import STARTED_LIMIT
 from .words import left_alone_notice
@@ -33,6 +34,8 @@ BATCH_SIZE = 100
 # A run that Apify does not know after this time is not on its way any more.
 VANISHED = timedelta(minutes=20)
 MOST_BILLS, LEAST_POLLS = 20, 3
+# A job of a clean-up leaves its slot to others after so long.
+CLEANING_SECONDS = 45
 # What each schedule entry looks after: days and weeks share the morning round.
 ROUNDS = {
     "hourly": (Frequency.HOURLY,),
@@ -250,6 +253,7 @@ def resume_unfinished() -> str:
         run.end_overdue()
     for name in Round.objects.missed().values_list("name", flat=True):
         update_due_products.enqueue(name)
+    clean_up.enqueue_many([(kind,) for kind in Cleanup.objects.revive()])
     if not ScrapeRun.objects.is_stopped():
         forgotten = Product.objects.forgotten().batches(BATCH_SIZE)
         Batch.objects.fan_out(batch_update_products, [(ids,) for ids in forgotten])
@@ -267,18 +271,24 @@ def resume_unfinished() -> str:
     return ", ".join(f"{task.__name__}: {len(rows)}" for task, rows in found.items())
 
 
-@job("low", timeout=300)
+@job("low", timeout=60)
 def cleanup() -> str:
-    """Prune raw items after 30 days, changes after 90, removed trackings after an hour; thin snapshots after a year."""
-    return ", ".join(
-        f"{what}: {count}"
-        for what, count in (
-            ("raw items", Snapshot.objects.forget_raw(older_than=timedelta(days=30))),
-            ("answers set aside", RunTarget.objects.forget_answers(older_than=timedelta(days=30))),
-            ("snapshots", Snapshot.objects.thin()),
-            ("changes", Change.objects.prune(older_than=timedelta(days=90))),
-            ("removed trackings", Tracking.everything.purge()),
-            ("scrape runs", ScrapeRun.objects.prune(older_than=timedelta(days=730))),
-            ("imports", Import.objects.prune()),
-        )
-    )
+    """Begin a round of each kind of clean-up, and delete removed trackings after an hour and old imports."""
+    Cleanup.objects.begin()
+    clean_up.enqueue_many([(kind,) for kind in Cleanup.objects.values_list("kind", flat=True)])
+    return f"removed trackings: {Tracking.everything.purge()}, imports: {Import.objects.prune()}"
+
+
+@job("low", timeout=120)
+def clean_up(kind: str) -> str:
+    """Take steps of one kind of clean-up for a while, and go on in another job when that was not enough.
+
+    A second job of the same kind stops at its first step: the row of the kind moves once for each.
+    """
+    row, end = Cleanup.objects.get(kind=kind), time.monotonic() + CLEANING_SECONDS
+    while row.step():
+        if time.monotonic() > end:
+            clean_up.enqueue(kind)
+            break
+    row.refresh_from_db()
+    return f"{kind}: {row.gone} of {row.seen} rows, up to {row.reached_at}{'' if row.ended_at else ', more to come'}"

@@ -1,6 +1,7 @@
 """What is sold (Product), watched (Tracking), paid for (ScrapeRun), seen (Snapshot) and found (Change)."""
 
 from .change import Change, Difference, Direction, Kind, Severity, differences
+from .cleanup import Cleanup
 from .imports import Import, ImportedPoint, ImportKind, ImportState
 from .product import Product
 from .round import Round
@@ -14,6 +15,7 @@ from .tracking import Frequency, Role, Tracking
 
 __all__ = [
     "Change",
+    "Cleanup",
     "DaySpending",
     "Difference",
     "Direction",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -239,13 +239,6 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         """Answer when each kind of change was last found, by (tracking id, kind)."""
         rows = self.filter(tracking_id__in=trackings).values_list("tracking_id", "kind").annotate(Max("seen_at"))
         return {(tracking, kind): seen_at for tracking, kind, seen_at in rows}
-
-    def prune(self, *, older_than: timedelta, batch: int = 500) -> int:
-        """Delete old changes with their notifications, in small batches; answer how many changes."""
-        gone = 0
-        while ids := list(self.filter(seen_at__lt=now() - older_than).values_list("pk", flat=True)[:batch]):
-            gone += self.filter(pk__in=ids).delete()[1].get("products.Change", 0)
-        return gone
 
 
 class Change(models.Model):

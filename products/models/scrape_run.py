@@ -174,11 +174,6 @@ class ScrapeRunQuerySet(models.QuerySet["ScrapeRun"]):
             | (Q(state=State.STARTED, polls__gte=MOST_POLLS) & _started_before(2 * STARTED_LIMIT))
         )
 
-    def prune(self, *, older_than: timedelta) -> int:
-        """Delete ended runs that no snapshot needs any more; answer how many."""
-        old = self.filter(created_at__lt=now() - older_than, snapshots=None).exclude(state__in=OPEN)
-        return old.delete()[1].get("products.ScrapeRun", 0)
-
 
 def _started_before(span: timedelta) -> Q:
     # Apify's clock wrote the first; ours wrote the second, should theirs be far ahead.
@@ -381,12 +376,6 @@ class ScrapeRun(models.Model):
         return ScrapeRun.objects.filter(pk=self.pk, state=State.STARTING)
 
 
-class RunTargetQuerySet(models.QuerySet["RunTarget"]):
-    def forget_answers(self, *, older_than: timedelta) -> int:
-        """Empty the answers that were set aside long ago; answer how many."""
-        return self.filter(scrape_run__created_at__lt=now() - older_than).exclude(answer="").update(answer="")
-
-
 class RunTarget(models.Model):
     """What became of one ASIN in one run."""
 
@@ -403,8 +392,6 @@ class RunTarget(models.Model):
     answer = models.TextField(
         _("answer set aside"), blank=True, help_text=_("What could not be read or stored, kept for 30 days.")
     )
-
-    objects = RunTargetQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("target")

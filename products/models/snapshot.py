@@ -1,11 +1,9 @@
 """What was seen: one listing of one product, kept for ever by the scrape run that paid for it."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import models
-from django.db.models import Max, Q
-from django.db.models.functions import TruncDay, TruncWeek
-from django.utils.timezone import now
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from products.listing import Listing
@@ -19,30 +17,6 @@ class SnapshotQuerySet(models.QuerySet["Snapshot"]):
     def between(self, start: datetime, end: datetime) -> "SnapshotQuerySet":
         """Keep what was taken from `start` up to and including `end`."""
         return self.filter(taken_at__gte=start, taken_at__lte=end)
-
-    def forget_raw(self, *, older_than: timedelta) -> int:
-        """Empty the raw item of old snapshots; answer how many."""
-        return self.filter(raw__isnull=False, taken_at__lt=now() - older_than).update(raw=None)
-
-    def thin(self, batch: int = 500) -> int:
-        """Keep one snapshot per day after a year and one per week after two; answer how many went.
-
-        The newest of each day or week stays, so the newest of a product always does.
-        """
-        gone = 0
-        year, two_years = now() - timedelta(days=365), now() - timedelta(days=730)
-        for trunc, older, newer in ((TruncDay, year, two_years), (TruncWeek, two_years, None)):
-            old = self.filter(taken_at__lt=older)
-            old = old.filter(taken_at__gte=newer) if newer else old
-            kept = (
-                old.annotate(period=trunc("taken_at"))
-                .values("product", "period")
-                .annotate(last=Max("pk"))
-                .values("last")
-            )
-            while ids := list(old.exclude(pk__in=kept).values_list("pk", flat=True)[:batch]):
-                gone += self.filter(pk__in=ids).delete()[1].get("products.Snapshot", 0)
-        return gone
 
 
 class Snapshot(models.Model):

@@ -17,7 +17,8 @@ from tests.world import NOON, listing, started_run
 
 pytestmark = pytest.mark.django_db
 
-RAWS: list[Any] = [None, {}, [], {"a": [1, "é", None, True, {"b": "\\u0000 \"'%s"}]}, {"long": "x" * 100_000}, "text", 0]
+NESTED = {"a": [1, "é", None, True, {"b": "\\u0000 \"'%s"}]}
+RAWS: list[Any] = [None, {}, [], NESTED, {"long": "x" * 100_000}, "text", 0]
 TEXTS = ["", "plain", "'\"\\", "%s %(a)s {}", "日本語 😀", "line\nbreak\ttab", "null", '{"a": 1}', "\u202e"]
 
 
