@@ -4,6 +4,7 @@ import json
 import re
 import zipfile
 from datetime import timedelta
+from decimal import Decimal
 from io import BytesIO
 from urllib.parse import urlsplit
 
@@ -299,7 +300,7 @@ def test_choices_that_there_are_not_are_refused(client, alice, words):
 @pytest.fixture
 def full(client, alice, lamp, competitors):
     see(lamp)
-    see(lamp, NOON + timedelta(days=1), price=30, seller="Other", seller_id="S2")
+    see(lamp, NOON + timedelta(days=1), price=Decimal(30), seller="Other", seller_id="S2")
     Report.objects.ask_comparison(Comparison.objects.start(alice.teams.get(), lamp, competitors[:3]))
     Notification.objects.draft_changes(Change.objects.all())
     ApiToken.objects.issue(alice.memberships.get(), "night", "write")

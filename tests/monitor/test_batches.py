@@ -300,8 +300,8 @@ def test_the_failed_children_are_retried_together(client, boss, redis):
 def due(lamp):
     """A hundred and fifty products that nobody has seen yet, watched by the lamp's owner."""
     made = Product.objects.bulk_create(Product(asin=f"B0BATCH{n:03}", marketplace=lamp.marketplace) for n in range(150))
-    owner = Tracking.objects.filter(product=lamp).first().user
-    Tracking.objects.bulk_create(Tracking(user=owner, product=product) for product in made)
+    owner = Tracking.objects.filter(product=lamp).first().team
+    Tracking.objects.bulk_create(Tracking(team=owner, product=product) for product in made)
     return made
 
 

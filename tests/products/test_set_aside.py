@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
 from products.listing import Outcome, Rank
-from products.models import Change, DaySpending, Product, RunTarget, ScrapeRun, Snapshot, Tracking
+from products.models import Change, Cleanup, DaySpending, Product, ScrapeRun, Snapshot, Tracking
 from products.tasks import bill_scrape_run, collect_scrape_run, resume_unfinished, start_scrape_run
 from tests.world import NOON, answer_of, listing, run_jobs, see, started_run
 
@@ -186,7 +186,10 @@ def test_answers_set_aside_are_forgotten_after_their_time(lamps):
     run.targets.update(answer="what was said")
     ScrapeRun.objects.update(created_at=now() - timedelta(days=31))
 
-    assert RunTarget.objects.forget_answers(older_than=timedelta(days=30)) == 8
+    Cleanup.objects.begin()
+    row = Cleanup.objects.get(kind="answers")
+    while row.step():
+        pass
     assert set(run.targets.values_list("answer", flat=True)) == {""}
 
 
