@@ -13,11 +13,11 @@ run: $(VENV)/runtime  ## The whole product on one port: make run PORT=8123
 help:  ## What these words do
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
 
-quick: $(VENV)/dev  ## Lint, and the fast tests on SQLite: the loop while one works
+quick: $(VENV)/dev  ## Lint, and the fast tests on SQLite, those of pages left out: the loop while one works
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports --no-logo
-	@exec $(PY) -m pytest -q -n 2 --dist worksteal -m "not slow and not browser and not long" $(ARGS)
+	@exec $(PY) -m pytest -q -n 2 --dist worksteal -m "not slow and not browser and not long and not page" $(ARGS)
 
 test: $(VENV)/dev  ## The suite, on SQLite and on PostgreSQL; half an hour on two cores
 	@exec $(PY) -m tests.both $(ARGS)

@@ -46,12 +46,15 @@ def empty_what_is_filled(case: TransactionTestCase) -> None:
 
 TransactionTestCase._fixture_teardown = empty_what_is_filled  # type: ignore[attr-defined]
 
+CLIENTS = {"client", "admin_client", "client_of"}
 DATABASE = {"db", "transactional_db", "django_db_setup", "live_server", "admin_client", "client_of", "process_env"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks no database as `once`: a second database can tell nothing new of it."""
+    """Mark what asks no database as `once`, since a second one can tell nothing new of it, and what asks for pages."""
     for item in items:
+        if CLIENTS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("page")
         if "start" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("browser"):  # real workers
             item.add_marker("slow")
         asks = item.get_closest_marker("django_db") or DATABASE & set(getattr(item, "fixturenames", ()))

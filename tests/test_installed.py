@@ -43,6 +43,7 @@ def test_its_command_serves_pages_with_their_texts_and_styles(site, tmp_path):
     assert said.split() == ["200", "True", "True", str(tmp_path / "var")]
 
 
+@pytest.mark.slow
 def test_it_brings_no_folder_that_another_library_could_have(site):
     ours = {"amazon_pilot", "products", "analysis", "notifications", "accounts", "bin"}
     assert {each.name for each in site.iterdir() if not each.name.endswith(".dist-info")} == ours

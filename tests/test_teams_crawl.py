@@ -205,6 +205,7 @@ def other(charlie, things, alice, request):
 both_kinds = pytest.mark.parametrize("other", ["a stranger", "of both"], indirect=True)
 
 
+@pytest.mark.slow
 @both_kinds
 def test_what_is_another_team_s_is_found_at_no_address(other, things, alice):
     team = alice.teams.get()
@@ -225,6 +226,7 @@ def test_what_is_another_team_s_is_found_at_no_address(other, things, alice):
     assert everything(team) == before
 
 
+@pytest.mark.slow
 @both_kinds
 def test_no_list_shows_what_is_another_team_s_and_no_form_reaches_it(other, things, alice):
     team = alice.teams.get()
@@ -271,6 +273,7 @@ OWNERS = {
 }
 
 
+@pytest.mark.slow
 def test_a_viewer_changes_nothing_at_any_address(viewer, things, alice):
     team = alice.teams.get()
     before = everything(team)
@@ -290,6 +293,7 @@ def test_a_viewer_changes_nothing_at_any_address(viewer, things, alice):
     assert everything(team) == before
 
 
+@pytest.mark.slow
 def test_a_viewer_is_shown_no_button_for_what_he_may_not(viewer, things):
     seen = 0
     for route, name in of_the_desk():
@@ -318,6 +322,7 @@ def test_a_viewer_reads_that_only_the_owner_can_change_that(viewer):
     assert 'class="menu"' in body(answer)
 
 
+@pytest.mark.slow
 def test_every_room_of_operators_is_closed_to_sellers(charlie, things):
     client = Client()
     client.force_login(charlie)

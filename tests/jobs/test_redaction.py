@@ -81,6 +81,7 @@ def everything_kept():
     return " ".join(found)
 
 
+@pytest.mark.slow
 def test_a_planted_secret_is_found_nowhere_while_the_job_waits(admin_client, capsys):
     args, kwargs = CALL
     job_id = tasks.sign_in.enqueue(*args, **kwargs)

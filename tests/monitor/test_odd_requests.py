@@ -17,7 +17,7 @@ from amazon_pilot.jobs.web.parameters import is_plain_text, texts_in
 from tests.jobs import tasks
 from tests.staff import ROLES
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.page]
 
 ODD = [
     "\0", "a\0b", "²", "٣", "-1", "1e400", "NaN", "9" * 30, "9" * 5000, "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z",

@@ -106,6 +106,7 @@ def test_the_docs_name_every_operation():
     assert [row.slug for row in table.ROWS if row.slug not in text] == []
 
 
+@pytest.mark.slow
 def test_neither_pages_nor_the_command_line_load_the_supervisor():
     code = (
         "import django; django.setup(); import sys\n"

@@ -232,6 +232,7 @@ def test_a_page_costs_few_commands(person, commands, redis, name):
     assert len(commands) <= 20, commands
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["queues", "tasks", "workers", "stuck", "redis"])
 def test_a_page_loads_without_redis(person, redis_away, name):
     answer = person("admin").get(reverse(f"monitor:{name}"))

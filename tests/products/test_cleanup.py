@@ -61,6 +61,7 @@ def work_off() -> None:
             pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_what_stays_is_what_the_oracle_says(lamp, competitors, small_steps, seed):
     draw = random.Random(seed)

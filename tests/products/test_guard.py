@@ -73,6 +73,7 @@ def expected(looks, role, knows):
     return told
 
 
+@pytest.mark.slow
 def test_a_thousand_histories_are_told_right_and_nothing_twice(alice, charlie, settings):
     settings.APIFY_DAILY_BUDGET_USD = Decimal(1000)
     chance = random.Random(17)

@@ -102,6 +102,7 @@ def test_every_field_at_once_may_be_odd(lamps, sandbox, odd):
     assert (run.state, run.snapshots.exclude(product=lamps[0]).count()) == ("ingested", 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "facts",
     [
