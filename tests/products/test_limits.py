@@ -114,7 +114,7 @@ def test_a_database_that_was_away_loses_no_paid_batch(lamp, monkeypatch, sandbox
         raise OperationalError("the connection is lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr("products.models.snapshot.SnapshotQuerySet.bulk_create", away)
+        patch.setattr("products.models.ingest.insert", away)
         with pytest.raises(OperationalError):
             run.ingest(answer_of(listing(asin=lamp.asin)))
 
