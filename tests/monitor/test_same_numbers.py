@@ -138,7 +138,7 @@ def test_every_number_that_is_a_link_leads_to_so_many_jobs(person, shop, crowd, 
             question = parse_qs(urlsplit(html.unescape(address)).query)["q"][0]
             counted.append((question, int(number.replace(",", "")), total(client, question)))
 
-    assert counted
+    assert counted or name == "monitor:jobs"  # a list that was asked for nothing counts nothing
     assert [each for each in counted if each[1] != each[2]] == []
     if name == "monitor:overview":
         assert ("state:started", 14, 14) in counted
