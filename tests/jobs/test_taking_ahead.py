@@ -21,7 +21,7 @@ from amazon_pilot.jobs.worker.recent_outcomes import PLACE, PLACES, RecentOutcom
 from amazon_pilot.jobs.worker.supervisor import Supervisor
 
 from . import tasks
-from .conftest import children, wait_for
+from .conftest import children, ended, wait_for
 
 
 def lines(path: Path) -> list[str]:
@@ -184,6 +184,21 @@ def test_a_worker_killed_in_a_flood_costs_the_jobs_in_its_slots_hands_alone(star
     assert len(lines(path)) <= 6000 + 3  # three slots
     runs = wait_for(lambda: all_of(history(), 6000), "the history")
     assert sum(run.outcome == "lost" for run in runs) <= 3
+
+
+@pytest.mark.parametrize(("line", "outcome", "status"), [("x", "succeeded", b"finished"), (1, "failed", b"failed")])
+def test_what_had_ended_and_was_shown_as_running_ends_for_a_killed_worker(
+    start, redis, tmp_path, line, outcome, status
+):
+    """No other worker is there: the writer of the history alone can have told it. Nothing is left of the run."""
+    job_id = tasks.write_line.enqueue(str(tmp_path / "lines"), line, 0.5)
+    start(PILOT_FAULT="before commit", WORKER_CONCURRENCY="1", ready=False)
+
+    assert ended(job_id).outcome == outcome
+    assert redis.hget(f"rq:job:{job_id}", "status") == status
+    assert redis.zcard("rq:wip:default") == redis.zcard(f"rq:executions:{job_id}") == 0
+    assert redis.scard("rq:worker:w1:executions") == 0
+    assert not list(redis.scan_iter("rq:execution:*"))
 
 
 @pytest.mark.parametrize("harm", [b"", b"\0" * 64, b"\xff" * 4096, os.urandom(4096)])

@@ -12,10 +12,9 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from ..core.queues import connection
-from ..core.scripts import script
 from ..core.taken_job import TakenJob
 from . import outcomes
 from .messages import opened, packed
@@ -25,7 +24,6 @@ logger = logging.getLogger(__name__)
 PLACES = 128  # more than a slot's outcomes that a worker can have heard and not yet committed
 PLACE = 4096  # bytes; what is larger is not kept, and its job runs again
 FRAME = struct.Struct("=II")  # the length of what is kept, and its checksum: a slot may be killed while it writes
-SCRIPTS = ("commit", "fail")
 
 
 class RecentOutcomes:
@@ -58,20 +56,13 @@ def commit_for(worker: str, rings: Iterable[RecentOutcomes]) -> None:
     """Tell Redis of what the slots of a dead worker have said; what cannot be told now runs again."""
     ended = []
     for job, answer in (pair for ring in rings for pair in ring):
-        outcome = outcomes.from_message(answer, TakenJob.from_reply(list(job[1:])), worker)
+        taken_job = TakenJob.from_reply(list(job[1:]))
+        taken_job.is_recorded = True  # only the worker knew, and what is not there is forgotten in vain
+        outcome = outcomes.from_message(answer, taken_job, worker)
         if isinstance(outcome, outcomes.Succeeded | outcomes.Failed):
             ended.append(outcome)
-    try:
-        for part in outcomes.commit(ended, worker):
-            tell(part.command)
-    except RedisError as error:
-        logger.warning("What the slots of the dead worker %s had ended was not told: %s", worker, error)
-
-
-def tell(command: tuple[Any, ...]) -> None:
-    try:
-        connection().execute_command(*command)
-    except NoScriptError:
-        for name in SCRIPTS:
-            connection().script_load(script(name).source)
-        connection().execute_command(*command)
+    for part in outcomes.commit(ended, worker):
+        try:
+            connection().execute_command(*part.command)
+        except RedisError as error:
+            logger.warning("%s outcomes of the dead worker %s were not told: %s", len(part.ended), worker, error)
