@@ -76,7 +76,7 @@ def test_a_call_that_does_not_fit_is_refused_before_anything_is_written(named, w
 def entry(named):
     task = named(two, "tests.unique.two")
     made = ScheduleEntry.objects.create(
-        name="e", cron="* * * * *", zone="UTC", task=task.name, args=[1], queue="default", overlap="allow",
+        name="e", cron="0 0 1 1 *", zone="UTC", task=task.name, args=[1], queue="default", overlap="allow",
         next_at=datetime.now(UTC) - timedelta(seconds=5),
     )  # fmt: skip
     return task, made
