@@ -6,16 +6,21 @@ A record is one among days that are known: where the looks do not reach so far b
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from django.db.models import F, Min
+from django.db.models import Min
 
+from .product import Product
 from .rules import Rules, Told, Wishes, resolved
 from .snapshot import Snapshot, SnapshotRank
 from .tracking import Tracking
 
 
 class Past:
-    """Records by product and number of days, read for a batch at once; each number of days asked for is two queries."""
+    """Records by product and number of days, read for a batch at once.
+
+    Each number of days asked for is two queries, and the categories of the ranks one.
+    """
 
     def __init__(self) -> None:
         self.prices: dict[tuple[int, int], Decimal] = {}
@@ -35,8 +40,10 @@ class Past:
         past, wishes = cls(), list(told)
         for days in {one.price_lowest_days for one in wishes if one.price_lowest_days}:
             past._read_prices(products, days, at)
-        for days in {one.bsr_best_days for one in wishes if one.bsr_best_days}:
-            past._read_ranks(products, days, at)
+        if spans := {one.bsr_best_days for one in wishes if one.bsr_best_days}:
+            mains = dict(Product.objects.filter(pk__in=products).exclude(bsr=None).values_list("pk", "bsr_category"))
+            for days in spans:
+                past._read_ranks(mains, days, at)
         return past
 
     def _read_prices(self, products: Collection[int], days: int, at: datetime) -> None:
@@ -46,14 +53,17 @@ class Past:
         least = looks.filter(taken_at__gte=since, product__in=known).values_list("product").annotate(Min("price"))
         self.prices |= {(product, days): price for product, price in least}
 
-    def _read_ranks(self, products: Collection[int], days: int, at: datetime) -> None:
+    def _read_ranks(self, mains: dict[int, str], days: int, at: datetime) -> None:
+        """Read the best ranks in the category in which each product's rank is told.
+
+        That is chosen here: joined with the products, a database may begin with all ranks of a category.
+        """
         since = at - timedelta(days=days)
-        lines = SnapshotRank.objects.filter(snapshot__product__in=products, snapshot__taken_at__lt=at).order_by()
-        lines = lines.filter(category=F("snapshot__product__bsr_category"))
-        old = lines.filter(snapshot__taken_at__lte=since).values_list("snapshot__product", flat=True)
-        span = lines.filter(snapshot__taken_at__gte=since, snapshot__product__in=set(old.distinct()))
-        best = span.values_list("snapshot__product").annotate(Min("rank"))
-        self.ranks |= {(product, days): rank for product, rank in best}
+        ranks = SnapshotRank.objects.filter(snapshot__product__in=mains, snapshot__taken_at__lt=at).order_by()
+        lines: Any = ranks.values_list("snapshot__product", "category")
+        known = set(lines.filter(snapshot__taken_at__lte=since).distinct()) & set(mains.items())
+        best = lines.filter(snapshot__taken_at__gte=since).annotate(Min("rank"))
+        self.ranks |= {(product, days): rank for product, main, rank in best if (product, main) in known}
 
 
 def told_of(trackings: Collection[Tracking]) -> dict[int, Told]:

@@ -7,6 +7,8 @@ does so before the records stand by which rq finds a run.
 import pytest
 from rq import Callback
 
+from amazon_pilot.jobs.core.scripts import script
+
 from . import tasks
 from .conftest import ended, wait_for
 from .stock import TASKS, fetch, registries
@@ -50,6 +52,28 @@ def test_a_long_job_is_ended_within_seconds(start, queue, redis, how):
     for job in jobs:
         is_as_rq_left_it(redis, job, how)
     assert registries(child.id) == ["deferred"]
+
+
+@pytest.mark.parametrize(("harm", "is_lost"), [("deleted", True), ("canceled", True), ("started", False)])
+@pytest.mark.parametrize("is_recorded", [0, 1])
+def test_a_job_that_was_given_up_between_two_steps_of_the_worker_has_no_lease(redis, harm, is_lost, is_recorded):
+    """rq looks for execution records first and deletes the job later; they may have been written in between."""
+    job_id = tasks.add.enqueue(1, 2)
+    script("take")(redis, "w1", "pilot-mark-1-", 1, 1, "default", "a")
+    execution = redis.zrange("rq:wip:default", 0, -1)[0].partition(b":")[2]
+    if is_recorded:
+        script("record")(redis, "w1", "default", job_id, execution, "now", 1.0, '["started"]', b"")
+    if harm == "deleted":
+        redis.delete(f"rq:job:{job_id}")
+    else:
+        redis.hset(f"rq:job:{job_id}", "status", harm)
+
+    gone = script("renew")(redis, "w1", "now", "default", job_id, execution, is_recorded)
+
+    assert gone == [1] * is_lost
+    assert redis.zcard("rq:wip:default") == (not is_lost)
+    assert redis.zcard(f"rq:executions:{job_id}") == (is_recorded and not is_lost)
+    assert redis.exists(f"rq:job:{job_id}") == (harm != "deleted")
 
 
 @pytest.mark.parametrize("how", ["cancel", "delete"])

@@ -9,7 +9,7 @@ local answers, finished, seconds, lines = {}, 0, 0, {}
 local function finish(queue, id, execution, recorded, ttl, started_at, ended_at, started, ended, value, line, data)
   local entry, key = id .. ':' .. execution, job_key(id)
   local status = call('HGET', key, 'status')
-  local is_wanted = status and status ~= 'canceled' -- rq cancels and deletes jobs that run
+  local is_wanted = not is_given_up(status)
   if is_wanted and call('EXISTS', key .. ':dependents') == 1 then return 2 end
   if call('ZREM', registry('wip', queue), entry) == 0 then
     tell_if_abandoned(status, execution, line, data)

@@ -40,11 +40,16 @@ local function note(...)
   call('XADD', is_well and KEY.RUNS or KEY.FAILURES, 'MAXLEN', '~', LIMIT.HISTORY_LENGTH, '*', unpack(fields))
 end
 
+-- Tell from the status in a job's hash, or false, whether rq has deleted or cancelled it: it does so also while it runs.
+local function is_given_up(status)
+  return not status or status == 'canceled'
+end
+
 -- Tell the history of a run that has lost its right to decide, where nobody else does: its job was deleted, or rq
 -- cancelled it. One that was lost has had its line, and so has one that ended and whose job is not kept (rq_finish.py).
 -- `status` is that of the job's hash, or false.
 local function tell_if_abandoned(status, execution, line, data)
-  if (not status or status == 'canceled') and call('EXISTS', KEY.LOST .. execution) == 0 then note(line, data) end
+  if is_given_up(status) and call('EXISTS', KEY.LOST .. execution) == 0 then note(line, data) end
 end
 
 -- The execution records that rq's tools read, written for jobs that run longer than a moment.

@@ -10,7 +10,7 @@ local started_at, ended_at, started, ended, trace, line, data = unpack(ARGV, 12,
 local entry, key, now = id .. ':' .. execution, job_key(id), clock()
 local final = verdict == 'failed' or verdict == 'stopped'
 local status = call('HGET', key, 'status')
-local is_wanted = status and status ~= 'canceled' -- rq cancels and deletes jobs that run
+local is_wanted = not is_given_up(status)
 if final and is_wanted and redis.call('EXISTS', key .. ':dependents') == 1 then return 2 end
 if redis.call('ZREM', registry('wip', queue), entry) == 0 then
   tell_if_abandoned(status, execution, line, data)

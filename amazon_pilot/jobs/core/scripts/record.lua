@@ -9,7 +9,7 @@ for i = 3, #ARGV, 7 do
   local entry, key = id .. ':' .. execution, job_key(id)
   local score = redis.call('ZSCORE', registry('wip', queue), entry)
   local status = call('HGET', key, 'status')
-  if score and (not status or status == 'canceled') then
+  if score and is_given_up(status) then
     -- rq ends the lease of a job that it cancels or deletes by its execution records, which did not stand yet. Without
     -- a lease the next renewal has the slot killed.
     call('ZREM', registry('wip', queue), entry)

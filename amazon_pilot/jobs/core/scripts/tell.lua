@@ -4,7 +4,7 @@
 local worker, queue, id, execution, line, data = unpack(ARGV, 2)
 local status, entry = call('HGET', job_key(id), 'status'), id .. ':' .. execution
 tell_if_abandoned(status, execution, line, data)
-if status and status ~= 'canceled' then return 0 end
+if not is_given_up(status) then return 0 end
 call('ZREM', registry('wip', queue), entry)
 forget(entry, id, execution, worker)
 return 1
