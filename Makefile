@@ -19,7 +19,7 @@ quick: $(VENV)/dev  ## Lint, and the fast tests on SQLite, those of pages left o
 	$(VENV)/bin/lint-imports --no-logo
 	@exec $(PY) -m pytest -q -n 2 --dist worksteal -m "not slow and not browser and not long and not page" $(ARGS)
 
-test: $(VENV)/dev  ## The suite, on SQLite and on PostgreSQL; half an hour on two cores
+test: $(VENV)/dev  ## The suite, on SQLite and on PostgreSQL; half an hour and more on two cores
 	@exec $(PY) -m tests.both $(ARGS)
 
 check-long: $(VENV)/dev  ## All tests on both databases, with random walks, the second language and theme, then storms
