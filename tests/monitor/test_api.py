@@ -26,7 +26,7 @@ PAGES = [
     "retention", "chart", "failures", "bulk_preview", "bulk", "bulk_part", "jobs-export",
     "api-queues", "api-jobs", "api-job", "api-workers", "api-schedule", "api-redis",
     "api-bulk-list", "api-bulk-preview", "api-bulk", "api-schedule-entry", "api-schedule-history",
-    "api-stats", "api-queue-history", "api-retention", "about", "alerts", "schedule",
+    "api-stats", "api-queue-history", "api-retention", "api-openapi", "about", "alerts", "schedule",
     "batches", "batch", "limits",
 ]  # fmt: skip
 BUTTONS = [str(pattern.name) for pattern in urls.urlpatterns if pattern.name not in PAGES]
