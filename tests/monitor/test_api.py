@@ -27,10 +27,15 @@ PAGES = [
     "api-queues", "api-jobs", "api-job", "api-workers", "api-schedule", "api-redis",
     "api-bulk-list", "api-bulk-preview", "api-bulk", "api-schedule-entry", "api-schedule-history",
     "api-stats", "api-queue-history", "api-retention", "api-openapi", "about", "alerts", "schedule",
-    "batches", "batch", "limits",
+    "api-docs", "tokens", "batches", "batch", "limits",
 ]  # fmt: skip
 BUTTONS = [str(pattern.name) for pattern in urls.urlpatterns if pattern.name not in PAGES]
-OWN = ["save-search", "forget-search"]  # concern nobody but the user, so whoever may look may press them
+OWN = [
+    "save-search",
+    "forget-search",
+    "token-make",
+    "token-revoke",
+]  # concern nobody but the user, so whoever may look may press them
 
 
 def address(name, job_id="j0"):

@@ -1,7 +1,7 @@
 """The monitor's JSON put together: its parts, its addresses, and the document that describes them."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from django.db import transaction
@@ -12,13 +12,13 @@ from django.views.decorators.cache import never_cache
 from ninja import NinjaAPI, Router
 
 from ..models import Source, acting_from
-from . import api, api_bulk, api_schedule, pages
+from . import api, api_bulk, api_docs, api_schedule, pages
 from .api_entry import look
 from .api_errors import Body, failure, tell
 
 
 def addresses() -> list[URLPattern]:
-    """Return the addresses of the whole, one for each row of the table of operations among them."""
+    """Return the addresses of the whole, with those of the table's operations, and of the page that explains it."""
     site = NinjaAPI(
         title="The monitor of Amazon Pilot",
         version="1",
@@ -35,7 +35,8 @@ def addresses() -> list[URLPattern]:
     alone = {each.url_name for each in operations if hasattr(each.view_func, "_non_atomic_requests")}
     listed: Any = site.urls[0]
     found = [(str(each.pattern), each.callback, each.name) for each in listed if each.name != "api-root"]
-    return [path(f"api/{route}", door(view, is_alone=name in alone), name=name) for route, view, name in found]
+    docs = path("docs", api_docs.page_of(partial(described, site)), name="api-docs")
+    return [docs, *(path(f"api/{route}", door(view, is_alone=name in alone), name=name) for route, view, name in found)]
 
 
 def about(site: NinjaAPI) -> Router:

@@ -21,6 +21,7 @@ from . import (
     retention,
     schedule,
     tasks,
+    tokens,
     workers,
 )
 
@@ -61,6 +62,9 @@ urlpatterns = [
     path("redis", redis.redis, name="redis"),
     path("retention", retention.page, name="retention"),
     *api_site.addresses(),
+    path("tokens", tokens.token_list, name="tokens"),
+    path("tokens/make", tokens.make, name="token-make"),
+    path("tokens/<int:pk>/revoke", tokens.revoke, name="token-revoke"),
     path("failures", failures.failures, name="failures"),
     path("bulk", bulk.preview, name="bulk_preview"),
     path("bulk/start", bulk.begin, name="bulk_start"),
