@@ -34,7 +34,7 @@ def operations_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
 def _operation(path: str, method: str, words: dict[str, Any], shapes: dict[str, Any]) -> dict[str, Any]:
     answers = {str(status): answer for status, answer in words.get("responses", {}).items()}
     good = next((status for status in sorted(answers) if status.startswith("2")), "")
-    body = _name_of(words.get("requestBody", {}))
+    body = name_of(words.get("requestBody", {}))
     return {
         "id": words["operationId"],
         "method": method.upper(),
@@ -44,7 +44,7 @@ def _operation(path: str, method: str, words: dict[str, Any], shapes: dict[str, 
         "parameters": [_parameter(one) for one in words.get("parameters", [])] + _fields(shapes.get(body, {})),
         "body": body,
         "status": good,
-        "answer": _name_of(answers.get(good, {})),
+        "answer": name_of(answers.get(good, {})),
     }
 
 
@@ -73,7 +73,10 @@ def _kind(schema: dict[str, Any]) -> str:
     return str(schema.get("type") or " | ".join(kind for kind in kinds if kind not in ("", "null")) or "–")
 
 
-def _name_of(part: dict[str, Any]) -> str:
+def name_of(part: dict[str, Any]) -> str:
+    """Return the name of the shape that a body has; '' for one without a name."""
     for content in part.get("content", {}).values():
-        return str(content.get("schema", {}).get("$ref", "")).rpartition("/")[2]
+        schema = content.get("schema", {})
+        (named,) = schema.get("allOf", [schema])  # beside a body that may be left out stands what it is then
+        return str(named.get("$ref", "")).rpartition("/")[2]
     return ""

@@ -11,6 +11,7 @@ from typing import Any
 from django.core import exceptions
 from django.db import OperationalError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http.request import RawPostDataException
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views import csrf, defaults
@@ -65,6 +66,7 @@ def tell(api: NinjaAPI) -> None:
     handle(exceptions.ValidationError, lambda request, error: failure(400, "invalid", " ".join(error.messages)))
     handle(ValidationError, lambda request, error: failure(400, "invalid", sentence(error.errors[0])))
     handle(exceptions.SuspiciousOperation, bad_request)
+    handle(RawPostDataException, bad_request)  # a form was sent, and read as one before it got here
     handle(RedisError, lambda request, error: failure(503, "redis_away", _("Redis does not answer.")))
     handle(HttpError, unread)
     handle(Exception, broken)

@@ -1,7 +1,7 @@
 """The monitor's JSON put together: its parts, its addresses, and the document that describes them."""
 
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from typing import Any
 
 from django.db import transaction
@@ -51,8 +51,9 @@ def about(site: NinjaAPI) -> Router:
     return router
 
 
+@cache
 def described(site: NinjaAPI) -> Any:
-    """Return the OpenAPI document."""
+    """Return the OpenAPI document, which is made once."""
     return site.get_openapi_schema(path_prefix=reverse("monitor:api-queues").removesuffix("queues"))
 
 
