@@ -17,9 +17,11 @@ from django.utils.translation import gettext_lazy
 from ninja import Query, Router
 from pydantic import BaseModel, create_model
 
-from ..inspect import redis_health, retention, snapshot, stats, store
+from ..inspect import as_json, redis_health, retention, snapshot, stats, store
 from ..inspect.as_json import MOST, PAGE, Answer, found, job_of, queues_now
 from ..inspect.job_detail import collect
+from ..inspect.words import whole_number
+from ..models import Batch
 from ..operate import operations
 from ..operate.operation import ARGS, UNTIL, Done, Operation
 from ..operate.table import OPERATIONS
@@ -105,6 +107,35 @@ def redis(request: HttpRequest) -> Answer:
     info = redis_health.server()
     risks = [{"text": risk.text, "remedy": risk.remedy, "grave": risk.is_grave} for risk in info["warnings"]]
     return {"info": snapshot.current().info, "warnings": risks}
+
+
+@look(router, "/limits", "limits", shapes.Limits)
+def limit_list(request: HttpRequest, cursor: From = "0") -> Answer:
+    """Unique keys and rate limits: who holds what, until when, and who waits; `from` takes `next`."""
+    return as_json.limits_now(cursor)
+
+
+@look(router, "/batches", "batches", shapes.Batches)
+def batch_list(request: HttpRequest, cursor: From = "") -> Answer:
+    """Fan-outs and how far each is, the newest first; `from` takes `next`."""
+    return as_json.batches_now(place(cursor))
+
+
+def place(cursor: str) -> int | None:
+    """Read the `next` of an earlier list of batches; raises Refusal."""
+    before = whole_number(cursor, 10**17)
+    if cursor and before is None:
+        raise Refusal(400, "invalid", _("This is no place in a list: send the next of an earlier answer."))
+    return before
+
+
+@look(router, "/batches/{int:pk}", "batch", shapes.BatchNow)
+def one_batch(request: HttpRequest, pk: int) -> Answer:
+    """One fan-out and what became of its jobs."""
+    found = Batch.objects.filter(pk=pk).select_related("by").progress()
+    if not found:
+        raise Refusal(404, "unknown", _("There is no such batch."))
+    return as_json.batch_of(found[0])
 
 
 # Acting

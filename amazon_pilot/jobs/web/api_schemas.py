@@ -409,6 +409,67 @@ class PreviewOut(BaseModel):
     jobs: list[str]
 
 
+class Holder(BaseModel):
+    """A job that holds something or waits for it; `until` is when that is free at the latest, if it runs."""
+
+    job_id: str
+    task: str
+    args: Any
+    kwargs: Any
+    state: str
+    since: datetime
+    until: datetime | None
+    due: datetime | None
+    joined: int
+
+
+class RateLimit(BaseModel):
+    """One rate limit, with the first of its holders and of those that wait."""
+
+    name: str
+    permits: int | None
+    held: int
+    waiting: int
+    holders: list[Holder]
+    next: list[Holder]
+
+
+class Limits(BaseModel):
+    """The unique keys that are held, all of them if `is_whole`, and a part of the rate limits."""
+
+    keys: list[Holder]
+    is_whole: bool
+    limits: list[RateLimit]
+    next: str
+
+
+class BatchNow(BaseModel):
+    """One fan-out: who or which job made it, and what became of its jobs."""
+
+    id: int
+    task: str
+    at: datetime
+    sent_at: datetime | None
+    parent: str
+    by: str
+    jobs: int
+    joined: int
+    waiting: int
+    running: int
+    retrying: int
+    succeeded: int
+    failed: int
+    percent: int
+    state: str
+
+
+class Batches(BaseModel):
+    """Fan-outs, the newest first; `next` goes into `from` of the next question."""
+
+    batches: list[BatchNow]
+    next: str
+
+
 def given_of(body: BaseModel) -> dict[str, Any]:
     """Return what a body says, without the reason and what was left out."""
     return body.model_dump(exclude_unset=True, exclude={"reason"})
