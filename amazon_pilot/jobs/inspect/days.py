@@ -60,3 +60,16 @@ def by_queue(now: datetime | None = None) -> dict[str, dict[str, Any]]:
         rate = whole["failed"] / whole["processed"] if whole["processed"] else None
         answer[name] = told(counted[name, today]) | {"error_rate": rate}
     return answer
+
+
+def against_last_week(now: datetime | None = None) -> dict[str, Any]:
+    """Return what ended today up to the last whole hour, `until`, and a week ago up to the same one, as `told` says."""
+    hour = timezone.localtime(now).replace(minute=0, second=0, microsecond=0, tzinfo=None)
+    found: dict[str, Any] = {"until": timezone.make_aware(hour)}
+    for name, end in (("today", hour), ("week_ago", hour - timedelta(days=7))):
+        midnight = timezone.make_aware(end.replace(hour=0))
+        hours = Tally.objects.between("hour", midnight, timezone.make_aware(end)).order_by()
+        found[name] = told(
+            Counter({row["outcome"]: row["n"] for row in hours.values("outcome").annotate(n=Sum("count"))})
+        )
+    return found

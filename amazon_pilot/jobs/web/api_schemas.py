@@ -283,6 +283,20 @@ class QueueToday(BaseModel):
     failed_today: int
 
 
+class Ended(BaseModel):
+    processed: int
+    succeeded: int
+    failed: int
+
+
+class Compared(BaseModel):
+    """What ended today up to a whole hour, and a week ago up to the same one."""
+
+    until: datetime
+    today: Ended
+    week_ago: Ended
+
+
 class WorkersNow(BaseModel):
     alive: int
     busy: int
@@ -296,6 +310,7 @@ class Stats(BaseModel):
     weighed_at: datetime | None
     queues: list[QueueToday]
     total: dict[str, int | None]
+    against_last_week: Compared
     workers: WorkersNow
     redis: dict[str, Any]
 
