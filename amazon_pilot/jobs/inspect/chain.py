@@ -56,8 +56,8 @@ def needed(connection: Redis, ids: list[str]) -> list[tuple[list[str], int]]:
     with connection.pipeline(transaction=False) as pipe:
         for each in ids:
             pipe.hget(f"{RQ_KEY_PREFIX}:job:{each}", "dependency_ids")
-        told = [[str(id) for id in loaded(as_text(words or b""), [])] for words in pipe.execute()]
-    return [(names, len(names)) for names in told]
+        told = [loaded(as_text(words or b""), []) for words in pipe.execute()]
+    return [([str(id) for id in names], len(names)) if isinstance(names, list) else ([], 0) for names in told]
 
 
 def waiting(connection: Redis, ids: list[str]) -> list[tuple[list[str], int]]:
