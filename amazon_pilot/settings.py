@@ -370,7 +370,10 @@ APIFY_ACTOR = pattern(
     "write an actor like user/name.",
 )
 APIFY_USD_PER_RESULT = dollars("APIFY_USD_PER_RESULT", "0.0015")
-APIFY_DAILY_BUDGET_USD = dollars("APIFY_DAILY_BUDGET_USD", "5.00")
+APIFY_DAILY_BUDGET_USD = dollars("APIFY_DAILY_BUDGET_USD", "5.00")  # of the installation, as the next
+APIFY_MONTHLY_BUDGET_USD = dollars("APIFY_MONTHLY_BUDGET_USD", f"{min(31 * APIFY_DAILY_BUDGET_USD, 999_999):f}")
+APIFY_TEAM_DAILY_BUDGET_USD = dollars("APIFY_TEAM_DAILY_BUDGET_USD", f"{APIFY_DAILY_BUDGET_USD:f}")  # of each team
+APIFY_TEAM_MONTHLY_BUDGET_USD = dollars("APIFY_TEAM_MONTHLY_BUDGET_USD", f"{APIFY_MONTHLY_BUDGET_USD:f}")
 OPENAI_MODEL = text("OPENAI_MODEL", "gpt-4.1-mini")
 OPENAI_SCHEMA_MODE = choice("OPENAI_SCHEMA_MODE", "json_schema", ("json_schema", "json_object"))
 # The most that one answer may hold, its reasoning included, and the name under which the server knows this limit.

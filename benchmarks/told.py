@@ -122,6 +122,7 @@ class Watched:
     row: Any
     price: Decimal
     thresholds: dict[int, int]
+    had: set[Decimal] = field(default_factory=set)  # prices; none comes twice, so that it names its change
     waits: tuple[int, str, str] | None = None  # the arguments of the look that is on its way
 
 
@@ -162,7 +163,7 @@ class Experiment(Chaos):
             hook = f"{self.received.web}/{number}/{HOOKS[number % len(HOOKS)]}"
             mail = f"{MAIL[number % len(MAIL)]}.{number}@example.com"
             addresses = [(hook, ChannelKind.WEBHOOK), (mail, ChannelKind.EMAIL)]
-            addresses.append((NOWHERE[number % len(NOWHERE)], ChannelKind.WEBHOOK))
+            addresses.append((f"{NOWHERE[number % len(NOWHERE)]}{number}", ChannelKind.WEBHOOK))
             self.teams[team.pk] = []
             for address, kind in addresses:
                 least = self.random.choice(SEVERITIES)
@@ -220,9 +221,10 @@ class Experiment(Chaos):
         at = BEGUN + timedelta(hours=5 * number)
         before = each.price
         if number > 1:
-            percent = self.random.choice([step for step in PERCENTS if 5 < before * (100 + step) / 100 < 900])
-            each.price = round(before * (100 + percent) / 100, 2)
+            steps = [round(before * (100 + percent) / 100, 2) for percent in PERCENTS]
+            each.price = self.random.choice([price for price in steps if 5 < price < 900 and price not in each.had])
             self.expect(each, before)
+        each.had.add(each.price)
         run = ScrapeRun.objects.plan([each.row])
         assert run is not None
         run.mark_started(Receipt(f"run{run.pk}", "data", at))

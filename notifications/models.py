@@ -212,6 +212,19 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
             ]
         )
 
+    def tell_teams(self, teams: Iterable[int], text: str, path: str) -> "list[Notification]":
+        """Write a notice to each of these teams on its pages; the same text once a day at most."""
+        teams = set(teams)
+        self.ensure_app_channels(teams)
+        told = self.filter(body=storable(text), created_at__gte=Now() - timedelta(days=1))
+        channels = Channel.objects.filter(team__in=teams, kind=ChannelKind.APP).exclude(pk__in=told.values("channel"))
+        return self.write(
+            [
+                Notification(channel=channel, subject=one_line(text, 200), body=storable(text), path=path)
+                for channel in channels
+            ]
+        )
+
     def tell_disabled(self, channel: Channel, reason: object) -> "list[Notification]":
         """Write to a channel's team, through all its others, that it was disabled; return those to be sent."""
         self.ensure_app_channels({channel.team_id} if channel.team_id else set())

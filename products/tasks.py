@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from amazon_pilot.jobs import Backoff, job
 from amazon_pilot.jobs.models import Batch
@@ -22,7 +23,20 @@ from notifications.models import Channel, ChannelKind, Notification
 from notifications.tasks import send_due_notifications, send_notification
 
 from . import apify
-from .models import Change, Cleanup, Frequency, Import, PlanningStopped, Product, Round, ScrapeRun, Tracking
+from .models import (
+    BudgetSpent,
+    BudgetUse,
+    Change,
+    Cleanup,
+    Frequency,
+    Import,
+    PlanningStopped,
+    Product,
+    Purses,
+    Round,
+    ScrapeRun,
+    Tracking,
+)
 from .models.ingest import brake_notice
 from .models.scrape_run import STARTED_LIMIT
 from .words import left_alone_notice
@@ -74,10 +88,28 @@ def plan_and_start(products: QuerySet[Product]) -> str:
             run = ScrapeRun.objects.plan(list(products.only("marketplace", "asin", "checked_at")))
             if run:
                 start_scrape_run.enqueue(run.pk)
+                tell_spent(run.refusals)
+    except BudgetSpent as reason:
+        watching = Tracking.objects.filter(product__in=products, paused=False)
+        tell_spent([BudgetSpent(reason, reason.teams or watching.values_list("team", flat=True))], not reason.teams)
+        return str(reason)
     except PlanningStopped as reason:
         logger.warning("Nothing planned: %s", reason)
         return str(reason)
     return f"scrape run {run.pk} planned" if run else "nothing to plan: an open scrape run holds them"
+
+
+def tell_spent(refusals: Iterable[BudgetSpent], is_ours: bool = False) -> None:
+    """Tell teams on their pages whose products are not looked at for want of a budget, and operators; once a day each.
+
+    `is_ours` says that it is the installation's budget.
+    """
+    for refusal in refusals:
+        logger.warning("Not planned: %s", refusal)
+        Notification.objects.tell_teams(refusal.teams, str(refusal), reverse("products:list"))
+        team_text = _("Teams have spent their own Apify budget of a day or a month; their products wait.")
+        page = reverse("admin:products_budgetuse_changelist")
+        Notification.objects.tell_operators(str(refusal) if is_ours else team_text, page)
 
 
 @job("low", timeout=60, unique=True, retry=Backoff(attempts=6, first=20, cap=1800))
@@ -90,10 +122,20 @@ def update_due_products(round_name: str) -> str:
     """
     Round.objects.want(round_name)
     due = Product.objects.due(*ROUNDS[round_name])
-    batches = [(ids,) for ids in due.fair_batches(BATCH_SIZE, ScrapeRun.objects.affordable())]
+    purses = Purses(due.order_by().values("pk"))
+    batches = [(ids,) for ids in due.fair_batches(BATCH_SIZE, ScrapeRun.objects.affordable(), purses)]
     Batch.objects.fan_out(batch_update_products, batches)
+    tell_left_out(purses, {pk for (ids,) in batches for pk in ids})
     Round.objects.note_done(round_name)
     return f"{sum(len(ids) for (ids,) in batches)} products in {len(batches)} batches"
+
+
+def tell_left_out(purses: Purses, planned: set[int]) -> None:
+    """Tell the teams whose products a round has left out, and operators, which budget had no room for them."""
+    tell_spent(purses.refusals)
+    left = {team for product, team in purses.payers.items() if product not in planned and team}
+    if left and (spent := ScrapeRun.objects.tightest()):
+        tell_spent([BudgetSpent(spent, left)], is_ours=True)
 
 
 @job("default", timeout=60, retry=Backoff(attempts=4, first=60, cap=900), about=about_run)
@@ -275,6 +317,7 @@ def resume_unfinished() -> str:
 def cleanup() -> str:
     """Begin a round of each kind of clean-up, and delete removed trackings after an hour and old imports."""
     Cleanup.objects.begin()
+    BudgetUse.objects.filter(begun_at__lte=Now() - timedelta(days=62)).delete()
     clean_up.enqueue_many([(kind,) for kind in Cleanup.objects.values_list("kind", flat=True)])
     return f"removed trackings: {Tracking.everything.purge()}, imports: {Import.objects.prune()}"
 

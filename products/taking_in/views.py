@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -110,10 +110,10 @@ def _added(count: int) -> str:
     ) % {"count": count}
 
 
-def warn_when_stopped(request: HttpRequest) -> None:
+def warn_when_stopped(request: AuthenticatedRequest) -> None:
     """Say why nothing is fetched now, when nothing is."""
     try:
-        ScrapeRun.objects.ensure_planning()
+        ScrapeRun.objects.ensure_planning(request.team.pk)
     except PlanningStopped as reason:
         messages.error(request, str(reason))
 
