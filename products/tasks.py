@@ -153,7 +153,7 @@ def start_scrape_run(run_id: int) -> str:
     if not run.claim():
         return "another job was first"  # a run is paid for once
     try:
-        receipt = apify.start_run(run.asins, run.marketplace, ref=run.ref)
+        receipt = ask_to_start(run)
     except apify.ApifyBusy as error:
         wait = run.release(error)  # certainly not started: planned again
         start_scrape_run.enqueue_in(wait, run_id)
@@ -166,6 +166,18 @@ def start_scrape_run(run_id: int) -> str:
         reconcile_scrape_run.enqueue_in(timedelta(seconds=60), run_id)
         return f"no answer: {error}"
     return watch(run, receipt)
+
+
+def ask_to_start(run: ScrapeRun) -> apify.Receipt:
+    """Ask Apify for a run that calls at its end; where it wants no more webhooks, for one that does not."""
+    from .hooks import wanted  # which enqueues a task of this file
+
+    try:
+        return apify.start_run(run.asins, run.marketplace, ref=run.ref, webhooks=wanted(run.ref))
+    except apify.ApifyRefused as error:
+        if error.kind != "too-many-webhooks":
+            raise
+        return apify.start_run(run.asins, run.marketplace, ref=run.ref)  # nothing was started by the first
 
 
 def note_refusal(run: ScrapeRun, error: apify.ApifyRefused) -> None:
@@ -227,8 +239,8 @@ def collect_scrape_run(run_id: int) -> str:
         raise
 
 
-def collect(run: ScrapeRun, pause: timedelta) -> str:
-    """Ask about a started run once, and keep what it found or ask again after `pause`."""
+def collect(run: ScrapeRun, pause: timedelta | None) -> str:
+    """Ask about a started run once, and keep what it found or ask again after `pause`; None leaves that to others."""
     answer = apify.fetch_run(run.apify_id, run.marketplace, run.asins)  # outside the transaction: the network is slow
     if answer is None and run.has_lasted(VANISHED):
         run.mark_failed("Apify no longer knows the run.")
@@ -237,7 +249,8 @@ def collect(run: ScrapeRun, pause: timedelta) -> str:
         run.mark_failed(f"Apify did not end the run within an hour: {answer.status}.")
         return "given up"
     if answer is None or answer.is_running:
-        collect_scrape_run.enqueue_in(pause, run.pk)
+        if pause is not None:
+            collect_scrape_run.enqueue_in(pause, run.pk)
         return "still running"
     with transaction.atomic():
         changes = run.ingest(answer)
@@ -247,6 +260,15 @@ def collect(run: ScrapeRun, pause: timedelta) -> str:
     if run.changes_held:
         Notification.objects.tell_operators(brake_notice(run), reverse("products:held"))
     return f"{len(answer.listings)} listings, {len(changes)} changes"
+
+
+@job("default", timeout=150, unique=True, about=about_run)
+def look_at_hinted_run(run_id: int) -> str:
+    """Look once at a run that Apify says has ended; those who ask in turn go on whatever comes of it."""
+    run = ScrapeRun.objects.get(pk=run_id)
+    if run.state == "starting":
+        return "found: the start had arrived" if adopt(run) else "not found yet"
+    return collect(run, None) if run.state == "started" else f"already {run.state}"
 
 
 def tell_changes(changes: Iterable[Change]) -> None:

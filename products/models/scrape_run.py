@@ -20,6 +20,7 @@ from products.listing import Outcome
 
 from .product import Product
 from .spending import (
+    MONTH_SPENT,
     TODAY_SPENT,
     BudgetSpent,
     BudgetUse,
@@ -104,8 +105,7 @@ class ScrapeRunQuerySet(models.QuerySet["ScrapeRun"]):
         """Answer in words which of the installation's budgets has least room, for those whom a round leaves out."""
         if self._affordable_today() <= products_for(self._left_of_month()):
             return BudgetSpent(TODAY_SPENT % settings.APIFY_DAILY_BUDGET_USD)
-        (budget,) = budgets_of((), now())
-        return BudgetSpent(str(budget.refusal) % budget.limit)
+        return BudgetSpent(MONTH_SPENT % settings.APIFY_MONTHLY_BUDGET_USD)
 
     def ensure_planning(self, team: int | None = None) -> None:
         """Raise PlanningStopped when Apify refused us, or when a budget is spent, with `team` one of that team too."""
@@ -159,8 +159,8 @@ class ScrapeRunQuerySet(models.QuerySet["ScrapeRun"]):
         paid = [product for product in oldest if purses.pay(product.pk)][: self.affordable()]
         wanted = sorted(paid, key=lambda product: product.asin)
         if not wanted:
-            if refusals := purses.refusals:
-                raise refusals[0]
+            if purses.refused:
+                raise purses.refusals[0]
             return None
         run = self.create(
             marketplace=wanted[0].marketplace,
@@ -236,6 +236,7 @@ class ScrapeRun(models.Model):
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     checked_at = models.DateTimeField(_("last asked at"), null=True, blank=True)
     polls = models.PositiveSmallIntegerField(_("times asked"), default=0)
+    hinted_at = models.DateTimeField(_("end hinted at"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     cost_usd = models.DecimalField(_("cost (USD)"), max_digits=10, decimal_places=6, null=True, blank=True)
     cost_cap_usd = models.DecimalField(_("cost at most (USD)"), max_digits=10, decimal_places=6)
@@ -308,8 +309,7 @@ class ScrapeRun(models.Model):
 
     def postpone(self) -> None:
         """Let a planned run wait while Apify's refusal stands; the sweep starts it later."""
-        refusal = ScrapeRun.objects.refusal()
-        if refusal:
+        if refusal := ScrapeRun.objects.refusal():
             planned = ScrapeRun.objects.filter(pk=self.pk, state=State.PLANNED)
             planned.update(not_before=refusal.ask_again_at, error=clean(refusal.error)[:500])
 
@@ -388,6 +388,11 @@ class ScrapeRun(models.Model):
         """Count one question and answer how long to wait before the next: 10, 20, 40, then 60 seconds."""
         ScrapeRun.objects.filter(pk=self.pk).update(checked_at=Now(), polls=F("polls") + 1)
         return timedelta(seconds=min(60, 10 * 2 ** min(self.polls, 8)))
+
+    def take_hint(self) -> bool:
+        """Note that Apify called to say that it has ended; False when it had called before, or is not awaited."""
+        awaited = ScrapeRun.objects.filter(pk=self.pk, state__in=(State.STARTING, State.STARTED), hinted_at=None)
+        return awaited.update(hinted_at=Now()) == 1
 
     def note_error(self, error: object) -> None:
         """Keep why the last question failed, for people and for the reason of a run that ends so."""
