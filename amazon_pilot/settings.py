@@ -376,6 +376,8 @@ APIFY_DAILY_BUDGET_USD = dollars("APIFY_DAILY_BUDGET_USD", "5.00")  # of the ins
 APIFY_MONTHLY_BUDGET_USD = dollars("APIFY_MONTHLY_BUDGET_USD", f"{min(31 * APIFY_DAILY_BUDGET_USD, 999_999):f}")
 APIFY_TEAM_DAILY_BUDGET_USD = dollars("APIFY_TEAM_DAILY_BUDGET_USD", f"{APIFY_DAILY_BUDGET_USD:f}")  # of each team
 APIFY_TEAM_MONTHLY_BUDGET_USD = dollars("APIFY_TEAM_MONTHLY_BUDGET_USD", f"{APIFY_MONTHLY_BUDGET_USD:f}")
+# A comparison fetches fresh data first when some of it is older than so many hours; 0: it takes what is known.
+REPORT_MAX_AGE_HOURS = whole("REPORT_MAX_AGE_HOURS", 36, 0, 8760)
 OPENAI_MODEL = text("OPENAI_MODEL", "gpt-4.1-mini")
 OPENAI_SCHEMA_MODE = choice("OPENAI_SCHEMA_MODE", "json_schema", ("json_schema", "json_object"))
 # The most that one answer may hold, its reasoning included, and the name under which the server knows this limit.

@@ -166,9 +166,9 @@ class BudgetUse(models.Model):
 
 
 class Purses:
-    """Who pays for which product: of the teams that watch it now, the one of longest standing whose budgets have room.
+    """Who pays for which product: of the teams that watch it, the one of longest standing whose budgets have room.
 
-    `payers` holds the team of each product that was taken, None for one that nobody watches; `refused` the teams of
+    Who has paused it comes last. `payers` holds the team of each product that was taken, None for one that nobody watches; `refused` the teams of
     those for which nobody has room.
     """
 
@@ -176,7 +176,7 @@ class Purses:
         self.payers: dict[int, int | None] = {}
         self.refused: set[int] = set()
         self._watchers: dict[int, list[int]] = {}
-        watching = Tracking.objects.filter(product__in=products, paused=False).order_by("pk")
+        watching = Tracking.objects.filter(product__in=products).order_by("paused", "pk")
         for product, team in watching.values_list("product", "team"):
             self._watchers.setdefault(product, []).append(team)
         teams = {team for some in self._watchers.values() for team in some}
