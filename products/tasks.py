@@ -318,6 +318,7 @@ def resume_unfinished() -> str:
     for name in Round.objects.missed().values_list("name", flat=True):
         update_due_products.enqueue(name)
     clean_up.enqueue_many([(kind,) for kind in Cleanup.objects.revive()])
+    take_import.enqueue_many([(pk,) for pk in Import.objects.broken_off().values_list("pk", flat=True)])
     if not ScrapeRun.objects.is_stopped():
         forgotten = Product.objects.forgotten().batches(BATCH_SIZE)
         Batch.objects.fan_out(batch_update_products, [(ids,) for ids in forgotten])
@@ -333,6 +334,17 @@ def resume_unfinished() -> str:
     resume_reports.enqueue()
     send_due_notifications.enqueue()
     return ", ".join(f"{task.__name__}: {len(rows)}" for task, rows in found.items())
+
+
+@job("default", timeout=300)
+def take_import(import_id: int) -> str:
+    """Take what is left of an import, step by step; each is kept, and its page shows how far it came."""
+    from .taking_in.taking import step  # which enqueues tasks of this file
+
+    row = Import.objects.get(pk=import_id)
+    while step(row):
+        pass
+    return f"{row.done} lines, {row.count} added, {row.state}"
 
 
 @job("low", timeout=60)

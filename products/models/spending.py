@@ -168,8 +168,8 @@ class BudgetUse(models.Model):
 class Purses:
     """Who pays for which product: of the teams that watch it, the one of longest standing whose budgets have room.
 
-    Who has paused it comes last. `payers` holds the team of each product that was taken, None for one that nobody watches; `refused` the teams of
-    those for which nobody has room.
+    Who has paused it comes last. `payers` holds the team of each product that was taken, None for one that nobody
+    watches; `refused` the teams of those for which nobody has room.
     """
 
     def __init__(self, products: Iterable[int]) -> None:

@@ -180,11 +180,10 @@ MOMENTS = {
 def test_a_worker_killed_on_the_way_costs_one_run(report, sandbox, process_env, moment):
     if moment.startswith("between"):
         competitor_analysis(report.pk)
-        while ScrapeRun.objects.filter(state="ingested").count() < 6:
+        Report.objects.update(next_at=now() + timedelta(hours=1))
+        while not ScrapeRun.objects.filter(state="ingested", apify_id__in=[run.id for run in sandbox.apify.runs]):
             run_jobs()
             time.sleep(0.05)
-        Report.objects.update(state="pending", fetch_asked_at=now(), attempts=0)
-        Report.objects.filter(content__gt={}).update(content={}, completed_at=None)
         let_time_pass()
     env = process_env | {"REPORT_MAX_AGE_HOURS": "36", "PYTHONPATH": os.getcwd()}
     code = KILLED.format(patch=MOMENTS[moment], report=report.pk)
