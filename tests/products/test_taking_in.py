@@ -292,9 +292,14 @@ def test_a_step_that_breaks_off_is_taken_again_whole(upload, client, monkeypatch
     upload(csv_of([["ASIN"], *([f"B1{number:08}"] for number in range(20))]))
     row = Import.objects.get()
     client.post(reverse("products:take_import", args=[row.pk]))
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        patch.setattr(taking, "tag", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
-        take_import(row.pk)
+
+    def dies(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(taking, "tag", dies)
+        with pytest.raises(RuntimeError):
+            take_import(row.pk)
 
     row.refresh_from_db()
     assert (row.state, row.done, Tracking.objects.count()) == ("taking", 7, 7)
