@@ -32,7 +32,7 @@ AHEAD = 300  # seconds
 WATCHERS = 5  # of each product
 PERCENTS = (6, 12, 25, 60, -8, -15, -35)
 THRESHOLDS = (5, 10, 30)
-SHARE = 0.65  # of the trackings that a look tells something, about
+LOST = 90  # seconds after which a look is asked for again
 SEVERITIES = ("1_info", "2_warning")
 NOWHERE = (
     "https://224.0.0.1/x", "https://[64:ff9b::7f00:1]/x", "https://[::127.0.0.1]/x", "https://[2002:7f00:1::]/x",
@@ -124,6 +124,7 @@ class Watched:
     thresholds: dict[int, int]
     had: set[Decimal] = field(default_factory=set)  # prices; none comes twice, so that it names its change
     waits: tuple[int, str, str] | None = None  # the arguments of the look that is on its way
+    asked: float = 0.0
 
 
 class Experiment(Chaos):
@@ -229,6 +230,7 @@ class Experiment(Chaos):
         assert run is not None
         run.mark_started(Receipt(f"run{run.pk}", "data", at))
         each.waits = (run.pk, str(each.price), at.isoformat())
+        each.asked = time.time()
         look.enqueue(*each.waits)
 
     def expect(self, each: Watched, before: Decimal) -> None:
@@ -253,8 +255,10 @@ class Experiment(Chaos):
         waits = {each.waits[0]: each for each in self.watched if each.waits}
         for pk in ScrapeRun.objects.filter(pk__in=waits, state="ingested").values_list("pk", flat=True):
             waits.pop(pk).waits = None
-        if time.time() - self.swept < 1:  # a sweep was just made
-            look.enqueue_many([each.waits for each in waits.values() if each.waits])
+        for each in waits.values():
+            if each.waits and time.time() - each.asked > LOST:
+                each.asked = time.time()
+                look.enqueue(*each.waits)
 
     def live(self, seconds: float, *, is_killing: bool = True) -> None:
         """Let time pass: kill at random, and sweep once a minute as the schedule does."""
