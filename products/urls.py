@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from . import bulk, exports, feed, held_views, history_views, home, rule_views, seller_views, views, watchlist
+from . import bulk, exports, feed, held_views, history_views, home, hooks, rule_views, seller_views, views, watchlist
 from .taking_in import views as taking_in
 
 app_name = "products"
 ONE = "products/<str:marketplace>/<str:asin>/"
 urlpatterns = [
     path("", home.home, name="home"),
+    path("hooks/apify/<uuid:ref>/<str:secret>/", hooks.apify, name="apify_hook"),
     path("changes/", feed.list_, name="changes"),
     path("changes/acknowledge/", feed.acknowledge, name="acknowledge"),
     path("products/", watchlist.list_, name="list"),

@@ -6,14 +6,16 @@ from .imports import Import, ImportedPoint, ImportKind, ImportState
 from .product import Product
 from .round import Round
 from .rules import Rules, Told, Unit, Way
-from .scrape_run import PlanningStopped, RunTarget, ScrapeRun, State
+from .scrape_run import RunTarget, ScrapeRun, State
 from .seller import Guard, Seller
 from .snapshot import Snapshot, SnapshotRank
-from .spending import DaySpending
+from .spending import BudgetSpent, BudgetUse, DaySpending, PlanningStopped, Purses
 from .tag import Tag
 from .tracking import Frequency, Role, Tracking
 
 __all__ = [
+    "BudgetSpent",
+    "BudgetUse",
     "Change",
     "Cleanup",
     "DaySpending",
@@ -28,6 +30,7 @@ __all__ = [
     "Kind",
     "PlanningStopped",
     "Product",
+    "Purses",
     "Role",
     "Round",
     "Rules",
