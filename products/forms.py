@@ -24,6 +24,7 @@ ADDRESS = re.compile(
 RULES = (
     *("price_threshold", "price_way", "price_below", "price_above", "price_lowest_days"),
     *("bsr_threshold", "bsr_unit", "bsr_way", "bsr_outside", "bsr_best_days", "rating_threshold", "review_threshold"),
+    *("rival_percent", "rival_amount", "rival_positions"),
     *("tell_buybox", "tell_availability", "tell_back", "tell_listing", "rearm_minutes"),
 )
 MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
