@@ -22,7 +22,7 @@ from notifications.models import Channel, ChannelKind, Notification
 from notifications.tasks import send_due_notifications, send_notification
 
 from . import apify
-from .models import Change, Cleanup, Frequency, Import, PlanningStopped, Product, Round, ScrapeRun, Tracking
+from .models import BulkChange, Change, Cleanup, Frequency, Import, PlanningStopped, Product, Round, ScrapeRun, Tracking
 from .models.ingest import brake_notice
 from .models.scrape_run import STARTED_LIMIT
 from .words import left_alone_notice
@@ -276,6 +276,7 @@ def cleanup() -> str:
     """Begin a round of each kind of clean-up, and delete removed trackings after an hour and old imports."""
     Cleanup.objects.begin()
     clean_up.enqueue_many([(kind,) for kind in Cleanup.objects.values_list("kind", flat=True)])
+    BulkChange.objects.prune()
     return f"removed trackings: {Tracking.everything.purge()}, imports: {Import.objects.prune()}"
 
 
