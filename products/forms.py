@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from .amazon import MARKETPLACES, parse_address, parse_asin
 from .fields import clean
-from .models import Frequency, Role, Rules, Told, Tracking
+from .models import Beginning, Frequency, Role, Rules, Told, Tracking
+from .models.beginning import check_tags
 
 MOST_AT_ONCE, LONGEST_PASTE = 10_000, 2_000_000
 MOST_REASONS, LONGEST_LINE = 50, 1000
@@ -45,6 +46,13 @@ class AddProductsForm(forms.Form):
     )
     role = forms.ChoiceField(label=_("These are"), choices=Role.choices, initial=Role.OWN)
     frequency = forms.ChoiceField(label=_("Look at them"), choices=Frequency.choices, initial=Frequency.DAILY)
+    tags = forms.CharField(
+        label=_("Tags of the new ones"),
+        required=False,
+        max_length=400,
+        help_text=_("With commas between them."),
+        validators=[check_tags],
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -54,7 +62,7 @@ class AddProductsForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Read every line; each wrong one is named with its number and reason, and the others are in `good`."""
         data = super().clean() or self.cleaned_data
-        if {"products", "marketplace", "role", "frequency"} - set(data):
+        if {"products", "marketplace", "role", "frequency", "tags"} - set(data):
             return data
         found, reasons = read_paste(data["products"], data["marketplace"])
         if len(found) > MOST_AT_ONCE:
@@ -169,6 +177,14 @@ class WishesForm(forms.ModelForm):
     def _shown(self, value: Any, choices: list[tuple[Any, Any]]) -> str:
         """Write a value as its field shows it; what is never told is a dash."""
         return str(dict(choices).get(value, "–" if value in (None, "") else value))
+
+
+class BeginningForm(forms.ModelForm):
+    """With what a team's new products begin, where nobody says otherwise."""
+
+    class Meta:
+        model = Beginning
+        fields = ["frequency", "marketplace", "tags"]
 
 
 class RulesForm(WishesForm):

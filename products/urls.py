@@ -35,6 +35,7 @@ urlpatterns = [
     path("products/restore/", bulk.restore, name="restore"),
     path("products/resume/", views.resume, name="resume"),
     path("products/add/", taking_in.add, name="add"),
+    path("products/add/usual/", rule_views.beginning, name="beginning"),
     path("products/add/look/", taking_in.look, name="look"),
     path("products/imports/<int:pk>/", taking_in.show, name="import"),
     path("products/imports/<int:pk>/take/", taking_in.take, name="take_import"),

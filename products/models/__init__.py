@@ -1,5 +1,6 @@
 """What is sold (Product), watched (Tracking), paid for (ScrapeRun), seen (Snapshot) and found (Change)."""
 
+from .beginning import Beginning
 from .bulk_change import BulkChange
 from .change import Change, Difference, Direction, Kind, Severity, differences
 from .cleanup import Cleanup
@@ -16,6 +17,7 @@ from .tag import Tag
 from .tracking import Frequency, Role, Tracking
 
 __all__ = [
+    "Beginning",
     "BulkChange",
     "Change",
     "Cleanup",
