@@ -28,6 +28,16 @@ RULES = (
     *("rival_percent", "rival_amount", "rival_positions"),
     *("tell_buybox", "tell_availability", "tell_back", "tell_listing", "rearm_minutes"),
 )
+# What belongs together on the page.
+GROUPS = (
+    (_("How you watch it"), ("alias", "role", "frequency", "paused")),
+    (_("Price"), ("price_threshold", "price_way", "price_below", "price_above", "rival_amount", "currency",
+                  "price_lowest_days", "rival_percent")),
+    (_("Rank"), ("bsr_threshold", "bsr_unit", "bsr_way", "bsr_outside", "bsr_best_days", "rival_positions")),
+    (_("Rating and listing"), ("rating_threshold", "review_threshold", "tell_listing")),
+    (_("Buy box and stock"), ("tell_buybox", "tell_availability", "tell_back")),
+    (_("Silence"), ("rearm_minutes", "muted_until")),
+)  # fmt: skip
 MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 HEADERS = ("asin", "asins", "asin1", "parent asin", "url", "urls", "product url", "link", "amazon url", "product id")
 
@@ -173,6 +183,11 @@ class WishesForm(forms.ModelForm):
                 field.choices = [("", _("as usual: %s") % shown), *said]
             else:
                 field.widget.attrs["placeholder"] = shown
+
+    def groups(self) -> list[tuple[Any, list[forms.BoundField]]]:
+        """Return the fields by what they are about, for the page."""
+        found = [(title, [self[name] for name in names if name in self.fields]) for title, names in GROUPS]
+        return [(title, fields) for title, fields in found if fields]
 
     def _shown(self, value: Any, choices: list[tuple[Any, Any]]) -> str:
         """Write a value as its field shows it; what is never told is a dash."""

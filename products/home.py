@@ -153,8 +153,11 @@ def _is_own_buy_box(change: Change) -> bool:
 
 def late_or_failing(team: Any) -> tuple[list[Tracking], int]:
     """Return the first of what is older than its frequency promises, or fails, the oldest first; and how many are."""
-    mine = Tracking.objects.filter(team=team)
-    bad = (mine.late() | mine.failing()).order_by(F("product__checked_at").asc(nulls_first=True), "pk")
+    bad = (
+        Tracking.objects.filter(team=team)
+        .late_or_failing()
+        .order_by(F("product__checked_at").asc(nulls_first=True), "pk")
+    )
     ids = list(bad.values_list("pk", flat=True)[:MOST_COUNTED])
     return load(ids[:MOST_LATE]), len(ids)
 

@@ -190,6 +190,8 @@ class Product(models.Model):
         ]
         indexes = [
             models.Index(fields=["monitored", "checked_at"], name="product_due"),
+            # What fails, for the page of each morning.
+            models.Index(fields=["failures"], name="product_failing", condition=Q(failures__gt=0)),
             models.Index(fields=["asked_at"], name="product_asked_for", condition=Q(asked_at__isnull=False)),
         ]
 

@@ -103,6 +103,19 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
         """Keep what is left alone, or whose last look failed."""
         return self.filter(Q(product__monitored=False) | Q(product__failures__gt=0), paused=False)
 
+    def late_or_failing(self, at: datetime | None = None) -> "TrackingQuerySet":
+        """Keep what is late or fails. An index serves each part; put as one condition, each product would be read."""
+        at, active = at or now(), self.filter(paused=False).order_by()
+        looked_at = active.filter(product__monitored=True)
+        parts = [looked_at.filter(frequency=one, product__checked_at__lt=at - one.promise) for one in Frequency]
+        parts += [
+            looked_at.filter(product__checked_at=None, created_at__lt=at - FIRST_LOOK),
+            active.filter(product__monitored=False),
+            active.filter(product__failures__gt=0),
+        ]
+        first, *others = (part.values("pk") for part in parts)
+        return self.filter(pk__in=first.union(*others))
+
     def matching(self, words: str) -> "TrackingQuerySet":
         """Keep what has these words in its ASIN, title, brand or alias."""
         found = Q(alias__icontains=words) | Q(product__title__icontains=words) | Q(product__brand__icontains=words)
@@ -145,6 +158,8 @@ class Tracking(Wishes):
         ]
         indexes = [
             models.Index(fields=["product", "paused", "frequency"], name="tracking_decides_frequency"),
+            # Which of a team's are late, by their frequency.
+            models.Index(fields=["team", "frequency"], name="tracking_of_team_by_frequency"),
             models.Index(fields=["removed_at"], name="tracking_removed", condition=Q(removed_at__isnull=False)),
         ]
 
