@@ -76,7 +76,9 @@ def home(request: AuthenticatedRequest) -> HttpResponse:
 
 def count_changes(team: Any, since: datetime) -> dict[str, int]:
     """Count the team's changes since an instant: all, the critical ones, and those that are acknowledged."""
-    mine = Change.objects.filter(team=team, seen_at__gte=since, tracking__removed_at=None).order_by()
+    # What was removed is little, and read apart: joined, all that the team watches would be read.
+    removed = Tracking.everything.filter(team=team, removed_at__isnull=False)
+    mine = Change.objects.filter(team=team, seen_at__gte=since).exclude(tracking__in=removed.values("pk")).order_by()
     return mine.aggregate(
         all=Count("pk"),
         critical=Count("pk", filter=Q(severity=Severity.CRITICAL)),
