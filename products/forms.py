@@ -31,13 +31,16 @@ RULES = (
 # What belongs together on the page.
 GROUPS = (
     (_("How you watch it"), ("alias", "role", "frequency", "paused")),
-    (_("Price"), ("price_threshold", "price_way", "price_below", "price_above", "rival_amount", "currency",
-                  "price_lowest_days", "rival_percent")),
-    (_("Rank"), ("bsr_threshold", "bsr_unit", "bsr_way", "bsr_outside", "bsr_best_days", "rival_positions")),
+    (
+        _("Price"),
+        ("price_threshold", "price_way", "price_lowest_days", "price_below", "price_above", "currency"),
+    ),
+    (_("Rank"), ("bsr_threshold", "bsr_unit", "bsr_way", "bsr_outside", "bsr_best_days")),
+    (_("Competitors"), ("rival_percent", "rival_amount", "rival_positions")),
     (_("Rating and listing"), ("rating_threshold", "review_threshold", "tell_listing")),
     (_("Buy box and stock"), ("tell_buybox", "tell_availability", "tell_back")),
     (_("Silence"), ("rearm_minutes", "muted_until")),
-)  # fmt: skip
+)
 MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 HEADERS = ("asin", "asins", "asin1", "parent asin", "url", "urls", "product url", "link", "amazon url", "product id")
 
@@ -209,6 +212,11 @@ class RulesForm(WishesForm):
         model = Rules
         fields = [*RULES[:4], "currency", *RULES[4:], "muted_until"]
         widgets = {"muted_until": MOMENT}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        currency: Any = self.fields["currency"]
+        currency.choices = [("", "–"), *currency.choices[1:]]
 
 
 class TrackingForm(WishesForm):
