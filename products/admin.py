@@ -15,6 +15,7 @@ from amazon_pilot.jobs.models import AuditEntry, Batch
 from amazon_pilot.jobs.models.audit_entry import know
 
 from .models import (
+    BudgetUse,
     Change,
     Cleanup,
     DaySpending,
@@ -180,6 +181,14 @@ class RunTargetAdmin(ReadOnlyAdmin):
 @admin.register(DaySpending)
 class DaySpendingAdmin(ReadOnlyAdmin):
     list_display = ("day", "__str__")
+
+
+@admin.register(BudgetUse)
+class BudgetUseAdmin(ReadOnlyAdmin):
+    """What months, and teams in a day or a month, have spent at Apify."""
+
+    list_display = ("key", "__str__")
+    search_fields = ("key",)
 
 
 @admin.register(Cleanup)

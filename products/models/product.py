@@ -19,10 +19,13 @@ from django.utils.translation import gettext_lazy as _
 from products.amazon import MARKETPLACES, Marketplace, product_address
 from products.listing import Availability, Listing, Outcome
 
+from .position import Position
 from .tracking import Frequency
 
 if TYPE_CHECKING:
     from accounts.models import Team
+
+    from .spending import Purses
 
 Row = TypeVar("Row")
 MOST_FAILURES = 30_000  # what the column holds
@@ -102,16 +105,18 @@ class ProductQuerySet(models.QuerySet["Product"]):
             sites.setdefault(site, []).append(pk)
         yield from _cut(sites, size)
 
-    def fair_batches(self, size: int, most: int) -> Iterator[list[int]]:
+    def fair_batches(self, size: int, most: int, purses: "Purses") -> Iterator[list[int]]:
         """Yield batches of at most `most` products in all, each team's and each site's oldest in turn.
 
-        A product counts for the team that has watched it for longest; the batches of the sites alternate.
+        A product counts for the team that pays for it; those for which nobody has room are left out. The batches of the
+        sites alternate.
         """
-        oldest = self.order_by(F("checked_at").asc(nulls_first=True), "pk").annotate(owner=Min("trackings__team"))
-        rows = list(oldest.values_list("pk", "marketplace", "owner"))
+        oldest = self.order_by(F("checked_at").asc(nulls_first=True), "pk")
+        found = oldest.values_list("pk", "marketplace")
+        rows = [(pk, site, purses.payers[pk]) for pk, site in found if purses.pay(pk)]
         rows = in_turns(in_turns(rows, lambda row: row[1:]), lambda row: row[2])
         sites: dict[str, list[int]] = {}
-        for pk, site, _owner in rows[:most]:
+        for pk, site, _payer in rows[:most]:
             sites.setdefault(site, []).append(pk)
         turns = zip_longest(*(list(_cut({site: ids}, size)) for site, ids in sites.items()))
         yield from (batch for turn in turns for batch in turn if batch)
@@ -176,6 +181,7 @@ class Product(models.Model):
     last_outcome = models.CharField(_("last outcome"), max_length=10, choices=Outcome, blank=True)
 
     objects = ProductQuerySet.as_manager()
+    was: Position | None = None  # before what was remembered last, in memory alone
 
     class Meta:
         verbose_name = _("product")
@@ -188,6 +194,8 @@ class Product(models.Model):
         ]
         indexes = [
             models.Index(fields=["monitored", "checked_at"], name="product_due"),
+            # What fails, for the page of each morning.
+            models.Index(fields=["failures"], name="product_failing", condition=Q(failures__gt=0)),
             models.Index(fields=["asked_at"], name="product_asked_for", condition=Q(asked_at__isnull=False)),
         ]
 
@@ -218,6 +226,20 @@ class Product(models.Model):
         return self.images[0] if self.images else ""
 
     @property
+    def position(self) -> Position:
+        """Where it stands now, to be laid beside another."""
+        return Position(
+            marketplace=self.marketplace,
+            price=self.price,
+            price_at=self.price_seen_at,
+            availability=self.availability,
+            availability_at=self.availability_seen_at,
+            rank=self.bsr,
+            category=self.bsr_category,
+            rank_at=self.bsr_seen_at,
+        )
+
+    @property
     def content(self) -> tuple[Any, ...]:
         """What a seller writes, as it is known."""
         return tuple(getattr(self, name) for name in CONTENT)
@@ -234,6 +256,7 @@ class Product(models.Model):
 
         An older listing that arrives late changes nothing that was seen after it.
         """
+        self.was = self.position
         if listing.price is not None and self._is_newer("price", seen_at):
             self.price, self.list_price = listing.price, listing.list_price
         if listing.ranks and self._is_newer("bsr", seen_at):
