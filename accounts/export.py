@@ -14,7 +14,7 @@ from analysis.models import Comparison, Report
 from notifications.models import Channel, Notification
 from products.exports import change_rows, product_columns, product_rows
 from products.giving_out import as_csv, in_chunks
-from products.models import ImportedPoint, Rules, Seller, Tracking
+from products.models import Beginning, ImportedPoint, Rules, SavedView, Seller, Tracking
 
 from .models import ApiToken, Membership, Preferences, Team
 
@@ -92,6 +92,8 @@ def _account(membership: Membership) -> dict[str, Any]:
         "tokens": list(tokens.values("name", "scope", "start", "created_at", "last_used_at")),
         "rules": list(Rules.objects.filter(team=membership.team).values()),
         "sellers": list(Seller.objects.filter(team=membership.team).values("key", "name", "is_own")),
+        "views": list(SavedView.objects.of(membership).values("name", "query", "is_default")),
+        "new_products": Beginning.objects.of(membership.team).words,
         "addresses": list(user.emailaddress_set.values("email", "verified", "primary")),
     }
 

@@ -37,6 +37,28 @@ class TeamForm(forms.ModelForm):
         fields = ["name"]
 
 
+class EndTeamForm(forms.Form):
+    """The team's name once more, before it is deleted for good."""
+
+    name = forms.CharField(
+        label=_("The team's name"),
+        max_length=200,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text=_("Typed as it stands above."),
+    )
+
+    def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.team = team
+
+    def clean_name(self) -> str:
+        """Refuse another name."""
+        name: str = self.cleaned_data["name"]
+        if name.strip() != self.team.name.strip():
+            raise forms.ValidationError(_("This is not the team's name. Nothing was deleted."))
+        return name
+
+
 class TokenForm(forms.ModelForm):
     """A new token: what it is for, and what it may."""
 

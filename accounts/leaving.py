@@ -1,9 +1,10 @@
-"""The end of a membership, and of an account: closed at once, then emptied in small steps, so that no lock lasts."""
+"""The end of a membership, a team, an account: closed at once, then emptied in small steps, so that no lock lasts."""
 
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import models, transaction
+from django.db.models.functions import Now
 from django.utils.timezone import now
 
 from analysis.models import Comparison, Report
@@ -60,9 +61,31 @@ def _alone(user_id: int) -> list[int]:
     return list(mine.values_list("team", flat=True))
 
 
+@transaction.atomic
+def end_team(team: Team) -> bool:
+    """End a team for all who are in it: nobody finds it any more, its tokens and invitations end, nothing is watched.
+
+    False when it was ended before. Who has no other team gets one of his own. A constant number of queries, but for
+    those of each membership. Its rows go afterwards, by `remove_team_rows`.
+    """
+    if not Team.objects.filter(pk=team.pk, ended_at=None).update(ended_at=Now()):
+        return False
+    Tracking.objects.filter(team=team).update(paused=True)
+    Channel.objects.filter(team=team).update(paused=True)
+    Invitation.objects.filter(team=team).delete()
+    people = [one.user for one in Membership.objects.filter(team=team).select_related("user")]
+    Membership.objects.filter(team=team).delete()
+    Team.objects.found_for_the_teamless(user for user in people if user.is_active)
+    return True
+
+
 def remove_rows(user_id: int) -> int:
     """Delete what belongs to a closed account alone, some hundreds at a time; return how many rows."""
-    teams = _alone(user_id)
+    return remove_team_rows(_alone(user_id))
+
+
+def remove_team_rows(teams: list[int]) -> int:
+    """Delete what belongs to these teams, some hundreds at a time; return how many rows. Broken off, it goes on."""
     kinds: list[models.QuerySet[Any]] = [
         Notification.objects.filter(channel__team__in=teams),
         Change.objects.filter(team__in=teams),

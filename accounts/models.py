@@ -16,6 +16,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.contrib.auth.models import User
 
 MOST_TOKENS, MOST_INVITATIONS = 50, 200
@@ -41,6 +43,17 @@ class TeamQuerySet(models.QuerySet["Team"]):
         team = self.create(name=name[:LONGEST_NAME])
         return Membership.objects.create(team=team, user=user, role=TeamRole.OWNER)
 
+    @transaction.atomic
+    def found_for_the_teamless(self, users: "Iterable[User]") -> None:
+        """Give each of these users who is in no team one of his own. Three queries, however many they are."""
+        people = {user.pk: user for user in users}
+        settled = Membership.objects.filter(user__in=people).values_list("user", flat=True)
+        lonely = [people[pk] for pk in people.keys() - set(settled)]
+        teams = Team.objects.bulk_create(Team(name=user.get_username()[:LONGEST_NAME]) for user in lonely)
+        Membership.objects.bulk_create(
+            Membership(team=team, user=user, role=TeamRole.OWNER) for team, user in zip(teams, lonely, strict=True)
+        )
+
 
 class Team(models.Model):
     """Those who watch the same products together: what is watched, compared, told and paid belongs to it."""
@@ -48,6 +61,8 @@ class Team(models.Model):
     name = models.CharField(_("name"), max_length=LONGEST_NAME)
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="teams")
     created_at = models.DateTimeField(_("made at"), auto_now_add=True)
+    # Deleted by its owner: nobody is in it any more, and its rows go in the background.
+    ended_at = models.DateTimeField(_("deleted at"), null=True, editable=False)
 
     objects = TeamQuerySet.as_manager()
 
@@ -67,7 +82,7 @@ class Team(models.Model):
         if heir := left.exclude(role=TeamRole.VIEWER).order_by("pk").first() or left.order_by("pk").first():
             left.filter(pk=heir.pk).update(role=TeamRole.OWNER)
         else:
-            Team.objects.filter(pk=self.pk).delete()
+            Team.objects.filter(pk=self.pk, ended_at=None).delete()
 
 
 class MembershipQuerySet(models.QuerySet["Membership"]):

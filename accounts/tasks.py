@@ -1,4 +1,4 @@
-"""Background work on accounts: mail, what tokens were used for, and the end of an account."""
+"""Background work on accounts: mail, what tokens were used for, and the end of an account or a team."""
 
 import logging
 from datetime import timedelta
@@ -13,8 +13,8 @@ from django.utils import translation
 from amazon_pilot.jobs import Backoff, job
 
 from .invitations import link_to
-from .leaving import remove_rows
-from .models import ApiToken, Invitation, Preferences
+from .leaving import remove_rows, remove_team_rows
+from .models import ApiToken, Invitation, Preferences, Team
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +54,23 @@ def remove_account(user_id: int) -> str:
     return f"{gone} rows"
 
 
+@job("low", timeout=300, unique=True, retry=Backoff(attempts=4, first=60, cap=900))
+def remove_team(team_id: int) -> str:
+    """Remove the rows of a team that its owner has deleted, in small steps, and at last the team."""
+    ended = Team.objects.filter(pk=team_id, ended_at__isnull=False)
+    if not ended.exists():
+        return "it has not ended"
+    gone = remove_team_rows([team_id])
+    ended.delete()
+    return f"{gone} rows"
+
+
 @job("low", timeout=120)
 def cleanup() -> str:
-    """Forget old invitations, and go on with accounts whose end was lost on the way."""
+    """Forget old invitations, and go on with accounts and teams whose end was lost on the way."""
+    teams = list(Team.objects.filter(ended_at__lt=Now() - ABANDONED).values_list("pk", flat=True)[:100])
+    remove_team.enqueue_many([(team,) for team in teams])
     left = Preferences.objects.filter(leaving_at__lt=Now() - ABANDONED, user__is_active=False)
     users = list(left.values_list("user", flat=True)[:100])
     remove_account.enqueue_many([(user,) for user in users])
-    return f"{Invitation.objects.prune()} invitations, {len(users)} accounts"
+    return f"{Invitation.objects.prune()} invitations, {len(users)} accounts, {len(teams)} teams"

@@ -11,12 +11,13 @@ from django.views.decorators.http import require_POST
 
 from amazon_pilot.http import AuthenticatedRequest
 from amazon_pilot.jobs.models import AuditEntry
+from products.models import Beginning, Tracking
 
-from .forms import TeamForm
+from .forms import EndTeamForm, TeamForm
 from .invitations import TeamInvitationForm
-from .leaving import part
+from .leaving import end_team, part
 from .models import Invitation, Membership, Preferences, Team, TeamRole
-from .tasks import send_invitation
+from .tasks import remove_team, send_invitation
 from .teams import CHOSEN, ensure_owner
 
 
@@ -46,6 +47,7 @@ def _shown(
         "new_form": new or TeamForm(prefix="new"),
         "members": Membership.objects.filter(team=request.team).select_related("user").order_by("pk"),
         "invitations": Invitation.objects.open().filter(team=request.team) if request.membership.is_owner else (),
+        "beginning": Beginning.objects.of(request.team),
         "roles": [(role.value, role.label) for role in (TeamRole.MEMBER, TeamRole.VIEWER)],
     }
     return render(request, "account/team.html", context, status=422 if is_wrong else 200)
@@ -66,6 +68,28 @@ def new_team(request: AuthenticatedRequest) -> HttpResponse:
             go_into(request, membership)
             return redirect("team")
     return _shown(request, new=form)
+
+
+@login_required
+def delete_team(request: AuthenticatedRequest) -> HttpResponse:
+    """Delete the team with all that is its, once its owner has typed its name; the rows go in the background."""
+    ensure_owner(request)
+    team = Team.objects.get(pk=request.team.pk)
+    form = EndTeamForm(request.POST or None, team=team)
+    if request.method == "POST" and form.is_valid():
+        if end_team(team):
+            AuditEntry.objects.record(request.user, "delete", f"team {team} (#{team.pk})")
+            remove_team.enqueue(team.pk)
+        request.session.pop(CHOSEN, None)
+        messages.success(request, _("%s is deleted. What belonged to it goes within minutes.") % team)
+        return redirect("products:home")
+    context = {
+        "form": form,
+        "team": team,
+        "number": Tracking.objects.filter(team=team).count(),
+        "others": Membership.objects.filter(team=team).count() - 1,
+    }
+    return render(request, "account/delete_team.html", context, status=422 if request.method == "POST" else 200)
 
 
 @require_POST

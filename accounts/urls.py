@@ -21,6 +21,7 @@ urlpatterns = [
     path("team/invitations/<int:pk>/withdraw/", team_views.withdraw, name="withdraw_team_invitation"),
     path("team/members/<int:pk>/role/", team_views.change_role, name="change_role"),
     path("team/members/<int:pk>/remove/", team_views.remove_member, name="remove_member"),
+    path("team/delete/", team_views.delete_team, name="delete_team"),
     path("teams/new/", team_views.new_team, name="new_team"),
     path("teams/<int:pk>/enter/", team_views.enter, name="enter_team"),
     path("tokens/", views.tokens, name="tokens"),

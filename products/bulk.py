@@ -5,8 +5,8 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.timezone import now
@@ -16,7 +16,8 @@ from django.views.decorators.http import require_POST
 
 from amazon_pilot.http import AuthenticatedRequest
 
-from .models import Frequency, Role, Tag, Tracking
+from .models import BulkChange, Tracking
+from .models.bulk_change import change_of
 from .models.tracking import UNDO
 
 MOST = 500
@@ -28,48 +29,72 @@ MICROSECOND = timedelta(microseconds=1)
 @login_required
 def apply(request: AuthenticatedRequest) -> HttpResponse:
     """Do one thing to the chosen products of this team; others' are not found."""
-    ids = [int(pk) for pk in request.POST.getlist("id")[:MOST] if pk.isdecimal() and len(pk) < 19]
-    rows = Tracking.objects.filter(team=request.team, pk__in=ids)
-    what, tag = request.POST.get("do", ""), request.POST.get("tag", "").strip()
-    back = page_before(request)
+    ids = [int(pk) for pk in request.POST.getlist("id")[:MOST] if _is_key(pk)]
     if not ids:
         messages.warning(request, _("Choose some products first."))
+        return redirect(page_before(request))
+    return carry_out(request, Tracking.objects.filter(team=request.team, pk__in=ids))
+
+
+def carry_out(request: AuthenticatedRequest, rows: Any) -> HttpResponse:
+    """Do what a form asks for to rows of its team, and lead to where it can be taken back."""
+    what, tag = request.POST.get("do", ""), request.POST.get("tag", "").strip()
+    back = page_before(request)
+    if problem := problem_of(what, tag):
+        messages.warning(request, problem)
     elif what == "remove":
         return redirect(f"{reverse('products:list')}?{urlencode({'removed': stamp(rows.remove())})}")
-    elif what in ("tag", "untag") and not tag:
-        messages.warning(request, _("Write the tag beside it."))
+    elif done := _do(request.team, rows, what, tag):
+        return redirect(_with_change(back, done))
     else:
-        _say(request, _do(request.team, rows, what, tag))
+        messages.warning(request, _("No product has this tag."))
     return redirect(back)
 
 
-def _do(team: Any, rows: Any, what: str, tag: str) -> int | None:
-    """Change the rows; return how many, or None for a thing that nobody does."""
-    match what.split(":"):
-        case ["pause"]:
-            return rows.update(paused=True)
-        case ["resume"]:
-            return rows.update(paused=False)
-        case ["frequency", value] if value in Frequency.values:
-            return rows.update(frequency=value)
-        case ["role", value] if value in Role.values:
-            return rows.update(role=value)
-        case ["tag"]:
-            chosen = list(rows.values_list("pk", flat=True))
-            Tag.objects.named(team, tag).put_on(chosen)
-            return len(chosen)
-        case ["untag"]:
-            Tracking.tags.through.objects.filter(tracking__in=rows, tag__team=team, tag__name__iexact=tag).delete()
-            return rows.count()
-    return None
+def problem_of(what: str, tag: str) -> str:
+    """Return why a form asks for nothing that can be done, or an empty text."""
+    if what in ("tag", "untag"):
+        return "" if tag else _("Write the tag beside it.")
+    return "" if what == "remove" or change_of(what) else _("Choose what to do.")
 
 
-def _say(request: HttpRequest, count: int | None) -> None:
+def _do(team: Any, rows: Any, what: str, tag: str) -> BulkChange | None:
+    if what == "tag":
+        return BulkChange.objects.tag(team, rows, tag)
+    return BulkChange.objects.untag(team, rows, tag) if what == "untag" else BulkChange.objects.set(team, rows, what)
+
+
+def _with_change(back: str, done: BulkChange) -> str:
+    """Return an address that also names a change, and neither an earlier one nor a removal."""
+    path, _mark, text = back.partition("?")
+    query = QueryDict(text, mutable=True)
+    query.pop("removed", None)
+    query["changed"] = str(done.pk)
+    return f"{path}?{query.urlencode()}"
+
+
+@require_POST
+@login_required
+def undo(request: AuthenticatedRequest, pk: int) -> HttpResponse:
+    """Take back one change of many products where it still is as that left it."""
+    done = get_object_or_404(BulkChange.objects.select_related("tag"), pk=pk, team=request.team)
+    count = done.undo()
     if count is None:
-        messages.warning(request, _("Choose what to do."))
-        return
-    text = ngettext("%(count)s product changed.", "%(count)s products changed.", count)
-    messages.success(request, text % {"count": count})
+        messages.warning(request, _("This was done too long ago, or is taken back already."))
+    else:
+        text = ngettext("%(count)s product is as before.", "%(count)s products are as before.", count)
+        messages.success(request, text % {"count": count})
+    return redirect(page_before(request))
+
+
+def changed_just_now(request: AuthenticatedRequest) -> BulkChange | None:
+    """Return the change that the address names, while it can be taken back."""
+    word = request.GET.get("changed", "")
+    return BulkChange.objects.open(request.team).filter(pk=word).first() if _is_key(word) else None
+
+
+def _is_key(word: str) -> bool:
+    return word.isdecimal() and len(word) < 19
 
 
 @require_POST

@@ -151,7 +151,7 @@ def changes_newest_first(rows: Any, size: int = CHUNK) -> Iterator[list[Change]]
 
 def _change_row(change: Change) -> list[Cell]:
     product = change.tracking.product
-    is_price = change.kind == "price_change"
+    is_price = change.kind in ("price_change", "rival_price")
     return [
         *(change.seen_at, product.asin, product.marketplace, str(change.tracking), change.get_kind_display()),
         *(change.subject, *_before_and_after(change), product.currency if is_price else "", change.percent),

@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from .amazon import MARKETPLACES, parse_address, parse_asin
 from .fields import clean
-from .models import Frequency, Role, Rules, Told, Tracking
+from .models import Beginning, Frequency, Role, Rules, Told, Tracking
+from .models.beginning import check_tags
 
 MOST_AT_ONCE, LONGEST_PASTE = 10_000, 2_000_000
 MOST_REASONS, LONGEST_LINE = 50, 1000
@@ -24,7 +25,21 @@ ADDRESS = re.compile(
 RULES = (
     *("price_threshold", "price_way", "price_below", "price_above", "price_lowest_days"),
     *("bsr_threshold", "bsr_unit", "bsr_way", "bsr_outside", "bsr_best_days", "rating_threshold", "review_threshold"),
+    *("rival_percent", "rival_amount", "rival_positions"),
     *("tell_buybox", "tell_availability", "tell_back", "tell_listing", "rearm_minutes"),
+)
+# What belongs together on the page.
+GROUPS = (
+    (_("How you watch it"), ("alias", "role", "frequency", "paused")),
+    (
+        _("Price"),
+        ("price_threshold", "price_way", "price_lowest_days", "price_below", "price_above", "currency"),
+    ),
+    (_("Rank"), ("bsr_threshold", "bsr_unit", "bsr_way", "bsr_outside", "bsr_best_days")),
+    (_("Competitors"), ("rival_percent", "rival_amount", "rival_positions")),
+    (_("Rating and listing"), ("rating_threshold", "review_threshold", "tell_listing")),
+    (_("Buy box and stock"), ("tell_buybox", "tell_availability", "tell_back")),
+    (_("Silence"), ("rearm_minutes", "muted_until")),
 )
 MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 HEADERS = ("asin", "asins", "asin1", "parent asin", "url", "urls", "product url", "link", "amazon url", "product id")
@@ -44,6 +59,13 @@ class AddProductsForm(forms.Form):
     )
     role = forms.ChoiceField(label=_("These are"), choices=Role.choices, initial=Role.OWN)
     frequency = forms.ChoiceField(label=_("Look at them"), choices=Frequency.choices, initial=Frequency.DAILY)
+    tags = forms.CharField(
+        label=_("Tags of the new ones"),
+        required=False,
+        max_length=400,
+        help_text=_("With commas between them."),
+        validators=[check_tags],
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -53,7 +75,7 @@ class AddProductsForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Read every line; each wrong one is named with its number and reason, and the others are in `good`."""
         data = super().clean() or self.cleaned_data
-        if {"products", "marketplace", "role", "frequency"} - set(data):
+        if {"products", "marketplace", "role", "frequency", "tags"} - set(data):
             return data
         found, reasons = read_paste(data["products"], data["marketplace"])
         if len(found) > MOST_AT_ONCE:
@@ -165,9 +187,22 @@ class WishesForm(forms.ModelForm):
             else:
                 field.widget.attrs["placeholder"] = shown
 
+    def groups(self) -> list[tuple[Any, list[forms.BoundField]]]:
+        """Return the fields by what they are about, for the page."""
+        found = [(title, [self[name] for name in names if name in self.fields]) for title, names in GROUPS]
+        return [(title, fields) for title, fields in found if fields]
+
     def _shown(self, value: Any, choices: list[tuple[Any, Any]]) -> str:
         """Write a value as its field shows it; what is never told is a dash."""
         return str(dict(choices).get(value, "–" if value in (None, "") else value))
+
+
+class BeginningForm(forms.ModelForm):
+    """With what a team's new products begin, where nobody says otherwise."""
+
+    class Meta:
+        model = Beginning
+        fields = ["frequency", "marketplace", "tags"]
 
 
 class RulesForm(WishesForm):
@@ -177,6 +212,11 @@ class RulesForm(WishesForm):
         model = Rules
         fields = [*RULES[:4], "currency", *RULES[4:], "muted_until"]
         widgets = {"muted_until": MOMENT}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        currency: Any = self.fields["currency"]
+        currency.choices = [("", "–"), *currency.choices[1:]]
 
 
 class TrackingForm(WishesForm):

@@ -76,7 +76,9 @@ def home(request: AuthenticatedRequest) -> HttpResponse:
 
 def count_changes(team: Any, since: datetime) -> dict[str, int]:
     """Count the team's changes since an instant: all, the critical ones, and those that are acknowledged."""
-    mine = Change.objects.filter(team=team, seen_at__gte=since, tracking__removed_at=None).order_by()
+    # What was removed is little, and read apart: joined, all that the team watches would be read.
+    removed = Tracking.everything.filter(team=team, removed_at__isnull=False)
+    mine = Change.objects.filter(team=team, seen_at__gte=since).exclude(tracking__in=removed.values("pk")).order_by()
     return mine.aggregate(
         all=Count("pk"),
         critical=Count("pk", filter=Q(severity=Severity.CRITICAL)),
@@ -153,8 +155,11 @@ def _is_own_buy_box(change: Change) -> bool:
 
 def late_or_failing(team: Any) -> tuple[list[Tracking], int]:
     """Return the first of what is older than its frequency promises, or fails, the oldest first; and how many are."""
-    mine = Tracking.objects.filter(team=team)
-    bad = (mine.late() | mine.failing()).order_by(F("product__checked_at").asc(nulls_first=True), "pk")
+    bad = (
+        Tracking.objects.filter(team=team)
+        .late_or_failing()
+        .order_by(F("product__checked_at").asc(nulls_first=True), "pk")
+    )
     ids = list(bad.values_list("pk", flat=True)[:MOST_COUNTED])
     return load(ids[:MOST_LATE]), len(ids)
 

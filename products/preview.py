@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 from django.utils.timezone import now
@@ -16,6 +17,7 @@ from .availability import Availability
 from .listing import Listing, Outcome
 from .models import Guard, Kind, Product, Snapshot, Told, Tracking, differences
 from .models.past import Past
+from .models.rivals import crossings, rivals_of
 from .ranks import Rank
 
 SPAN, MARGIN = timedelta(days=30), timedelta(days=40)
@@ -65,6 +67,7 @@ class Preview:
 def preview(trackings: Sequence[Tracking], told: Callable[[Tracking], Told]) -> Preview:
     """Go through the looks of some trackings, each with its product, and count what these wishes would tell."""
     found, since = Preview(products=len(trackings)), now() - SPAN
+    rivals = rivals_of(trackings)
     for tracking in trackings:
         wishes = told(tracking)
         reach = max(wishes.price_lowest_days or 0, wishes.bsr_best_days or 0)
@@ -74,7 +77,33 @@ def preview(trackings: Sequence[Tracking], told: Callable[[Tracking], Told]) -> 
         newest = looks.defer("raw").prefetch_related("ranks").order_by("-taken_at")[: MOST_LOOKS // len(trackings)]
         guard = Guard.of([tracking.team_id], [], now())
         found.kinds += tellings(tracking, list(reversed(newest)), wishes, guard, since)
+        found.kinds += beside_rivals(tracking, rivals.get(tracking.pk, []), wishes, since, MOST_LOOKS // len(trackings))
     return found
+
+
+def beside_rivals(
+    own: Tracking, rivals: Sequence[Tracking], told: Told, since: datetime, most: int
+) -> Counter[str]:  # fmt: skip
+    """Count what the looks at a product and its competitors would have told of them side by side."""
+    if not rivals or not told.minds_rivals:
+        return Counter()
+    memories = {
+        one.product_id: Product(pk=one.product_id, marketplace=one.product.marketplace) for one in (own, *rivals)
+    }
+    looks = Snapshot.objects.filter(product__in=memories, taken_at__gte=since - MARGIN).defer("raw")
+    newest = looks.prefetch_related("ranks").order_by("-taken_at", "-pk")[:most]
+    last: dict[str, datetime] = {}
+    counts: Counter[str] = Counter()
+    for at, some in groupby(reversed(newest), key=lambda look: look.taken_at):
+        was = {pk: memory.position for pk, memory in memories.items()}
+        for look in some:
+            memories[look.product_id].remember(listing_of(look), at)
+        stands = {pk: memory.position for pk, memory in memories.items()}
+        for one in crossings(own, rivals, told, at, was, stands):
+            if not told.is_rearming(last.get(one.kind), at):
+                last[one.kind] = at
+                counts[one.kind] += at >= since
+    return +counts
 
 
 def tellings(
@@ -87,10 +116,7 @@ def tellings(
     for look in looks:
         listing, past.at = listing_of(look), look.taken_at
         for one in (guard.told(each, tracking) for each in differences(memory, listing, look.taken_at)):
-            is_rearming = (
-                one.kind in last and (look.taken_at - last[one.kind]).total_seconds() < told.rearm_minutes * 60
-            )
-            if is_rearming or not one.reasons(tracking, told, past):
+            if told.is_rearming(last.get(one.kind), look.taken_at) or not one.reasons(tracking, told, past):
                 continue
             last[one.kind] = look.taken_at
             counts[one.kind] += look.taken_at >= since

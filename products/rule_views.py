@@ -11,10 +11,11 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from accounts.teams import for_members
 from amazon_pilot.http import AuthenticatedRequest
 
-from .forms import RulesForm
-from .models import Rules, Tag, Told, Tracking
+from .forms import BeginningForm, RulesForm
+from .models import Beginning, Rules, Tag, Told, Tracking
 from .models.past import told_of
 from .models.rules import USUAL, Wishes, resolved
 from .preview import MOST_PRODUCTS, Preview, preview
@@ -78,3 +79,15 @@ def snooze(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpRe
     Tracking.objects.filter(pk=tracking.pk).update(muted_until=now() + span if span else None)
     messages.success(request, _("You hear nothing of it until then.") if span else _("You hear of it again."))
     return redirect(tracking.product)
+
+
+@login_required
+@for_members
+def beginning(request: AuthenticatedRequest) -> HttpResponse:
+    """Say with what the team's new products begin."""
+    form = BeginningForm(request.POST or None, instance=Beginning.objects.of(request.team))
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, _("Saved."))
+        return redirect("products:add")
+    return render(request, "products/beginning.html", {"form": form}, status=422 if request.method == "POST" else 200)

@@ -26,6 +26,7 @@ from . import apify
 from .models import (
     BudgetSpent,
     BudgetUse,
+    BulkChange,
     Change,
     Cleanup,
     Frequency,
@@ -353,6 +354,7 @@ def cleanup() -> str:
     Cleanup.objects.begin()
     BudgetUse.objects.filter(begun_at__lte=Now() - timedelta(days=62)).delete()
     clean_up.enqueue_many([(kind,) for kind in Cleanup.objects.values_list("kind", flat=True)])
+    BulkChange.objects.prune()
     return f"removed trackings: {Tracking.everything.purge()}, imports: {Import.objects.prune()}"
 
 

@@ -2,7 +2,21 @@
 
 from django.urls import path
 
-from . import bulk, exports, feed, held_views, history_views, home, hooks, rule_views, seller_views, views, watchlist
+from . import (
+    bulk,
+    bulk_all,
+    exports,
+    feed,
+    held_views,
+    history_views,
+    home,
+    hooks,
+    rule_views,
+    saved_views,
+    seller_views,
+    views,
+    watchlist,
+)
 from .taking_in import views as taking_in
 
 app_name = "products"
@@ -14,9 +28,16 @@ urlpatterns = [
     path("changes/acknowledge/", feed.acknowledge, name="acknowledge"),
     path("products/", watchlist.list_, name="list"),
     path("products/bulk/", bulk.apply, name="bulk"),
+    path("products/bulk/all/", bulk_all.look, name="bulk_all"),
+    path("products/bulk/all/do/", bulk_all.do, name="bulk_do_all"),
+    path("products/bulk/<int:pk>/undo/", bulk.undo, name="undo_bulk"),
+    path("products/views/", saved_views.keep, name="keep_view"),
+    path("products/views/<int:pk>/", saved_views.change, name="change_view"),
+    path("products/views/<int:pk>/delete/", saved_views.delete, name="delete_view"),
     path("products/restore/", bulk.restore, name="restore"),
     path("products/resume/", views.resume, name="resume"),
     path("products/add/", taking_in.add, name="add"),
+    path("products/add/usual/", rule_views.beginning, name="beginning"),
     path("products/add/look/", taking_in.look, name="look"),
     path("products/imports/<int:pk>/", taking_in.show, name="import"),
     path("products/imports/<int:pk>/take/", taking_in.take, name="take_import"),

@@ -8,7 +8,8 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Case, ExpressionWrapper, F, FloatField, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, Left, Lower, NullIf
 from django.http import HttpResponse, QueryDict
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.utils.http import urlencode
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
@@ -18,13 +19,14 @@ from amazon_pilot.http import AuthenticatedRequest
 from . import keyset, sparks
 from .amazon import MARKETPLACES
 from .availability import Availability
-from .bulk import removed_just_now
-from .models import Change, Frequency, Role, Snapshot, Tag, Tracking
+from .bulk import changed_just_now, removed_just_now
+from .models import Change, Frequency, Role, SavedView, Snapshot, Tag, Tracking
 
 PER_PAGE = 50
 # More rows are not counted, and not sorted by what moved, which is worked out for each.
 MOST_COUNTED = 2000
 GONE = (Availability.UNAVAILABLE, Availability.NO_OFFER)
+ALL = "show=all"  # an address that asks for nothing, and is no beginning
 ARROWS = (("", "↑"), ("-", "↓"))
 STATES = (
     ("changed", _("changed since yesterday")),
@@ -95,6 +97,13 @@ class Wanted:
         )
 
     @property
+    def text(self) -> str:
+        """The same wishes as an address has them, for whoever keeps them."""
+        sort = f"{'-' * self.falls}{self.sort}" if self.sort else ""
+        words = {"q": self.q, "role": self.role, "state": self.state, "tag": self.tag, "site": self.site, "sort": sort}
+        return urlencode({name: value for name, value in words.items() if value})
+
+    @property
     def is_filtered(self) -> bool:
         return bool(self.q or self.role or self.tag or self.site or self.state)
 
@@ -148,8 +157,12 @@ def _in_state(rows: Any, team: Any, state: str) -> "QuerySet[Tracking]":
 @require_GET
 @login_required
 def list_(request: AuthenticatedRequest) -> HttpResponse:
-    """Show what this team watches."""
+    """Show what this team watches; an address that asks for nothing shows the view with which its user begins."""
+    views = list(SavedView.objects.of(request.membership))
+    if not request.GET and (first := next((view for view in views if view.is_default), None)):
+        return redirect(f"{request.path}?{first.query or ALL}")
     wanted = Wanted.of(request.GET)
+    asked = wanted.text
     rows = wanted.rows(request.team)
     total = _counted(Tracking.objects.filter(team=request.team))
     wanted = wanted.sorted_for(total)
@@ -168,6 +181,11 @@ def list_(request: AuthenticatedRequest) -> HttpResponse:
         "frequencies": Frequency.choices,
         "roles": Role.choices,
         "removed": removed_just_now(request),
+        "changed": changed_just_now(request),
+        "asked": asked,
+        "views": views,
+        "view": next((view for view in views if view.query == asked), None),
+        "all_url": f"?{ALL}",
     }
     return render(request, "products/list.html", context)
 

@@ -60,11 +60,19 @@ def values(change: "Change") -> tuple[str, str]:
         return money(Decimal(change.before), currency), money(Decimal(change.after), currency)
     if change.kind == "bsr_change":
         return f"#{int(change.before):,}", f"#{int(change.after):,}"
+    if change.kind == "rival_price":
+        return _beside(money(Decimal(change.before), currency), money(Decimal(change.after), currency))
+    if change.kind == "rival_rank":
+        return _beside(f"#{int(change.before):,}", f"#{int(change.after):,}")
     if change.kind == "availability_change":
         return word(change.before), word(change.after)
     if change.kind == "listing_change":
         return _("earlier text"), _("new text")
     return change.before or "–", change.after or "–"
+
+
+def _beside(other: str, own: str) -> tuple[str, str]:
+    return _("theirs %s") % other, _("yours %s") % own
 
 
 def left_alone_notice(tracking: "Tracking") -> str:

@@ -86,12 +86,12 @@ async function show(panel) {
   const words = panel.dataset;
   const holder = { label: words.seller, scale: "holder", paths: () => null, points: { show: false }, value: (u, n) => data.sellers[n] ?? "–" };
   draw(panel, data, {
-    title: `${words.price} (${data.currency})`, kinds: ["price_change", ...BUY_BOX, "availability_change"], hasBand: true,
+    title: `${words.price} (${data.currency})`, kinds: ["price_change", "rival_price", ...BUY_BOX, "availability_change"], hasBand: true,
     series: [steps(words.price, AMBER), steps(words.listPrice, BLUE, { dash: [6, 4] }), holder], columns: [data.price, data.list_price, data.seller],
     axes: [axis({ size: 60 })], scales: { y: { range: padded }, holder: { range: [0, 1] } },
   });
   draw(panel, data, {
-    title: words.rank, kinds: ["bsr_change"],
+    title: words.rank, kinds: ["bsr_change", "rival_rank"],
     series: data.ranks.length ? data.ranks.map((one, i) => steps(one.category, RANKS[i], i ? { width: 1, dash: [6, 4], scale: "main" } : {})) : [steps(words.rank, GREEN)],
     columns: data.ranks.length ? data.ranks.map((one) => one.values) : [data.bsr],
     axes: data.ranks.length > 1 ? [axis(rankMarks), axis({ ...rankMarks, side: 1, scale: "main", grid: { show: false } })] : [axis(rankMarks)],

@@ -21,7 +21,18 @@ from accounts.models import ApiToken, Invitation, Membership, Scope, Team, TeamR
 from accounts.teams import ROOMS
 from analysis.models import Comparison, Competitor, Report, Suggestion
 from notifications.models import Channel, Notification
-from products.models import Change, Import, ImportedPoint, Rules, Seller, Tag, Tracking
+from products.models import (
+    Beginning,
+    BulkChange,
+    Change,
+    Import,
+    ImportedPoint,
+    Rules,
+    SavedView,
+    Seller,
+    Tag,
+    Tracking,
+)
 from products.models.imports import ImportKind
 from tests.world import NOON, see
 
@@ -39,6 +50,9 @@ OWNED: dict[type[Model], str] = {
     Tag: "team",
     Seller: "team",
     Rules: "team",
+    SavedView: "team",
+    BulkChange: "team",
+    Beginning: "team",
     Import: "team",
     ImportedPoint: "team",
     Comparison: "team",
@@ -99,6 +113,9 @@ def things(alice, lamp, competitors):
     invitation = Invitation.objects.create(email=f"{MARK}@example.com", team=team, role="member")
     seller = Seller.objects.create(team=team, key="A1", name=f"{MARK} seller", is_own=True)
     Rules.objects.create(team=team, tag=tag, price_threshold=5)
+    Beginning.objects.create(team=team, tags=f"{MARK} beginning")
+    view = SavedView.objects.create(team=team, user=alice, name=f"{MARK} view", query="role=own")
+    change = BulkChange.objects.tag(team, Tracking.objects.filter(team=team), f"{MARK} new")
     one = {"marketplace": lamp.marketplace, "asin": lamp.asin}
     return {
         "one": one,
@@ -109,6 +126,8 @@ def things(alice, lamp, competitors):
             **dict.fromkeys(("products:import", "products:take_import", "products:undo_import"), file.pk),
             **dict.fromkeys(("products:release", "products:discard"), tracking.changes.first().snapshot.scrape_run_id),
             "products:tag_rules": tag.pk,
+            **dict.fromkeys(("products:change_view", "products:delete_view"), view.pk),
+            "products:undo_bulk": change.pk,
             "products:forget_seller": seller.pk,
             "analysis:decide": advice.pk,
             **dict.fromkeys(

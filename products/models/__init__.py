@@ -1,11 +1,14 @@
 """What is sold (Product), watched (Tracking), paid for (ScrapeRun), seen (Snapshot) and found (Change)."""
 
+from .beginning import Beginning
+from .bulk_change import BulkChange
 from .change import Change, Difference, Direction, Kind, Severity, differences
 from .cleanup import Cleanup
 from .imports import Import, ImportedPoint, ImportKind, ImportState
 from .product import Product
 from .round import Round
 from .rules import Rules, Told, Unit, Way
+from .saved_view import SavedView
 from .scrape_run import RunTarget, ScrapeRun, State
 from .seller import Guard, Seller
 from .snapshot import Snapshot, SnapshotRank
@@ -14,8 +17,10 @@ from .tag import Tag
 from .tracking import Frequency, Role, Tracking
 
 __all__ = [
+    "Beginning",
     "BudgetSpent",
     "BudgetUse",
+    "BulkChange",
     "Change",
     "Cleanup",
     "DaySpending",
@@ -35,6 +40,7 @@ __all__ = [
     "Round",
     "Rules",
     "RunTarget",
+    "SavedView",
     "ScrapeRun",
     "Seller",
     "Severity",

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from products.listing import Availability, Listing
 
+from .position import GONE
 from .product import Product
 from .rules import Told, Unit, Way
 from .tracking import Tracking
@@ -45,11 +46,14 @@ class Kind(models.TextChoices):
     BUYBOX_NEW = "buybox_new_seller", _("new seller in the buy box")
     AVAILABILITY = "availability_change", _("availability")
     LISTING = "listing_change", _("listing")
+    RIVAL_PRICE = "rival_price", _("price beside a competitor")
+    RIVAL_RANK = "rival_rank", _("rank beside a competitor")
 
 
-GONE = (Availability.UNAVAILABLE, Availability.NO_OFFER)
 # What is told of who holds the buy box of a listing that is one's own, by Guard.told.
 GUARDED = (Kind.BUYBOX_LOST, Kind.BUYBOX_WON, Kind.BUYBOX_NEW)
+# The competitor's value stands before, the own one after.
+BESIDE = (Kind.RIVAL_PRICE, Kind.RIVAL_RANK)
 
 
 class Severity(models.TextChoices):
@@ -89,13 +93,15 @@ class Difference:
     @property
     def percent(self) -> Decimal | None:
         """The step in percent of the value before, unrounded; None for the kinds that are words."""
-        if self.kind not in (Kind.PRICE, Kind.BSR, Kind.REVIEWS):
+        if self.kind not in (Kind.PRICE, Kind.BSR, Kind.REVIEWS, *BESIDE):
             return None
         return self.step / Decimal(str(self.before)) * 100
 
     @property
     def direction(self) -> Direction:
         """Where it went; a smaller rank is a better one."""
+        if self.kind in BESIDE:
+            return Direction.WORSE
         if self.kind == Kind.BSR:
             return Direction.BETTER if self.step < 0 else Direction.WORSE
         if self.kind in (Kind.PRICE, Kind.RATING, Kind.REVIEWS):
@@ -115,7 +121,7 @@ class Difference:
             return Severity.WARNING if self.step < 0 else Severity.INFO
         if self.kind == Kind.BUYBOX_LOST or (self.kind == Kind.AVAILABILITY and self.after == Availability.UNAVAILABLE):
             return Severity.CRITICAL
-        return Severity.WARNING if self.kind in (Kind.BUYBOX, Kind.BUYBOX_NEW) else Severity.INFO
+        return Severity.WARNING if self.kind in (Kind.BUYBOX, Kind.BUYBOX_NEW, *BESIDE) else Severity.INFO
 
     def reasons(self, tracking: Tracking, told: Told, past: "Past") -> list[str]:
         """Return why this team is told of it, in words that stay true when the rules change; empty if it is not.

@@ -25,8 +25,8 @@ from .change import Change, Difference, Kind, differences
 from .held import hold
 from .past import Past, told_of
 from .product import CONTENT, Product
+from .rivals import told_of_rivals
 from .rows import insert, update
-from .rules import Told
 from .scrape_run import RunTarget, ScrapeRun, State
 from .seller import Guard
 from .snapshot import Snapshot
@@ -206,9 +206,10 @@ def told_changes(stored: list[Look], taken_at: datetime) -> list[Change]:
             Change.of(difference, tracking, snapshot, taken_at, reasons)
             for difference in (guard.told(one, tracking) for one in look.found)
             if (reasons := difference.reasons(tracking, told, past))
-            and not _is_silent(told, last.get((tracking.pk, difference.kind)), taken_at)
+            and not told.is_silent(last.get((tracking.pk, difference.kind)), taken_at)
         ]
-    return changes
+    seen = {look.product.pk: (look.product, look.snapshot) for look in stored if look.snapshot}
+    return [*changes, *told_of_rivals(seen, taken_at)]
 
 
 def _guard(looks: list[Look], trackings: Iterable[Tracking], at: datetime) -> Guard:
@@ -216,11 +217,6 @@ def _guard(looks: list[Look], trackings: Iterable[Tracking], at: datetime) -> Gu
     changed = {look.product.pk for look in looks if any(one.kind == Kind.BUYBOX for one in look.found)}
     teams = {tracking.team_id for tracking in trackings if tracking.product_id in changed}
     return Guard.of(teams, changed, at) if teams else Guard()
-
-
-def _is_silent(told: Told, last: datetime | None, at: datetime) -> bool:
-    is_rearming = last is not None and (at - last).total_seconds() < told.rearm_minutes * 60
-    return is_rearming or told.is_muted(at)
 
 
 def brake_notice(run: ScrapeRun) -> str:

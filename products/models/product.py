@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from products.amazon import MARKETPLACES, Marketplace, product_address
 from products.listing import Availability, Listing, Outcome
 
+from .position import Position
 from .tracking import Frequency
 
 if TYPE_CHECKING:
@@ -180,6 +181,7 @@ class Product(models.Model):
     last_outcome = models.CharField(_("last outcome"), max_length=10, choices=Outcome, blank=True)
 
     objects = ProductQuerySet.as_manager()
+    was: Position | None = None  # before what was remembered last, in memory alone
 
     class Meta:
         verbose_name = _("product")
@@ -192,6 +194,8 @@ class Product(models.Model):
         ]
         indexes = [
             models.Index(fields=["monitored", "checked_at"], name="product_due"),
+            # What fails, for the page of each morning.
+            models.Index(fields=["failures"], name="product_failing", condition=Q(failures__gt=0)),
             models.Index(fields=["asked_at"], name="product_asked_for", condition=Q(asked_at__isnull=False)),
         ]
 
@@ -222,6 +226,20 @@ class Product(models.Model):
         return self.images[0] if self.images else ""
 
     @property
+    def position(self) -> Position:
+        """Where it stands now, to be laid beside another."""
+        return Position(
+            marketplace=self.marketplace,
+            price=self.price,
+            price_at=self.price_seen_at,
+            availability=self.availability,
+            availability_at=self.availability_seen_at,
+            rank=self.bsr,
+            category=self.bsr_category,
+            rank_at=self.bsr_seen_at,
+        )
+
+    @property
     def content(self) -> tuple[Any, ...]:
         """What a seller writes, as it is known."""
         return tuple(getattr(self, name) for name in CONTENT)
@@ -238,6 +256,7 @@ class Product(models.Model):
 
         An older listing that arrives late changes nothing that was seen after it.
         """
+        self.was = self.position
         if listing.price is not None and self._is_newer("price", seen_at):
             self.price, self.list_price = listing.price, listing.list_price
         if listing.ranks and self._is_newer("bsr", seen_at):

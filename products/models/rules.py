@@ -19,6 +19,8 @@ from products.amazon import MARKETPLACES
 
 CURRENCIES = sorted({site.currency for site in MARKETPLACES.values()})
 DAYS = [(7, _("7 days")), (30, _("30 days")), (90, _("90 days")), (365, _("1 year"))]
+# What is said in `currency`, and holds for products whose prices are in it alone.
+AMOUNTS = ("price_below", "price_above", "rival_amount")
 YES_NO = [(True, _("yes")), (False, _("no"))]
 
 
@@ -92,6 +94,22 @@ class Wishes(models.Model):
         blank=True,
         validators=[MinValueValidator(0)],
     )
+    rival_percent = models.DecimalField(
+        _("tell me when my price lies above a competitor's by more than (%)"),
+        max_digits=6,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("Of each comparison. 0: as soon as a competitor is cheaper."),
+    )
+    rival_amount = amount(_("tell me when my price lies above a competitor's by more than"), Decimal(0))
+    rival_positions = models.PositiveIntegerField(
+        _("tell me when my rank falls behind a competitor's by more than (positions)"),
+        null=True,
+        blank=True,
+        help_text=_("In the same category. 0: as soon as a competitor's rank is better."),
+    )
     tell_buybox = yes_or_no(_("tell me when the buy box changes hands"))
     tell_availability = yes_or_no(_("tell me when availability changes"))
     tell_back = yes_or_no(_("tell me when it is back in stock"))
@@ -109,7 +127,7 @@ class Wishes(models.Model):
 
     def clean(self) -> None:
         """Refuse a price without its currency, which means another one on each marketplace, and a unit of nothing."""
-        if (self.price_below is not None or self.price_above is not None) and not self.currency:
+        if any(getattr(self, name) is not None for name in AMOUNTS) and not self.currency:
             raise ValidationError({"currency": _("Say in which currency these prices are.")})
         if self.bsr_unit and self.bsr_threshold is None:
             raise ValidationError({"bsr_threshold": _("Say by how much, or leave the unit empty as well.")})
@@ -150,6 +168,9 @@ class Told:
     bsr_best_days: int | None = None
     rating_threshold: Decimal = Decimal("0.2")
     review_threshold: Decimal = Decimal("10.00")
+    rival_percent: Decimal | None = None
+    rival_amount: Decimal | None = None
+    rival_positions: int | None = None
     tell_buybox: bool = True
     tell_availability: bool = True
     tell_back: bool = False
@@ -161,9 +182,21 @@ class Told:
         """Tell whether nothing is told at an instant."""
         return self.muted_until is not None and at < self.muted_until
 
+    def is_silent(self, last: datetime | None, at: datetime) -> bool:
+        """Tell whether a matter that was told last at one instant is not told again at another."""
+        return self.is_rearming(last, at) or self.is_muted(at)
+
+    def is_rearming(self, last: datetime | None, at: datetime) -> bool:
+        """Tell whether a matter that was told last at one instant is still left in peace at another."""
+        return last is not None and (at - last).total_seconds() < self.rearm_minutes * 60
+
+    @property
+    def minds_rivals(self) -> bool:
+        """Whether it is told how the own product stands beside its competitors."""
+        return (self.rival_percent, self.rival_amount, self.rival_positions) != (None, None, None)
+
 
 USUAL = Told()
-PRICES = ("price_below", "price_above")
 
 
 def resolved(levels: Sequence[Wishes], currency: str) -> Told:
@@ -179,7 +212,7 @@ def _said(level: Wishes, currency: str) -> dict[str, Any]:
     """Return what one level says for a product whose prices are in a currency; a unit counts with its threshold."""
     words = {name: value for name in vars(USUAL) if (value := getattr(level, name)) not in (None, "")}
     if level.currency != currency:
-        words = {name: value for name, value in words.items() if name not in PRICES}
+        words = {name: value for name, value in words.items() if name not in AMOUNTS}
     if "bsr_threshold" in words:
         return {"bsr_unit": Unit.PERCENT} | words
     return {name: value for name, value in words.items() if name != "bsr_unit"}

@@ -42,3 +42,7 @@ class Tag(models.Model):
         through = Tag.trackings.through
         rows = [through(tracking_id=tracking, tag_id=self.pk) for tracking in trackings]
         through.objects.bulk_create(rows, ignore_conflicts=True)
+
+    def take_off(self, trackings: "Iterable[int]") -> int:
+        """Take this tag off trackings, by id; return how many had it."""
+        return Tag.trackings.through.objects.filter(tag=self, tracking__in=list(trackings)).delete()[0]

@@ -10,6 +10,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from .rules import Wishes
+from .tag import Tag
 
 if TYPE_CHECKING:
     from accounts.models import Team
@@ -50,10 +51,12 @@ class Role(models.TextChoices):
 
 
 class TrackingQuerySet(models.QuerySet["Tracking"]):
-    def watch(self, team: "Team | Any", products: "Sequence[Product]", role: str, frequency: str) -> int:
+    def watch(
+        self, team: "Team | Any", products: "Sequence[Product]", role: str, frequency: str, tags: Sequence[str] = ()
+    ) -> int:  # fmt: skip
         """Have `team` watch `products`; return how many are new. What it watches already stays as it was set.
 
-        What it had removed a moment ago comes back as it was.
+        The new ones get these tags. What it had removed a moment ago comes back as it was.
         """
         back = Tracking.everything.filter(team=team, product__in=products).restore()
         known = set(self.filter(team=team, product__in=products).values_list("product", flat=True))
@@ -63,6 +66,11 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
             if product.pk not in known
         ]
         Tracking.objects.bulk_create(rows, ignore_conflicts=True)
+        if tags:
+            new = [row.product.pk for row in rows]
+            keys = list(self.filter(team=team, product__in=new).values_list("pk", flat=True))
+            for name in tags:
+                Tag.objects.named(team, name).put_on(keys)
         return len(rows) + back
 
     def remove(self) -> datetime:
@@ -94,6 +102,19 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
     def failing(self) -> "TrackingQuerySet":
         """Keep what is left alone, or whose last look failed."""
         return self.filter(Q(product__monitored=False) | Q(product__failures__gt=0), paused=False)
+
+    def late_or_failing(self, at: datetime | None = None) -> "TrackingQuerySet":
+        """Keep what is late or fails. An index serves each part; put as one condition, each product would be read."""
+        at, active = at or now(), self.filter(paused=False).order_by()
+        looked_at = active.filter(product__monitored=True)
+        parts = [looked_at.filter(frequency=one, product__checked_at__lt=at - one.promise) for one in Frequency]
+        parts += [
+            looked_at.filter(product__checked_at=None, created_at__lt=at - FIRST_LOOK),
+            active.filter(product__monitored=False),
+            active.filter(product__failures__gt=0),
+        ]
+        first, *others = (part.values("pk") for part in parts)
+        return self.filter(pk__in=first.union(*others))
 
     def matching(self, words: str) -> "TrackingQuerySet":
         """Keep what has these words in its ASIN, title, brand or alias."""
@@ -137,6 +158,8 @@ class Tracking(Wishes):
         ]
         indexes = [
             models.Index(fields=["product", "paused", "frequency"], name="tracking_decides_frequency"),
+            # Which of a team's are late, by their frequency.
+            models.Index(fields=["team", "frequency"], name="tracking_of_team_by_frequency"),
             models.Index(fields=["removed_at"], name="tracking_removed", condition=Q(removed_at__isnull=False)),
         ]
 

@@ -19,6 +19,7 @@ from amazon_pilot.uploads import is_too_large
 from products.amazon import MARKETPLACES
 from products.forms import LONGEST_PASTE, AddProductsForm
 from products.models import (
+    Beginning,
     Frequency,
     Import,
     ImportKind,
@@ -29,6 +30,7 @@ from products.models import (
     ScrapeRun,
     Tracking,
 )
+from products.models.beginning import names_of
 from products.tasks import take_import
 
 from . import lines, taking
@@ -77,12 +79,14 @@ class FileForm(forms.Form):
 @for_members
 def add(request: AuthenticatedRequest) -> HttpResponse:
     """Watch products from now on, and have those without data looked at at once; wrong lines come back alone."""
-    form = AddProductsForm(request.POST or None)
+    form = AddProductsForm(request.POST or None, initial=Beginning.objects.of(request.team).words)
     if request.method != "POST" or not (form.is_valid() or form.good):
         return _shown(request, form)
     products = Product.objects.ensure(form.good)
     data = form.cleaned_data
-    added = Tracking.objects.watch(request.team, products, data["role"], data["frequency"])
+    added = Tracking.objects.watch(
+        request.team, products, data["role"], data["frequency"], names_of(data.get("tags", ""))
+    )
     taking.look_at_unseen(products)
     warn_when_stopped(request)
     messages.success(request, _added(added))
@@ -94,7 +98,7 @@ def add(request: AuthenticatedRequest) -> HttpResponse:
 def _shown(request: AuthenticatedRequest, form: AddProductsForm, file_form: FileForm | None = None) -> HttpResponse:
     context = {
         "form": form,
-        "file_form": file_form or FileForm(),
+        "file_form": file_form or FileForm(initial=Beginning.objects.of(request.team).words),
         "imports": Import.objects.of(request.team).filter(kind=ImportKind.PRODUCTS)[:LAST],
     }
     is_wrong = form.is_bound or file_form is not None

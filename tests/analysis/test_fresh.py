@@ -193,8 +193,7 @@ def test_a_worker_killed_on_the_way_costs_one_run(report, sandbox, process_env, 
     assert subprocess.run([sys.executable, "-c", code], env=env, check=False).returncode == -signal.SIGKILL
     connection.close()
 
-    Report.objects.filter(state="processing").update(next_at=now() - timedelta(hours=1))
-    let_time_pass()
+    assert Report.objects.filter(state="processing").update(next_at=now() - timedelta(hours=1)) == 1
     resume_reports()
     Product.objects.filter(asked_at__isnull=False).update(asked_at=now() - timedelta(minutes=2))
     resume_unfinished()

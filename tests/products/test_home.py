@@ -1,5 +1,6 @@
 """The page of each morning: the user's own rows alone, however many others have, grouped, counted, acknowledged."""
 
+import random
 from datetime import timedelta
 from decimal import Decimal
 
@@ -12,7 +13,7 @@ from django.utils.timezone import now
 from analysis.models import ModelCall
 from products import home, sparks
 from products.listing import Availability, Outcome, Rank
-from products.models import Change, Product, ScrapeRun, Tracking
+from products.models import Change, Frequency, Product, ScrapeRun, Tracking
 from tests.world import NOON, answer_of, listing, see, started_run
 
 RECENT = timedelta(hours=3)
@@ -225,3 +226,26 @@ def test_old_changes_are_not_of_this_morning(page, lamp):
     see(lamp, NOON - timedelta(hours=4), price=Decimal("20.00"))
 
     assert "What changed" not in morning(page)
+
+
+def test_what_is_late_or_fails_is_found_by_its_parts(alice, charlie):
+    """The page asks part by part, as an index serves each; the answer is that of the plain conditions."""
+    chance = random.Random(4)
+    products = Product.objects.ensure([("amazon.com", f"B0{number:08}") for number in range(400)])
+    ages = [None, timedelta(minutes=30), *(one.promise + timedelta(minutes=m) for one in Frequency for m in (-1, 1))]
+    for product in products:
+        age = chance.choice(ages)
+        product.checked_at = age and now() - age
+        product.failures, product.monitored = chance.choice([0, 0, 0, 2]), chance.random() > 0.1
+    Product.objects.bulk_update(products, ["checked_at", "failures", "monitored"])
+    for product in products:
+        one = Tracking.objects.create(
+            team=chance.choice([alice, charlie]).teams.get(), product=product, paused=chance.random() < 0.1,
+            frequency=chance.choice(Frequency.values), removed_at=now() if chance.random() < 0.05 else None,
+        )  # fmt: skip
+        Tracking.everything.filter(pk=one.pk).update(created_at=now() - chance.choice(ages[1:]))
+
+    mine = Tracking.objects.filter(team=alice.teams.get())
+    plain = {row.pk for row in (mine.late() | mine.failing())}
+    assert {row.pk for row in mine.late_or_failing()} == plain
+    assert 50 < len(plain) < 190

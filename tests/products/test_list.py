@@ -209,7 +209,7 @@ def test_another_users_products_are_out_of_reach(client, charlie, tracking):
 def test_a_form_leads_to_no_other_site(page, tracking, page_after):
     answer = do(page, [tracking], "pause", next=page_after)
 
-    assert answer.headers["Location"] == reverse("products:list")
+    assert answer.headers["Location"].partition("?")[0] == reverse("products:list")
 
 
 def test_a_removal_is_taken_back_with_all_that_belonged_to_it(page, alice, lamp, tracking):

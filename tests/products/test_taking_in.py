@@ -399,6 +399,7 @@ def test_what_is_no_table_is_refused_with_a_sentence_and_costs_no_time(upload, n
     assert time.process_time() - began < 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [
