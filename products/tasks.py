@@ -123,7 +123,7 @@ def update_due_products(round_name: str) -> str:
     """
     Round.objects.want(round_name)
     due = Product.objects.due(*ROUNDS[round_name])
-    purses = Purses(due.order_by().values("pk"))
+    purses = Purses(due.order_by().values_list("pk", flat=True))
     batches = [(ids,) for ids in due.fair_batches(BATCH_SIZE, ScrapeRun.objects.affordable(), purses)]
     Batch.objects.fan_out(batch_update_products, batches)
     tell_left_out(purses, {pk for (ids,) in batches for pk in ids})
