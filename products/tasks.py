@@ -89,7 +89,7 @@ def plan_and_start(products: QuerySet[Product]) -> str:
             run = ScrapeRun.objects.plan(list(products.only("marketplace", "asin", "checked_at")))
             if run:
                 start_scrape_run.enqueue(run.pk)
-                tell_spent(run.refusals)
+        tell_spent(run.refusals if run else ())  # once the rows of the budgets are free
     except BudgetSpent as reason:
         watching = Tracking.objects.filter(product__in=products, paused=False)
         tell_spent([BudgetSpent(reason, reason.teams or watching.values_list("team", flat=True))], not reason.teams)
