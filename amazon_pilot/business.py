@@ -22,7 +22,8 @@ from analysis.models import ModelCall, Report, Spending
 from analysis.texts import one_line, storable
 from notifications.models import Channel, Notification
 from notifications.tasks import send_notification
-from products.models import Change, DaySpending, Product, ScrapeRun, Severity
+from products.models import BudgetUse, Change, DaySpending, Product, ScrapeRun, Severity
+from products.models.spending import MICROS
 
 MOST_RELATED = 5
 NEARLY = Decimal("0.9")  # of a budget: from there on an operator may want to know
@@ -98,6 +99,11 @@ def checks() -> list[dict[str, Any]]:
         found.append({"key": "apify refuses", "text": refusal.refused, "level": "bad", "url": rows})
     spent = DaySpending.objects.of(now.astimezone(UTC).date()) or Decimal(0)
     found += _budget("apify", _("Apify, today"), spent, settings.APIFY_DAILY_BUDGET_USD, "products_scraperun")
+    month = f"all {now.astimezone(UTC):%Y-%m}"
+    used = Decimal(BudgetUse.objects.filter(key=month).values_list("micros", flat=True).first() or 0) / MICROS
+    found += _budget(
+        "apify month", _("Apify, this month"), used, settings.APIFY_MONTHLY_BUDGET_USD, "products_budgetuse"
+    )
     of_day, of_month = f"all {now.astimezone(UTC):%Y-%m-%d}", f"all {now.astimezone(UTC):%Y-%m}"
     keys = {
         of_day: ("openai day", _("OpenAI, today"), settings.OPENAI_TOTAL_DAILY_BUDGET_USD),

@@ -76,7 +76,7 @@ if SITE_URL.startswith("https://"):
     SECURE_SSL_REDIRECT = flag("SECURE_SSL_REDIRECT", True)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     # What the other processes of this site ask without TLS, from inside.
-    SECURE_REDIRECT_EXEMPT = [r"^health$", r"^metrics$", r"^sandbox/(apify|openai)/"]
+    SECURE_REDIRECT_EXEMPT = [r"^health$", r"^metrics$", r"^sandbox/(apify|openai)/", r"^hooks/apify/"]
     SECURE_HSTS_SECONDS = whole("SECURE_HSTS_SECONDS", 31_536_000, 0, 63_072_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
@@ -369,8 +369,15 @@ APIFY_ACTOR = pattern(
     r"[A-Za-z0-9._-]+([/~][A-Za-z0-9._-]+)?",
     "write an actor like user/name.",
 )
+# Where Apify reaches this site, to say that a run has ended; empty: it is not asked to, and runs are asked about.
+APIFY_WEBHOOK_URL = address("APIFY_WEBHOOK_URL", SITE_URL) if text("APIFY_WEBHOOK_URL") else ""
 APIFY_USD_PER_RESULT = dollars("APIFY_USD_PER_RESULT", "0.0015")
-APIFY_DAILY_BUDGET_USD = dollars("APIFY_DAILY_BUDGET_USD", "5.00")
+APIFY_DAILY_BUDGET_USD = dollars("APIFY_DAILY_BUDGET_USD", "5.00")  # of the installation, as the next
+APIFY_MONTHLY_BUDGET_USD = dollars("APIFY_MONTHLY_BUDGET_USD", f"{min(31 * APIFY_DAILY_BUDGET_USD, 999_999):f}")
+APIFY_TEAM_DAILY_BUDGET_USD = dollars("APIFY_TEAM_DAILY_BUDGET_USD", f"{APIFY_DAILY_BUDGET_USD:f}")  # of each team
+APIFY_TEAM_MONTHLY_BUDGET_USD = dollars("APIFY_TEAM_MONTHLY_BUDGET_USD", f"{APIFY_MONTHLY_BUDGET_USD:f}")
+# A comparison fetches fresh data first when some of it is older than so many hours; 0: it takes what is known.
+REPORT_MAX_AGE_HOURS = whole("REPORT_MAX_AGE_HOURS", 36, 0, 8760)
 OPENAI_MODEL = text("OPENAI_MODEL", "gpt-4.1-mini")
 OPENAI_SCHEMA_MODE = choice("OPENAI_SCHEMA_MODE", "json_schema", ("json_schema", "json_object"))
 # The most that one answer may hold, its reasoning included, and the name under which the server knows this limit.

@@ -213,6 +213,7 @@ class Report(models.Model):
     forced = models.BooleanField(_("asked anew"), default=False)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     next_at = models.DateTimeField(_("next attempt at"), db_default=Now())
+    fetch_asked_at = models.DateTimeField(_("fresh data asked for at"), null=True, blank=True, editable=False)
     facts = models.JSONField(_("facts sent"), default=dict, blank=True)
     numbers = models.JSONField(_("numbers"), default=dict, blank=True)
     content = models.JSONField(_("text"), default=dict, blank=True)
@@ -330,6 +331,11 @@ class Report(models.Model):
         self.attempts -= 1
         self._wait(reason, span)
         return True
+
+    def hold(self, span: timedelta) -> None:
+        """Wait for what is not its own doing, without counting the attempt."""
+        self.attempts -= 1
+        self._wait("", span)
 
     def _wait(self, reason: object, span: timedelta) -> None:
         self.state, self.error = State.PENDING, storable(str(reason))[:500]

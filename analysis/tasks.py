@@ -20,6 +20,7 @@ from products.models import Role, Tracking
 
 from . import llm
 from .facts import NotEnoughData, Sheet, cache_key, comparison_sheet, optimization_sheet
+from .fresh import PAUSE, Awaited, freshen
 from .models import Comparison, Competitor, Report, Spending, Suggestion, SuggestionState
 from .spending import Account, BudgetSpent
 from .texts import one_line
@@ -64,6 +65,10 @@ def analyse(report: Report, write: Callable[[Report], bool]) -> str:
         if getattr(reason, "can_be_mended", False):
             Notification.objects.tell_operators(str(reason))
         return str(reason)
+    except Awaited:
+        report.hold(PAUSE)
+        look_again.enqueue_in(PAUSE, report.pk)
+        return "waits for fresh data"
     except llm.LLMBusy as busy:
         if report.wait(busy, busy.retry_after):
             raise
@@ -77,9 +82,16 @@ def analyse(report: Report, write: Callable[[Report], bool]) -> str:
 
 
 def write_comparison(report: Report) -> bool:
-    """Lay out a product and its competitors, and keep what the model says; False when a stored report has served."""
+    """Lay out a product and its competitors, and keep what the model says; False when a stored report has served.
+
+    What is too old is fetched first; raises Awaited meanwhile.
+    """
     members = Competitor.objects.filter(comparison=report.comparison_id).select_related("product")
-    sheet = comparison_sheet(report.product, [member.product for member in members])
+    competitors = [member.product for member in members]
+    stale = freshen(report, [report.product, *competitors])
+    sheet = comparison_sheet(report.product, competitors)
+    if stale:
+        sheet.numbers["stale"] = stale
     answer = explain(report, sheet, "prompts/competitor_analysis.txt", llm.CompetitorReport)
     if answer:
         content, uncited = keep_cited(answer.parsed.model_dump(), "recommendations", sheet)
@@ -237,6 +249,13 @@ def optimise_due_products() -> str:
     reports = [Report.objects.ask_optimization(tracking.team, tracking.product) for tracking in own]
     Batch.objects.fan_out(optimization_analysis, [(report.pk,) for report in reports])
     return f"{len(reports)} products"
+
+
+@job("default", timeout=60, about=about_report)
+def look_again(report_id: int) -> str:
+    """Have a report that waited for fresh data tried again: its own job could not be enqueued from within itself."""
+    competitor_analysis.enqueue(report_id)
+    return "enqueued"
 
 
 @job("low", timeout=60, unique=True)

@@ -30,9 +30,9 @@ FILLING = (
   SELECT 'amazon.com', 'B' || lpad(i::text, 9, '0'), now(), '', '', '[]', '', '[]', '[]', '', '', '', '',
     '', true, 0, 'ok' FROM generate_series(1, %(products)s) i""",
     """INSERT INTO products_scraperun (ref, apify_id, marketplace, asins, state, attempts, busy_answers, created_at,
-    polls, cost_cap_usd, error, stops_planning, changes_held)
+    polls, cost_cap_usd, shares, error, stops_planning, changes_held)
   SELECT gen_random_uuid(), '', 'amazon.com', to_jsonb(p.first), 'ingested', 1, 0, now() - n * interval '12 hours', 0,
-    0.1, '', false, false
+    0.1, '{}', '', false, false
   FROM generate_series(0, %(looks)s - 1) n,
     (SELECT min(id) AS first FROM products_product WHERE bsr_category = '' GROUP BY id / 100) p ORDER BY n DESC""",
     """INSERT INTO products_snapshot (product_id, scrape_run_id, taken_at, price, currency, seller, seller_id,

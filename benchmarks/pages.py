@@ -57,9 +57,9 @@ FILLING = (
     CASE WHEN i %% 50 = 0 THEN 'unavailable' ELSE 'in_stock' END, true, now() - i %% 1440 * interval '1 minute', 0, 'ok'
   FROM generate_series(1, %(products)s) i""",
     """INSERT INTO products_scraperun (ref, apify_id, marketplace, asins, state, attempts, busy_answers, created_at,
-    polls, cost_cap_usd, error, stops_planning, changes_held)
-  SELECT gen_random_uuid(), 'r' || i, 'amazon.com', '[]', 'ingested', 1, 0, now() - i * interval '1 day', 0, 0.1, '',
-    false, false FROM generate_series(0, 29) i""",
+    polls, cost_cap_usd, shares, error, stops_planning, changes_held)
+  SELECT gen_random_uuid(), 'r' || i, 'amazon.com', '[]', 'ingested', 1, 0, now() - i * interval '1 day', 0, 0.1,
+    '{}', '', false, false FROM generate_series(0, 29) i""",
     """INSERT INTO products_snapshot (product_id, scrape_run_id, taken_at, price, currency, seller, seller_id,
     availability, availability_text, content_hash, warnings)
   SELECT p.id, r.id, r.created_at, p.price + r.id %% 5, 'USD', 'Seller', 'S1', 'in_stock', '', '', '[]'

@@ -14,7 +14,6 @@ from django.db import models, transaction
 from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 from django.urls import reverse
-from django.utils.timezone import now
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -202,9 +201,22 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         operators = set(get_user_model().objects.filter(is_superuser=True, is_active=True).values_list("pk", flat=True))
         self.ensure_operators_channels(operators)
         channels = Channel.objects.filter(user__in=operators, kind=ChannelKind.APP)
-        if self.filter(channel__in=channels, body=storable(text), created_at__gte=now() - timedelta(days=1)).exists():
+        if self.filter(channel__in=channels, body=storable(text), created_at__gte=Now() - timedelta(days=1)).exists():
             return []
         path = path or reverse("admin:index")
+        return self.write(
+            [
+                Notification(channel=channel, subject=one_line(text, 200), body=storable(text), path=path)
+                for channel in channels
+            ]
+        )
+
+    def tell_teams(self, teams: Iterable[int], text: str, path: str) -> "list[Notification]":
+        """Write a notice to each of these teams on its pages; the same text once a day at most."""
+        teams = set(teams)
+        self.ensure_app_channels(teams)
+        told = self.filter(body=storable(text), created_at__gte=Now() - timedelta(days=1))
+        channels = Channel.objects.filter(team__in=teams, kind=ChannelKind.APP).exclude(pk__in=told.values("channel"))
         return self.write(
             [
                 Notification(channel=channel, subject=one_line(text, 200), body=storable(text), path=path)
@@ -241,14 +253,14 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """Store rows that are new; those on these pages count as sent, the others are answered."""
         for row in rows:
             if row.channel.kind == ChannelKind.APP:
-                row.state, row.sent_at = State.SENT, now()
+                row.state, row.sent_at = State.SENT, Now()
         Notification.objects.bulk_create(rows, ignore_conflicts=True)
         keys = [row.key for row in rows if row.state == State.PENDING]
         return list(self.filter(key__in=keys, state=State.PENDING))
 
     def prune(self, *, older_than: timedelta) -> int:
         """Delete old rows; answer how many."""
-        return self.filter(created_at__lt=now() - older_than).delete()[0]
+        return self.filter(created_at__lt=Now() - older_than).delete()[0]
 
 
 class Notification(models.Model):
@@ -268,7 +280,8 @@ class Notification(models.Model):
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     error = models.CharField(_("error"), max_length=300, blank=True)
-    created_at = models.DateTimeField(_("written at"), auto_now_add=True)
+    # The database's clock, as with all that is compared here: a worker's may be minutes ahead.
+    created_at = models.DateTimeField(_("written at"), db_default=Now(), editable=False)
     next_at = models.DateTimeField(_("next attempt at"), db_default=Now())
     sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
     read_at = models.DateTimeField(_("read at"), null=True, blank=True)
@@ -313,7 +326,7 @@ class Notification(models.Model):
 
     def mark_sent(self) -> None:
         """Note that the transport took it."""
-        self._end(State.SENT, "", sent_at=now())
+        self._end(State.SENT, "", sent_at=Now())
         Channel.objects.filter(pk=self.channel_id).exclude(failures=0).update(failures=0)
 
     def mark_failed(self, reason: object) -> None:

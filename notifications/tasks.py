@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from amazon_pilot.jobs import Backoff, job
@@ -52,10 +53,11 @@ def settle(notification: Notification, error: TransportError) -> str:
         if notification.put_back(error, wait):
             raise error
         return f"given up: {error}"
-    notification.mark_failed(error)
-    if notification.channel.note_refusal(error, for_good=error.outcome is Outcome.CLOSED):
-        told = Notification.objects.tell_disabled(notification.channel, error)
-        send_notification.enqueue_many([(row.pk,) for row in told])
+    with transaction.atomic():  # a worker killed in between would leave a channel paused and nobody told
+        notification.mark_failed(error)
+        if notification.channel.note_refusal(error, for_good=error.outcome is Outcome.CLOSED):
+            told = Notification.objects.tell_disabled(notification.channel, error)
+            send_notification.enqueue_many([(row.pk,) for row in told])
     return f"refused: {error}"
 
 

@@ -6,6 +6,8 @@ from django.contrib import admin, messages
 from django.contrib.auth import get_permission_codename
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop, ngettext
 
@@ -13,6 +15,7 @@ from amazon_pilot.jobs.models import AuditEntry, Batch
 from amazon_pilot.jobs.models.audit_entry import know
 
 from .models import (
+    BudgetUse,
     Change,
     Cleanup,
     DaySpending,
@@ -64,7 +67,16 @@ class ProductAdmin(admin.ModelAdmin):
     search_fields = ("asin", "title", "brand")
     date_hierarchy = "created_at"
     actions = ("update_now", "monitor", "leave_alone")
-    readonly_fields = ("checked_at", "failures", "retry_at", "last_outcome", "created_at")
+    readonly_fields = ("checked_at", "failures", "retry_at", "last_outcome", "created_at", "jobs")
+
+    @admin.display(description=_("jobs"))
+    def jobs(self, product: Product) -> str:
+        """Return the link to what the monitor knows of its jobs."""
+        if product.pk is None:
+            return "–"
+        return format_html(
+            '<a href="{}">{}</a>', reverse("monitor:about", args=[f"product:{product.pk}"]), _("Its jobs")
+        )
 
     @admin.action(description=_("Look at the selected products now"), permissions=["change"])
     def update_now(self, request: HttpRequest, products: QuerySet[Product]) -> None:
@@ -169,6 +181,14 @@ class RunTargetAdmin(ReadOnlyAdmin):
 @admin.register(DaySpending)
 class DaySpendingAdmin(ReadOnlyAdmin):
     list_display = ("day", "__str__")
+
+
+@admin.register(BudgetUse)
+class BudgetUseAdmin(ReadOnlyAdmin):
+    """What months, and teams in a day or a month, have spent at Apify."""
+
+    list_display = ("key", "__str__")
+    search_fields = ("key",)
 
 
 @admin.register(Cleanup)

@@ -72,11 +72,13 @@ class ApifyBusy(ApifyError):
 class ApifyRefused(ApifyError):
     """Apify said no: nothing was started, and asking again will not help.
 
-    `stops_planning` is True when it would say no to every run: the token, the plan or the money is at its end.
+    `stops_planning` is True when it would say no to every run: the token, the plan or the money is at its end. `kind`
+    is Apify's word for the reason.
     """
 
-    def __init__(self, message: str, *, stops_planning: bool = False) -> None:
+    def __init__(self, message: str, *, stops_planning: bool = False, kind: str = "") -> None:
         super().__init__(message)
+        self.kind = kind
         self.stops_planning = stops_planning
 
 
@@ -105,10 +107,13 @@ class RunAnswer:
     finished_at: datetime | None
 
 
-def start_run(asins: Sequence[str], marketplace_domain: str, *, ref: UUID) -> Receipt:
+def start_run(
+    asins: Sequence[str], marketplace_domain: str, *, ref: UUID, webhooks: Sequence[dict[str, Any]] = ()
+) -> Receipt:
     """Start the product actor for at most 100 ASINs and return at once; waits 30 seconds at most for the answer.
 
-    `ref` travels in the user agent and in the input, where find_run finds it again. There are no retries: a start has
+    `ref` travels in the user agent and in the input, where find_run finds it again; `webhooks` are called as they say.
+    There are no retries: a start has
     no idempotency key (Apify API reference, "Run Actor"), so a repeated POST is paid twice. The run can cost no more
     than its ASINs at the price in the settings.
 
@@ -128,6 +133,7 @@ def start_run(asins: Sequence[str], marketplace_domain: str, *, ref: UUID) -> Re
                 max_total_charge_usd=settings.APIFY_USD_PER_RESULT * len(asins),
                 run_timeout=RUN_TIMEOUT,
                 timeout=timedelta(seconds=START_SECONDS),
+                webhooks=list(webhooks) or None,
             )
         )
     logger.info("Run %s started for %s ASINs of %s, ref %s", run.id, len(asins), marketplace_domain, ref)
@@ -292,7 +298,7 @@ def _refusal(error: "ApifyApiError", retry_after: float | None) -> ApifyError:
         return ApifyBusy(message, retry_after)
     if status == 408 or status >= 500:
         return ApifyError(message)
-    return ApifyRefused(message, stops_planning=status in (401, 402, 403) or kind in ACCOUNT_CLOSED)
+    return ApifyRefused(message, stops_planning=status in (401, 402, 403) or kind in ACCOUNT_CLOSED, kind=kind)
 
 
 def _scrub(text: object) -> str:

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from amazon_pilot.jobs import Backoff, job
 from amazon_pilot.jobs.models import Batch
@@ -22,7 +23,21 @@ from notifications.models import Channel, ChannelKind, Notification
 from notifications.tasks import send_due_notifications, send_notification
 
 from . import apify
-from .models import BulkChange, Change, Cleanup, Frequency, Import, PlanningStopped, Product, Round, ScrapeRun, Tracking
+from .models import (
+    BudgetSpent,
+    BudgetUse,
+    BulkChange,
+    Change,
+    Cleanup,
+    Frequency,
+    Import,
+    PlanningStopped,
+    Product,
+    Purses,
+    Round,
+    ScrapeRun,
+    Tracking,
+)
 from .models.ingest import brake_notice
 from .models.scrape_run import STARTED_LIMIT
 from .words import left_alone_notice
@@ -74,10 +89,28 @@ def plan_and_start(products: QuerySet[Product]) -> str:
             run = ScrapeRun.objects.plan(list(products.only("marketplace", "asin", "checked_at")))
             if run:
                 start_scrape_run.enqueue(run.pk)
+                tell_spent(run.refusals)
+    except BudgetSpent as reason:
+        watching = Tracking.objects.filter(product__in=products, paused=False)
+        tell_spent([BudgetSpent(reason, reason.teams or watching.values_list("team", flat=True))], not reason.teams)
+        return str(reason)
     except PlanningStopped as reason:
         logger.warning("Nothing planned: %s", reason)
         return str(reason)
     return f"scrape run {run.pk} planned" if run else "nothing to plan: an open scrape run holds them"
+
+
+def tell_spent(refusals: Iterable[BudgetSpent], is_ours: bool = False) -> None:
+    """Tell teams on their pages whose products are not looked at for want of a budget, and operators; once a day each.
+
+    `is_ours` says that it is the installation's budget.
+    """
+    for refusal in refusals:
+        logger.warning("Not planned: %s", refusal)
+        Notification.objects.tell_teams(refusal.teams, str(refusal), reverse("products:list"))
+        team_text = _("Teams have spent their own Apify budget of a day or a month; their products wait.")
+        page = reverse("admin:products_budgetuse_changelist")
+        Notification.objects.tell_operators(str(refusal) if is_ours else team_text, page)
 
 
 @job("low", timeout=60, unique=True, retry=Backoff(attempts=6, first=20, cap=1800))
@@ -90,10 +123,20 @@ def update_due_products(round_name: str) -> str:
     """
     Round.objects.want(round_name)
     due = Product.objects.due(*ROUNDS[round_name])
-    batches = [(ids,) for ids in due.fair_batches(BATCH_SIZE, ScrapeRun.objects.affordable())]
+    purses = Purses(due.order_by().values("pk"))
+    batches = [(ids,) for ids in due.fair_batches(BATCH_SIZE, ScrapeRun.objects.affordable(), purses)]
     Batch.objects.fan_out(batch_update_products, batches)
+    tell_left_out(purses, {pk for (ids,) in batches for pk in ids})
     Round.objects.note_done(round_name)
     return f"{sum(len(ids) for (ids,) in batches)} products in {len(batches)} batches"
+
+
+def tell_left_out(purses: Purses, planned: set[int]) -> None:
+    """Tell the teams whose products a round has left out, and operators, which budget had no room for them."""
+    tell_spent(purses.refusals)
+    left = {team for product, team in purses.payers.items() if product not in planned and team}
+    if left and (spent := ScrapeRun.objects.tightest()):
+        tell_spent([BudgetSpent(spent, left)], is_ours=True)
 
 
 @job("default", timeout=60, retry=Backoff(attempts=4, first=60, cap=900), about=about_run)
@@ -111,7 +154,7 @@ def start_scrape_run(run_id: int) -> str:
     if not run.claim():
         return "another job was first"  # a run is paid for once
     try:
-        receipt = apify.start_run(run.asins, run.marketplace, ref=run.ref)
+        receipt = ask_to_start(run)
     except apify.ApifyBusy as error:
         wait = run.release(error)  # certainly not started: planned again
         start_scrape_run.enqueue_in(wait, run_id)
@@ -124,6 +167,18 @@ def start_scrape_run(run_id: int) -> str:
         reconcile_scrape_run.enqueue_in(timedelta(seconds=60), run_id)
         return f"no answer: {error}"
     return watch(run, receipt)
+
+
+def ask_to_start(run: ScrapeRun) -> apify.Receipt:
+    """Ask Apify for a run that calls at its end; where it wants no more webhooks, for one that does not."""
+    from .hooks import wanted  # which enqueues a task of this file
+
+    try:
+        return apify.start_run(run.asins, run.marketplace, ref=run.ref, webhooks=wanted(run.ref))
+    except apify.ApifyRefused as error:
+        if error.kind != "too-many-webhooks":
+            raise
+        return apify.start_run(run.asins, run.marketplace, ref=run.ref)  # nothing was started by the first
 
 
 def note_refusal(run: ScrapeRun, error: apify.ApifyRefused) -> None:
@@ -185,8 +240,8 @@ def collect_scrape_run(run_id: int) -> str:
         raise
 
 
-def collect(run: ScrapeRun, pause: timedelta) -> str:
-    """Ask about a started run once, and keep what it found or ask again after `pause`."""
+def collect(run: ScrapeRun, pause: timedelta | None) -> str:
+    """Ask about a started run once, and keep what it found or ask again after `pause`; None leaves that to others."""
     answer = apify.fetch_run(run.apify_id, run.marketplace, run.asins)  # outside the transaction: the network is slow
     if answer is None and run.has_lasted(VANISHED):
         run.mark_failed("Apify no longer knows the run.")
@@ -195,7 +250,8 @@ def collect(run: ScrapeRun, pause: timedelta) -> str:
         run.mark_failed(f"Apify did not end the run within an hour: {answer.status}.")
         return "given up"
     if answer is None or answer.is_running:
-        collect_scrape_run.enqueue_in(pause, run.pk)
+        if pause is not None:
+            collect_scrape_run.enqueue_in(pause, run.pk)
         return "still running"
     with transaction.atomic():
         changes = run.ingest(answer)
@@ -205,6 +261,15 @@ def collect(run: ScrapeRun, pause: timedelta) -> str:
     if run.changes_held:
         Notification.objects.tell_operators(brake_notice(run), reverse("products:held"))
     return f"{len(answer.listings)} listings, {len(changes)} changes"
+
+
+@job("default", timeout=150, unique=True, about=about_run)
+def look_at_hinted_run(run_id: int) -> str:
+    """Look once at a run that Apify says has ended; those who ask in turn go on whatever comes of it."""
+    run = ScrapeRun.objects.get(pk=run_id)
+    if run.state == "starting":
+        return "found: the start had arrived" if adopt(run) else "not found yet"
+    return collect(run, None) if run.state == "started" else f"already {run.state}"
 
 
 def tell_changes(changes: Iterable[Change]) -> None:
@@ -254,6 +319,7 @@ def resume_unfinished() -> str:
     for name in Round.objects.missed().values_list("name", flat=True):
         update_due_products.enqueue(name)
     clean_up.enqueue_many([(kind,) for kind in Cleanup.objects.revive()])
+    take_import.enqueue_many([(pk,) for pk in Import.objects.broken_off().values_list("pk", flat=True)])
     if not ScrapeRun.objects.is_stopped():
         forgotten = Product.objects.forgotten().batches(BATCH_SIZE)
         Batch.objects.fan_out(batch_update_products, [(ids,) for ids in forgotten])
@@ -271,10 +337,22 @@ def resume_unfinished() -> str:
     return ", ".join(f"{task.__name__}: {len(rows)}" for task, rows in found.items())
 
 
+@job("default", timeout=300)
+def take_import(import_id: int) -> str:
+    """Take what is left of an import, step by step; each is kept, and its page shows how far it came."""
+    from .taking_in.taking import step  # which enqueues tasks of this file
+
+    row = Import.objects.get(pk=import_id)
+    while step(row):
+        pass
+    return f"{row.done} lines, {row.count} added, {row.state}"
+
+
 @job("low", timeout=60)
 def cleanup() -> str:
     """Begin a round of each kind of clean-up, and delete removed trackings after an hour and old imports."""
     Cleanup.objects.begin()
+    BudgetUse.objects.filter(begun_at__lte=Now() - timedelta(days=62)).delete()
     clean_up.enqueue_many([(kind,) for kind in Cleanup.objects.values_list("kind", flat=True)])
     BulkChange.objects.prune()
     return f"removed trackings: {Tracking.everything.purge()}, imports: {Import.objects.prune()}"

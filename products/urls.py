@@ -10,6 +10,7 @@ from . import (
     held_views,
     history_views,
     home,
+    hooks,
     rule_views,
     saved_views,
     seller_views,
@@ -22,6 +23,7 @@ app_name = "products"
 ONE = "products/<str:marketplace>/<str:asin>/"
 urlpatterns = [
     path("", home.home, name="home"),
+    path("hooks/apify/<uuid:ref>/<str:secret>/", hooks.apify, name="apify_hook"),
     path("changes/", feed.list_, name="changes"),
     path("changes/acknowledge/", feed.acknowledge, name="acknowledge"),
     path("products/", watchlist.list_, name="list"),

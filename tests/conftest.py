@@ -53,7 +53,7 @@ DATABASE = {"db", "transactional_db", "django_db_setup", "live_server", "admin_c
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what asks no database as `once`, since a second one can tell nothing new of it, and what asks for pages."""
     for item in items:
-        if CLIENTS & set(getattr(item, "fixturenames", ())):
+        if CLIENTS & set(getattr(item, "fixturenames", ())) or hasattr(getattr(item, "module", None), "Client"):
             item.add_marker("page")
         if "start" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("browser"):  # real workers
             item.add_marker("slow")

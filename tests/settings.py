@@ -9,6 +9,9 @@ os.environ["SECRET_KEY"] = "not-secret-tests-only-" + "x" * 40
 for name in ("REDIS_URL", "APIFY_TOKEN", "OPENAI_API_KEY", "SITE_URL", "EMAIL_URL", "METRICS_TOKEN", "RELEASE"):
     os.environ[name] = ""
     del os.environ[name]
+for name in ("APIFY_MONTHLY_BUDGET_USD", "APIFY_TEAM_DAILY_BUDGET_USD", "APIFY_TEAM_MONTHLY_BUDGET_USD"):
+    os.environ[name] = "9999"  # a test that sets the day's budget means that one alone
+os.environ["REPORT_MAX_AGE_HOURS"] = "0"  # the products of most tests were seen in June
 
 from amazon_pilot.settings import *  # noqa: E402, F403
 from amazon_pilot.settings import DATABASES, VAR_DIR  # noqa: E402

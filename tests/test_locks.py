@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
 from django.conf import settings as configured
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.models import User
 from django.db import connection
 from django.urls import reverse
@@ -40,6 +41,39 @@ def test_every_page_answers_while_another_process_holds_the_write_lock(client):
             assert "This part could not be loaded" not in answer.content.decode()
             assert time.monotonic() - begun < 10, name  # a lock would be waited for 20 s
         other.execute("ROLLBACK")
+
+
+class WatchingHasher(MD5PasswordHasher):
+    """Tries to write to the database while it hashes, as another process would, and notes what that met."""
+
+    algorithm = "watching"
+    met: ClassVar[list[str]] = []
+
+    def encode(self, password: str, salt: str) -> str:
+        """Return the hash."""
+        name = connection.settings_dict["NAME"]
+        with closing(sqlite3.connect(name, timeout=0, isolation_level=None)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+                self.met.append("free")
+            except sqlite3.OperationalError as error:
+                self.met.append(str(error))
+        return str(super().encode(password, salt))
+
+
+@pytest.mark.skipif("postgresql" in configured.DATABASES["default"]["ENGINE"], reason="SQLite has one write lock")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("password", ["right", "wrong"])
+@pytest.mark.parametrize("path", ["/login/", "/account/login/", "/admin/login/", "/account/reauthenticate/"])
+def test_nobody_who_writes_waits_for_a_password_to_be_hashed(client, settings, path, password):
+    settings.PASSWORD_HASHERS = ["tests.test_locks.WatchingHasher"]
+    boss = User.objects.create_superuser("boss", password="right")
+    if "reauthenticate" in path:
+        client.force_login(boss)
+    WatchingHasher.met.clear()
+    answer = client.post(path, {"username": "boss", "password": password})
+    assert answer.status_code == (302 if password == "right" else 200)
+    assert set(WatchingHasher.met) == {"free"}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from .core.registry import TASKS
 from .history import retention
 from .inspect import snapshot
 from .models import KeptJob, Tally
-from .operate import bulk
+from .operate import bulk, tokens  # noqa: F401  # a task is known by being imported
 
 CLEANUP_SECONDS = 240  # then another job goes on, well before this one is out of time
 DRAINED_AT_ONCE = 1000  # Redis stands still for a few milliseconds meanwhile

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.views.decorators.http import require_GET, require_POST
 
-from amazon_pilot.sandbox import catalogue, store
+from amazon_pilot.sandbox import catalogue, hooks, store
 from amazon_pilot.sandbox.store import Fault, Run
 from amazon_pilot.sandbox.wire import answer, bearer, body_of, service, spoil
 from products.amazon import AddressError, ASINError, parse_address
@@ -84,6 +84,7 @@ def start(request: HttpRequest, actor: str) -> HttpResponseBase:
             options={name: request.GET[name] for name in sorted(request.GET)},
         )
     )
+    hooks.call_at_end(run, as_run(run))
     return finish(answer({"data": as_run(wait(run, request.GET))}, 201), fault)
 
 

@@ -33,11 +33,12 @@ class Options:
 class Fault:
     """One failure, for the next call of `service` whose operation is `on` (empty: any operation).
 
-    Operations: start, get, abort, list, items, input; completion. `status`, with `kind` and `message`, answers an
-    error; `breaks` spoils the answer: reset (the connection ends), json, html, drip (in pieces, for `delay` seconds);
-    `delay` alone is a slow answer. `commits` says that a start does its work, and is paid, before it fails. `ends` and
-    `items` make a run end as FAILED, ABORTED or TIMED-OUT with so many items. `hides_agent` leaves the user agent out.
-    `body` is served in place of the items, `cost_usd` as what a run cost. `output` spoils what the model writes:
+    Operations: start, get, abort, list, items, input, webhook (with `breaks` one call is lost); completion. `status`,
+    with `kind` and `message`, answers an error; `breaks` spoils the answer: reset (the connection ends), json, html,
+    drip (in pieces, for `delay` seconds); `delay` alone is a slow answer. `commits` says that a start does its work,
+    and is paid, before it fails. `ends` and `items` make a run end as FAILED, ABORTED or TIMED-OUT with so many items.
+    `hides_agent` leaves the user agent out. `body` is served in place of the items, `cost_usd` as what a run cost.
+    `output` spoils what the model writes:
     truncated, refused, filtered, invalid, prose, thinking, bom, tail, unstorable (signs that no database keeps), empty,
     unmetered, countless (10**12 tokens).
     """

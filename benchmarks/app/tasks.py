@@ -6,7 +6,10 @@ import time
 from amazon_pilot.jobs import job
 
 from ..stage import leave_record
+from . import told
 
+if pace := os.environ.get("TOLD_PACE"):
+    told.hurry(float(pace))
 if os.environ.get("BENCH_WITHOUT_LOOKING"):  # what each job pays so that it leaves nothing to the next one
     from amazon_pilot.jobs.worker.slot import Slot
 
@@ -31,3 +34,9 @@ def fails(queue: int = 0, number: int = 0) -> None:
     """Leave a record and fail."""
     leave_record(queue, number)
     raise ValueError("as was asked")
+
+
+@job("default", timeout=60)
+def look(run_id: int, price: str, at: str) -> str:
+    """Keep a made-up listing with this price, as the answer of a run."""
+    return told.keep(run_id, price, at)

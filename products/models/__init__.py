@@ -9,15 +9,17 @@ from .product import Product
 from .round import Round
 from .rules import Rules, Told, Unit, Way
 from .saved_view import SavedView
-from .scrape_run import PlanningStopped, RunTarget, ScrapeRun, State
+from .scrape_run import RunTarget, ScrapeRun, State
 from .seller import Guard, Seller
 from .snapshot import Snapshot, SnapshotRank
-from .spending import DaySpending
+from .spending import BudgetSpent, BudgetUse, DaySpending, PlanningStopped, Purses
 from .tag import Tag
 from .tracking import Frequency, Role, Tracking
 
 __all__ = [
     "Beginning",
+    "BudgetSpent",
+    "BudgetUse",
     "BulkChange",
     "Change",
     "Cleanup",
@@ -33,6 +35,7 @@ __all__ = [
     "Kind",
     "PlanningStopped",
     "Product",
+    "Purses",
     "Role",
     "Round",
     "Rules",

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 500
 MOST_UNTAKEN = 5  # of a team; the oldest goes when a further file is read
+# A step takes seconds; an import that has made none for so long was left by its job.
+BROKEN_OFF = timedelta(minutes=2)
 UNTAKEN_KEPT, TAKEN_KEPT = timedelta(days=1), timedelta(days=90)
 
 
@@ -27,6 +29,7 @@ class ImportKind(models.TextChoices):
 
 class ImportState(models.TextChoices):
     READ = "read", _("read")
+    TAKING = "taking", _("being taken")
     TAKEN = "taken", _("taken")
     UNDONE = "undone", _("undone")
 
@@ -40,6 +43,10 @@ class ImportQuerySet(models.QuerySet["Import"]):
         """Forget the oldest files of this team that were read and never taken."""
         untaken = self.filter(team=team, state=ImportState.READ).order_by("-pk").values_list("pk", flat=True)
         self.filter(pk__in=list(untaken[MOST_UNTAKEN - 1 :])).delete()
+
+    def broken_off(self) -> "ImportQuerySet":
+        """Keep what is being taken and was left by its job."""
+        return self.filter(state=ImportState.TAKING, taken_at__lte=Now() - BROKEN_OFF)
 
     def prune(self) -> int:
         """Delete what was never taken after a day, and imports of products after 90 days; return how many."""
@@ -72,6 +79,7 @@ class Import(models.Model):
     columns = models.JSONField(_("columns"), default=dict)
     added = models.JSONField(_("added"), default=list)
     count = models.PositiveIntegerField(_("added"), default=0)
+    done = models.PositiveIntegerField(_("lines taken"), default=0)
 
     objects = ImportQuerySet.as_manager()
 
@@ -88,14 +96,29 @@ class Import(models.Model):
         return reverse("products:import", args=[self.pk])
 
     def claim(self) -> bool:
-        """Move from read to taken; False means that it was taken or undone before."""
+        """Move from read to being taken; False means that it was taken or undone before."""
         mine = Import.objects.filter(pk=self.pk, state=ImportState.READ)
-        return mine.update(state=ImportState.TAKEN, taken_at=Now()) == 1
+        return mine.update(state=ImportState.TAKING, taken_at=Now()) == 1
 
-    def keep_added(self, trackings: list[int]) -> None:
-        """Note which trackings it added, and forget the lines that are taken."""
-        self.added, self.count, self.good = trackings, len(trackings), []
-        self.save(update_fields=["added", "count", "good"])
+    def move(self) -> list[Any] | None:
+        """Return the next good lines, which the row counts as done; None when another has them, or it has ended.
+
+        To be called in the transaction that takes them.
+        """
+        self.refresh_from_db()
+        part = self.good[self.done : self.done + AT_ONCE]
+        mine = Import.objects.filter(pk=self.pk, state=ImportState.TAKING, done=self.done)
+        moved = mine.update(done=F("done") + len(part), taken_at=Now())
+        return part if moved else None
+
+    def keep_added(self, trackings: list[int]) -> bool:
+        """Note which trackings a step added; after the last one forget the lines, and return False."""
+        self.refresh_from_db(fields=["state", "done", "added"])
+        self.added, self.count = self.added + trackings, len(self.added) + len(trackings)
+        if self.state == ImportState.TAKING and self.done >= len(self.good):
+            self.state, self.good = ImportState.TAKEN, []
+        self.save(update_fields=["added", "count", "good", "state"])
+        return self.state == ImportState.TAKING
 
     def undo(self) -> int | None:
         """Remove just what it added and what is still there; return how much, or None when it is not to be undone.

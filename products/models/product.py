@@ -25,6 +25,8 @@ from .tracking import Frequency
 if TYPE_CHECKING:
     from accounts.models import Team
 
+    from .spending import Purses
+
 Row = TypeVar("Row")
 MOST_FAILURES = 30_000  # what the column holds
 # What a seller writes.
@@ -103,16 +105,18 @@ class ProductQuerySet(models.QuerySet["Product"]):
             sites.setdefault(site, []).append(pk)
         yield from _cut(sites, size)
 
-    def fair_batches(self, size: int, most: int) -> Iterator[list[int]]:
+    def fair_batches(self, size: int, most: int, purses: "Purses") -> Iterator[list[int]]:
         """Yield batches of at most `most` products in all, each team's and each site's oldest in turn.
 
-        A product counts for the team that has watched it for longest; the batches of the sites alternate.
+        A product counts for the team that pays for it; those for which nobody has room are left out. The batches of the
+        sites alternate.
         """
-        oldest = self.order_by(F("checked_at").asc(nulls_first=True), "pk").annotate(owner=Min("trackings__team"))
-        rows = list(oldest.values_list("pk", "marketplace", "owner"))
+        oldest = self.order_by(F("checked_at").asc(nulls_first=True), "pk")
+        found = oldest.values_list("pk", "marketplace")
+        rows = [(pk, site, purses.payers[pk]) for pk, site in found if purses.pay(pk)]
         rows = in_turns(in_turns(rows, lambda row: row[1:]), lambda row: row[2])
         sites: dict[str, list[int]] = {}
-        for pk, site, _owner in rows[:most]:
+        for pk, site, _payer in rows[:most]:
             sites.setdefault(site, []).append(pk)
         turns = zip_longest(*(list(_cut({site: ids}, size)) for site, ids in sites.items()))
         yield from (batch for turn in turns for batch in turn if batch)

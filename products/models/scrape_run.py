@@ -1,6 +1,7 @@
 """One paid run at Apify, written down before it is asked for: planned → starting → started → ingested or failed."""
 
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -18,7 +19,19 @@ from products.fields import clean
 from products.listing import Outcome
 
 from .product import Product
-from .spending import DaySpending
+from .spending import (
+    MONTH_SPENT,
+    TODAY_SPENT,
+    BudgetSpent,
+    BudgetUse,
+    Charge,
+    DaySpending,
+    PlanningStopped,
+    Purses,
+    RoomTaken,
+    budgets_of,
+    products_for,
+)
 
 if TYPE_CHECKING:
     from products.apify import Receipt, RunAnswer
@@ -36,11 +49,8 @@ MAX_STARTS = 3
 PLANNED_LIMIT, STARTING_LIMIT, STARTED_LIMIT = timedelta(hours=24), timedelta(hours=6), timedelta(hours=1)
 # A started run is asked about once a minute; beyond these questions not even its job could end it.
 MOST_POLLS = 90
-MOST_PRODUCTS = 1_000_000
-
-
-class PlanningStopped(Exception):
-    """Nothing is planned now; the text says why and what mends it."""
+# How often a plan is made anew when another planner takes the room that it had found.
+PLANS = 3
 
 
 class State(models.TextChoices):
@@ -77,24 +87,36 @@ class ScrapeRunQuerySet(models.QuerySet["ScrapeRun"]):
         return False
 
     def affordable(self) -> int:
-        """Answer how many more products today's budget has room for."""
+        """Answer how many more products the installation's budgets of the day and the month have room for."""
+        return min(self._affordable_today(), products_for(self._left_of_month()))
+
+    def _affordable_today(self) -> int:
         today = now().replace(hour=0, minute=0, second=0, microsecond=0)
         spent = DaySpending.objects.of(today.date())
-        left = settings.APIFY_DAILY_BUDGET_USD - (self.spent_usd(today) if spent is None else spent)
-        if not settings.APIFY_USD_PER_RESULT:
-            return MOST_PRODUCTS if left >= 0 else 0
-        return min(MOST_PRODUCTS, max(0, int(left // settings.APIFY_USD_PER_RESULT)))
+        return products_for(settings.APIFY_DAILY_BUDGET_USD - (self.spent_usd(today) if spent is None else spent))
 
-    def ensure_planning(self) -> None:
-        """Raise PlanningStopped when Apify refused us, or when the day's budget is spent."""
+    def _left_of_month(self) -> Decimal:
+        month = now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        (budget,) = budgets_of((), month)
+        is_kept = BudgetUse.objects.filter(key=budget.key).exists()
+        return BudgetUse.objects.left([budget])[budget] - (0 if is_kept else self.spent_usd(month))
+
+    def tightest(self) -> BudgetSpent:
+        """Answer in words which of the installation's budgets has least room, for those whom a round leaves out."""
+        if self._affordable_today() <= products_for(self._left_of_month()):
+            return BudgetSpent(TODAY_SPENT % settings.APIFY_DAILY_BUDGET_USD)
+        return BudgetSpent(MONTH_SPENT % settings.APIFY_MONTHLY_BUDGET_USD)
+
+    def ensure_planning(self, team: int | None = None) -> None:
+        """Raise PlanningStopped when Apify refused us, or when a budget is spent, with `team` one of that team too."""
         refusal = self.refusal()
         if refusal and self.filter(pk=refusal.pk, ask_again_at__gt=Now()).exists():
             raise PlanningStopped(refusal.refused)
-        if not self.affordable():
-            raise PlanningStopped(
-                _("Today's Apify budget of $%s (APIFY_DAILY_BUDGET_USD) is spent. It starts anew at midnight UTC.")
-                % settings.APIFY_DAILY_BUDGET_USD
-            )
+        if not self._affordable_today():
+            raise BudgetSpent(TODAY_SPENT % settings.APIFY_DAILY_BUDGET_USD)
+        for budget, left in BudgetUse.objects.left(budgets_of([team], now())).items():
+            if not products_for(left if budget.team else self._left_of_month()):
+                raise BudgetSpent(str(budget.refusal) % budget.limit, [budget.team] if budget.team else ())
 
     def may_start(self) -> bool:
         """Whether a start may be asked for now: while a refusal stands, one is tried after each wait."""
@@ -113,19 +135,32 @@ class ScrapeRunQuerySet(models.QuerySet["ScrapeRun"]):
             self.filter(state=State.PLANNED).update(not_before=None)
         return refused
 
-    @transaction.atomic
     def plan(self, products: Sequence[Product]) -> "ScrapeRun | None":
         """Write down a run for those of `products` that no open run holds; None when an open run holds them all.
 
-        The products share one marketplace. When the budget has room for some only, those not seen for longest are
-        taken. Raises PlanningStopped when nothing may be planned.
+        The products share one marketplace. When the budgets have room for some only, those not seen for longest are
+        taken, and the run's `refusals` say which teams' own budgets were spent. Raises PlanningStopped when nothing may
+        be planned.
         """
+        for _again in range(PLANS - 1):
+            try:
+                return self._plan(products)
+            except RoomTaken:
+                continue
+        return self._plan(products)
+
+    @transaction.atomic
+    def _plan(self, products: Sequence[Product]) -> "ScrapeRun | None":
         self.ensure_planning()
         held = set(RunTarget.objects.filter(outcome="pending", product__in=products).values_list("product", flat=True))
         free = {product.pk: product for product in products if product.pk not in held}.values()
         oldest = sorted(free, key=lambda product: (product.checked_at is not None, product.checked_at))
-        wanted = sorted(oldest[: self.affordable()], key=lambda product: product.asin)
+        purses = Purses([product.pk for product in oldest])
+        paid = [product for product in oldest if purses.pay(product.pk)][: self.affordable()]
+        wanted = sorted(paid, key=lambda product: product.asin)
         if not wanted:
+            if purses.refused:
+                raise purses.refusals[0]
             return None
         run = self.create(
             marketplace=wanted[0].marketplace,
@@ -136,13 +171,16 @@ class ScrapeRunQuerySet(models.QuerySet["ScrapeRun"]):
         RunTarget.objects.bulk_create(
             [RunTarget(scrape_run=run, product=product, asin=product.asin) for product in wanted], ignore_conflicts=True
         )
-        run.asins = sorted(run.targets.values_list("asin", flat=True))
-        if not run.asins:
+        got = sorted(run.targets.values_list("asin", "product"))
+        if not got:
             run.delete()
             return None
+        run.asins = [asin for asin, _product in got]
+        run.shares = dict(Counter(str(team) for _asin, product in got if (team := purses.payers[product])))
         run.cost_cap_usd = settings.APIFY_USD_PER_RESULT * len(run.asins)
-        run.save(update_fields=["asins", "cost_cap_usd"])
+        run.save(update_fields=["asins", "shares", "cost_cap_usd"])
         run.reserve()
+        run.refusals = purses.refusals
         return run
 
     def startable(self) -> "ScrapeRunQuerySet":
@@ -198,9 +236,11 @@ class ScrapeRun(models.Model):
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     checked_at = models.DateTimeField(_("last asked at"), null=True, blank=True)
     polls = models.PositiveSmallIntegerField(_("times asked"), default=0)
+    hinted_at = models.DateTimeField(_("end hinted at"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     cost_usd = models.DecimalField(_("cost (USD)"), max_digits=10, decimal_places=6, null=True, blank=True)
     cost_cap_usd = models.DecimalField(_("cost at most (USD)"), max_digits=10, decimal_places=6)
+    shares = models.JSONField(_("products that each team pays"), default=dict, blank=True)
     error = models.CharField(_("error"), max_length=500, blank=True)
     stops_planning = models.BooleanField(_("stops planning"), default=False)
     ask_again_at = models.DateTimeField(_("asked again at"), null=True, blank=True)
@@ -211,6 +251,7 @@ class ScrapeRun(models.Model):
     )
 
     objects = ScrapeRunQuerySet.as_manager()
+    refusals: Sequence[BudgetSpent] = ()  # of a run that was just planned: budgets of teams that had no room
 
     class Meta:
         verbose_name = _("scrape run")
@@ -249,15 +290,13 @@ class ScrapeRun(models.Model):
         return is_ours
 
     def reserve(self) -> None:
-        """Take what this run may cost from its day's budget; raises PlanningStopped when there is no room for it."""
-        day, since = self.created_at.date(), self.created_at.replace(hour=0, minute=0, second=0, microsecond=0)
-        before = ScrapeRun.objects.exclude(pk=self.pk).spent_usd(since)
-        limit = settings.APIFY_DAILY_BUDGET_USD
-        if not DaySpending.objects.reserve(day, self.cost_cap_usd, limit=limit, before=before):
-            raise PlanningStopped(
-                _("Today's Apify budget of $%s (APIFY_DAILY_BUDGET_USD) is spent. It starts anew at midnight UTC.")
-                % limit
-            )
+        """Take what this run may cost from all of its budgets; raises RoomTaken when one has no room for it."""
+        self.charge.reserve(ScrapeRun.objects.exclude(pk=self.pk).spent_usd)
+
+    @property
+    def charge(self) -> Charge:
+        """What this run counts for in which budgets."""
+        return Charge(self.created_at, self.cost_cap_usd, len(self.asins), self.shares)
 
     @transaction.atomic(savepoint=False)
     def bill(self, cost_usd: Decimal) -> bool:
@@ -265,13 +304,12 @@ class ScrapeRun(models.Model):
         unbilled = ScrapeRun.objects.filter(pk=self.pk, cost_usd=None)
         if not unbilled.update(cost_usd=cost_usd):
             return False
-        DaySpending.objects.correct(self.created_at.date(), cost_usd - self.cost_cap_usd)
+        self.charge.settle(cost_usd)
         return True
 
     def postpone(self) -> None:
         """Let a planned run wait while Apify's refusal stands; the sweep starts it later."""
-        refusal = ScrapeRun.objects.refusal()
-        if refusal:
+        if refusal := ScrapeRun.objects.refusal():
             planned = ScrapeRun.objects.filter(pk=self.pk, state=State.PLANNED)
             planned.update(not_before=refusal.ask_again_at, error=clean(refusal.error)[:500])
 
@@ -329,7 +367,7 @@ class ScrapeRun(models.Model):
         if not stops_planning:
             Product.objects.filter(targets__scrape_run=self).update(asked_at=None)
         if cost_usd is not None:
-            DaySpending.objects.correct(self.created_at.date(), cost_usd - self.cost_cap_usd)
+            self.charge.settle(cost_usd)
         return True
 
     def end_overdue(self) -> bool:
@@ -350,6 +388,11 @@ class ScrapeRun(models.Model):
         """Count one question and answer how long to wait before the next: 10, 20, 40, then 60 seconds."""
         ScrapeRun.objects.filter(pk=self.pk).update(checked_at=Now(), polls=F("polls") + 1)
         return timedelta(seconds=min(60, 10 * 2 ** min(self.polls, 8)))
+
+    def take_hint(self) -> bool:
+        """Note that Apify called to say that it has ended; False when it had called before, or is not awaited."""
+        awaited = ScrapeRun.objects.filter(pk=self.pk, state__in=(State.STARTING, State.STARTED), hinted_at=None)
+        return awaited.update(hinted_at=Now()) == 1
 
     def note_error(self, error: object) -> None:
         """Keep why the last question failed, for people and for the reason of a run that ends so."""

@@ -9,7 +9,7 @@ from amazon_pilot.jobs.models import Batch
 from products.models import Import, Product, Tag, Tracking
 from products.tasks import BATCH_SIZE, batch_update_products
 
-from .lines import AT_ONCE, Reading, Wish, products_of, watched
+from .lines import Reading, Wish, products_of, watched
 
 
 def keep(team: Any, name: str, reading: Reading) -> Import:
@@ -33,18 +33,15 @@ def wishes_of(row: Import) -> list[Wish]:
 
 
 @transaction.atomic
-def take(row: Import) -> int | None:
-    """Watch what the import's good lines name, and have what was never seen looked at; return how many are new.
+def step(row: Import) -> bool:
+    """Watch what the next 500 good lines name, and have what was never seen looked at; False when nothing is left.
 
-    None means that it was taken before. The number of statements is constant for each 500 lines.
+    The number of statements is the same for each step; of two jobs on one import, one stops at its first.
     """
-    if not row.claim():
-        return None
-    wishes, added = wishes_of(row), list[int]()
-    for start in range(0, len(wishes), AT_ONCE):
-        added += watch(row.team_id, wishes[start : start + AT_ONCE])
-    row.keep_added(added)
-    return len(added)
+    part = row.move()
+    if part is None:
+        return False
+    return row.keep_added(watch(row.team_id, [Wish(**wish) for wish in part]) if part else [])
 
 
 def watch(team_id: int, wishes: Sequence[Wish]) -> list[int]:

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -31,6 +31,7 @@ from products.models import (
     Tracking,
 )
 from products.models.beginning import names_of
+from products.tasks import take_import
 
 from . import lines, taking
 from .tables import UnreadableFile, too_large
@@ -114,10 +115,10 @@ def _added(count: int) -> str:
     ) % {"count": count}
 
 
-def warn_when_stopped(request: HttpRequest) -> None:
+def warn_when_stopped(request: AuthenticatedRequest) -> None:
     """Say why nothing is fetched now, when nothing is."""
     try:
-        ScrapeRun.objects.ensure_planning()
+        ScrapeRun.objects.ensure_planning(request.team.pk)
     except PlanningStopped as reason:
         messages.error(request, str(reason))
 
@@ -156,6 +157,7 @@ def show(request: AuthenticatedRequest, pk: int) -> HttpResponse:
         "import": row,
         "page": Paginator(left, PER_PAGE).get_page(request.GET.get("page")),
         "good": len(wishes),
+        "lines": len(row.good),
         "first": wishes[:10],
         "cost": cost.quantize(Decimal("0.01") if cost >= 1 else Decimal("0.0001")),
         "is_too_dear": cost > settings.APIFY_DAILY_BUDGET_USD,
@@ -167,15 +169,17 @@ def show(request: AuthenticatedRequest, pk: int) -> HttpResponse:
 @require_POST
 @login_required
 def take(request: AuthenticatedRequest, pk: int) -> HttpResponse:
-    """Add the good lines of a file that was looked at."""
+    """Add the good lines of a file that was looked at: the first 500 here, those behind them by a job."""
     row = get_object_or_404(Import, pk=pk, team=request.team, kind=ImportKind.PRODUCTS)
-    added = taking.take(row)
-    if added is None:
+    if not row.claim():
         messages.info(request, _("This file was taken before."))
+        return redirect(row)
+    if taking.step(row):
+        take_import.enqueue(row.pk)
     else:
-        said = ngettext("%(count)s product added.", "%(count)s products added.", added) % {"count": added}
+        said = ngettext("%(count)s product added.", "%(count)s products added.", row.count) % {"count": row.count}
         messages.success(request, said)
-        warn_when_stopped(request)
+    warn_when_stopped(request)
     return redirect(row)
 
 
@@ -189,7 +193,9 @@ def undo(request: AuthenticatedRequest, pk: int) -> HttpResponse:
         messages.success(request, _("Nothing was added."))
         return redirect("products:add")
     gone = row.undo()
-    if gone is None:
+    if row.state == ImportState.TAKING:
+        messages.info(request, _("This file is still being taken. Undo it once that has ended."))
+    elif gone is None:
         messages.info(request, _("This import was undone before."))
     else:
         messages.success(

@@ -85,8 +85,8 @@ def the_next_job_when_the_one_before_ends_by_itself() -> dict[str, Any]:
     stage.take()
     assert len(stage.handle.hands) == 2
     time.sleep(0.5)  # the slot ends the first and begins the second
-    stage.worker.next_beat = stage.worker.next_moment = 0
-    stage.worker.tick()
+    stage.worker.clock.next_beat = stage.worker.clock.next_moment = 0
+    stage.worker.clock.tick(stage.worker.state)
     stage.until(lambda: stage.status(second) != "started")
     return stage.told(first=first, second=second)
 
@@ -109,7 +109,7 @@ def the_job_behind_a_cancelled_one() -> dict[str, Any]:
     first = tasks.sleep.enqueue(20)
     stage.until_runs(first)
     second = tasks.sleep.enqueue(1)
-    stage.worker.cancel(first, "", 30, "me")
+    stage.worker.crew.cancel(first, "", 30, "me")
     stage.take()
     time.sleep(0.3)  # the slot ends the first and begins what lies behind it
     stage.until(lambda: stage.status(second) == "finished")
@@ -155,7 +155,7 @@ def a_cancelled_job_whose_worker_leaves_at_once() -> dict[str, Any]:
     stage = Stage()
     job = stage.queue.enqueue(f"{TASKS}.swallow_every_exception", job_timeout=60).id
     stage.until_runs(job)
-    stage.worker.cancel(job, "", 30, "me")
+    stage.worker.crew.cancel(job, "", 30, "me")
     stage.turns(0.3)
     stage.worker.leave_now(GAVE_BACK_AT_ONCE)
     stage.until(lambda: stage.worker.exit_code is not None)
@@ -169,7 +169,7 @@ def a_callback_that_never_ends() -> dict[str, Any]:
     stuck = Callback(f"{TASKS}.never_stop_stopping", timeout=1)
     job = stage.queue.enqueue(f"{TASKS}.sleep", 30, job_timeout=60, on_stopped=stuck).id
     stage.until_runs(job)
-    stage.worker.cancel(job, "", 1, "me")
+    stage.worker.crew.cancel(job, "", 1, "me")
     stage.until(lambda: stage.status(job) == "stopped")
     return stage.told(job=job) | {"is_called_at_most_twice": int(queues.connection().get("stopping") or 0) in (1, 2)}
 

@@ -83,6 +83,7 @@ def test_an_entry_that_was_deleted_and_made_again_does_not_repeat_a_fire(schedul
     assert ScheduleEntry.objects.get().next_at == at("2026-01-06 09:00")
 
 
+@pytest.mark.slow
 def test_hundreds_of_entries_that_are_due_together_fire_in_batches_without_a_pause(scheduler, clock, redis):
     for number in range(250):
         make_entry(f"stock-{number}", next_at=at("2026-01-05 09:00"))

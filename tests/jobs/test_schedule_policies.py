@@ -70,6 +70,7 @@ def test_a_fire_within_the_grace_is_not_late(scheduler, clock, redis):
     assert outcomes() == ["enqueued"]
 
 
+@pytest.mark.slow
 def test_a_year_of_silence_costs_bounded_work(scheduler, clock, redis):
     make_entry(cron="* * * * *", next_at=at("2025-01-05 08:00"))
 

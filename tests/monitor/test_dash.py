@@ -104,6 +104,7 @@ def test_pages_follow_each_other(terminal):
     assert "page 2" in terminal.press("previous")
 
 
+@pytest.mark.slow
 def test_left_and_right_lead_through_the_states(busy_day, terminal):  # noqa: F811
     terminal.screen()
     terminal.press("down", "enter")

@@ -114,6 +114,7 @@ def test_a_rate_limit_names_who_holds_its_permits_and_who_is_next(stock):
     assert {each.id for each in found.next} == set(ids[2:])
 
 
+@pytest.mark.slow
 def test_very_many_rate_limits_come_in_parts(stock):
     for n in range(300):
         limited(stock, 1, key=f"user-{n}")

@@ -28,6 +28,7 @@ def read(redis, minute=MINUTE):
     return sample.current(redis)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [600, 4000])
 def test_a_queue_weighs_about_what_its_jobs_took_of_redis(redis, number):
     before = redis.info("memory")["used_memory"]
@@ -61,6 +62,7 @@ def test_retries_are_told_apart_from_what_is_planned(redis):
     assert Reading.objects.get(span="minute", queue="default").retries == 2
 
 
+@pytest.mark.slow
 def test_weighing_looks_at_few_jobs_however_many_there_are(redis):
     def cost(number):
         tasks.do_nothing.enqueue_many([(n,) for n in range(number)])

@@ -9,7 +9,7 @@ from django.core.management import CommandError
 from django.urls import reverse
 from django.utils import timezone
 
-from amazon_pilot.jobs.inspect import charts, stats
+from amazon_pilot.jobs.inspect import charts, days, stats
 from amazon_pilot.jobs.inspect.window import window
 from amazon_pilot.jobs.models import JobRun, Tally
 from tests.staff import serve
@@ -139,3 +139,29 @@ def test_neither_costs_more_with_more_history(person, commands, django_assert_ma
         client.get(reverse("monitor:api-queue-history", args=["low"]))
 
     assert len(commands) <= 20
+
+
+def test_today_is_compared_with_the_same_hours_a_week_ago(settings, person):
+    settings.TIME_ZONE = "Europe/Berlin"
+    zone = ZoneInfo("Europe/Berlin")
+    now = datetime(2026, 3, 31, 14, 40, tzinfo=zone)  # the clock was put forward two days before
+    with timezone.override(zone):
+        for at, number in ((now, 1), (now - timedelta(minutes=41), 3), (datetime(2026, 3, 30, 23, tzinfo=zone), 9)):
+            ended(at, number=number)
+        for at, number in ((datetime(2026, 3, 24, 14, 10, tzinfo=zone), 1), (datetime(2026, 3, 24, 0, tzinfo=zone), 5)):
+            ended(at, "failed", number=number)
+        Tally.objects.fold(now + timedelta(hours=1))
+
+        told = days.against_last_week(now)
+
+    assert told["until"] == datetime(2026, 3, 31, 14, tzinfo=zone)
+    assert told["today"] == {"processed": 3, "succeeded": 3, "failed": 0}
+    assert told["week_ago"] == {"processed": 5, "succeeded": 0, "failed": 5}
+    assert get(person("view"), "stats")[1]["against_last_week"]["today"].keys() == told["today"].keys()
+
+
+def test_the_front_page_says_it(admin_client):
+    page = admin_client.get(reverse("admin:index")).content.decode()
+
+    assert "Today until" in page
+    assert "A week ago until then: 0 ended, 0 failed." in page

@@ -117,6 +117,7 @@ def test_the_newest_jobs_of_a_subject_are_found_while_they_wait_run_and_are_plan
     assert redis.zcard(f"{keys.ABOUT}product:1") == limits.ABOUT_JOBS
 
 
+@pytest.mark.slow
 def test_a_question_by_subject_finds_what_waits_in_however_long_a_queue_and_what_ran():
     for n in range(1200):
         tasks.add.enqueue(2, n)

@@ -1,6 +1,7 @@
-"""The day's budget: held to the cent under any concurrency, and shared by users and marketplaces, oldest first."""
+"""The budgets of looks: held to the cent under any concurrency, and shared by users and marketplaces, oldest first."""
 
 import threading
+from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
@@ -9,19 +10,42 @@ import pytest
 from django.db import connection
 from django.utils.timezone import now
 
-from products.models import DaySpending, PlanningStopped, Product, ScrapeRun, Tracking
+from notifications.models import Notification
+from products.models import BudgetUse, DaySpending, PlanningStopped, Product, ScrapeRun, Tracking
 from products.models.product import in_turns
-from products.tasks import update_due_products
+from products.tasks import batch_update_products, update_due_products, update_product
 from tests.world import answer_of, enqueued, listing, started_run
 
 PLANNERS, ROUNDS, EACH = 10, 100, 4
 
 
+BUDGETS = {
+    "APIFY_DAILY_BUDGET_USD": Decimal("0.045"),
+    "APIFY_MONTHLY_BUDGET_USD": Decimal("0.045"),
+    "APIFY_TEAM_DAILY_BUDGET_USD": Decimal("0.0225"),
+    "APIFY_TEAM_MONTHLY_BUDGET_USD": Decimal("0.0225"),
+}
+
+
+def used() -> tuple[Decimal, dict[str, Decimal], dict[str, Decimal]]:
+    """Return what all runs may cost, that by budget as the runs say, and as the rows of the budgets do."""
+    by_runs = Counter()
+    for run in ScrapeRun.objects.all():
+        by_runs["all"] += len(run.asins)
+        by_runs.update({f"team {team}": count for team, count in run.shares.items()})
+    by_rows = {row.key.rpartition(" ")[0]: Decimal(row.micros) / 1_000_000 for row in BudgetUse.objects.all()}
+    by_runs = {key: count * Decimal("0.0015") for key, count in by_runs.items()}
+    return ScrapeRun.objects.spent_usd(now() - timedelta(days=1)), by_runs, by_rows
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("name", BUDGETS)
 @pytest.mark.django_db(transaction=True)
-def test_ten_planners_at_once_never_pass_the_budget(settings):
-    settings.APIFY_DAILY_BUDGET_USD = Decimal("0.045")
+def test_ten_planners_at_once_never_pass_a_budget(alice, charlie, settings, name):
+    setattr(settings, name, BUDGETS[name])
     products = Product.objects.ensure([("amazon.com", f"B0{number:08}") for number in range(PLANNERS * EACH)])
+    Tracking.objects.watch(alice.teams.get(), products[: len(products) // 2], "own", "3_daily")
+    Tracking.objects.watch(charlie.teams.get(), products[len(products) // 2 :], "own", "3_daily")
     gate, seen, odd = threading.Barrier(PLANNERS, timeout=60), [], []
 
     def plan(number: int) -> None:
@@ -31,9 +55,9 @@ def test_ten_planners_at_once_never_pass_the_budget(settings):
                 with suppress(PlanningStopped):
                     ScrapeRun.objects.plan(products[number * EACH : (number + 1) * EACH])
                 if gate.wait() == 0:
-                    seen.append((ScrapeRun.objects.spent_usd(now() - timedelta(days=1)), DaySpending.objects.get()))
-                    ScrapeRun.objects.all().delete()
-                    DaySpending.objects.all().delete()
+                    seen.append((*used(), DaySpending.objects.get()))
+                    for model in (ScrapeRun, DaySpending, BudgetUse):
+                        model.objects.all().delete()
                 gate.wait()
         except Exception as error:
             odd.append(error)
@@ -48,9 +72,66 @@ def test_ten_planners_at_once_never_pass_the_budget(settings):
         thread.join()
 
     assert (odd, len(seen)) == ([], ROUNDS)
-    assert max(spent for spent, _day in seen) <= settings.APIFY_DAILY_BUDGET_USD
-    assert all(spent == Decimal(day.micros) / 1_000_000 for spent, day in seen)
-    assert min(spent for spent, _day in seen) >= Decimal("0.036")
+    of_teams = "TEAM" in name
+    for spent, by_runs, by_rows, day in seen:
+        assert by_runs == by_rows
+        assert spent == by_runs["all"] == Decimal(day.micros) / 1_000_000 >= Decimal("0.036")
+        assert all(usd <= BUDGETS[name] for key, usd in by_rows.items() if key.startswith("team") or not of_teams)
+
+
+@pytest.mark.parametrize("name", ["APIFY_TEAM_DAILY_BUDGET_USD", "APIFY_TEAM_MONTHLY_BUDGET_USD"])
+def test_a_team_without_room_is_told_once_and_takes_nobody_elses_place(
+    alice, charlie, admin_user, lamp, settings, name, django_capture_on_commit_callbacks
+):
+    setattr(settings, name, Decimal("0.0030"))
+    mine, shared = Product.objects.ensure([("amazon.com", f"B0MINE000{n}") for n in range(3)]), lamp
+    Tracking.objects.watch(alice.teams.get(), mine, "own", "3_daily")
+    Tracking.objects.watch(charlie.teams.get(), [shared], "own", "3_daily")
+    Product.objects.filter(pk=shared.pk).update(checked_at=now() - timedelta(days=3))  # after what was never seen
+
+    for _round in range(3):
+        with django_capture_on_commit_callbacks(execute=True):
+            update_due_products("daily")
+            update_product(shared.pk)
+            batch_update_products([product.pk for product in mine])
+
+    (run, other) = ScrapeRun.objects.order_by("pk")
+    assert (run.asins, run.shares) == ([shared.asin], {str(alice.teams.get().pk): 1})
+    assert (len(other.asins), other.shares) == (1, {str(alice.teams.get().pk): 1})
+    notices = Notification.objects.filter(body__contains="budget of $0.0030")
+    assert list(notices.values_list("channel__team", flat=True)) == [alice.teams.get().pk]
+    assert Notification.objects.filter(channel__user=admin_user, body__contains="Teams have spent").count() == 1
+
+    ScrapeRun.objects.all().delete()
+    assert ScrapeRun.objects.plan([shared]).shares == {str(charlie.teams.get().pk): 1}  # whose budget has room
+
+
+def test_those_whom_the_installations_month_leaves_out_are_told(alice, charlie, admin_user, lamp, settings):
+    settings.APIFY_MONTHLY_BUDGET_USD = Decimal("0.0030")
+    ScrapeRun.objects.create(marketplace="amazon.com", cost_cap_usd=Decimal("0.0030"))  # before months had rows
+
+    assert "APIFY_MONTHLY_BUDGET_USD" in update_product(lamp.pk)
+    update_due_products("daily")
+
+    told = Notification.objects.filter(body__contains="APIFY_MONTHLY_BUDGET_USD").values_list("channel__team")
+    assert sorted(told, key=str) == sorted([(alice.teams.get().pk,), (None,)], key=str)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_bill_corrects_every_budget_and_rounds_no_share_down(alice, charlie, lamp, competitors):
+    Tracking.objects.filter(product__in=competitors[:2]).update(team=charlie.teams.get())
+    run = started_run([lamp, *competitors[:2]])
+
+    run.bill(Decimal("0.0010"))
+    run.bill(Decimal("0.0010"))
+
+    used = dict(BudgetUse.objects.values_list("key", "micros"))
+    of = {who.username: f"team {who.teams.get().pk} {now():%Y-%m}" for who in (alice, charlie)}
+    assert (used[of["alice"]], used[of["charlie"]], used[f"all {now():%Y-%m}"]) == (334, 667, 1000)
+    lost = started_run(competitors[2:3], apify_id="lost")
+    lost.refresh_from_db()
+    assert lost.mark_failed("Apify started nothing.", cost_usd=Decimal(0))
+    assert dict(BudgetUse.objects.values_list("key", "micros")) == used
 
 
 @pytest.mark.django_db(transaction=True)

@@ -138,6 +138,7 @@ def test_of_two_jobs_of_one_kind_one_stops(lamp, small_steps):
     assert one.ended_at is None
 
 
+@pytest.mark.slow
 def test_a_minute_is_not_enough_and_a_lost_job_is_taken_up(lamp, small_steps, monkeypatch):
     look([lamp], [now() - timedelta(days=100, minutes=n) for n in range(30)])
     monkeypatch.setattr("products.tasks.CLEANING_SECONDS", -1)

@@ -175,6 +175,7 @@ def test_what_one_team_knows_is_told_to_no_other(alice, charlie, lamp):
     }
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 20), st.sampled_from(["", "a", "b", "x", "y"])), max_size=40))
 @settings(max_examples=200, deadline=None)
 def test_the_share_of_days_counts_gaps_as_gaps(looks):

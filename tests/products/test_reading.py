@@ -27,6 +27,7 @@ POSITIVE = ("in stock", "auf lager", "en stock", "disponible", "disponibile", "d
 NEGATIVE = ("not", "nicht", "pas", "no", "non", "não", "niet", "inte", "nie", "brak", "sin", "sem", "geen", "kein")
 
 
+@pytest.mark.slow
 @given(number=WHOLE, language=st.sampled_from([*LANGUAGES, "en_IN"]))
 @settings(max_examples=300, deadline=None)
 def test_a_count_is_what_the_language_of_a_site_writes(number, language):
@@ -36,6 +37,7 @@ def test_a_count_is_what_the_language_of_a_site_writes(number, language):
     assert fields.count(shown) == number
 
 
+@pytest.mark.slow
 @given(number=st.decimals(0, 9999, places=1), language=st.sampled_from(LANGUAGES))
 @settings(max_examples=300, deadline=None)
 def test_a_number_with_decimals_never_grows_into_a_count(number, language):
@@ -45,6 +47,7 @@ def test_a_number_with_decimals_never_grows_into_a_count(number, language):
     assert read is None or read <= number
 
 
+@pytest.mark.slow
 @given(number=st.decimals(Decimal("0.01"), 99_999, places=2), language=st.sampled_from(LANGUAGES))
 @settings(max_examples=300, deadline=None)
 def test_an_amount_is_read_as_itself_or_not_at_all(number, language):
@@ -52,6 +55,7 @@ def test_an_amount_is_read_as_itself_or_not_at_all(number, language):
         assert parse_money(shown, "USD") in (None, number)
 
 
+@pytest.mark.slow
 @given(number=st.decimals(0, 9_999_999, places=3))
 @settings(max_examples=300, deadline=None)
 def test_an_amount_never_moves_by_more_than_the_noise_of_a_float(number):

@@ -171,6 +171,7 @@ def histories(team, chance, count, start, gaps):
     return found
 
 
+@pytest.mark.slow
 def test_each_kind_of_rule_tells_what_it_says_and_nothing_twice(alice, settings):
     settings.APIFY_DAILY_BUDGET_USD = Decimal(1000)
     found = histories(alice.teams.get(), random.Random(5), HISTORIES, NOON, [1, 20, 24, 30, 71, 72, 73, 100])
@@ -185,6 +186,7 @@ def test_each_kind_of_rule_tells_what_it_says_and_nothing_twice(alice, settings)
     assert heard == set(KINDS) - {"foreign"}
 
 
+@pytest.mark.slow
 def test_a_preview_counts_what_was_told(alice, settings):
     settings.APIFY_DAILY_BUDGET_USD = Decimal(1000)
     begun = now() - timedelta(days=45)

@@ -4,18 +4,22 @@ import contextlib
 import io
 import time
 import zipfile
+from datetime import timedelta
 from decimal import Decimal
 
 import openpyxl
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from django.utils.timezone import now
 
 from products.amazon import MARKETPLACES
 from products.models import Import, Product, Tracking
+from products.taking_in import taking
 from products.taking_in.columns import find_site
 from products.taking_in.lines import Usual, cost_per_day, read_file
 from products.taking_in.tables import UnreadableFile, read_table
+from products.tasks import resume_unfinished, take_import
 from tests.world import enqueued
 
 USUAL = Usual("amazon.com", "own", "3_daily")
@@ -194,9 +198,14 @@ def test_ten_thousand_lines_with_300_wrong_ones_take_9700_and_name_each(
 
     # SQLite takes a thousand values a statement; twenty steps of 500 have the same number each.
     with django_assert_max_num_queries(20 * 60):
-        taken = client.post(reverse("products:take_import", args=[row.pk]), follow=True)
+        taken = client.post(reverse("products:take_import", args=[row.pk]), follow=True).content.decode()
+        assert "500 of" in taken
+        assert 'hx-trigger="every 1s"' in taken
+        take_import(row.pk)
 
-    assert "9,700 products added." in taken.content.decode().replace("9700", "9,700")
+    text = client.get(row.get_absolute_url()).content.decode()
+    assert "9,700" in text
+    assert "hx-trigger" not in text
     assert (Tracking.objects.count(), Product.objects.count()) == (9700, 9700)
     assert Tracking.objects.get(product__asin="B000000005").alias == "name 5"
 
@@ -209,6 +218,7 @@ def test_the_statements_of_each_500_lines_are_the_same(upload, client, django_as
         row = Import.objects.first()
         with django_assert_max_num_queries(10_000) as captured:
             client.post(reverse("products:take_import", args=[row.pk]))
+            take_import(row.pk)
         counts.append(len(captured))
 
     assert counts[1] <= 2 * counts[0]
@@ -244,6 +254,57 @@ def test_taking_twice_adds_once_and_asks_for_a_look_once_committed(upload, clien
 
     assert "taken before" in again.content.decode()
     assert Tracking.objects.count() == 2
+
+
+def test_a_long_import_is_taken_step_by_step_by_whoever_is_there(
+    upload, client, django_capture_on_commit_callbacks, monkeypatch
+):
+    monkeypatch.setattr("products.models.imports.AT_ONCE", 7)
+    upload(csv_of([["ASIN"], *([f"B1{number:08}"] for number in range(40))]))
+    row = Import.objects.get()
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(reverse("products:take_import", args=[row.pk]))
+    assert ("products.tasks.take_import", [row.pk]) in enqueued()
+    assert (Tracking.objects.count(), Import.objects.get().done) == (7, 7)
+
+    first, other = Import.objects.get(), Import.objects.get()  # two jobs, after a worker was taken for lost
+    assert first.move() == [*other.good[7:14]]
+    assert first.keep_added([])
+    Import.objects.update(done=7)
+    assert taking.step(other)
+    undone = client.post(reverse("products:undo_import", args=[row.pk]), follow=True)
+    assert "still being taken" in undone.content.decode()
+
+    Import.objects.update(taken_at=now() - timedelta(minutes=3))
+    with django_capture_on_commit_callbacks(execute=True):
+        resume_unfinished()
+    assert enqueued().count(("products.tasks.take_import", [row.pk])) == 2
+    assert take_import(row.pk) == "40 lines, 40 added, taken"
+    assert take_import(row.pk) == "40 lines, 40 added, taken"
+    row.refresh_from_db()
+    assert sorted(row.added) == sorted(Tracking.objects.values_list("pk", flat=True))
+    assert row.good == []
+    assert row.undo() == 40
+
+
+def test_a_step_that_breaks_off_is_taken_again_whole(upload, client, monkeypatch):
+    monkeypatch.setattr("products.models.imports.AT_ONCE", 7)
+    upload(csv_of([["ASIN"], *([f"B1{number:08}"] for number in range(20))]))
+    row = Import.objects.get()
+    client.post(reverse("products:take_import", args=[row.pk]))
+
+    def dies(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(taking, "tag", dies)
+        with pytest.raises(RuntimeError):
+            take_import(row.pk)
+
+    row.refresh_from_db()
+    assert (row.state, row.done, Tracking.objects.count()) == ("taking", 7, 7)
+    take_import(row.pk)
+    assert Tracking.objects.count() == 20
 
 
 def test_undo_removes_just_what_the_import_added(upload, client, alice, charlie, lamp):
@@ -338,6 +399,7 @@ def test_what_is_no_table_is_refused_with_a_sentence_and_costs_no_time(upload, n
     assert time.process_time() - began < 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [

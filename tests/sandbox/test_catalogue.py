@@ -83,6 +83,7 @@ def test_an_offer_moves_the_rank_by_more_than_thirty_percent():
     assert sum(move > 0.3 for move in moves) > len(moves) * 0.8
 
 
+@pytest.mark.slow
 def test_over_weeks_everything_that_is_watched_changes():
     days = [NOON + timedelta(days=day) for day in range(28)]
     seen = [listing(product.asin, product.domain, day) for product in catalogue.PRODUCTS for day in days]

@@ -21,6 +21,7 @@ from ..inspect import as_json, export, retention, snapshot, store
 from ..inspect import stats as inspect_stats
 from ..inspect.job_detail import collect
 from ..inspect.query import QueryError, parse
+from ..inspect.words import whole_number
 from ..models import Source, acting_from
 from ..operate import operations, roles
 from ..operate.jobs import parse_arguments
@@ -94,6 +95,10 @@ class Command(BaseCommand):
         told["kill"].add_argument("--slot", type=int, required=True, help="Its number; 0 for all of the worker's.")
         for sub in (drained, told["stop"], told["kill"]):
             sub.add_argument("--yes", action="store_true", help="Do it without being asked again.")
+        limited = verb("limits", "Unique keys and rate limits: who holds what, and who waits.")
+        fanned = verb("batches", "Fan-outs and how far each is, the newest first.")
+        for sub in (limited, fanned):
+            sub.add_argument("--from", dest="cursor", default="", help="The `next` of an earlier answer.")
         verb("workers", "The workers that were seen within an hour.")
         verb("recover", "Bring back at once the jobs that count as lost.")
         dashed = verb("dash", "Watch queues and jobs in this terminal.")
@@ -153,6 +158,17 @@ class Command(BaseCommand):
     def do_retention(self, by: Any, options: dict[str, Any]) -> None:
         seen = retention.as_json(options["days"])
         self.tell(options, seen, stats.lines_of_retention(seen))
+
+    def do_limits(self, by: Any, options: dict[str, Any]) -> None:
+        seen = as_json.limits_now(options["cursor"])
+        self.tell(options, seen, cli_lines.lines_of_limits(seen))
+
+    def do_batches(self, by: Any, options: dict[str, Any]) -> None:
+        before = whole_number(options["cursor"], 10**17)
+        if options["cursor"] and before is None:
+            raise CommandError("--from takes the `next` of an earlier answer.")
+        seen = as_json.batches_now(before)
+        self.tell(options, seen, cli_lines.lines_of_batches(seen))
 
     def do_list(self, by: Any, options: dict[str, Any]) -> None:
         if options["json"] and (options["all"] or options["jsonl"]):

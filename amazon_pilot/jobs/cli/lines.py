@@ -7,3 +7,37 @@ def lines_of(rows: list[Answer]) -> list[str]:
     """Return jobs as lines for a terminal."""
     names = ("state", "queue", "job_id", "task")
     return ["  ".join([f"{row['when']:%F %T}" if row["when"] else "", *(row[name] for name in names)]) for row in rows]
+
+
+def lines_of_limits(seen: Answer) -> list[str]:
+    """Return the rate limits, each with its holders, and the unique keys."""
+    lines = []
+    for limit in seen["limits"]:
+        permits = "-" if limit["permits"] is None else limit["permits"]
+        lines.append(f"{limit['name']}: {limit['held']} of {permits} permits held, {limit['waiting']} waiting")
+        lines += [f"  {holder_line(each)}" for each in limit["holders"]]
+    lines += [f"unique: {holder_line(each)}, {each['joined']} joined" for each in seen["keys"]]
+    if not seen["is_whole"]:
+        lines.append("there are more unique keys; these are among the oldest")
+    return lines + following(seen)
+
+
+def holder_line(each: Answer) -> str:
+    until = f" until {each['until']:%F %T}" if each["until"] else ""
+    return f"{each['job_id']} {each['task']} {each['state']} since {each['since']:%F %T}{until}"
+
+
+def lines_of_batches(seen: Answer) -> list[str]:
+    """Return fan-outs, a line each."""
+    counts = ("waiting", "running", "retrying", "succeeded", "failed")
+    lines = [
+        f"{each['id']}  {each['at']:%F %T}  {each['task']}  {each['percent']} % of {each['jobs']}  "
+        + ", ".join(f"{each[name]} {name}" for name in counts)
+        for each in seen["batches"]
+    ]
+    return lines + following(seen)
+
+
+def following(seen: Answer) -> list[str]:
+    """Return the line that says how to go on, none at the end."""
+    return [f"more: --from {seen['next']}"] if seen["next"] else []

@@ -7,7 +7,8 @@ from django.core.exceptions import ValidationError
 
 from ..core import redaction
 from ..models import JobRun
-from . import lists, query, snapshot, store, waiting
+from ..models.batch import Progress
+from . import batches, holders, lists, query, snapshot, store, waiting
 from .job_detail import Dossier
 
 PAGE, MOST = 50, 500
@@ -86,3 +87,44 @@ def job_of(known: Dossier) -> Answer:
         "stack": known.stack,
         "attempts": [run_of(run, whole=True) for run in known.runs],
     }
+
+
+def limits_now(cursor: str = "0") -> Answer:
+    """Return the unique keys that are held, the oldest first, and the part of the rate limits behind a cursor."""
+    seen = holders.look(cursor)
+    return {
+        "keys": [holder_of(each) for each in seen.keys],
+        "is_whole": seen.is_whole,
+        "limits": [limit_of(each) for each in seen.limits],
+        "next": seen.following,
+    }
+
+
+def limit_of(limit: holders.Limit) -> Answer:
+    """Return one rate limit with the first of those that hold a permit, and of those that wait for one."""
+    told: Answer = {name: getattr(limit, name) for name in ("name", "permits", "held", "waiting")}
+    return told | {name: [holder_of(each) for each in getattr(limit, name)] for name in ("holders", "next")}
+
+
+def holder_of(each: holders.Holder) -> Answer:
+    """Return one job that holds something or waits for it."""
+    task, args, kwargs = each.call
+    told = {name: getattr(each, name) for name in ("state", "since", "until", "due", "joined")}
+    return {"job_id": each.id, "task": task, "args": args, "kwargs": kwargs} | told
+
+
+def batches_now(before: int | None = None) -> Answer:
+    """Return fan-outs and how far each is, the newest first; `next` is empty at the end."""
+    seen = batches.newest(before)
+    return {"batches": [batch_of(each) for each in seen["rows"]], "next": str(seen["before"] or "")}
+
+
+def batch_of(progress: Progress) -> Answer:
+    """Return one fan-out and what became of its jobs."""
+    batch = progress.of
+    counts = ("waiting", "running", "retrying", "succeeded", "failed", "percent", "state")
+    return (
+        {"id": batch.pk, "task": batch.task, "at": batch.at, "sent_at": batch.sent_at, "parent": batch.parent}
+        | {"by": batch.by.get_username() if batch.by else "", "jobs": batch.children, "joined": batch.joined}
+        | {name: getattr(progress, name) for name in counts}
+    )

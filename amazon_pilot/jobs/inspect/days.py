@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.db.models.functions import TruncDay
 from django.utils import timezone
 
@@ -60,3 +60,15 @@ def by_queue(now: datetime | None = None) -> dict[str, dict[str, Any]]:
         rate = whole["failed"] / whole["processed"] if whole["processed"] else None
         answer[name] = told(counted[name, today]) | {"error_rate": rate}
     return answer
+
+
+def against_last_week(now: datetime | None = None) -> dict[str, Any]:
+    """Return what ended today up to the last whole hour, `until`, and a week ago up to the same one, as `told` says."""
+    hour = timezone.localtime(now).replace(minute=0, second=0, microsecond=0, tzinfo=None)
+    spans = {}
+    for name, end in (("today", hour), ("week_ago", hour - timedelta(days=7))):
+        spans[name] = Q(at__gte=timezone.make_aware(end.replace(hour=0)), at__lt=timezone.make_aware(end))
+    hours = Tally.objects.filter(spans["today"] | spans["week_ago"], span="hour").order_by().values("outcome")
+    rows = list(hours.annotate(**{name: Sum("count", filter=span, default=0) for name, span in spans.items()}))
+    counted = {name: told(Counter({row["outcome"]: row[name] for row in rows})) for name in spans}
+    return counted | {"until": timezone.make_aware(hour)}

@@ -319,7 +319,10 @@ def from_redis(query: Query, cursor: str, size: int) -> Listing:
     is_exact = query.is_plain and not query.states & {"retry", "held"} and len(places) <= 12
     listing.total = sum(totals) if is_exact else None
     if listing.following and len(found) < size:
-        listing.note = _("%(seen)d of %(total)d jobs were looked at.") % {"seen": looked_at, "total": sum(totals)}
+        words = ngettext(
+            "%(seen)d of %(total)d job was looked at.", "%(seen)d of %(total)d jobs were looked at.", sum(totals)
+        )  # fmt: skip
+        listing.note = words % {"seen": looked_at, "total": sum(totals)}
     listing.rows = with_history(found)
     return listing
 

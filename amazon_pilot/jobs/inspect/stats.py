@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from ..core import queues
 from . import snapshot
 from .as_json import Answer
-from .days import by_day, told
+from .days import against_last_week, by_day, told
 
 DAYS, MOST_DAYS = 10, 90
 
@@ -40,6 +40,7 @@ def glance(now: datetime | None = None) -> Answer:
         "weighed_at": seen.weighed.isoformat() if seen.weighed else None,
         "queues": rows,
         "total": {name: total([row[name] for row in rows]) for name in numbers},
+        "against_last_week": against_last_week(now),
         "workers": {
             "alive": len(seen.alive),
             "busy": sum(worker["busy"] for worker in seen.alive),

@@ -1,9 +1,11 @@
 """Who did what (AuditEntry), what ran (JobRun, counted in Tally), lay in queues (Reading), waits (Pause), is planned
 (ScheduleEntry), was due (Fire), was asked of many jobs (BulkAction), was deleted (KeptJob), is looked for often
 (SavedSearch), failed why (Cause), belongs together (Batch), was about what (JobSubject), was deployed (Release), went
-unseen by the schedulers (Silence), and how often things happened (Total)."""
+unseen by the schedulers (Silence), acts for whom (ApiToken), and how
+often things happened (Total)."""
 
 from .alert import Alert, RuleChange
+from .api_token import ApiToken
 from .audit_entry import AuditEntry, Source, acting_from
 from .batch import Batch
 from .bulk_action import BulkAction
@@ -22,6 +24,7 @@ from .total import Total
 
 __all__ = [
     "Alert",
+    "ApiToken",
     "AuditEntry",
     "Batch",
     "BulkAction",

@@ -5,76 +5,88 @@ it back: so what is done is what was previewed, and the same text sent twice sta
 """
 
 import uuid
+from typing import Any
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
+from ninja import Query, Router
+from pydantic import BaseModel, create_model
 
 from ..inspect.as_json import Answer
 from ..models import BulkAction
-from ..operate import bulk, roles
+from ..operate import bulk
 from ..operate.preview import asked, of_row, previewed, verb_of
-from ..operate.table import OPERATIONS
-from .api import Refusal, body_of, endpoint, text_in
+from ..operate.table import OPERATIONS, in_bulk
+from . import api_schemas as shapes
+from .api_entry import look, need, press
+from .api_errors import Refusal
 
+router = Router(tags=["bulk"])
 LATEST_SHOWN = 20
+BULK_FIELDS: Any = {each.name_in_bulk: (str, "") for name in in_bulk() for each in OPERATIONS[name].fields}
 
 
-@endpoint("GET", "operate")
-def preview(request: HttpRequest) -> Answer:
-    """Return what an action would be done to: ?action=retry&q=state:failed, or &id=… once per job; to_queue=, until="""
-    words, ids = request.GET, request.GET.getlist("id")
-    action = verb_of(words.get("action", ""))
-    operation = OPERATIONS[action]
-    if not roles.may(request.user, operation.role):
-        raise Refusal(403, "forbidden", _("Your role does not allow this."))
-    return previewed(action, words.get("q", "").strip(), ids, operation.given_in_bulk(words.dict()))
+class Choice(BaseModel):
+    """An action, and its jobs: by a search, or one by one."""
+
+    action: str = ""
+    q: str = ""
+    id: list[str] = []
 
 
-@endpoint("POST", "operate")
-def start(request: HttpRequest) -> Answer:
-    """Ask for what was previewed: {"preview": …, "reason": …}, and "confirm" with its number where it is large."""
-    body = body_of(request)
-    confirmed = body.get("confirm")
-    if confirmed is not None and type(confirmed) is not int:
-        raise Refusal(400, "invalid", _("%s has to be a whole number.") % "confirm")
-    row, is_new = asked(request.user, body.get("preview"), text_in(body, "reason"), confirmed)
+PreviewIn = create_model("PreviewIn", __base__=Choice, **BULK_FIELDS)
+
+
+@look(router, "/bulk/preview", "bulk-preview", shapes.PreviewOut, "operate")
+def preview(request: HttpRequest, words: Query[PreviewIn]) -> Answer:  # type: ignore[valid-type]
+    """What an action would be done to, and the signed text that starts it."""
+    given = words.model_dump()  # type: ignore[attr-defined]
+    action = verb_of(given["action"])
+    need(OPERATIONS[action].role, request.user)
+    return previewed(action, given["q"].strip(), given["id"], OPERATIONS[action].given_in_bulk(given))
+
+
+@press(router, "/bulk/start", "bulk-start", "operate", shapes.BulkNow)
+def start(request: HttpRequest, body: shapes.StartIn) -> Answer:
+    """Ask for what was previewed; `confirm` is its number where the preview names it."""
+    row, is_new = asked(request.user, body.preview, body.reason, body.confirm)
     return of_row(row) | {"is_new": is_new}
 
 
-@endpoint("GET")
+@look(router, "/bulk", "bulk-list", shapes.BulkList)
 def latest(request: HttpRequest) -> Answer:
-    """Return the latest actions, the newest first."""
+    """The latest actions, the newest first."""
     return {"bulk": [of_row(row) for row in BulkAction.objects.select_related("by", "aborted_by")[:LATEST_SHOWN]]}
 
 
-@endpoint("GET")
+@look(router, "/bulk/{int:pk}", "bulk", shapes.BulkNow)
 def one(request: HttpRequest, pk: int) -> Answer:
-    """Return how far an action is, and what came of it."""
+    """How far an action is, and what came of it."""
     return of_row(find(pk))
 
 
-@endpoint("POST", "operate")
-def abort(request: HttpRequest, pk: int) -> Answer:
-    """Have an action stop before its next batch: {"reason": …}."""
+@press(router, "/bulk/{int:pk}/abort", "bulk-abort", "operate", shapes.BulkNow)
+def abort(request: HttpRequest, pk: int, body: shapes.Why) -> Answer:
+    """Have an action stop before its next batch."""
     row = find(pk)
-    if not bulk.abort(request.user, row, reason=text_in(body_of(request), "reason")):
+    if not bulk.abort(request.user, row, reason=body.reason):
         raise Refusal(409, "nothing_done", _("Nothing was done: it had ended before."))
     return of_row(find(pk))
 
 
-@endpoint("POST", "edit")
-def restore(request: HttpRequest, pk: int) -> Answer:
-    """Have what a deletion deleted brought back: {"reason": …}, and "token", a UUID with which it is done once."""
-    body = body_of(request)
+@press(router, "/bulk/{int:pk}/restore", "bulk-restore", "edit", shapes.BulkNow)
+def restore(request: HttpRequest, pk: int, body: shapes.RestoreIn) -> Answer:
+    """Have what a deletion deleted brought back."""
     try:
-        token = uuid.UUID(text_in(body, "token") or str(uuid.uuid4()))
+        token = uuid.UUID(body.token or str(uuid.uuid4()))
     except ValueError as error:
         raise Refusal(400, "invalid", _("%s has to be a UUID.") % "token") from error
-    row, is_new = bulk.restore(request.user, find(pk), token=token, reason=text_in(body, "reason"))
+    row, is_new = bulk.restore(request.user, find(pk), token=token, reason=body.reason)
     return of_row(row) | {"is_new": is_new}
 
 
 def find(pk: int) -> BulkAction:
+    """Return an action; raises Refusal if there is none."""
     row = BulkAction.objects.select_related("by", "aborted_by").filter(pk=pk).first()
     if row is None:
         raise Refusal(404, "unknown", _("There is no such bulk action."))

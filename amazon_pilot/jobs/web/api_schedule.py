@@ -1,98 +1,95 @@
 """The schedule as JSON: its entries, the history of each, and the verbs, with the permissions of its pages."""
 
-from collections.abc import Callable
-from functools import wraps
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
+from ninja import Router
 
-from ..inspect.as_json import MOST, PAGE, Answer
-from ..inspect.words import whole_number
+from ..inspect.as_json import PAGE, Answer
 from ..models import ScheduleEntry
-from ..operate import schedule as schedule_acts
-from ..operate.operations import Done
-from ..schedule import entries as schedule_entries
+from ..operate import schedule as verbs
+from ..schedule import entries
 from ..schedule.as_json import one, past, told
-from . import pages
-from .api import Endpoint, Refusal, body_of, done, endpoint, moment_in, text_in
+from . import api_schemas as shapes
+from .api import From, Limit, done
+from .api_entry import look, need, press
+from .api_errors import Refusal
+
+router = Router(tags=["schedule"])
+ROLES = {"create": "edit", "edit": "edit", "delete": "admin"}  # as the groups have them; the permission decides
 
 
-def of_schedule(method: str, verb: str) -> Callable[[Endpoint], pages.View]:
-    """Make a function an address of the schedule: the permission is its page's, an unknown entry is a 404."""
-
-    def wrap(function: Endpoint) -> pages.View:
-        @wraps(function)
-        def act(request: HttpRequest, **words: Any) -> Answer:
-            schedule_acts.allow(request.user, verb)
-            try:
-                return function(request, **words)
-            except schedule_entries.UnknownEntryError as error:
-                raise Refusal(404, "unknown", " ".join(error.messages)) from error
-
-        return endpoint(method)(act)
-
-    return wrap
+def allow(verb: str, user: Any) -> None:
+    """Raise where the schedule's pages would refuse this user."""
+    need("view", user)
+    verbs.allow(user, verb)
 
 
-# Looking
+def ask(path: str, name: str, answer: Any, verb: str = "list") -> Any:
+    """Return what makes a function an address that shows something of the schedule."""
+    return look(router, f"/schedule{path}", f"schedule{name}", answer, allow=partial(allow, verb))
 
 
-@of_schedule("GET", "list")
-def entries(request: HttpRequest) -> Answer:
-    """Return all entries, each with its next times and what came of its last fire."""
+def do(verb: str) -> Any:
+    """Return what makes a function the address of a verb."""
+    slug, role = verb.replace(" ", "-"), ROLES.get(verb, "operate")
+    return press(router, f"/schedule/{{entry}}/{slug}", f"schedule-{slug}", role, allow=partial(allow, verb))
+
+
+@ask("", "", shapes.Entries)
+def entry_list(request: HttpRequest) -> Answer:
+    """All entries, each with its next times and what came of its last fire."""
     return {"entries": told(ScheduleEntry.objects.order_by("name"))}
 
 
-@of_schedule("GET", "list")
+@ask("/{entry}", "-entry", shapes.EntryNow)
 def entry(request: HttpRequest, entry: str) -> Answer:
-    """Return one entry."""
+    """One entry."""
     return one(entry)
 
 
-@of_schedule("GET", "history")
-def history(request: HttpRequest, entry: str) -> Answer:
-    """Return an entry's fires, the newest first: ?limit=&from= (`next` of the last answer)."""
-    limit = whole_number(request.GET.get("limit", str(PAGE)), MOST)
-    if limit is None:
-        raise Refusal(400, "invalid", _("limit has to be from 1 to %d.") % MOST)
-    return past(entry, limit, request.GET.get("from", ""))
+@ask("/{entry}/history", "-history", shapes.Fires, "history")
+def history(request: HttpRequest, entry: str, limit: Limit = PAGE, cursor: From = "") -> Answer:
+    """An entry's fires, the newest first; `from` takes `next` of the last answer."""
+    return past(entry, limit, cursor)
 
 
-# Acting
+@do("pause")
+def pause(request: HttpRequest, entry: str, body: shapes.EntryPauseIn) -> Answer:
+    """Let an entry's times pass; a reason has to be given."""
+    return done(verbs.pause(request.user, entry, reason=body.reason, until=body.until))
 
 
-def verb(name: str, act: Callable[[HttpRequest, str, dict[str, Any], str], Done]) -> pages.View:
-    """Return the address of one verb: POST {"reason": …}, and what the verb needs besides."""
-
-    def press(request: HttpRequest, entry: str) -> Answer:
-        body = body_of(request)
-        reason = text_in(body, "reason")
-        body.pop("reason", None)
-        return done(act(request, entry, body, reason))
-
-    press.__name__ = name
-    return of_schedule("POST", name)(press)
+@do("resume")
+def resume(request: HttpRequest, entry: str, body: shapes.Why) -> Answer:
+    """End a pause."""
+    return done(verbs.resume(request.user, entry, reason=body.reason))
 
 
-def pause(request: HttpRequest, name: str, body: dict[str, Any], reason: str) -> Done:
-    return schedule_acts.pause(request.user, name, reason=reason, until=moment_in(body, "until"))
+@do("run now")
+def run_now(request: HttpRequest, entry: str, body: shapes.Why) -> Answer:
+    """Fire an entry now, in addition to its times."""
+    return done(verbs.run_now(request.user, entry, reason=body.reason))
 
 
-def delete(request: HttpRequest, name: str, body: dict[str, Any], reason: str) -> Done:
-    schedule_entries.find(name)
-    if text_in(body, "confirm") != name:
-        raise Refusal(400, "confirm", _("Nothing was done: send the entry's name, %s, as confirm.") % name)
-    return schedule_acts.delete(request.user, name, reason=reason)
+@do("create")
+def create(request: HttpRequest, entry: str, body: shapes.EntryIn) -> Answer:
+    """Add an entry: at least its `cron` and `task`."""
+    return done(verbs.create(request.user, entry, shapes.given_of(body), reason=body.reason))
 
 
-VERBS = {
-    "pause": verb("pause", pause),
-    "resume": verb("resume", lambda request, name, _body, why: schedule_acts.resume(request.user, name, reason=why)),
-    "run now": verb("run now", lambda request, name, _body, why: schedule_acts.run_now(request.user, name, reason=why)),
-    "create": verb(
-        "create", lambda request, name, body, why: schedule_acts.create(request.user, name, body, reason=why)
-    ),
-    "edit": verb("edit", lambda request, name, body, why: schedule_acts.edit(request.user, name, body, reason=why)),
-    "delete": verb("delete", delete),
-}
+@do("edit")
+def edit(request: HttpRequest, entry: str, body: shapes.EntryIn) -> Answer:
+    """Change an entry."""
+    return done(verbs.edit(request.user, entry, shapes.given_of(body), reason=body.reason))
+
+
+@do("delete")
+def delete(request: HttpRequest, entry: str, body: shapes.ConfirmIn) -> Answer:
+    """Delete an entry; its history stays. `confirm` is its name."""
+    entries.find(entry)
+    if body.confirm != entry:
+        raise Refusal(400, "confirm", _("Nothing was done: send the entry's name, %s, as confirm.") % entry)
+    return done(verbs.delete(request.user, entry, reason=body.reason))

@@ -6,30 +6,21 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
+from ..inspect import batches
 from ..inspect.lists import ask
 from ..inspect.words import whole_number
 from ..models import Batch
 from . import pages
-
-SHOWN = 20
 
 
 @pages.page()
 def batch_list(request: HttpRequest) -> HttpResponse:
     """Show the newest fan-outs: /admin/monitor/batches?before=… goes on behind one of them."""
     before = whole_number(request.GET.get("before", ""), 10**17)
-    context: dict[str, Any] = {"batches": pages.widget(lambda: newest(before))}
+    context: dict[str, Any] = {"batches": pages.widget(lambda: batches.newest(before))}
     if request.headers.get("HX-Request"):
         return pages.fragment(request, "_batches", **context)
     return pages.show(request, "batches", _("Batches"), **context)
-
-
-def newest(before: int | None) -> dict[str, Any]:
-    """Return the batches before one of them, how far each is, and behind which the next part begins (None: the end)."""
-    rows = Batch.objects.select_related("by").order_by("-pk")
-    part = rows.filter(pk__lt=before) if before else rows
-    found = part[: SHOWN + 1].progress()
-    return {"rows": found[:SHOWN], "before": found[SHOWN - 1].of.pk if len(found) > SHOWN else None}
 
 
 @pages.page()
@@ -39,7 +30,7 @@ def batch(request: HttpRequest, pk: int) -> HttpResponse:
     context: dict[str, Any] = {
         "pk": pk,
         "progress": pages.widget(lambda: Batch.objects.filter(pk=pk).select_related("by").progress()[0]),
-        "listing": pages.widget(lambda: ask(f'about:"batch:{pk}"', "", SHOWN)),
+        "listing": pages.widget(lambda: ask(f'about:"batch:{pk}"', "", batches.SHOWN)),
         "q": f"about:batch:{pk}",
     }
     if request.headers.get("HX-Request"):

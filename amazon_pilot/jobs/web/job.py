@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from ..core import queues
 from ..core.registry import CallError
-from ..inspect import snapshot, store, subjects, waiting
+from ..inspect import chain, snapshot, store, subjects, waiting
 from ..inspect.job_detail import Dossier, collect
 from ..models import Batch
 from ..operate import deletion, operations, table
@@ -47,6 +47,7 @@ def parts(known: Dossier) -> dict[str, Any]:
         "reason": look,
         "related": pages.widget(lambda: [] if known.subjects else known.related),
         "siblings": pages.widget(lambda: Batch.objects.around(known.job_id, known.subjects).progress()),
+        "chain": pages.widget(lambda: chain.chain(store.connect(), known.job_id)),
         "about": pages.widget(lambda: subjects.described(known.subjects)),
         "arguments": text,
         "arguments_cut": text[:CUT] if len(text) > CUT else "",

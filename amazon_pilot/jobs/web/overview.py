@@ -30,6 +30,7 @@ def parts() -> dict[str, Any]:
         "sample": widget(snapshot.current),
         "pauses": widget(pauses),
         "days": widget(days.by_queue),
+        "compared": widget(days.against_last_week),
         "failures": widget(lambda: list(recent_failures())),
         "groups": widget(lambda: list(JobRun.objects.failure_groups(timezone.now() - timedelta(hours=24))[:5])),
         "fires": widget(lambda: next_fires(8)),

@@ -42,6 +42,7 @@ NAVIGATION = [
     ("monitor:alerts", gettext_lazy("Alerts")),
     ("monitor:redis", gettext_lazy("Redis")),
     ("monitor:retention", gettext_lazy("Retention")),
+    ("monitor:api-docs", gettext_lazy("API")),
     ("admin:jobs_auditentry_changelist", gettext_lazy("Audit")),
 ]
 # The pages behind those of the menu, which marks where they belong: else whoever stands there does not know where.
@@ -59,6 +60,7 @@ BEHIND = {
         "admin:jobs_scheduleentry_changelist", "admin:jobs_scheduleentry_add", "admin:jobs_scheduleentry_change",
         "admin:jobs_fire_changelist", "admin:jobs_fire_change",
     ),
+    "monitor:api-docs": ("monitor:tokens", "monitor:token-make"),
     "admin:jobs_auditentry_changelist": ("admin:jobs_auditentry_change",),
 }  # fmt: skip
 

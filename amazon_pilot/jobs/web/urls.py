@@ -3,14 +3,10 @@
 from django.urls import path
 
 from ..core import registry
-from ..operate.operation import slug
 from . import (
     about,
     alerts,
-    api,
-    api_bulk,
-    api_schedule,
-    api_stats,
+    api_site,
     batches,
     bulk,
     charts,
@@ -20,21 +16,16 @@ from . import (
     jobs,
     limits,
     overview,
-    pages,
     queues,
     redis,
     retention,
     schedule,
     tasks,
+    tokens,
     workers,
 )
 
 registry.discover()  # pages name every task, and a web server runs no check that would have imported them
-
-
-def slugs(views: dict[str, pages.View]) -> list[tuple[str, pages.View]]:
-    """Return the views of some verbs, each verb written as an address."""
-    return [(slug(verb), view) for verb, view in views.items()]
 
 
 app_name = "monitor"
@@ -70,33 +61,10 @@ urlpatterns = [
     path("stuck/recover", workers.recover, name="recover"),
     path("redis", redis.redis, name="redis"),
     path("retention", retention.page, name="retention"),
-    path("api/queues", api.queue_list, name="api-queues"),
-    path("api/stats", api_stats.stats, name="api-stats"),
-    path("api/jobs", api.job_list, name="api-jobs"),
-    path("api/job/<str:job_id>", api.job, name="api-job"),
-    *(path(f"api/job/<str:job_id>/{verb}", view, name=f"api-job-{verb}") for verb, view in api.JOB_OPERATIONS.items()),
-    path("api/workers", api.worker_list, name="api-workers"),
-    path("api/schedule", api_schedule.entries, name="api-schedule"),
-    path("api/schedule/<str:entry>", api_schedule.entry, name="api-schedule-entry"),
-    path("api/schedule/<str:entry>/history", api_schedule.history, name="api-schedule-history"),
-    *(
-        path(f"api/schedule/<str:entry>/{verb}", view, name=f"api-schedule-{verb}")
-        for verb, view in slugs(api_schedule.VERBS)
-    ),
-    path("api/redis", api.redis, name="api-redis"),
-    path("api/retention", api_stats.retention, name="api-retention"),
-    path("api/pause", api.pause, name="api-pause"),
-    path("api/resume", api.resume, name="api-resume"),
-    path("api/queue/<str:name>/history", api_stats.history, name="api-queue-history"),
-    path("api/queue/<str:name>/drain", api.drain, name="api-drain"),
-    *(path(f"api/worker/<str:worker>/{verb}", view, name=f"api-worker-{verb}") for verb, view in api.COMMANDS.items()),
-    path("api/recover", api.recover, name="api-recover"),
-    path("api/bulk", api_bulk.latest, name="api-bulk-list"),
-    path("api/bulk/preview", api_bulk.preview, name="api-bulk-preview"),
-    path("api/bulk/start", api_bulk.start, name="api-bulk-start"),
-    path("api/bulk/<int:pk>", api_bulk.one, name="api-bulk"),
-    path("api/bulk/<int:pk>/abort", api_bulk.abort, name="api-bulk-abort"),
-    path("api/bulk/<int:pk>/restore", api_bulk.restore, name="api-bulk-restore"),
+    *api_site.addresses(),
+    path("tokens", tokens.token_list, name="tokens"),
+    path("tokens/make", tokens.make, name="token-make"),
+    path("tokens/<int:pk>/revoke", tokens.revoke, name="token-revoke"),
     path("failures", failures.failures, name="failures"),
     path("bulk", bulk.preview, name="bulk_preview"),
     path("bulk/start", bulk.begin, name="bulk_start"),

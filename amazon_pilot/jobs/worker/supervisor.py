@@ -13,8 +13,7 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -22,26 +21,22 @@ from uuid import uuid4
 
 from django.conf import settings
 from redis.connection import AbstractConnection
-from redis.exceptions import ResponseError
-from rq.utils import utcformat
 
 from ..core import registry
 from ..core.limits import LEASE, LONGEST
 from ..core.scripts import script
-from ..core.taken_job import MOMENT, TakenJob
-from ..history import run_event
+from ..core.taken_job import MOMENT
 from ..history.writer import HistoryWriter
-from . import forwarder, outcomes, recent_outcomes, recoverer
+from . import recent_outcomes
 from .broker import Broker
-from .connection import AwayError, Command, Connection
+from .clock import Clock
+from .connection import AwayError, Connection
+from .crew import Crew
 from .heartbeat import Heartbeat
-from .messages import GarbageError, opened
 from .pool import Pool, SlotHandle, await_end, fork, reaped
-from .slot import LEFT_WORDS
 
 logger = logging.getLogger(__name__)
 
-WATCHDOG = 90  # seconds without a turn after which the kernel ends the worker, and with it the slots
 WRITER_SECONDS = 5  # for the last rows; the history itself is safe in Redis
 
 ALL_ENDED, GAVE_BACK_LATE, GAVE_BACK_AT_ONCE = 0, 3, 4  # exit codes
@@ -58,7 +53,9 @@ class Supervisor:
         self.connection = Connection(self.name, self.names, self.selector)
         self.pool = Pool(self.name, size or settings.WORKER_CONCURRENCY, self.drop_inherited)
         self.broker = Broker(self.name, self.names, self.connection, self.pool)
+        self.crew = Crew(self.name, self.selector, self.pool, self.broker)
         self.heartbeat = Heartbeat(self.name, self.names, self.broker.weights)
+        self.clock = Clock(self.name, self.names, self.connection, self.crew, self.heartbeat)
         self.writer_pid = 0
         self.signals: deque[int] = deque()
         self.a_child_died = False
@@ -67,7 +64,6 @@ class Supervisor:
         self.is_quiet = False
         self.exit_when_empty = ALL_ENDED
         self.exit_code: int | None = None
-        self.next_moment = self.next_second = self.next_beat = self.next_complaint = 0.0
 
     def work(self) -> int:
         """Work until told to leave; returns the exit code."""
@@ -81,13 +77,13 @@ class Supervisor:
 
     def turn(self) -> None:
         """Once around, in the order in which a job passes."""
-        self.hear_slots(self.wait())
+        self.crew.hear_slots(self.wait())
         self.heed_signals()
         self.bury_the_dead()
         self.keep_in_touch()
         self.broker.do_follow_ups()
         self.broker.turn(self.may_take)
-        self.tick()
+        self.clock.tick(self.state)
         self.consider_leaving()
 
     def start(self) -> None:
@@ -104,9 +100,7 @@ class Supervisor:
 
     def hire(self) -> None:
         """Fork what is missing: slots, and the writer of the history."""
-        for handle in self.pool.fill():
-            assert handle.message_socket is not None
-            self.selector.register(handle.message_socket, selectors.EVENT_READ, handle)
+        self.crew.register(self.pool.fill())
         if not self.writer_pid and self.leaving_since is None:
             try:
                 life = partial(self.write_history, os.getpid())
@@ -164,9 +158,7 @@ class Supervisor:
             return 0
         if not self.connection.is_up:
             return min(MOMENT, max(0, self.connection.next_try - now))
-        ends = [self.next_moment]
-        if not any(handle.hands for handle in self.pool):
-            ends = [max(self.next_moment, self.next_second)]  # a second begins with the first moment in it
+        ends = [self.clock.next]
         if self.broker.wake_up_rest_until > now:
             ends.append(self.broker.wake_up_rest_until)
         return max(0, min(ends) - now)
@@ -177,6 +169,11 @@ class Supervisor:
                 pass
         except BlockingIOError:
             pass  # read to its end
+
+    @property
+    def state(self) -> str:
+        """What this worker is shown as."""
+        return "leaving" if self.leaving_since is not None else "quiet" if self.is_quiet else "working"
 
     @property
     def may_take(self) -> bool:
@@ -201,7 +198,7 @@ class Supervisor:
         self.broker.settle()
         self.leaving_since = time.monotonic()
         self.connection.silence_wake_ups()
-        self.recall_all()
+        self.crew.recall_all()
 
     def leave_now(self, code: int) -> None:
         """Kill what runs, so that it can be given back; the next turns do the rest."""
@@ -225,14 +222,14 @@ class Supervisor:
         job_id, execution_id = str(message.get("job_id", "")), str(message.get("execution_id", ""))
         if command == "look":
             self.broker.is_hungry = True
-            self.recall_all()  # a pause may have begun: what has not started goes back, and is looked at again
+            self.crew.recall_all()  # a pause may have begun: what has not started goes back, and is looked at again
         elif command in ("stop-job", "stop-execution"):
             grace = min(max(float(message.get("grace", 1)), 0), LONGEST)  # and 0 for NaN
-            self.cancel(job_id, execution_id, grace, str(message.get("by") or "rq"))
+            self.crew.cancel(job_id, execution_id, grace, str(message.get("by") or "rq"))
         elif command == "kill-horse":
-            self.kill_slots(int(message.get("slot", 0)))
+            self.crew.kill_slots(int(message.get("slot", 0)))
         elif command == "stack":
-            self.ask_stack(job_id)
+            self.crew.ask_stack(job_id)
         elif command == "shutdown":
             self.signals.append(signal.SIGINT)
         elif command in ("quiet", "wake"):
@@ -246,139 +243,17 @@ class Supervisor:
         if is_quiet:
             self.connection.silence_wake_ups()
             self.broker.settle()
-            self.recall_all()
-
-    def cancel(self, job_id: str, execution_id: str, grace: float, by: str) -> None:
-        """Ask a running job to end, and have it killed after `grace` seconds."""
-        self.broker.settle()  # else a packet under way would put a job behind it
-        handle = self.pool.holder(job_id, execution_id)
-        if handle is None:
-            logger.warning("Job %a does not run here, so it was not cancelled.", job_id)
-            return
-        self.recall(handle, cancelled=job_id)
-        if len(handle.hands) != 1 or handle.taken_job is None or handle.taken_job.job_id != job_id:
-            return  # it had not begun, or it has ended and the slot does the next one already
-        handle.taken_job.cancelled_by = by
-        handle.taken_job.kill_at = time.monotonic() + grace
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(handle.pid, signal.SIGUSR1)
-
-    def kill_slots(self, number: int) -> None:
-        """Kill the slot of that number, or with 0 all that run a job."""
-        for handle in self.pool:
-            if handle.taken_job is not None and number in (0, handle.number):
-                handle.kill("killed on request")
-
-    def ask_stack(self, job_id: str) -> None:
-        """Ask a running job where it is."""
-        handle = self.pool.holder(job_id)
-        if handle is not None and handle.taken_job is not None and handle.taken_job.job_id == job_id:
-            handle.ask_stack()
-
-    # Slots
-
-    def hear_slots(self, spoke: list[SlotHandle]) -> None:
-        """Collect what the slots say about their jobs."""
-        for handle in spoke:
-            self.hear_slot(handle)
-
-    def hear_slot(self, handle: SlotHandle) -> None:
-        """Hear one slot; one that says what cannot be understood is ended, and its job with it."""
-        if handle.message_socket is None:
-            return
-        try:
-            for message in handle.message_socket.arrived():
-                self.hear(handle, message)
-        except Exception as error:
-            logger.warning(
-                "Slot %s is replaced: %s", handle.number, error, exc_info=not isinstance(error, GarbageError)
-            )
-            handle.kill("garbage")
-        if handle.message_socket.has_ended:  # else the selector would tell of that end again and again
-            self.unregister(handle)
-
-    def unregister(self, handle: SlotHandle) -> None:
-        with contextlib.suppress(KeyError, ValueError):
-            self.selector.unregister(handle.message_socket)  # type: ignore[arg-type]
-
-    def hear(self, handle: SlotHandle, message: tuple[Any, ...]) -> None:
-        """Note one outcome; the slot is free from now on, but the job stays ours until Redis has heard it."""
-        outcome = outcomes.from_message(message, handle.taken_job, self.name)
-        taken_job = handle.done()
-        if outcome is not None:
-            self.broker.outcomes.append(outcome)
-            self.broker.prefetch.note(outcome)
-        if taken_job is not None and taken_job.was_interrupted:
-            handle.kill("interrupted")  # with all that its task had started and did not come back to end
-        else:
-            self.pool.retire(handle)
-
-    def recall(self, handle: SlotHandle, cancelled: str = "") -> None:
-        """Give what lies in a slot's slot queue back to the queues; the job `cancelled` is ended as stopped instead."""
-        if len(handle.hands) < 2:
-            return
-        for taken_job in self.take_back(handle):
-            if taken_job.job_id == cancelled:
-                self.broker.outcomes.append(outcomes.cancelled_unstarted(taken_job, self.name, handle.number))
-            else:
-                self.broker.outcomes.append(outcomes.unbegun(taken_job, self.name, handle.number))
-
-    def take_back(self, handle: SlotHandle) -> list[TakenJob]:
-        """Take from a slot what it has not begun; returns the jobs, while a follow-up goes to the next free slot."""
-        taken_jobs, follow_ups = handle.take_back()
-        self.broker.follow_ups.extendleft(follow_ups)
-        return taken_jobs
-
-    def recall_all(self) -> None:
-        for handle in self.pool:
-            self.recall(handle)
+            self.crew.recall_all()
 
     def bury_the_dead(self) -> None:
-        """Find slots that have died, decide what becomes of their jobs, and fork new ones."""
+        """Settle for slots that have died, and fork new ones."""
         is_complete = all(handle.pid for handle in self.pool) and (self.writer_pid or self.leaving_since is not None)
         if is_complete and not self.a_child_died:
             return
         self.a_child_died = False
-        for handle, status in self.pool.dead():
-            if handle.hands:
-                self.hear_slot(handle)  # it may have spoken before it died
-            self.unregister(handle)
-            unopened = self.take_back(handle)
-            try:
-                self.settle_for_the_dead(handle, status)
-            except Exception as error:
-                logger.exception("What became of the job of slot %s cannot be told.", handle.number)
-                if handle.taken_job is not None:
-                    self.broker.outcomes.append(
-                        outcomes.untold(
-                            handle.taken_job, self.name, handle.number, f"its slot died, and then {error!r}"
-                        )
-                    )
-            self.broker.outcomes.extend(outcomes.unbegun(each, self.name, handle.number) for each in unopened)
-            self.pool.bury(handle)
+        self.crew.bury_the_dead()
         self.bury_writer()
         self.hire()
-
-    def settle_for_the_dead(self, handle: SlotHandle, status: int) -> None:
-        """Decide what becomes of the job that a dead slot had begun."""
-        if status == LEFT_WORDS << 8 and (message := handle.shared.last_words):
-            self.hear(handle, opened(message))
-        if handle.taken_job is None:
-            return
-        because = handle.cause_of_death(status)
-        logger.warning("Slot %s died under job %s: %s.", handle.number, handle.taken_job.job_id, because)
-        outcome = outcomes.of_the_dead(handle.taken_job, self.name, handle.number, handle.shared, because)
-        if isinstance(outcome, outcomes.Failed) and outcome.taken_job.is_rare:
-            outcome.is_again = handle.follow_up is not None
-            self.broker.follow_ups.extend(
-                outcome.follow_ups(outcomes.HAS_DEPENDENTS)
-            )  # callbacks and the like are rq's own
-        else:
-            self.broker.outcomes.append(outcome)
-        if handle.shared.has_committed:
-            self.broker.ask_slot(*outcomes.ended_message(handle.taken_job))
-        elif isinstance(outcome, outcomes.Failed) and because in outcomes.KILLED:
-            self.broker.ask_slot(*outcomes.killed_message(outcome, because))
 
     def bury_writer(self) -> None:
         if self.writer_pid and reaped(self.writer_pid) is not None:
@@ -392,130 +267,14 @@ class Supervisor:
             self.broker.settle()  # what was under way belongs to the line that broke
         if not self.connection.come_up():
             return
-        known = [held.entry for held in self.held()]
+        known = [held.entry for held in self.crew.held()]
         arguments = (self.broker.mark, len(self.names), *self.names, *known)
         try:
             self.connection.ask([self.heartbeat.birth(), script("strays").command(*arguments)])
         except AwayError:
             return  # the connection has noted it and tries again
         self.broker.is_hungry = True
-        self.next_beat = 0
-
-    def held(self) -> list[TakenJob]:
-        """Return every job that is ours at this moment."""
-        return [*self.pool.taken_jobs(), *self.broker.held()]
-
-    # The clock
-
-    def tick(self) -> None:
-        """What happens by the clock: each moment, each second, each five seconds."""
-        now = time.monotonic()
-        if now < self.next_moment:
-            return
-        self.next_moment = now + MOMENT
-        signal.alarm(WATCHDOG)
-        for handle, because in self.pool.overdue():
-            handle.kill(because)
-        for handle in self.pool:
-            front = handle.taken_job
-            if handle.follow_up is not None or (front is not None and front.is_long):
-                self.recall(handle)  # what is in front is longer than was hoped
-        if not self.connection.is_up:
-            return
-        commands: list[Command] = []
-        readers: list[Callable[[Any], None]] = []
-        self.each_moment(commands, readers)
-        if now >= self.next_beat:
-            self.next_beat = now + 5
-            self.each_beat(commands, readers)
-        if now >= self.next_second:
-            self.next_second = now + 1
-            self.each_second(commands, readers)
-        if not commands:
-            return
-        self.broker.settle()
-        try:
-            replies = self.connection.ask(commands)
-        except AwayError:
-            return
-        for reader, reply in zip(readers, replies, strict=True):
-            if isinstance(reply, ResponseError):
-                self.tell_refusal(reply, now)
-            else:
-                reader(reply)
-
-    def tell_refusal(self, error: ResponseError, now: float) -> None:
-        """Log that Redis refuses what a worker does by the clock, once a minute."""
-        if now >= self.next_complaint:
-            self.next_complaint = now + 60
-            logger.error("Redis refuses what this worker does each second: %s", error)
-
-    def each_moment(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
-        """Show jobs that have run longer than a moment to rq's tools and to the history."""
-        limit = time.monotonic() - MOMENT
-        words: list[Any] = []
-        for handle in self.pool:
-            held = handle.taken_job
-            if held is None or held.is_recorded or held.taken_at > limit:
-                continue
-            held.is_recorded = True
-            line = run_event.line(held, self.name, handle.number, "started", held.taken_on)
-            words += [
-                *held.run_id,
-                utcformat(datetime.fromtimestamp(held.taken_on, UTC)),
-                held.taken_on,
-                line,
-                held.data,
-            ]
-        if words:
-            commands.append(script("record").command(self.name, *words))
-            readers.append(ignore)
-
-    def each_second(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
-        """Forward due jobs, bring back what others have lost, look even if no wake-up rings, show what the slots do."""
-        self.broker.is_hungry = True
-        for name in self.names:
-            commands += [forwarder.command(name), recoverer.command(name)]
-            readers += [self.forward_limited, partial(self.mourn, name)]
-        state = "leaving" if self.leaving_since is not None else "quiet" if self.is_quiet else "working"
-        shown = [*self.heartbeat.stacks(self.pool), self.heartbeat.snapshot(self.pool, self.broker, state)]
-        commands += shown
-        readers += [ignore] * len(shown)
-
-    def each_beat(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
-        """Renew the leases, and show that the worker lives."""
-        held = self.held()
-        words = [word for each in held for word in (*each.run_id, int(each.is_recorded))]
-        commands.append(script("renew").command(self.name, utcformat(datetime.now(UTC)), *words))
-        readers.append(lambda gone: self.give_up([held[n - 1] for n in gone]))
-        commands.append(self.heartbeat.beat("busy" if held else "idle"))
-        readers.append(ignore)
-
-    def give_up(self, gone: list[TakenJob]) -> None:
-        """Kill the slots whose jobs were given to somebody else."""
-        for taken_job in gone:
-            if (handle := self.pool.holder(taken_job.job_id, taken_job.execution_id)) is None:
-                continue
-            if handle.taken_job is not taken_job:
-                self.recall(handle)
-            elif not handle.shared.has_committed:  # else it is its own end that took the lease
-                self.hear_slot(handle)  # it may have ended, and the next job have cleared the shared memory
-                if handle.taken_job is taken_job:
-                    handle.kill("lease lost")
-
-    def mourn(self, queue: str, words: list[bytes]) -> None:
-        """Have the exception handlers told about each job that was brought back."""
-        for job_id, verdict in recoverer.verdicts(words):
-            logger.warning("Job %s was lost by its worker and is %s now.", job_id, verdict)
-            if verdict in ("gone", "unopened"):
-                continue  # deleted meanwhile, or not begun: there is nothing to tell of
-            self.broker.ask_slot("lost", queue.encode(), job_id.encode(), b"worker_lost", verdict.encode())
-
-    def forward_limited(self, reply: Any) -> None:
-        """Have a slot move what has a rate limit; it is told of each second until it is done, and asked for once."""
-        for job_id in reply[1]:
-            if (("forward", job_id), None) not in self.broker.follow_ups:
-                self.broker.ask_slot("forward", job_id)
+        self.clock.next_beat = 0
 
     # Leaving
 
@@ -540,7 +299,7 @@ class Supervisor:
     @property
     def is_at_rest(self) -> bool:
         """Tell whether no job is ours any more, and no slot has anything to do or yet to do."""
-        return not self.held() and not self.broker.follow_ups and not any(handle.hands for handle in self.pool)
+        return not self.crew.held() and not self.broker.follow_ups and not self.crew.is_busy
 
     def stop(self) -> None:
         """Say goodbye to Redis and to the slots."""
@@ -580,10 +339,6 @@ class Supervisor:
                 break
             time.sleep(0.01)
         self.writer_pid = 0
-
-
-def ignore(reply: Any) -> None:
-    """Nothing follows from this reply."""
 
 
 def work(names: Sequence[str], **options: Any) -> int:

@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0004_give_tokens_to_members'),
-        ('products', '0012_tell_of_competitors'),
+        ('products', '0015_tell_of_competitors'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0005_let_teams_end'),
-        ('products', '0013_keep_views_and_changes_of_many'),
+        ('products', '0016_keep_views_and_changes_of_many'),
     ]
 
     operations = [

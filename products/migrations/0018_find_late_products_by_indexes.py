@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0005_let_teams_end'),
-        ('products', '0014_let_new_products_begin_as_a_team_says'),
+        ('products', '0017_let_new_products_begin_as_a_team_says'),
     ]
 
     operations = [

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('products', '0011_note_how_far_clean_ups_came'),
+        ('products', '0014_let_imports_be_taken_step_by_step'),
     ]
 
     operations = [

@@ -1,0 +1,82 @@
+"""An OpenAPI document as a page shows it, so that the page says what is true and needs no script."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+
+from . import pages
+
+METHODS = ("get", "post", "patch", "delete")
+
+
+def page_of(schema_of: Any) -> pages.View:
+    """Return the page that explains the monitor's JSON; `schema_of` makes the document."""
+
+    @pages.page()
+    def docs(request: HttpRequest) -> HttpResponse:
+        return pages.show(request, "api", _("API"), operations=operations_of(schema_of()))
+
+    return docs
+
+
+def operations_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every operation of a document with what it takes and answers."""
+    shapes = schema.get("components", {}).get("schemas", {})
+    return [
+        _operation(path, method, words, shapes)
+        for path, methods in schema["paths"].items()
+        for method, words in methods.items()
+        if method in METHODS
+    ]
+
+
+def _operation(path: str, method: str, words: dict[str, Any], shapes: dict[str, Any]) -> dict[str, Any]:
+    answers = {str(status): answer for status, answer in words.get("responses", {}).items()}
+    good = next((status for status in sorted(answers) if status.startswith("2")), "")
+    body = name_of(words.get("requestBody", {}))
+    return {
+        "id": words["operationId"],
+        "method": method.upper(),
+        "parts": path.split("/"),  # a long address breaks at its slashes
+        "summary": words.get("description", words["summary"]),
+        "role": words.get("x-role", ""),
+        "parameters": [_parameter(one) for one in words.get("parameters", [])] + _fields(shapes.get(body, {})),
+        "body": body,
+        "status": good,
+        "answer": name_of(answers.get(good, {})),
+    }
+
+
+def _fields(shape: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the fields of a body as its parameters."""
+    named = shape.get("properties", {}).items()
+    return [_parameter({"name": name, "in": "body", "schema": words}) for name, words in named]
+
+
+def _parameter(words: dict[str, Any]) -> dict[str, Any]:
+    schema = words.get("schema", {})
+    choices = [choice for choice in schema.get("enum", []) if choice]
+    limits = [f"{word} {schema[key]}" for key, word in (("minimum", "≥"), ("maximum", "≤")) if key in schema]
+    return {
+        "name": words["name"],
+        "place": words["in"],
+        "kind": " | ".join(choices) or schema.get("format") or _kind(schema),
+        "limits": " ".join(limits),
+        "default": schema.get("default"),
+    }
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """Return the type of a value, or the types that it may have."""
+    kinds = [str(each.get("type", "")) for each in schema.get("anyOf", [])]
+    return str(schema.get("type") or " | ".join(kind for kind in kinds if kind not in ("", "null")) or "–")
+
+
+def name_of(part: dict[str, Any]) -> str:
+    """Return the name of the shape that a body has; '' for one without a name."""
+    for content in part.get("content", {}).values():
+        schema = content.get("schema", {})
+        (named,) = schema.get("allOf", [schema])  # beside a body that may be left out stands what it is then
+        return str(named.get("$ref", "")).rpartition("/")[2]
+    return ""

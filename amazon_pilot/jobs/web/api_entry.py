@@ -1,0 +1,138 @@
+"""Who may ask for the monitor's JSON: a member of the staff in a role, by a session or by a token in the header."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from ninja import Router
+from ninja.security import APIKeyCookie, HttpBearer
+
+from ..inspect import store
+from ..models import ApiToken
+from ..models.api_token import Scope
+from ..operate import roles, tokens
+from . import pages
+from .api_errors import Refusal
+from .api_schemas import Error, Outcome
+
+Allow = Callable[[Any], None]
+LOOKING = {400: Error, 401: Error, 403: Error, 404: Error, 429: Error, 503: Error}
+ACTING = LOOKING | {409: Error}
+
+
+class TokenAuth(HttpBearer):
+    """`Authorization: Bearer monitor_…`; a request that names a token is judged by it alone."""
+
+    def __init__(self, allow: Allow) -> None:
+        super().__init__()
+        self.allow = allow
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Return who asks, None if no token is named; raises Refusal for a token that is wrong or may not."""
+        if "Authorization" not in request.headers:
+            return None
+        address = pages.address_of(request)
+        if tokens.guesses(address) >= tokens.MOST_GUESSES:
+            raise Refusal(429, "too_many", _("Too many wrong tokens. Wait a minute, then send a right one."))
+        found = super().__call__(request)
+        if found is None:
+            tokens.note_guess(address)
+            raise Refusal(401, "token", _("Send a token that is valid, in the header Authorization: Bearer …"))
+        return found
+
+    def authenticate(self, request: HttpRequest, token: str) -> Any:
+        """Return for whom a token acts, None for a wrong one; raises Refusal for one that may only read."""
+        row = ApiToken.objects.named_by(token.strip())
+        if row is None:
+            return None
+        request.user = row.user
+        user = let_in(request, self.allow, may_act=row.scope == Scope.ACT)
+        tokens.note_use(row)
+        return user
+
+
+class SessionAuth(APIKeyCookie):
+    """The session of a signed-in browser; what acts needs its CSRF token, which django-ninja asks for."""
+
+    param_name = settings.SESSION_COOKIE_NAME
+
+    def __init__(self, allow: Allow) -> None:
+        super().__init__()
+        self.allow = allow
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Any:
+        """Return who is signed in; raises Refusal for a stranger, and for somebody who may not."""
+        return let_in(request, self.allow)
+
+
+def let_in(request: HttpRequest, allow: Allow, *, may_act: bool = True) -> Any:
+    """Return who asks; raises Refusal for nobody, what `allow` raises, and Refusal where Redis is needed and away."""
+    user = request.user
+    if not (user.is_active and user.is_staff):
+        raise Refusal(401, "not_signed_in", _("Sign in first."))
+    allow(user)
+    if request.method == "POST" and not may_act:
+        raise Refusal(403, "scope", _("This token may only read. Make one that may act as well."))
+    if request.method == "POST" and store.is_away():
+        raise Refusal(503, "redis_away", _("Redis does not answer, so nothing was done."))
+    return user
+
+
+def need(role: str, user: Any) -> None:
+    """Raise Refusal where a user's role does not reach so far."""
+    if not roles.may(user, role):
+        raise Refusal(403, "forbidden", _("Your role does not allow this."))
+
+
+@cache
+def of_role(role: str) -> Allow:
+    """Return what lets those in who may act in a role."""
+    return partial(need, role)
+
+
+def add(router: Router, method: str, path: str, name: str, answer: Any, role: str, allow: Allow | None) -> Any:
+    """Return what makes a function an address: /admin/monitor/api/… by its path, monitor:api-… by its name."""
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        added: Callable[..., Any] = router.api_operation(
+            [method],
+            path,
+            auth=[TokenAuth(allow or of_role(role)), SessionAuth(allow or of_role(role))],
+            response={200: answer} | (LOOKING if method == "GET" else ACTING),
+            exclude_unset=True,
+            url_name=f"api-{name}",
+            operation_id=name.replace("-", "_"),
+            openapi_extra={"x-role": role},
+        )(function)
+        return added
+
+    return wrap
+
+
+def look(
+    router: Router, path: str, name: str, answer: Any, role: str = "view", allow: Allow | None = None
+) -> Any:  # fmt: skip
+    """Return what makes a function an address to GET, which runs in no transaction."""
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        return add(router, "GET", path, name, answer, role, allow)(transaction.non_atomic_requests(function))
+
+    return wrap
+
+
+def press(
+    router: Router, path: str, name: str, role: str, answer: Any = Outcome, allow: Allow | None = None
+) -> Any:  # fmt: skip
+    """Return what makes a function an address to POST to; a body that asks for nothing may be left out."""
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        shape = function.__annotations__["body"]
+        if not any(field.is_required() for field in shape.model_fields.values()):
+            function.__defaults__ = (shape(),)
+        return add(router, "POST", path, name, answer, role, allow)(function)
+
+    return wrap
