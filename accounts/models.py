@@ -87,8 +87,8 @@ class Team(models.Model):
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
     def of(self, user: "User | Any") -> "MembershipQuerySet":
-        """Keep this user's, each with its team, the first one first."""
-        return self.filter(user=user).select_related("team").order_by("pk")
+        """Keep this user's, each with its team, the first one first; a team that was deleted meanwhile is no team."""
+        return self.filter(user=user, team__ended_at=None).select_related("team").order_by("pk")
 
     @transaction.atomic
     def hand_over(self, owner: "Membership", heir: "Membership") -> bool:

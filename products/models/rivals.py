@@ -89,14 +89,16 @@ def crossings(
         new = [rule for rule, is_behind in is_now.items() if is_behind and was.get(rule) is False]
         for subject, kind in KINDS.items():
             if reasons := [words for about, words in new if about == subject]:
-                found.setdefault(kind, []).append(_crossing(rival, kind, reasons, other, mine))
+                found.setdefault(kind, []).append(_crossing(rival, kind, reasons, other, mine, at))
     return [_widest(some) for some in found.values()]
 
 
-def _crossing(rival: Tracking, kind: Kind, reasons: list[str], other: Position, own: Position) -> Crossing:
+def _crossing(
+    rival: Tracking, kind: Kind, reasons: list[str], other: Position, own: Position, at: datetime
+) -> Crossing:
     if kind == Kind.RIVAL_PRICE:
-        return Crossing(rival, kind, reasons, other.price, own.price, other.price_at or datetime.max)
-    return Crossing(rival, kind, reasons, other.rank, own.rank, other.rank_at or datetime.max)
+        return Crossing(rival, kind, reasons, other.price, own.price, other.price_at or at)
+    return Crossing(rival, kind, reasons, other.rank, own.rank, other.rank_at or at)
 
 
 def _widest(some: list[Crossing]) -> Crossing:

@@ -127,6 +127,13 @@ def sleep(seconds: float) -> str:
     return "slept"
 
 
+@job("default", timeout=300)
+def stay_until(path: str) -> None:
+    """Run until somebody makes this file."""
+    while not Path(path).exists():
+        time.sleep(0.05)
+
+
 @job("default", unique=True)
 def once_at_a_time(key: str) -> None:
     """Only one of these waits or runs per key."""

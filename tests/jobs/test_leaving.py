@@ -24,13 +24,13 @@ import sys, time
 import django
 django.setup()
 from amazon_pilot.jobs.core import registry, queues
-from amazon_pilot.jobs.worker import supervisor
+from amazon_pilot.jobs.worker import clock, supervisor
 registry.discover()
-supervisor.WATCHDOG = 2
+clock.WATCHDOG = 2
 
 class Hanging(supervisor.Supervisor):
     def consider_leaving(self):
-        while self.held():
+        while self.crew.held():
             time.sleep(1)
 
 sys.exit(Hanging(queues.names(), name="hanging", size=2).work())

@@ -112,14 +112,15 @@ def test_nothing_is_taken_ahead_until_jobs_have_shown_to_be_short():
 
 
 def test_jobs_behind_a_long_one_go_to_other_slots(start, tmp_path, history):
-    path = tmp_path / "lines"
+    path, is_over = tmp_path / "lines", tmp_path / "over"
     flood(path, 1500)
-    long = [tasks.sleep.enqueue(8) for _ in range(2)]
+    long = [tasks.stay_until.enqueue(str(is_over)) for _ in range(2)]
     flood(path, 1500)
     start()
 
-    wait_for(lambda: len(lines(path)) == 3000, "all short jobs, with two of three slots asleep")
+    wait_for(lambda: len(lines(path)) == 3000, "all short jobs, with two of three slots taken")
     assert {run.outcome for run in JobRun.objects.filter(job_id__in=long)} <= {"started"}
+    is_over.touch()
     assert Counter(lines(path)) == Counter({str(n): 2 for n in range(1500)})
     assert set(wait_for(lambda: _ended(3000), "the history").values_list("attempt", flat=True)) == {1}
 

@@ -1,5 +1,6 @@
 """The seller's desk in a real browser: what is pressed without a new page, and how it fits a phone."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
@@ -8,8 +9,9 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.timezone import now
 
-from products.models import Change, Tracking
-from tests.monitor.test_browser import chromium, sync_api  # noqa: F401
+from products import watchlist
+from products.models import Change, SavedView, Tracking
+from tests.monitor.test_browser import chromium, sync_api, violations  # noqa: F401
 from tests.world import see
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -101,3 +103,45 @@ def test_a_menu_that_was_opened_closes_by_a_key_and_elsewhere(desk, lamp):
         sync_api.expect(out).to_be_visible()
         close()
         sync_api.expect(out).to_be_hidden()
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_all_that_match_are_paused_and_given_back_with_the_mouse(desk, monkeypatch, size):
+    monkeypatch.setattr(watchlist, "PER_PAGE", 3)
+    if size == "phone":
+        desk.set_viewport_size(PHONE)
+    desk.goto(f"{reverse('products:list')}?show=all")
+    desk.locator("[name=id]").first.check()
+    desk.get_by_label("Do", exact=True).select_option("pause")
+    desk.get_by_role("button", name="All 6 that match").click()
+
+    sync_api.expect(desk.get_by_text("6 products match.")).to_be_visible()
+    assert violations(desk) == []
+    assert not Tracking.objects.filter(paused=True).exists()
+    desk.get_by_role("button", name="Pause").click()
+    sync_api.expect(desk.get_by_text("6 products changed.")).to_be_visible()
+    assert violations(desk) == []
+    assert not Tracking.objects.filter(paused=False).exists()
+    desk.get_by_role("button", name="Undo").click()
+    sync_api.expect(desk.get_by_text("6 products are as before.")).to_be_visible()
+    assert not Tracking.objects.filter(paused=True).exists()
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_a_view_is_kept_and_begins_the_list(desk, size):
+    if size == "phone":
+        desk.set_viewport_size(PHONE)
+    desk.goto(f"{reverse('products:list')}?role=competitor")
+    desk.get_by_text("Keep this view").click()
+    assert desk.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert violations(desk) == []
+    desk.get_by_label("Name").fill("Others")
+    desk.get_by_label("Begin the list with it").check()
+    desk.get_by_role("button", name="Save").click()
+
+    sync_api.expect(desk.locator(".tabs [aria-current]")).to_contain_text("Others")
+    desk.goto(reverse("products:list"))
+    sync_api.expect(desk).to_have_url(re.compile("role=competitor"))
+    desk.locator(".tabs").get_by_text("All", exact=True).click()
+    sync_api.expect(desk.locator("[name=id]")).to_have_count(6)
+    assert SavedView.objects.get().is_default
