@@ -52,6 +52,7 @@ bench: $(VENV)/dev $(VENV)/peers/ready  ## Our worker beside other queues, then 
 chaos: $(VENV)/dev  ## Kill, freeze and cut off workers, schedulers, web, Redis and PostgreSQL at random: nothing may be lost
 	$(PY) -m benchmarks.chaos $(ARGS)
 	$(PY) -m benchmarks.storm
+	$(PY) -m benchmarks.told
 
 lock: $(VENV)/dev  ## Pin the newest versions that pyproject.toml allows
 	$(LOCK) --upgrade -o requirements.lock

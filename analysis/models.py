@@ -332,10 +332,10 @@ class Report(models.Model):
         self._wait(reason, span)
         return True
 
-    def hold(self, span: timedelta) -> None:
+    def hold(self) -> None:
         """Wait for what is not its own doing, without counting the attempt."""
         self.attempts -= 1
-        self._wait("", span)
+        self._wait("", timedelta(0))
 
     def _wait(self, reason: object, span: timedelta) -> None:
         self.state, self.error = State.PENDING, storable(str(reason))[:500]

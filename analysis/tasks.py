@@ -66,7 +66,7 @@ def analyse(report: Report, write: Callable[[Report], bool]) -> str:
             Notification.objects.tell_operators(str(reason))
         return str(reason)
     except Awaited:
-        report.hold(PAUSE)
+        report.hold()
         look_again.enqueue_in(PAUSE, report.pk)
         return "waits for fresh data"
     except llm.LLMBusy as busy:

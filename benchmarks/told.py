@@ -334,7 +334,7 @@ class Experiment(Chaos):
         pages: Counter[int] = Counter()
         for row in rows:
             if row.channel.kind == "app":
-                pages[row.channel.team_id] += row.change_id is not None
+                pages[row.channel.team_id or 0] += row.change_id is not None
             else:
                 by_message[row.channel.address, said_by(row)].append(row)
         taken, asked = self.received.taken, self.received.asked

@@ -107,9 +107,7 @@ class RunAnswer:
     finished_at: datetime | None
 
 
-def start_run(
-    asins: Sequence[str], marketplace_domain: str, *, ref: UUID, webhooks: Sequence[dict[str, Any]] = ()
-) -> Receipt:
+def start_run(asins: Sequence[str], marketplace_domain: str, *, ref: UUID, webhooks: Sequence[Any] = ()) -> Receipt:
     """Start the product actor for at most 100 ASINs and return at once; waits 30 seconds at most for the answer.
 
     `ref` travels in the user agent and in the input, where find_run finds it again; `webhooks` are called as they say.

@@ -4,6 +4,7 @@ The address of each run carries a secret of its own, so that knowing one opens n
 """
 
 import hmac
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -15,7 +16,12 @@ from django.views.decorators.http import require_POST
 from .models import ScrapeRun
 from .tasks import look_at_hinted_run
 
-ENDS = ("SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT")
+ENDS = (
+    "ACTOR.RUN.SUCCEEDED",
+    "ACTOR.RUN.FAILED",
+    "ACTOR.RUN.ABORTED",
+    "ACTOR.RUN.TIMED_OUT",
+)
 
 
 def secret_of(ref: UUID) -> str:
@@ -24,12 +30,12 @@ def secret_of(ref: UUID) -> str:
     return hmac.new(key, ref.bytes, "sha256").hexdigest()
 
 
-def wanted(ref: UUID) -> list[dict[str, object]]:
+def wanted(ref: UUID) -> list[dict[str, Any]]:
     """Return the webhooks that a start asks for: one, or none where this site has no address that Apify reaches."""
     if not settings.APIFY_WEBHOOK_URL:
         return []
     address = settings.APIFY_WEBHOOK_URL + reverse("products:apify_hook", args=[ref, secret_of(ref)])
-    return [{"event_types": [f"ACTOR.RUN.{end}" for end in ENDS], "request_url": address}]
+    return [{"event_types": [*ENDS], "request_url": address}]
 
 
 @csrf_exempt

@@ -89,7 +89,7 @@ def plan_and_start(products: QuerySet[Product]) -> str:
             run = ScrapeRun.objects.plan(list(products.only("marketplace", "asin", "checked_at")))
             if run:
                 start_scrape_run.enqueue(run.pk)
-                tell_spent(run.refusals)
+        tell_spent(run.refusals if run else ())  # once the rows of the budgets are free
     except BudgetSpent as reason:
         watching = Tracking.objects.filter(product__in=products, paused=False)
         tell_spent([BudgetSpent(reason, reason.teams or watching.values_list("team", flat=True))], not reason.teams)
@@ -123,7 +123,7 @@ def update_due_products(round_name: str) -> str:
     """
     Round.objects.want(round_name)
     due = Product.objects.due(*ROUNDS[round_name])
-    purses = Purses(due.order_by().values("pk"))
+    purses = Purses(due.order_by().values_list("pk", flat=True))
     batches = [(ids,) for ids in due.fair_batches(BATCH_SIZE, ScrapeRun.objects.affordable(), purses)]
     Batch.objects.fan_out(batch_update_products, batches)
     tell_left_out(purses, {pk for (ids,) in batches for pk in ids})

@@ -31,6 +31,6 @@ def keep(run_id: int, price: str, at: str) -> str:
 def hurry(pace: float) -> None:
     """Divide what the product waits for by `pace`, here and in every process that calls this."""
     models.STALE = max(models.STALE / pace, timedelta(seconds=15))
-    transports.WEBHOOK_SECONDS = max(1, transports.WEBHOOK_SECONDS / pace)
+    transports.WEBHOOK_SECONDS = max(1, int(transports.WEBHOOK_SECONDS / pace))
     assert send_notification.retry is not None
     send_notification.retry = Backoff(attempts=send_notification.retry.attempts, first=30 / pace, cap=3600 / pace)

@@ -783,3 +783,18 @@ def test_the_log_of_a_running_job_is_followed_until_its_reader_scrolls(visit, bu
     assert refreshed(300)[0] == 100
     page.evaluate("document.querySelector('pre[data-follow]').scrollTop = 1e6")
     assert refreshed(350)[1] < 8
+
+
+def test_the_head_of_a_phone_is_one_line(visit):
+    page = visit("admin")
+    page.set_viewport_size(PHONE)
+    page.goto("/admin/monitor/jobs")
+
+    tops = page.eval_on_selector_all(
+        "#site-name a, #user-tools :is(a, button)",
+        "all => all.filter(one => one.offsetParent).map(one => one.getBoundingClientRect())",
+    )
+
+    assert len(tops) >= 3
+    assert max(each["bottom"] for each in tops) < 50
+    assert max(each["right"] for each in tops) <= PHONE["width"]

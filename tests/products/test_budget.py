@@ -29,12 +29,12 @@ BUDGETS = {
 
 def used() -> tuple[Decimal, dict[str, Decimal], dict[str, Decimal]]:
     """Return what all runs may cost, that by budget as the runs say, and as the rows of the budgets do."""
-    by_runs = Counter()
+    looks: Counter[str] = Counter()
     for run in ScrapeRun.objects.all():
-        by_runs["all"] += len(run.asins)
-        by_runs.update({f"team {team}": count for team, count in run.shares.items()})
+        looks["all"] += len(run.asins)
+        looks.update({f"team {team}": count for team, count in run.shares.items()})
     by_rows = {row.key.rpartition(" ")[0]: Decimal(row.micros) / 1_000_000 for row in BudgetUse.objects.all()}
-    by_runs = {key: count * Decimal("0.0015") for key, count in by_runs.items()}
+    by_runs = {key: count * Decimal("0.0015") for key, count in looks.items()}
     return ScrapeRun.objects.spent_usd(now() - timedelta(days=1)), by_runs, by_rows
 
 

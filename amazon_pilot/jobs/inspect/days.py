@@ -69,6 +69,6 @@ def against_last_week(now: datetime | None = None) -> dict[str, Any]:
     for name, end in (("today", hour), ("week_ago", hour - timedelta(days=7))):
         spans[name] = Q(at__gte=timezone.make_aware(end.replace(hour=0)), at__lt=timezone.make_aware(end))
     hours = Tally.objects.filter(spans["today"] | spans["week_ago"], span="hour").order_by().values("outcome")
-    rows = list(hours.annotate(**{name: Sum("count", filter=span, default=0) for name, span in spans.items()}))
+    rows: Any = list(hours.annotate(**{name: Sum("count", filter=span, default=0) for name, span in spans.items()}))
     counted = {name: told(Counter({row["outcome"]: row[name] for row in rows})) for name in spans}
     return counted | {"until": timezone.make_aware(hour)}

@@ -40,6 +40,7 @@ def _operation(path: str, method: str, words: dict[str, Any], shapes: dict[str, 
         "method": method.upper(),
         "parts": path.split("/"),  # a long address breaks at its slashes
         "summary": words.get("description", words["summary"]),
+        "tag": ", ".join(words.get("tags", [])),
         "role": words.get("x-role", ""),
         "parameters": [_parameter(one) for one in words.get("parameters", [])] + _fields(shapes.get(body, {})),
         "body": body,

@@ -41,13 +41,12 @@ def job(request: HttpRequest, job_id: str) -> HttpResponse:
 def parts(known: Dossier) -> dict[str, Any]:
     """Return everything that the page shows of a job, each part on its own feet."""
     text = known.arguments
-    look = pages.widget(lambda: waiting.reason(store.connect(), known, snapshot.current()))
+    look = pages.widget(lambda: around(known))
     return {
         "job": known,
         "reason": look,
         "related": pages.widget(lambda: [] if known.subjects else known.related),
         "siblings": pages.widget(lambda: Batch.objects.around(known.job_id, known.subjects).progress()),
-        "chain": pages.widget(lambda: chain.chain(store.connect(), known.job_id)),
         "about": pages.widget(lambda: subjects.described(known.subjects)),
         "arguments": text,
         "arguments_cut": text[:CUT] if len(text) > CUT else "",
@@ -59,6 +58,13 @@ def parts(known: Dossier) -> dict[str, Any]:
         "queues": [name for name in queues.names() if name != known.queue],
         "back_to": reverse("monitor:job", args=[known.job_id]),
     }
+
+
+def around(known: Dossier) -> dict[str, Any]:
+    """Return why a job waits, None if it does not, and the chain before and after it; raises RedisError."""
+    connection = store.connect()
+    why = waiting.reason(connection, known, snapshot.current())
+    return {"why": why, "chain": chain.chain(connection, known.job_id)}
 
 
 def offered_for(known: Dossier) -> list[dict[str, Any]]:
