@@ -40,7 +40,7 @@ PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\{(?:\w+:)?(\w+)\}")
 METHODS = ("get", "post", "put", "patch", "delete")
 # Not a team's: operators' rooms, the played services, links that are secrets themselves, and what says so of itself.
 OPERATORS_ROOMS = ("admin/", "sandbox/")
-SECRET_LINKS = {"invited", "account_confirm_email", "account_reset_password_from_key"}
+SECRET_LINKS = {"invited", "products:apify_hook", "account_confirm_email", "account_reset_password_from_key"}
 OPERATORS = {"products:release", "products:discard", "withdraw_invitation"}
 EXPLAINS = {"api:openapi-json", "api:api-root"}  # what can be asked, for everybody
 MARK, LATER = "aliceonly", NOON + timedelta(hours=1)
