@@ -145,10 +145,10 @@ def _failed_run(product: Product) -> ScrapeRun | None:
     return run if product.checked_at is None or run.finished_at > product.checked_at else None
 
 
-def _warn_when_stopped(request: HttpRequest) -> bool:
+def _warn_when_stopped(request: AuthenticatedRequest) -> bool:
     """Say why nothing is fetched now, when nothing is."""
     try:
-        ScrapeRun.objects.ensure_planning()
+        ScrapeRun.objects.ensure_planning(request.team.pk)
     except PlanningStopped as reason:
         messages.error(request, str(reason))
         return True

@@ -12,7 +12,7 @@ ZEROS = (
 )  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_each_message_arrives_once_or_stands_with_its_reason():
     figures = run("benchmarks.told", changes=60, users=20, pace=20, **{"kill-every": 4, "seed": 3})
