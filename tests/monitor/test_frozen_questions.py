@@ -11,7 +11,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from amazon_pilot.jobs.core import queues
-from amazon_pilot.jobs.inspect.query import QueryError, frozen, parse
+from amazon_pilot.jobs.inspect.grammar import QueryError
+from amazon_pilot.jobs.inspect.query import frozen, parse
 from amazon_pilot.jobs.models import BulkAction, JobRun, SavedSearch
 from amazon_pilot.jobs.operate import bulk, preview
 from tests.jobs import tasks

@@ -11,7 +11,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from amazon_pilot.jobs.inspect import lists, redis_jobs
-from amazon_pilot.jobs.inspect.query import QueryError, parse
+from amazon_pilot.jobs.inspect.grammar import QueryError
+from amazon_pilot.jobs.inspect.query import parse
 from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause, SavedSearch
 from amazon_pilot.jobs.operate import changes, operations
 from tests.jobs import tasks

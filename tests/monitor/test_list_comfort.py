@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from amazon_pilot.jobs.core.registry import TASKS
 from amazon_pilot.jobs.inspect import lists
-from amazon_pilot.jobs.inspect.query import FIELDS, parse
+from amazon_pilot.jobs.inspect.grammar import FIELDS
+from amazon_pilot.jobs.inspect.query import parse
 from amazon_pilot.jobs.models import AuditEntry, JobRun
 from amazon_pilot.jobs.web.jobs import completion
 from tests.jobs import tasks

@@ -11,7 +11,8 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.urls import URLPattern, get_resolver
 
-from amazon_pilot.jobs.inspect.query import QueryError, parse
+from amazon_pilot.jobs.inspect.grammar import QueryError
+from amazon_pilot.jobs.inspect.query import parse
 from amazon_pilot.jobs.models import JobRun
 from amazon_pilot.jobs.web.parameters import is_plain_text, texts_in
 from tests.jobs import tasks

@@ -19,8 +19,9 @@ from ..apps import TAG
 from ..core import registry
 from ..inspect import as_json, export, retention, snapshot, store
 from ..inspect import stats as inspect_stats
+from ..inspect.grammar import QueryError
 from ..inspect.job_detail import collect
-from ..inspect.query import QueryError, parse
+from ..inspect.query import parse
 from ..inspect.words import whole_number
 from ..models import Source, acting_from
 from ..operate import operations, roles

@@ -22,7 +22,8 @@ from redis.exceptions import RedisError
 from ..core import redaction
 from ..models import JobRun
 from . import redis_jobs
-from .query import FIRST_YEAR, LAST_YEAR, Query, parse, within
+from .grammar import FIRST_YEAR, LAST_YEAR
+from .query import Query, parse, within
 from .waiting import in_short
 from .words import whole_number
 

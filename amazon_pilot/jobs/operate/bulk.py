@@ -21,7 +21,8 @@ from ..core.registry import Backoff
 from ..core.shared_memory import progress
 from ..core.task import job
 from ..inspect import redis_jobs
-from ..inspect.query import LONGEST_FROZEN, Query, QueryError, frozen, parse
+from ..inspect.grammar import QueryError
+from ..inspect.query import LONGEST_FROZEN, Query, frozen, parse
 from ..models import AuditEntry, BulkAction, KeptJob
 from ..models.kept_job import KEPT
 from . import batches as walks

@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 from ..core import queues
 from ..inspect import lists, snapshot
 from ..inspect.as_json import Answer
-from ..inspect.query import Query, QueryError, frozen
+from ..inspect.grammar import QueryError
+from ..inspect.query import Query, frozen
 from ..models import BulkAction
 from . import batches, bulk
 from .operation import slug

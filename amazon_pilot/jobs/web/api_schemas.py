@@ -9,7 +9,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema
 
-from ..inspect.query import FIRST_YEAR, LAST_YEAR
+from ..inspect.grammar import FIRST_YEAR, LAST_YEAR
 from ..inspect.words import whole_number
 
 # What is taken

@@ -15,7 +15,8 @@ from redis.exceptions import RedisError
 
 from ..core import queues
 from ..inspect import lists
-from ..inspect.query import QueryError, frozen
+from ..inspect.grammar import QueryError
+from ..inspect.query import frozen
 from ..models import BulkAction, KeptJob
 from ..operate import bulk, roles
 from ..operate.preview import ask, look

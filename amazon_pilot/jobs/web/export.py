@@ -8,7 +8,8 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from ..inspect.export import FORMATS, as_csv, as_json_lines, rows
-from ..inspect.query import QueryError, parse
+from ..inspect.grammar import QueryError
+from ..inspect.query import parse
 from . import pages
 
 

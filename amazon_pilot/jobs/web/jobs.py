@@ -14,8 +14,9 @@ from redis.exceptions import RedisError
 from ..core import queues
 from ..core.registry import TASKS
 from ..inspect import subjects
+from ..inspect.grammar import FIELDS, QueryError
 from ..inspect.lists import Listing, ask
-from ..inspect.query import FIELDS, QueryError, frozen, parse
+from ..inspect.query import frozen, parse
 from ..inspect.redis_jobs import STATES
 from ..models import SavedSearch
 from ..models.job_run import Outcome

@@ -1,0 +1,159 @@
+"""What a question that was read asks: of the history in SQL, or of a job that only Redis knows."""
+
+import json
+import re
+from typing import Any
+
+from django.db import connection, models
+from django.db.models import Q, Value
+from django.db.models.expressions import RawSQL
+from django.db.models.fields.json import KeyTransform, KeyTransformExact, KeyTransformIsNull
+
+from ..core.registry import TASKS
+from ..models.job_run import searchable
+from .grammar import And, Node, Not, Or, Term
+from .redis_jobs import LiveJob
+
+COLUMNS = {"attempts": "attempt", "duration": "duration", "wait": "wait"}
+SIGNS = {">": "gt", "<": "lt", ">=": "gte", "<=": "lte", ":": "exact"}
+
+
+# The history
+
+
+def as_q(node: Node) -> Q:
+    """Return a node as a condition over JobRun."""
+    if isinstance(node, And):
+        return _joined([as_q(part) for part in node.parts], Q.AND)
+    if isinstance(node, Or):
+        return _joined([as_q(part) for part in node.parts], Q.OR)
+    if isinstance(node, Not):
+        return ~as_q(node.part)
+    return _condition(node)
+
+
+def _joined(parts: list[Q], connector: str) -> Q:
+    joined = Q()
+    for part in parts:
+        joined = joined._combine(part, connector)  # type: ignore[attr-defined]
+    return joined
+
+
+def _condition(term: Term) -> Q:
+    field, value = term.field, term.value
+    if field == "task":
+        return Q(task__in=[*(name for name in TASKS if value in name), value])
+    if field in ("since", "until"):
+        return Q(started_at__gte=value) if field == "since" else Q(started_at__lt=value)
+    if field in COLUMNS:
+        return Q(**{f"{COLUMNS[field]}__{SIGNS[term.sign]}": value})
+    if field == "arg" and term.path:
+        return _argument(term.path.split("."), value)
+    if field == "error":
+        return ~Q(fingerprint="") & words(value)
+    if field == "worker":
+        return Q(worker__startswith=value)
+    if field == "tag":
+        return _tagged(value)
+    if field == "about":
+        return Q(job_id__in=value.job_ids)
+    names = {"queue": "queue", "outcome": "outcome", "cause": "fingerprint", "id": "job_id"}
+    return Q(**{names[field]: value}) if field in names else words(value)
+
+
+def words(text: str) -> Q:
+    """Return the runs whose arguments or error text hold all words of a text, such as an ASIN.
+
+    PostgreSQL looks up whole words in an index; SQLite looks for parts of words, row by row.
+    """
+    if connection.vendor == "postgresql":
+        match = "to_tsvector('simple', search) @@ plainto_tsquery('simple', %s)"
+        return Q(RawSQL(match, [text], output_field=models.BooleanField()))  # noqa: S611
+    return _joined([Q(search__icontains=word) for word in text.split()], Q.AND)
+
+
+def _tagged(tag: str) -> Q:
+    """Return the runs that carry a tag as a whole: `paid` is not `unpaid`. PostgreSQL looks it up in an index."""
+    if connection.vendor == "postgresql":
+        match = "(tags <> '' AND string_to_array(tags, ',') @> ARRAY[%s])"
+        return Q(RawSQL(match, [tag], output_field=models.BooleanField()))  # noqa: S611
+    return Q(tags=tag) | Q(tags__startswith=f"{tag},") | Q(tags__endswith=f",{tag}") | Q(tags__contains=f",{tag},")
+
+
+def _argument(path: list[str], value: str) -> Q:
+    """Return the runs with this value at a path: `arg.0` is the first argument, `arg.asin` the one called asin.
+
+    A word or whole number is looked up in the search text first: no index leads to a place within JSON.
+    """
+    place: Any = "args" if path[0].isdigit() else "kwargs"
+    for step in path:
+        place = KeyTransform(step, place)  # never a lookup of Django's, whatever its name
+    meant = _as_json(value)
+    wanted = {value, meant} if isinstance(meant, str | int | float | bool | None) else {value}
+    found = _joined([Q(KeyTransformExact(place, Value(each, models.JSONField()))) for each in wanted], Q.OR)
+    at_path = found & Q(KeyTransformIsNull(place, False))  # what is not there is not equal, also where this is denied
+    is_indexed = type(meant) in (str, int) and re.fullmatch(r"[A-Za-z0-9]+", value)
+    return words(value) & at_path if is_indexed and connection.vendor == "postgresql" else at_path
+
+
+def _as_json(value: str) -> Any:
+    try:
+        return json.loads(value, parse_constant=str)
+    except (ValueError, RecursionError):
+        return value
+
+
+# Jobs that only Redis knows
+
+
+def matches(node: Node, job: LiveJob) -> bool:
+    """Tell whether a job that Redis holds is one that is asked for; what only the history knows is not."""
+    if isinstance(node, And):
+        return all(matches(part, job) for part in node.parts)
+    if isinstance(node, Or):
+        return any(matches(part, job) for part in node.parts)
+    if isinstance(node, Not):
+        return not matches(node.part, job)
+    return _holds(node, job)
+
+
+def _holds(term: Term, job: LiveJob) -> bool:
+    field, value = term.field, term.value
+    if field in ("", "arg") and not term.path:
+        found = searchable([job.args, job.kwargs]).lower()
+        return all(word in found for word in str(value).lower().split())
+    if field == "arg":
+        return _at(term.path.split("."), job) in (value, _as_json(value))
+    if field == "task":
+        return value in job.task
+    if field in ("since", "until"):
+        when = job.enqueued_at
+        return when is not None and (when >= value if field == "since" else when < value)
+    if field == "attempts":
+        return _compare(job.attempt, term.sign, value)
+    if field == "wait":
+        return job.wait is not None and _compare(job.wait, term.sign, value)
+    simple = {"queue": job.queue, "id": job.id}
+    if field in simple:
+        return bool(simple[field] == value)
+    if field == "worker":
+        return job.worker.startswith(value)
+    if field == "about":
+        return not value.subjects.isdisjoint(job.about.split(","))
+    return field == "tag" and value in job.tags.split(",")
+
+
+def _at(path: list[str], job: LiveJob) -> Any:
+    found: Any = job.args if path[0].isdigit() else job.kwargs
+    for step in path:
+        if isinstance(found, list):
+            found = found[int(step)] if step.isdigit() and int(step) < len(found) else None
+        else:
+            found = found.get(step) if isinstance(found, dict) else None
+    return found
+
+
+def _compare(found: float, sign: str, wanted: float) -> bool:
+    return {
+        ">": found > wanted, "<": found < wanted, ">=": found >= wanted, "<=": found <= wanted, ":": found == wanted,
+    }[sign]  # fmt: skip
