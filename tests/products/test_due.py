@@ -91,7 +91,7 @@ def test_a_round_enqueues_a_batch_per_hundred_of_a_marketplace(
     asins = [("amazon.com", f"B0{number:08}") for number in range(150)] + [("amazon.de", "B0SYN00001")]
     Tracking.objects.watch(alice.teams.get(), Product.objects.ensure(asins), "own", "3_daily")
 
-    with django_assert_max_num_queries(12), django_capture_on_commit_callbacks(execute=True):
+    with django_assert_max_num_queries(14), django_capture_on_commit_callbacks(execute=True):
         answer = update_due_products("daily")
 
     sizes = sorted(len(args[0]) for _name, args in enqueued())
