@@ -5,6 +5,9 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 LOCK := $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
+# Where it is set each process of the suite would compile the whole project anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run quick test check check-long bench simulate kill-schedulers chaos lock format
 
 run: $(VENV)/runtime  ## The whole product on one port: make run PORT=8123
