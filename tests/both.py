@@ -76,17 +76,7 @@ def suite(name: str, words: list[str], **more: str) -> int:
     if code != pytest.ExitCode.TESTS_FAILED:
         return code
     print(f"== {name}: what failed, by itself", flush=True)
-    alone = [
-        "-n",
-        "0",
-        "--last-failed",
-        "--last-failed-no-failures",
-        "none",
-        "--maxfail",
-        "5",
-        "-rA",
-        "--show-capture=no",
-    ]
+    alone = ["-n", "0", "--last-failed", "--last-failed-no-failures=none", "--maxfail=5", "-rA", "--show-capture=no"]
     return subprocess.call([*command, *alone], env=env)
 
 

