@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from analysis.models import Report
 from analysis.texts import one_line, storable
+from products.keyset import NowAsKey
 from products.models import Change, Severity
 from products.words import sentence
 
@@ -281,7 +282,7 @@ class Notification(models.Model):
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     error = models.CharField(_("error"), max_length=300, blank=True)
     # The database's clock, as with all that is compared here: a worker's may be minutes ahead.
-    created_at = models.DateTimeField(_("written at"), db_default=Now(), editable=False)
+    created_at = models.DateTimeField(_("written at"), db_default=NowAsKey(), editable=False)
     next_at = models.DateTimeField(_("next attempt at"), db_default=Now())
     sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
     read_at = models.DateTimeField(_("read at"), null=True, blank=True)

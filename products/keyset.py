@@ -11,9 +11,19 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import Model, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils.dateparse import parse_datetime
 
 Value = Decimal | datetime | str | int | None
+
+
+class NowAsKey(Now):
+    """The database's clock. On SQLite it is written as Django writes a time, as text: else no key finds its own row."""
+
+    def as_sqlite(self, compiler: Any, connection: Any, **more: Any) -> Any:
+        """Return microseconds where Django's own has milliseconds, and none where they are nought."""
+        written = "STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f000', 'NOW')"
+        return self.as_sql(compiler, connection, template=f"REPLACE({written}, '.000000', '')", **more)
 
 
 @dataclass(frozen=True)

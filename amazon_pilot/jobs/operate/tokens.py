@@ -1,7 +1,6 @@
 """The tokens of scripts: who makes and revokes them, and what is noted when one is used, or guessed."""
 
 import logging
-import time
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -67,7 +66,7 @@ def note_use(row: ApiToken) -> None:
 
 
 def guesses(address: str | None) -> int:
-    """Return how many wrong tokens came from an address in this minute; 0 if Redis cannot say."""
+    """Return how many wrong tokens came from an address within a minute of the first; 0 if Redis cannot say."""
     try:
         return int(store.connect().get(_guesses_from(address)) or 0)
     except RedisError:
@@ -79,12 +78,12 @@ def note_guess(address: str | None) -> None:
     key = _guesses_from(address)
     try:
         with store.connect().pipeline() as pipe:
+            pipe.set(key, 0, nx=True, ex=GUESSING_SECONDS)
             pipe.incr(key)
-            pipe.expire(key, 2 * GUESSING_SECONDS)
             pipe.execute()
     except RedisError as error:
         logger.warning("Wrong tokens are not counted: %s", type(error).__name__)
 
 
 def _guesses_from(address: str | None) -> str:
-    return f"pilot:token:guesses:{address}:{int(time.time()) // GUESSING_SECONDS}"
+    return f"pilot:token:guesses:{address}"
