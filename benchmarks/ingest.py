@@ -53,15 +53,15 @@ def main() -> int:
 
 
 def add(number: int) -> None:
-    """Have one user watch so many products, spread over three sites."""
+    """Have one team watch so many products, spread over three sites."""
     from django.contrib.auth.models import User
 
     from products.models import Product, Tracking
 
-    user = User.objects.create_user("seller")
+    team = User.objects.create_user("seller").teams.get()
     names = ((SITES[n % len(SITES)], f"B0{n:08d}") for n in range(number))
     rows = Product.objects.bulk_create((Product(marketplace=site, asin=asin) for site, asin in names), batch_size=5000)
-    Tracking.objects.bulk_create((Tracking(user=user, product=row) for row in rows), batch_size=5000)
+    Tracking.objects.bulk_create((Tracking(team=team, product=row) for row in rows), batch_size=5000)
 
 
 def run_of(products: list[Any]) -> Any:
