@@ -13,7 +13,6 @@ from typing import Any
 
 from django.db import connection, models
 
-
 SHORT = 8000  # bytes, for which small tables of the compressor do: to clear large ones costs more than the work
 
 
