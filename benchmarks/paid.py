@@ -45,7 +45,14 @@ class Scenario:
 
 
 LOST = {"breaks": "reset", "commits": True}
+# Those with a failure first: the start that is asked for meanwhile has to be the one to meet it.
 TOGETHER = (
+    Scenario("502 before it began", start={"status": 502}),
+    Scenario("502 once it had begun", start={"status": 502, "commits": True}),
+    Scenario("connection lost once it had begun", start=LOST),
+    Scenario("answer too late", start={"delay": LATE, "commits": True}),
+    Scenario("broken JSON once it had begun", start={"breaks": "json", "commits": True}),
+    Scenario("no room (429)", start={"status": 429}),
     Scenario("no fault"),
     Scenario("killed after the intent", ("intent",)),
     Scenario("killed after the start", ("start",)),
@@ -53,12 +60,6 @@ TOGETHER = (
     Scenario("killed while storing", ("storing",)),
     Scenario("killed before the commit", ("stored",)),
     Scenario("killed after storing", ("commit",)),
-    Scenario("502 before it began", start={"status": 502}),
-    Scenario("502 once it had begun", start={"status": 502, "commits": True}),
-    Scenario("connection lost once it had begun", start=LOST),
-    Scenario("answer too late", start={"delay": LATE, "commits": True}),
-    Scenario("broken JSON once it had begun", start={"breaks": "json", "commits": True}),
-    Scenario("no room (429)", start={"status": 429}),
 )
 # One by one: the search of any run would take another's failure.
 ALONE = (
