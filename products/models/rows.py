@@ -13,9 +13,6 @@ from typing import Any
 
 from django.db import connection, models
 
-SHORT = 8000  # bytes, for which small tables of the compressor do: to clear large ones costs more than the work
-
-
 class PackedJSONField(models.BinaryField):
     """A JSON value of which nobody asks a part, compressed: half the room, and nothing for a database to look into."""
 
@@ -23,7 +20,7 @@ class PackedJSONField(models.BinaryField):
         """Return the value as it is stored; None stays None."""
         if value is None or isinstance(value, bytes):
             return value
-        return _packed(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+        return zlib.compress(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), 1)
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
         """Return the stored bytes as the database's driver takes them."""
@@ -32,12 +29,6 @@ class PackedJSONField(models.BinaryField):
     def from_db_value(self, value: Any, *_more: object) -> Any:
         """Return the value that was stored."""
         return None if value is None else json.loads(zlib.decompress(value))
-
-
-def _packed(text: bytes) -> bytes:
-    tables = (13, 6) if len(text) < SHORT else (zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL)
-    work = zlib.compressobj(1, zlib.DEFLATED, *tables)
-    return work.compress(text) + work.flush()
 
 
 def insert(rows: Sequence[Any]) -> None:
