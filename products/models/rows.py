@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import connection, models
 
+
 class PackedJSONField(models.BinaryField):
     """A JSON value of which nobody asks a part, compressed: half the room, and nothing for a database to look into."""
 
