@@ -4,7 +4,8 @@ Workload: job runs in PostgreSQL (SQLite where that is not installed) over three
 causes, among them twelve needles; waiting and failed jobs in Redis. Each page is asked fifty times through the whole
 Django stack, with the shared sample forgotten before every tenth request, by somebody who may do everything.
 Prints `p95_ms_<page>: …` and `redis_commands_<page>: …` (the most that one request sent) and ends with 1 where a page
-took more than 300 ms at p95 or sent more than 20 commands.
+took more than 300 ms at p95 or sent more than 20 commands. `refresh_kb_<page>` is what a refresh sends beside a hundred
+workers, `refresh_gzip_kb_<page>` the same compressed, as the web server in front does.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from . import stage
-from .queues import SHARES, product
+from .ours import SHARES, Product
 
 LINEAR = {"KEYS", "SMEMBERS", "HGETALL", "SCAN", "SORT", "LREM", "LPOS"}  # by the size of what they read
 SMALL = {"pilot:paused", "rq:workers", "pilot:scheduler", "pilot:schedulers"}  # a handful of fields, whatever waits
@@ -40,6 +41,7 @@ def main() -> int:
     parser.add_argument(
         "--bulk", type=int, default=200_000, help="Failed jobs that one bulk action retries; 0 for none."
     )
+    parser.add_argument("--workers", type=int, default=100, help="With ten busy slots each, for what a refresh sends.")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="pilot-monitor-"))
     with ExitStack() as stack:
@@ -50,7 +52,7 @@ def main() -> int:
             "BENCH_RECORDS": str(folder / "records"),
             "LOG_LEVEL": "ERROR",
         }
-        stack.enter_context(product(folder))
+        stack.enter_context(Product(folder))
         start = time.monotonic()
         fill(options)
         print(f"filled in {time.monotonic() - start:.0f} s", flush=True)
@@ -247,7 +249,7 @@ def measure(options: argparse.Namespace) -> int:
             found[f"found_{name}"] = text.count('class="state queued"')
         found[f"p95_ms_{name}"] = sorted(times)[len(times) * 95 // 100]
         found[f"redis_commands_{name}"] = max(commands)
-    found |= exported(client)
+    found |= exported(client) | (crowded(options.workers, client) if options.workers else {})
     if options.bulk:
         found |= bulk(options.bulk, client)
     print()
@@ -380,6 +382,40 @@ def undone(by: Any, number: int) -> dict[str, float]:
     slowest: Any = redis.slowlog_get(128)
     found["undo_redis_ms"] = max((each["duration"] / 1000 for each in slowest), default=0)
     return found | {"undo_grew_mb": resident() - before, "undo_failed": queues.counts("default")["failed"]}
+
+
+def crowded(workers: int, client: Any) -> dict[str, float]:
+    """Have so many workers of ten busy slots, and answer how large each part is that refreshes itself, in kB.
+
+    As it is sent without and with compression, to somebody who may do everything.
+    """
+    import gzip
+
+    from amazon_pilot.jobs.core import keys, queues
+
+    redis, now = queues.connection(), time.time()
+    for number in range(workers):
+        name = f"crowd-{number}"
+        slots = [
+            {"slot": n, "pid": n, "jobs": 9, "job": f"{n:08x}-0000-4000-8000-{number:012x}",
+             "execution": f"{n}{number}", "task": "products.tasks.collect_scrape_run", "queue": "default",
+             "since": now - n, "percent": 40, "progress": "4 of 10", "memory": 50_000_000, "cancelled": False}
+            for n in range(1, 11)
+        ]  # fmt: skip
+        picture = {
+            "worker": name, "host": "engine-1", "pid": number, "state": "working", "born": now - 900,
+            "clock": now + 60, "queues": SHARES, "takes": {"default": 9}, "slots": slots,
+            "ended": {"succeeded": 9, "failed": 1, "lost": 0},
+        }  # fmt: skip
+        redis.set(f"{keys.WORKER}{name}", json.dumps(picture), ex=600)
+        redis.zadd(keys.WORKERS, {name: now + 60})
+    found: dict[str, float] = {}
+    pages = addresses()
+    for name in ("overview_part", "queues", "queue", "workers", "stuck", "failures"):
+        redis.delete("pilot:sample", "pilot:sample:lock")
+        text = client.get(pages[name], headers={"HX-Request": "true"}).content
+        found |= {f"refresh_kb_{name}": len(text) / 1000, f"refresh_gzip_kb_{name}": len(gzip.compress(text)) / 1000}
+    return found
 
 
 def resident() -> float:
