@@ -1,5 +1,6 @@
 """The pages of workers, of stuck work and of Redis: who lives, what comes back when, and which setting loses jobs."""
 
+import gzip
 import json
 import time
 
@@ -47,6 +48,26 @@ def test_a_worker_shows_what_each_slot_runs(person, start):  # noqa: F811
     assert reverse("monitor:job", args=[job_id]) in text
     assert "1 / 3" in text
     assert "Kill" not in text
+
+
+def test_a_refresh_beside_a_hundred_busy_workers_is_small(person):
+    redis, now = store.connect(), time.time()
+    slot = {"job": "j", "execution": "e", "task": "products.tasks.look", "queue": "default", "since": now, "percent": 1}
+    rest = {"progress": "", "memory": 1, "cancelled": False, "pid": 1, "jobs": 1}
+    for number in range(100):
+        slots = [slot | rest | {"slot": each, "job": f"{number}-{each}"} for each in range(1, 11)]
+        picture = {"worker": f"w{number}", "host": "h", "pid": 1, "state": "working", "born": now, "clock": now}
+        picture |= {"queues": {"default": 1}, "takes": {}, "ended": dict.fromkeys(("succeeded", "failed", "lost"), 0)}
+        redis.set(f"pilot:worker:w{number}", json.dumps(picture | {"slots": slots}))
+        redis.zadd("pilot:workers", {f"w{number}": now})
+    redis.delete(snapshot.KEY)
+    wishes = {"HX-Request": "true", "Accept-Encoding": "gzip"}
+
+    answer = person("admin").get(reverse("monitor:workers"), headers=wishes)
+
+    assert answer["Content-Encoding"] == "gzip"
+    assert len(answer.content) < 100_000
+    assert gzip.decompress(answer.content).count(b'<section class="panel"') == 100
 
 
 def test_a_quiet_worker_takes_no_jobs_until_it_is_woken(person, start):  # noqa: F811
