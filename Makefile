@@ -20,7 +20,7 @@ quick: $(VENV)/dev  ## Lint, and the fast tests on SQLite, those of pages left o
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports --no-logo
-	@exec $(PY) -m pytest -q -n 2 --dist worksteal -m "not slow and not browser and not long and not page" $(ARGS)
+	@exec $(PY) -m pytest -q -n 2 --dist worksteal -m "not slow and not browser and not long and not page and not later" $(ARGS)
 
 test: $(VENV)/dev  ## The suite, on SQLite and on PostgreSQL; half an hour and more on two cores
 	@exec $(PY) -m tests.both $(ARGS)
