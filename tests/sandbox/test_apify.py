@@ -2,8 +2,8 @@
 
 import gzip
 import resource
-import zlib
 import time
+import zlib
 from datetime import UTC, datetime, timedelta
 
 import httpx2
