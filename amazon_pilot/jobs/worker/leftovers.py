@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -56,7 +57,7 @@ class Leftovers:
         self.first_free = first_free()
         self.next_look = 0.0
         traits = [*TRAITS, Trait("many open files", self.has_many_files)]
-        self.at_birth = [(trait, read(trait)) for trait in traits]
+        self.at_birth = [(trait, copy(read(trait))) for trait in traits]  # some are read as they stand, uncopied
         cheap = [(trait, was) for trait, was in self.at_birth if not trait.is_dear]
         self.cheap_reads, self.cheap_values = [trait.read for trait, _ in cheap], [was for _, was in cheap]
 
@@ -129,7 +130,7 @@ def umask() -> int:
 
 
 def environment() -> dict[Any, Any]:
-    return dict(os.environ._data)  # type: ignore[attr-defined]
+    return os.environ._data  # type: ignore[attr-defined, no-any-return]
 
 
 def set_environment(was: dict[bytes, bytes]) -> None:
@@ -304,7 +305,7 @@ TRAITS = [
     Trait("the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
     Trait("the garbage collector", collector, set_collector),
     Trait("trace or profile functions", tracers, set_tracers),
-    Trait("the import path", lambda: [*sys.path], lambda was: sys.path.__setitem__(slice(None), was)),
+    Trait("the import path", lambda: sys.path, lambda was: sys.path.__setitem__(slice(None), was)),
     Trait("the locale", lambda: locale.setlocale(locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL), True),
     Trait("the processors", lambda: os.sched_getaffinity(0), lambda was: os.sched_setaffinity(0, was), True),
     Trait("the niceness", lambda: os.getpriority(os.PRIO_PROCESS, 0)),
