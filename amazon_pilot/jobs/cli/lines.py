@@ -1,6 +1,6 @@
 """Jobs as lines for a terminal."""
 
-from ..inspect.as_json import Answer
+from ..core.values import Answer
 
 
 def lines_of(rows: list[Answer]) -> list[str]:

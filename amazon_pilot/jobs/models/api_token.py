@@ -2,9 +2,9 @@
 
 import secrets
 from hashlib import sha256
-from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -26,7 +26,7 @@ def digest_of(text: str) -> str:
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
-    def issue(self, user: Any, name: str, scope: str) -> "tuple[ApiToken, str]":
+    def issue(self, user: User, name: str, scope: str) -> "tuple[ApiToken, str]":
         """Return a new token and its text, which is shown this once; raises ValidationError for one too many."""
         if self.filter(user=user).count() >= MOST:
             raise ValidationError(_("You have %d tokens. Revoke one that is no longer used.") % MOST)

@@ -7,7 +7,6 @@ here is answered by api_errors.py.
 """
 
 import json
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from django.db import transaction
@@ -17,16 +16,17 @@ from django.utils.translation import gettext_lazy
 from ninja import Query, Router
 from pydantic import BaseModel, create_model
 
+from ..core.values import Answer
 from ..inspect import as_json, redis_health, retention, snapshot, stats, store
-from ..inspect.as_json import MOST, PAGE, Answer, found, job_of, queues_now
+from ..inspect.as_json import MOST, PAGE, found, job_of, queues_now
 from ..inspect.job_detail import collect
 from ..inspect.words import whole_number
 from ..models import Batch
 from ..operate import operations
-from ..operate.operation import ARGS, UNTIL, Done, Operation
+from ..operate.operation import ARGS, UNTIL, Done, Field, Operation
 from ..operate.table import OPERATIONS
 from . import api_schemas as shapes
-from .api_entry import look, press
+from .api_entry import Address, look, press
 from .api_errors import Refusal
 from .api_schemas import MomentText, Text, Why, number_up_to
 
@@ -143,16 +143,16 @@ def one_batch(request: HttpRequest, pk: int) -> Answer:
 
 def body_of(row: Operation) -> type[BaseModel]:
     """Return the shape of what an operation takes: the reason, and a text for each of its fields but arguments."""
-    kinds = {ARGS: (list[Any] | dict[str, Any], ...), UNTIL: (MomentText, ...)}
-    fields: Any = {each.name: kinds.get(each, (Text, ...)) for each in row.fields}
+    kinds: dict[Field, object] = {ARGS: (list[object] | dict[str, object], ...), UNTIL: (MomentText, ...)}
+    fields: dict[str, Any] = {each.name: kinds.get(each, (Text, ...)) for each in row.fields}
     return create_model(f"{row.slug.title().replace('-', '')}In", __base__=Why, __doc__=row.help, **fields)
 
 
-def operation(row: Operation) -> Callable[..., Any]:
+def operation(row: Operation) -> Address:
     """Return what answers the address of one operation."""
     shape = body_of(row)
 
-    def act(request: HttpRequest, job_id: str, body: Any) -> Answer:
+    def act(request: HttpRequest, job_id: str, body: Why) -> Answer:
         given = body.model_dump()
         given[ARGS.name] = json.dumps(given.get(ARGS.name))
         return done(operations.on_job(request.user, row.name, job_id, reason=body.reason, **row.read(given)))
@@ -194,10 +194,10 @@ def drain(request: HttpRequest, name: str, body: shapes.ConfirmIn) -> Answer:
     return told(operations.drain(request.user, name, reason=body.reason))
 
 
-def tell_worker(name: str, shape: type[Why]) -> Callable[..., Any]:
+def tell_worker(name: str, shape: type[Why]) -> Address:
     """Return what answers the address of one command to a worker."""
 
-    def tell(request: HttpRequest, worker: str, body: Any) -> Answer:
+    def tell(request: HttpRequest, worker: str, body: Why) -> Answer:
         words = body.model_dump()
         return done(operations.on_worker(request.user, name, worker, **words))
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from ninja import Query, Router
 from pydantic import BaseModel, create_model
 
-from ..inspect.as_json import Answer
+from ..core.values import Answer
 from ..models import BulkAction
 from ..operate import bulk
 from ..operate.preview import asked, of_row, previewed, verb_of
@@ -23,7 +23,7 @@ from .api_errors import Refusal
 
 router = Router(tags=["bulk"])
 LATEST_SHOWN = 20
-BULK_FIELDS: Any = {each.name_in_bulk: (str, "") for name in in_bulk() for each in OPERATIONS[name].fields}
+BULK_FIELDS: dict[str, Any] = {each.name_in_bulk: (str, "") for name in in_bulk() for each in OPERATIONS[name].fields}
 
 
 class Choice(BaseModel):

@@ -1,38 +1,40 @@
 """The schedule as JSON: its entries, the history of each, and the verbs, with the permissions of its pages."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from ninja import Router
 
-from ..inspect.as_json import PAGE, Answer
+from ..core.values import Answer
+from ..inspect.as_json import PAGE
 from ..models import ScheduleEntry
+from ..models.person import Asker
 from ..operate import schedule as verbs
 from ..schedule import entries
 from ..schedule.as_json import one, past, told
 from . import api_schemas as shapes
 from .api import From, Limit, done
-from .api_entry import look, need, press
+from .api_entry import Address, Shape, look, need, press
 from .api_errors import Refusal
 
 router = Router(tags=["schedule"])
 ROLES = {"create": "edit", "edit": "edit", "delete": "admin"}  # as the groups have them; the permission decides
 
 
-def allow(verb: str, user: Any) -> None:
+def allow(verb: str, user: Asker) -> None:
     """Raise where the schedule's pages would refuse this user."""
     need("view", user)
     verbs.allow(user, verb)
 
 
-def ask(path: str, name: str, answer: Any, verb: str = "list") -> Any:
+def ask(path: str, name: str, answer: Shape, verb: str = "list") -> Callable[[Address], Address]:
     """Return what makes a function an address that shows something of the schedule."""
     return look(router, f"/schedule{path}", f"schedule{name}", answer, allow=partial(allow, verb))
 
 
-def do(verb: str) -> Any:
+def do(verb: str) -> Callable[[Address], Address]:
     """Return what makes a function the address of a verb."""
     slug, role = verb.replace(" ", "-"), ROLES.get(verb, "operate")
     return press(router, f"/schedule/{{entry}}/{slug}", f"schedule-{slug}", role, allow=partial(allow, verb))

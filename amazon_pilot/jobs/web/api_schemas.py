@@ -6,19 +6,21 @@ from typing import Annotated, Any
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema
 
+from ..core.values import Json
 from ..inspect.grammar import FIRST_YEAR, LAST_YEAR
 from ..inspect.words import whole_number
 
 # What is taken
 
 
-def number_up_to(most: int, words: Any) -> Any:
+def number_up_to(most: int, words: str | Promise) -> Any:
     """Return the type of a whole number from 1 to `most` in an address; `words` says so to people, with %d in them."""
 
-    def read(value: Any) -> int:
+    def read(value: object) -> int:
         found = value if type(value) is int else whole_number(str(value), most)
         if not found:
             raise ValidationError(words % most)
@@ -27,7 +29,7 @@ def number_up_to(most: int, words: Any) -> Any:
     return Annotated[int, BeforeValidator(read), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": most})]
 
 
-def read_moment(value: Any) -> datetime | None:
+def read_moment(value: object) -> datetime | None:
     """Return a time, in UTC where it names no zone; None where there is none. Raises ValidationError."""
     if value is None or value == "":
         return None
@@ -78,7 +80,7 @@ class KillIn(Why):
 class StartIn(Why):
     """A preview as it was answered, and its number where it asks for that."""
 
-    preview: Any = None
+    preview: object = None
     confirm: StrictInt | None = None
 
 
@@ -99,7 +101,7 @@ class EntryIn(Why):
     cron: StrictStr | None = None
     zone: StrictStr | None = None
     task: StrictStr | None = None
-    args: list[Any] | dict[str, Any] | None = None
+    args: list[object] | dict[str, object] | None = None
     queue: StrictStr | None = None
     missed: StrictStr | None = None
     missed_limit: StrictInt | None = None
@@ -160,8 +162,8 @@ class JobRow(BaseModel):
 
     job_id: str
     task: str
-    args: Any
-    kwargs: Any
+    args: object
+    kwargs: object
     queue: str
     state: str
     when: datetime | None
@@ -203,8 +205,8 @@ class Attempt(BaseModel):
     execution_id: str
     task: str
     queue: str
-    args: Any
-    kwargs: Any
+    args: object
+    kwargs: object
     attempt: int
     outcome: str
     cause: str
@@ -218,10 +220,10 @@ class Attempt(BaseModel):
     duration: float | None
     worker: str
     slot: int | None
-    progress: Any
+    progress: object
     traceback: str
     log: str
-    result: Any
+    result: object
 
 
 class JobNow(BaseModel):
@@ -231,11 +233,11 @@ class JobNow(BaseModel):
     state: str
     task: str
     queue: str
-    args: Any
-    kwargs: Any
+    args: object
+    kwargs: object
     waits: str
-    progress: Any
-    stack: Any
+    progress: object
+    stack: object
     attempts: list[Attempt]
 
 
@@ -246,7 +248,7 @@ class Worker(BaseModel):
     worker: str
     is_alive: bool
     busy: int
-    slots: list[dict[str, Any]]
+    slots: list[dict[str, object]]
 
 
 class Workers(BaseModel):
@@ -262,7 +264,7 @@ class Warning(BaseModel):
 
 
 class RedisNow(BaseModel):
-    info: dict[str, Any]
+    info: dict[str, object]
     warnings: list[Warning]
 
 
@@ -312,7 +314,7 @@ class Stats(BaseModel):
     total: dict[str, int | None]
     against_last_week: Compared
     workers: WorkersNow
-    redis: dict[str, Any]
+    redis: dict[str, object]
 
 
 class Day(BaseModel):
@@ -334,8 +336,8 @@ class Retention(BaseModel):
 
     at: datetime
     next_clean_up: datetime | None
-    kinds: list[dict[str, Any]]
-    redis: dict[str, Any]
+    kinds: list[dict[str, object]]
+    redis: dict[str, object]
 
 
 class Fire(BaseModel):
@@ -347,9 +349,9 @@ class Fire(BaseModel):
     lag_seconds: float | None
     outcome: str
     job_id: str
-    suppressed: Any
+    suppressed: object
     note: str
-    run: dict[str, Any] | None
+    run: dict[str, object] | None
 
 
 class EntryNow(BaseModel):
@@ -361,14 +363,14 @@ class EntryNow(BaseModel):
     cron: str
     zone: str
     task: str
-    args: Any
+    args: object
     queue: str
     is_paused: bool
     broken: str
     from_settings: bool
     next_at: datetime | None
-    paused: dict[str, Any] | None
-    next_fires: list[dict[str, Any]]
+    paused: dict[str, object] | None
+    next_fires: list[dict[str, object]]
     last_fire: Fire | None
 
 
@@ -429,8 +431,8 @@ class Holder(BaseModel):
 
     job_id: str
     task: str
-    args: Any
-    kwargs: Any
+    args: object
+    kwargs: object
     state: str
     since: datetime
     until: datetime | None
@@ -485,6 +487,6 @@ class Batches(BaseModel):
     next: str
 
 
-def given_of(body: BaseModel) -> dict[str, Any]:
+def given_of(body: BaseModel) -> dict[str, Json]:
     """Return what a body says, without the reason and what was left out."""
     return body.model_dump(exclude_unset=True, exclude={"reason"})

@@ -4,7 +4,6 @@ Runs come from tallies and sizes from readings; the history itself is never scan
 """
 
 from datetime import UTC, datetime
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import ProhibitNullCharactersValidator
@@ -12,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from ..core.values import Answer
 from ..inspect.charts import gauges, releases, series
 from ..inspect.window import window_of
 from .pages import page, show
@@ -50,14 +50,14 @@ def chart(request: HttpRequest) -> HttpResponse:
     return _as_page(request, window=window, rows=_rows(answer), answer=answer) if is_page else JsonResponse(answer)
 
 
-def _as_page(request: HttpRequest, **context: Any) -> HttpResponse:
+def _as_page(request: HttpRequest, **context: object) -> HttpResponse:
     asked = {f"chart_{name}": request.GET.get(name, "") for name in ("queue", "task", "range", "end")}
     answer = show(request, "chart", gettext("Runs over time"), **asked, **context)
     answer.status_code = 400 if "error" in context else 200
     return answer
 
 
-def _rows(answer: dict[str, Any]) -> list[tuple[datetime, list[float | None]]]:
+def _rows(answer: Answer) -> list[tuple[datetime, list[float | None]]]:
     held = answer.get("gauges")
     columns = [answer[name] for name in COLUMNS + (QUEUE_COLUMNS if held else ())]
     if held:
