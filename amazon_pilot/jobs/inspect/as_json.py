@@ -113,7 +113,7 @@ def holder_of(each: holders.Holder) -> Answer:
 def batches_now(before: int | None = None) -> Answer:
     """Return fan-outs and how far each is, the newest first; `next` is empty at the end."""
     seen = batches.newest(before)
-    return {"batches": [batch_of(each) for each in seen.rows], "next": str(seen.before or "")}
+    return {"batches": [batch_of(each) for each in seen["rows"]], "next": str(seen["before"] or "")}
 
 
 def batch_of(progress: Progress) -> Answer:
