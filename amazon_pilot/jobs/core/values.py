@@ -14,5 +14,5 @@ Word: TypeAlias = str | bytes | float
 Command: TypeAlias = tuple[Word, ...]
 
 Text: TypeAlias = str | Promise  # words for people, maybe not yet in their language
-Answer: TypeAlias = dict[str, Any]  # for scripts, as JSON: web/api_schemas.py names the shapes, a test holds them to it
+Answer: TypeAlias = dict[str, Any]  # for scripts, as JSON: web/api_answers.py names the shapes, a test holds them to it
 Context: TypeAlias = dict[str, object]  # for a template, by name

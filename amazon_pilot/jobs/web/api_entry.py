@@ -17,8 +17,8 @@ from ..models.api_token import Scope
 from ..models.person import Asker
 from ..operate import roles, tokens
 from . import pages
+from .api_answers import Error, Outcome
 from .api_errors import Refusal
-from .api_schemas import Error, Outcome
 
 Allow = Callable[[Asker], None]
 Shape: TypeAlias = type[object]  # of an answer, which the document names
