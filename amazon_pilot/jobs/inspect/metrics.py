@@ -20,7 +20,7 @@ from amazon_pilot import __version__
 
 from ..core import queues
 from ..core.registry import TASKS
-from ..models import Alert, Fire, JobRun, Release, ScheduleEntry, TallyTotal, Total
+from ..models import Alert, Fire, JobRun, Release, ScheduleEntry, Total
 from ..models.job_run import Outcome
 from ..models.total import BUCKETS, SUM
 from . import alerts, snapshot, stuck
@@ -120,11 +120,11 @@ def worker_gauges() -> Iterator[Metric]:
 def attempts() -> Iterator[Metric]:
     """Yield all attempts since the beginning, by outcome."""
     family = CounterMetricFamily("pilot_attempts", "Ended attempts.", labels=["queue", "type", "outcome"])
-    totals = list(TallyTotal.objects.order_by("pk"))
-    label = known(total.task for total in totals)
+    totals = Total.objects.ended()
+    label = known(task for _queue, task, _outcome in totals)
     counts: Counter[tuple[str, str, str]] = Counter()
-    for total in totals:
-        counts[total.queue, label(total.task), total.outcome] += total.count
+    for (queue, task, outcome), number in totals.items():
+        counts[queue, label(task), outcome] += number
     for labels, count in counts.items():
         family.add_metric(list(labels), count)
     yield family
@@ -190,9 +190,9 @@ def asynq_counters() -> Iterator[Metric]:
     processed = CounterMetricFamily("asynq_tasks_processed", "Ended attempts.", labels=["queue"])
     failed = CounterMetricFamily("asynq_tasks_failed", "Ended attempts that failed.", labels=["queue"])
     ended, bad = Counter(dict.fromkeys(queues.names(), 0)), Counter(dict.fromkeys(queues.names(), 0))
-    for total in TallyTotal.objects.order_by("pk"):
-        ended[total.queue] += total.count
-        bad[total.queue] += total.count if total.outcome in BAD else 0
+    for (queue, _task, outcome), number in Total.objects.ended().items():
+        ended[queue] += number
+        bad[queue] += number if outcome in BAD else 0
     for name, number in ended.items():
         processed.add_metric([name], number)
         failed.add_metric([name], bad[name])

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .expiring import ExpiringQuerySet
 from .job_run import JobRun, Outcome
-from .total import BUCKETS, SUM, Total
+from .total import BUCKETS, SUM, Run, Total
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 AGAIN = timedelta(minutes=5)  # counted once more: a worker that was cut off tells late what ended
@@ -60,8 +60,7 @@ class TallyQuerySet(ExpiringQuerySet["Tally"]):
             self.between("minute", start, end).delete()
             Tally.objects.bulk_create([Tally(span="minute", **row) for row in rows.values()])
             self._fold_hours(start, end)
-            before = {key: row["count"] for key, row in old.items()}
-            TallyTotal.objects.raise_by(Counter({key: row["count"] - before.get(key, 0) for key, row in rows.items()}))
+            Total.objects.raise_ended(_ended(rows, old))
             for name, spans in (("wait", _waits), ("run", _durations)):
                 Total.objects.raise_by(name, _grown(spans, rows, old))
         return sum(row["count"] for row in rows.values())
@@ -114,37 +113,6 @@ class Tally(models.Model):
         return f"{self.span} {self.at:%Y-%m-%d %H:%M} {self.task} {self.outcome}"
 
 
-class TallyTotalQuerySet(models.QuerySet["TallyTotal"]):
-    def raise_by(self, grown: Counter[Key]) -> None:
-        """Raise each total by what its minutes have grown; a total never falls."""
-        sums: Counter[tuple[str, str, str]] = Counter()
-        for (_at, *key), number in grown.items():
-            sums[key[0], key[1], key[2]] += max(0, number)
-        for (queue, task, outcome), number in sums.items():
-            if number:
-                total, _created = self.get_or_create(queue=queue, task=task, outcome=outcome)
-                self.filter(pk=total.pk).update(count=models.F("count") + number)
-
-
-class TallyTotal(models.Model):
-    """All runs of one task with one outcome since the beginning; kept when the history is pruned."""
-
-    queue = models.CharField(_("queue"), max_length=100)
-    task = models.CharField(_("task"), max_length=200)
-    outcome = models.CharField(_("outcome"), max_length=10, choices=Outcome)
-    count = models.PositiveBigIntegerField(_("count"), default=0)
-
-    objects = TallyTotalQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("total")
-        verbose_name_plural = _("totals")
-        constraints = [models.UniqueConstraint(fields=["queue", "task", "outcome"], name="one_total_per_outcome")]
-
-    def __str__(self) -> str:
-        return f"{self.task} {self.outcome}"
-
-
 def _first_end(**after: datetime) -> datetime | None:
     first: datetime | None = JobRun.objects.filter(**after).aggregate(first=models.Min("ended_at"))["first"]
     return first
@@ -160,6 +128,14 @@ def _waits(row: "Counted") -> Spans:
 
 def _durations(row: "Counted") -> Spans:
     return row["duration_buckets"], row["duration_sum"]
+
+
+def _ended(rows: "dict[Key, Counted]", old: "dict[Key, Counted]") -> Counter[Run]:
+    """Return by how much each total has grown since these minutes were counted; none ever falls."""
+    grown: Counter[Run] = Counter()
+    for key, row in rows.items():
+        grown[key[1:]] += max(0, row["count"] - (old[key]["count"] if key in old else 0))
+    return grown
 
 
 def _grown(
