@@ -16,6 +16,8 @@ from products.listing import Availability, Outcome, Rank
 from products.models import Change, Frequency, Product, ScrapeRun, Tracking
 from tests.world import NOON, answer_of, listing, see, started_run
 
+pytestmark = pytest.mark.both
+
 RECENT = timedelta(hours=3)
 
 
