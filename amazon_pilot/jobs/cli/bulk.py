@@ -17,7 +17,7 @@ from ..operate.operation import slug
 from ..operate.preview import ask
 from ..operate.table import in_bulk
 from . import lines
-from .options import Options
+from .options import Options, Told
 
 LOOK_SECONDS = 0.5
 COUNTS = ("expected", "seen", "matched", "changed", "left_alone")
@@ -75,7 +75,7 @@ def find(number: str | None) -> BulkAction:
 
 
 def start(
-    by: Actor, action: str, seen: Answer, options: Options, given: dict[str, str]
+    by: Actor, action: str, seen: Told, options: Options, given: dict[str, str]
 ) -> BulkAction:  # fmt: skip
     """Ask for what was looked at; a large number is confirmed by --confirm, or typed where a person sits."""
     confirmed = options["confirm"]
@@ -129,14 +129,14 @@ def told(row: BulkAction) -> tuple[Answer, list[str]]:
     return preview.of_row(row), [line_of(row), *([row.error] if row.error else [])]
 
 
-def lines_of(seen: Answer) -> list[str]:
+def lines_of(seen: Told) -> list[str]:
     """Return a preview as lines."""
     number = f"more than {seen['confirm']}" if seen["number"] is None else str(seen["number"])
     how = "jobs" if seen["is_exact"] else "are looked at; those of them that match are changed"
     return [seen["effect"], f"{number} {how}", *lines.lines_of(seen["sample"]), *seen["jobs"]]
 
 
-def problem(row: Answer) -> str:
+def problem(row: Told) -> str:
     """Say what an action that has ended left undone; '' where nothing."""
     if row["state"] != BulkAction.State.DONE:
         return f"It ended as {row['state']}."

@@ -33,7 +33,7 @@ from ..operate.operation import ARGS, QUEUE, UNTIL, Done, Operation
 from ..operate.table import OPERATIONS
 from . import bulk, schedule, stats
 from . import lines as cli_lines
-from .options import Options
+from .options import Options, Told
 
 ON_WORKERS = {
     "quiet": "Have a worker take no more jobs.",
@@ -142,7 +142,7 @@ class Command(BaseCommand):
         self.stdout.write(text)
 
     def do_queues(self, by: Actor, options: Options) -> None:
-        seen = as_json.queues_now()
+        seen: Told = as_json.queues_now()
         columns = ("waiting", "running", "scheduled", "deferred", "failed")
         lines = [
             f"{queue['name']:12}" + "  ".join(f"{name} {queue[name]}" for name in columns)
@@ -188,7 +188,7 @@ class Command(BaseCommand):
             return
         if not 1 <= options["limit"] <= as_json.MOST:
             raise CommandError(f"--limit has to be from 1 to {as_json.MOST}.")
-        page = as_json.found(options["question"], options["limit"], options["cursor"])
+        page: Told = as_json.found(options["question"], options["limit"], options["cursor"])
         present = page["present"] or {"jobs": [], "looked_at": 0, "total": 0}
         rows = [*present["jobs"], *page["jobs"]]
         if options["jsonl"]:
@@ -205,7 +205,7 @@ class Command(BaseCommand):
         known = collect(store.connect(), options["job"])
         if not known.is_known:
             raise CommandError(f"Neither Redis nor the history knows a job {options['job']}.")
-        told = as_json.job_of(known)
+        told: Told = as_json.job_of(known)
         lines = [f"{name}: {told[name]}" for name in ("job_id", "state", "task", "queue", "args", "kwargs", "waits")]
         for run in told["attempts"]:
             lines.append(f"attempt {run['attempt']}: {run['outcome']} {run['exception']} {run['message']}".rstrip())

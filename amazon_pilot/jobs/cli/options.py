@@ -1,6 +1,8 @@
-"""What the command line was given, by the names that argparse keeps it under."""
+"""What the command line was given, by the names that argparse keeps it under, and what it is told."""
 
-from typing import TypedDict
+from typing import Any, TypeAlias, TypedDict
+
+Told: TypeAlias = dict[str, Any]  # an answer for scripts, read for people: web/api_answers.py names its shapes
 
 
 class Options(TypedDict, total=False):

@@ -14,7 +14,7 @@ from ..models.person import Actor
 from ..operate import operations, schedule
 from ..schedule import as_json as schedule_as_json
 from ..schedule.entries import EDITABLE
-from .options import Options
+from .options import Options, Told
 
 LOOKS = ("list", "show", "history")
 CHANGES = ("pause", "resume", "run-now", "create", "edit", "delete")
@@ -50,7 +50,7 @@ def look(by: Actor, options: Options) -> tuple[Answer, list[str]]:
     if options["what"] == "show":
         entry = schedule_as_json.one(name_in(options))
         return entry, lines_of(entry)
-    page = schedule_as_json.past(name_in(options), options["limit"], options["cursor"])
+    page: Told = schedule_as_json.past(name_in(options), options["limit"], options["cursor"])
     lines = [line_of_fire(fire) for fire in page["fires"]]
     return page, [*lines, f"More: --from {page['next']}"] if page["next"] else lines
 
@@ -87,7 +87,7 @@ def fields_in(options: Options) -> schedule.Given:
     return fields
 
 
-def line_of(entry: Answer) -> str:
+def line_of(entry: Told) -> str:
     """Return an entry in one line."""
     coming = entry["next_fires"][0]["local"] if entry["next_fires"] else "-"
     call = f"{entry['task']}({arguments(entry['args'])})"
@@ -102,17 +102,17 @@ def arguments(given: list[Json] | dict[str, Any]) -> str:
     return ", ".join([*map(json.dumps, placed), *(f"{name}={json.dumps(value)}" for name, value in named.items())])
 
 
-def last(entry: Answer) -> str:
+def last(entry: Told) -> str:
     fire = entry["last_fire"]
     return f"last {moment(fire['planned_at'])} {result(fire)}" if fire else "never fired"
 
 
-def result(fire: Answer) -> str:
+def result(fire: Told) -> str:
     """Return what came of a fire: of the fire itself, and of its job where that has started."""
     return " ".join([fire["outcome"], *([fire["run"]["outcome"]] if fire["run"] else [])])
 
 
-def state(entry: Answer) -> list[str]:
+def state(entry: Told) -> list[str]:
     """Say why an entry does not fire; nothing where it does."""
     if entry["broken"]:
         return [f"BROKEN: {entry['broken']}"]
@@ -123,14 +123,14 @@ def state(entry: Answer) -> list[str]:
     return [f"PAUSED by {paused['by'] or 'the machine'} until {until}: {paused['reason']}"]
 
 
-def lines_of(entry: Answer) -> list[str]:
+def lines_of(entry: Told) -> list[str]:
     """Return an entry with all that is known of it."""
     lines = [f"{name}: {entry[name]}" for name in ("name", "words", *EDITABLE, "from_settings")]
     lines += [f"next: {each['local']} {each['note']}".rstrip() for each in entry["next_fires"]]
     return [*lines, last(entry), *state(entry)]
 
 
-def line_of_fire(fire: Answer) -> str:
+def line_of_fire(fire: Told) -> str:
     """Return a fire in one line: planned, actual, lag, what came of it, its job, the note."""
     actual = moment(fire["enqueued_at"]) if fire["enqueued_at"] else "-"
     lag = "-" if fire["lag_seconds"] is None else f"{fire['lag_seconds']:.3f} s"

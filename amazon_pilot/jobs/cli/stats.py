@@ -1,6 +1,6 @@
 """`manage.py jobs stats`, `queue-history` and `retention`: figures in columns."""
 
-from ..core.values import Answer
+from .options import Told
 
 NOW = {
     "waiting": "waiting", "running": "running", "scheduled": "scheduled", "retry": "retries", "failed": "failed",
@@ -9,7 +9,7 @@ NOW = {
 PER_DAY = ("processed", "succeeded", "failed")
 
 
-def lines_of(seen: Answer) -> list[str]:
+def lines_of(seen: Told) -> list[str]:
     """Return the queues as a table with a total, the workers and Redis in a line each."""
     rows = [[queue["name"], queue] for queue in seen["queues"]] + [["total", seen["total"]]]
     cells = [[name, *(shown(row[key]) for key in NOW.values())] for name, row in rows]
@@ -24,12 +24,12 @@ def lines_of(seen: Answer) -> list[str]:
     ]
 
 
-def lines_of_days(past: Answer) -> list[str]:
+def lines_of_days(past: Told) -> list[str]:
     """Return days as a table."""
     return table(["day", *PER_DAY], [[day["day"], *(shown(day[name]) for name in PER_DAY)] for day in past["days"]])
 
 
-def lines_of_retention(seen: Answer) -> list[str]:
+def lines_of_retention(seen: Told) -> list[str]:
     """Return the kinds of rows as a table, when the next clean-up is, and what Redis keeps."""
     head, tried = ["rows", "days", "setting", "number", "oldest", "deletes", "MB"], ["if so", "deletes", "MB"]
     is_tried = any(kind["tried"] for kind in seen["kinds"])
@@ -50,12 +50,12 @@ def lines_of_retention(seen: Answer) -> list[str]:
     ]
 
 
-def doomed(rows: Answer) -> list[str]:
+def doomed(rows: Told) -> list[str]:
     """Return how many rows are deleted and how many megabytes that frees."""
     return [written(rows), f"{rows['bytes'] / 2**20:.1f}"]
 
 
-def written(number: Answer) -> str:
+def written(number: Told) -> str:
     """Return a count with a sign before it where it is not exact: ~ about, > more than."""
     return {"exactly": "", "about": "~", "more": ">"}[number["how"]] + str(number["value"])
 

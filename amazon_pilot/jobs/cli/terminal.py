@@ -18,13 +18,14 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from ..core.picture import Running
-from ..core.values import Answer, Args, Kwargs
+from ..core.values import Args, Kwargs
 from ..inspect import as_json, lists, snapshot, store
 from ..inspect.job_detail import collect
 from ..inspect.query import parse
 from ..inspect.snapshot import QueueSample, Sample
 from ..inspect.words import json_text
 from ..models import Pause
+from .options import Told
 
 KEYS = {
     curses.KEY_UP: "up", ord("k"): "up", curses.KEY_DOWN: "down", ord("j"): "down", curses.KEY_LEFT: "left",
@@ -326,7 +327,7 @@ def paint(window: "curses.window", lines: list[Line]) -> None:
 # Words
 
 
-def told(job: Answer) -> list[str]:
+def told(job: Told) -> list[str]:
     """Return what `jobs show` says of a job, a text for each line."""
     lines = [f"{name}: {job[name]}" for name in ("job_id", "state", "task", "queue", "args", "kwargs", "waits")]
     for run in job["attempts"]:

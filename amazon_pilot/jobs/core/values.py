@@ -1,7 +1,7 @@
 """What travels: JSON as it was read, a task's call, and the words of a command for Redis."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from django.utils.functional import Promise
 
@@ -14,5 +14,5 @@ Word: TypeAlias = str | bytes | float
 Command: TypeAlias = tuple[Word, ...]
 
 Text: TypeAlias = str | Promise  # words for people, maybe not yet in their language
-Answer: TypeAlias = dict[str, Any]  # for scripts, as JSON: web/api_answers.py names the shapes, a test holds them to it
+Answer: TypeAlias = dict[str, object]  # for scripts, as JSON: web/api_answers.py names the shapes
 Context: TypeAlias = dict[str, object]  # for a template, by name

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -34,7 +34,14 @@ class Risk:
 Info: TypeAlias = dict[str, Any]  # as Redis tells it
 
 
-def server() -> Answer:
+class Server(TypedDict):
+    """What Redis says of itself, and the warnings that follow from it."""
+
+    info: Info
+    warnings: list[Risk]
+
+
+def server() -> Server:
     """Return INFO, how often the append-only file is synced where Redis tells, and the warnings."""
     connection = store.connect()
     info: Info = connection.info()

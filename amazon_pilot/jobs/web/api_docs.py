@@ -34,7 +34,7 @@ def operations_of(schema: Document) -> list[Answer]:
     ]
 
 
-def _operation(path: str, method: str, words: Document, shapes: dict[str, Any]) -> Answer:
+def _operation(path: str, method: str, words: Document, shapes: Document) -> Answer:
     answers = {str(status): answer for status, answer in words.get("responses", {}).items()}
     good = next((status for status in sorted(answers) if status.startswith("2")), "")
     body = name_of(words.get("requestBody", {}))

@@ -4,6 +4,7 @@ Runs come from tallies and sizes from readings; the history itself is never scan
 """
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import ProhibitNullCharactersValidator
@@ -11,7 +12,6 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from ..core.values import Answer
 from ..inspect.charts import gauges, releases, series
 from ..inspect.window import window_of
 from .pages import page, show
@@ -57,7 +57,7 @@ def _as_page(request: HttpRequest, **context: object) -> HttpResponse:
     return answer
 
 
-def _rows(answer: Answer) -> list[tuple[datetime, list[float | None]]]:
+def _rows(answer: dict[str, Any]) -> list[tuple[datetime, list[float | None]]]:
     held = answer.get("gauges")
     columns = [answer[name] for name in COLUMNS + (QUEUE_COLUMNS if held else ())]
     if held:
