@@ -299,8 +299,10 @@ def look_into_the_slot(connection: Redis, known: Dossier) -> None:
         for slot in picture["slots"] if picture else ():
             if slot.get("job") == known.job_id:
                 known.slot = {**slot, "worker": known.fields["worker_name"]}
-                told = connection.mget(keys.log(slot["execution"]), keys.stack(slot["execution"]))
-                known.live_log, known.stack = (as_text(each) if each else "" for each in told)
+                told = cast(
+                    list[bytes | None], connection.mget(keys.log(slot["execution"]), keys.stack(slot["execution"]))
+                )
+                known.live_log, known.stack = (each.decode(errors="replace") if each else "" for each in told)
     except RedisError:
         known.is_away = True
 

@@ -2,7 +2,8 @@
 
 from typing import TypeAlias
 
-from django.contrib.auth.models import AbstractUser, AnonymousUser, User
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser, User
 
 Asker: TypeAlias = User | AnonymousUser
 Actor: TypeAlias = Asker | None  # None is the machine
@@ -10,4 +11,4 @@ Actor: TypeAlias = Asker | None  # None is the machine
 
 def known(by: Actor) -> User | None:
     """Return the user whom a row can name; None for the machine, and for a stranger."""
-    return by if isinstance(by, AbstractUser) else None
+    return by if isinstance(by, AbstractBaseUser) else None
