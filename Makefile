@@ -44,7 +44,7 @@ check: $(VENV)/dev  ## Lint of Python, templates and JavaScript, types, rooms, s
 	$(VENV)/bin/oxlint --deny-warnings $(SCRIPTS)
 	$(PY) manage.py check --fail-level WARNING
 	$(PY) manage.py makemigrations --check --dry-run
-	$(PY) -m pytest -q tests/test_docs.py tests/test_scripts.py
+	$(PY) -m pytest -q tests/test_docs.py tests/test_scripts.py tests/test_rooms.py
 
 format: $(VENV)/dev
 	$(VENV)/bin/ruff check --fix .
