@@ -23,7 +23,7 @@ from amazon_pilot.jobs.models import (
     Reading,
     Silence,
     Tally,
-    TallyTotal,
+    Total,
 )  # fmt: skip
 from tests.busy_day import failed_run, run
 from tests.jobs.conftest import ROOT
@@ -57,7 +57,7 @@ def names():
 
 
 def totals():
-    return {(row.task, row.outcome): row.count for row in TallyTotal.objects.all()}
+    return {(task, outcome): number for (_queue, task, outcome), number in Total.objects.ended().items()}
 
 
 def hours():

@@ -1,16 +1,19 @@
 """An OpenAPI document as a page shows it, so that the page says what is true and needs no script."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
+from ..core.values import Answer
 from . import pages
 
+Document: TypeAlias = dict[str, Any]  # an OpenAPI document, or a part of it
 METHODS = ("get", "post", "patch", "delete")
 
 
-def page_of(schema_of: Any) -> pages.View:
+def page_of(schema_of: Callable[[], Document]) -> pages.View:
     """Return the page that explains the monitor's JSON; `schema_of` makes the document."""
 
     @pages.page()
@@ -20,7 +23,7 @@ def page_of(schema_of: Any) -> pages.View:
     return docs
 
 
-def operations_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
+def operations_of(schema: Document) -> list[Answer]:
     """Return every operation of a document with what it takes and answers."""
     shapes = schema.get("components", {}).get("schemas", {})
     return [
@@ -31,7 +34,7 @@ def operations_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _operation(path: str, method: str, words: dict[str, Any], shapes: dict[str, Any]) -> dict[str, Any]:
+def _operation(path: str, method: str, words: Document, shapes: Document) -> Answer:
     answers = {str(status): answer for status, answer in words.get("responses", {}).items()}
     good = next((status for status in sorted(answers) if status.startswith("2")), "")
     body = name_of(words.get("requestBody", {}))
@@ -49,13 +52,13 @@ def _operation(path: str, method: str, words: dict[str, Any], shapes: dict[str, 
     }
 
 
-def _fields(shape: dict[str, Any]) -> list[dict[str, Any]]:
+def _fields(shape: Document) -> list[Answer]:
     """Return the fields of a body as its parameters."""
     named = shape.get("properties", {}).items()
     return [_parameter({"name": name, "in": "body", "schema": words}) for name, words in named]
 
 
-def _parameter(words: dict[str, Any]) -> dict[str, Any]:
+def _parameter(words: Document) -> Answer:
     schema = words.get("schema", {})
     choices = [choice for choice in schema.get("enum", []) if choice]
     limits = [f"{word} {schema[key]}" for key, word in (("minimum", "≥"), ("maximum", "≤")) if key in schema]
@@ -68,13 +71,13 @@ def _parameter(words: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _kind(schema: dict[str, Any]) -> str:
+def _kind(schema: Document) -> str:
     """Return the type of a value, or the types that it may have."""
     kinds = [str(each.get("type", "")) for each in schema.get("anyOf", [])]
     return str(schema.get("type") or " | ".join(kind for kind in kinds if kind not in ("", "null")) or "–")
 
 
-def name_of(part: dict[str, Any]) -> str:
+def name_of(part: Document) -> str:
     """Return the name of the shape that a body has; '' for one without a name."""
     for content in part.get("content", {}).values():
         schema = content.get("schema", {})

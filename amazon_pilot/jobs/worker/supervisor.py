@@ -26,6 +26,7 @@ from ..core import registry
 from ..core.limits import LEASE, LONGEST
 from ..core.scripts import script
 from ..core.taken_job import MOMENT
+from ..core.values import Command
 from ..history.writer import HistoryWriter
 from . import recent_outcomes
 from .broker import Broker
@@ -268,7 +269,7 @@ class Supervisor:
         if not self.connection.come_up():
             return
         known = [held.entry for held in self.crew.held()]
-        arguments = (self.broker.mark, len(self.names), *self.names, *known)
+        arguments: Command = (self.broker.mark, len(self.names), *self.names, *known)
         try:
             self.connection.ask([self.heartbeat.birth(), script("strays").command(*arguments)])
         except AwayError:
