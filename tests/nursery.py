@@ -161,7 +161,7 @@ def serve(line: socket.socket) -> tuple[list[str], list[str], dict[str, str], in
             if not order:
                 return None
             if not (pid := os.fork()):
-                others = [each for each in watched.get_map() if each != line.fileno()]
+                others = [key.fd for key in watched.get_map().values() if key.fd != line.fileno()]
                 watched.close()
                 for each in others:
                     os.close(each)

@@ -31,7 +31,7 @@ from ..history.writer import HistoryWriter
 from . import recent_outcomes
 from .broker import Broker
 from .clock import Clock
-from .connection import AwayError, Connection
+from .connection import AwayError, Connection, Heard
 from .crew import Crew
 from .heartbeat import Heartbeat
 from .pool import Pool, SlotHandle, await_end, fork, reaped
@@ -217,7 +217,7 @@ class Supervisor:
             except Exception as error:
                 logger.warning("This is no command for a worker (%s): %.300r", error, message)
 
-    def heed(self, message: dict[str, Any]) -> None:
+    def heed(self, message: Heard) -> None:
         """Do what one message asks for. Raises TypeError or ValueError where it asks for nothing that can be."""
         command = message.get("command", "look")
         job_id, execution_id = str(message.get("job_id", "")), str(message.get("execution_id", ""))
