@@ -1,5 +1,7 @@
 """The sellers' pages on comparisons and suggestions."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
@@ -49,9 +51,20 @@ def comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     good = next((report for report in reports if report.state == State.COMPLETED), None) or row.reports.good().first()
     latest = reports[0] if reports else None
     shown = {"report": chosen or good or latest, "latest": latest, "reports": reports}
+    show_faces(shown["report"], request.team)
     context = shown | {"comparison": row, "product": row.product}
     template = "analysis/_report.html" if request.htmx else "analysis/comparison.html"
     return render(request, template, context)
+
+
+def show_faces(report: Report | None, team: Any) -> None:
+    """Give each line of a report's numbers its product, whose picture is shown beside it. One query."""
+    lines = report.numbers.get("products", []) if report and report.numbers else []
+    asins = [line["asin"] for line in lines]
+    mine = Product.objects.tracked_by(team).filter(asin__in=asins).only("marketplace", "asin", "picture")
+    found = {(product.marketplace, product.asin): product for product in mine} if asins else {}
+    for line in lines:
+        line["face"] = found.get((line["marketplace"], line["asin"])) or Product(asin=line["asin"])
 
 
 @require_POST

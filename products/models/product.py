@@ -147,6 +147,8 @@ class Product(models.Model):
     bullets = models.JSONField(_("bullets"), default=list, blank=True)
     description = models.TextField(_("description"), blank=True)
     images = models.JSONField(_("images"), default=list, blank=True)
+    # A mark of the bytes that are kept of the first of them (Picture); empty where there are none.
+    picture = models.CharField(max_length=12, blank=True, default="", db_default="", editable=False)
     has_video = models.BooleanField(_("has a video"), null=True)
     categories = models.JSONField(_("categories"), default=list, blank=True)
     content_hash = models.CharField(max_length=64, blank=True, editable=False)
@@ -224,6 +226,13 @@ class Product(models.Model):
     def image(self) -> str:
         """The main image's address, or an empty text."""
         return self.images[0] if self.images else ""
+
+    @property
+    def picture_url(self) -> str:
+        """The address of the picture on this site, another one for each picture; empty without one."""
+        if not self.picture:
+            return ""
+        return f"{reverse('products:picture', args=[self.marketplace, self.asin])}?v={self.picture}"
 
     @property
     def position(self) -> Position:
