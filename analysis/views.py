@@ -50,9 +50,9 @@ def comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     chosen = next((report for report in reports if str(report.version) == request.GET.get("version")), None)
     good = next((report for report in reports if report.state == State.COMPLETED), None) or row.reports.good().first()
     latest = reports[0] if reports else None
-    shown = {"report": chosen or good or latest, "latest": latest, "reports": reports}
-    show_faces(shown["report"], request.team)
-    context = shown | {"comparison": row, "product": row.product}
+    report = chosen or good or latest
+    show_faces(report, request.team)
+    context = {"report": report, "latest": latest, "reports": reports, "comparison": row, "product": row.product}
     template = "analysis/_report.html" if request.htmx else "analysis/comparison.html"
     return render(request, template, context)
 

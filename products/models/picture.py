@@ -39,9 +39,10 @@ class PictureQuerySet(models.QuerySet["Picture"]):
 
     def want_all(self, rows: Sequence[tuple[int, str | None, str | None]]) -> list[int]:
         """Note the pictures of rows of (product, address, address asked for before), where the two differ."""
-        new = [(pk, address) for pk, address, known in rows if _is_address(address) and address != known]
+        new = [(pk, address) for pk, address, known in rows if address != known and isinstance(address, str)]
+        new = [(pk, address) for pk, address in new if 0 < len(address) <= LONGEST_ADDRESS]
         wanted = [Picture(product_id=pk, source=address, due_at=now()) for pk, address in new]
-        self.bulk_create(
+        Picture.objects.bulk_create(
             wanted,
             update_conflicts=True,
             unique_fields=["product"],
@@ -63,10 +64,6 @@ class PictureQuerySet(models.QuerySet["Picture"]):
         """Keep the picture of one product, if this team watches it and there is one."""
         one = Q(product__marketplace=marketplace, product__asin=asin)
         return self.filter(one, product__trackings__team=team, product__trackings__removed_at=None).exclude(kind="")
-
-
-def _is_address(address: object) -> bool:
-    return isinstance(address, str) and 0 < len(address) <= LONGEST_ADDRESS
 
 
 class Picture(models.Model):

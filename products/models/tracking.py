@@ -10,7 +10,6 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from .rules import Wishes
-from .tag import Tag
 
 if TYPE_CHECKING:
     from accounts.models import Team
@@ -51,12 +50,10 @@ class Role(models.TextChoices):
 
 
 class TrackingQuerySet(models.QuerySet["Tracking"]):
-    def watch(
-        self, team: "Team | Any", products: "Sequence[Product]", role: str, frequency: str, tags: Sequence[str] = ()
-    ) -> int:  # fmt: skip
+    def watch(self, team: "Team | Any", products: "Sequence[Product]", role: str, frequency: str) -> int:
         """Have `team` watch `products`; return how many are new. What it watches already stays as it was set.
 
-        The new ones get these tags. What it had removed a moment ago comes back as it was.
+        What it had removed a moment ago comes back as it was.
         """
         back = Tracking.everything.filter(team=team, product__in=products).restore()
         known = set(self.filter(team=team, product__in=products).values_list("product", flat=True))
@@ -66,11 +63,6 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
             if product.pk not in known
         ]
         Tracking.objects.bulk_create(rows, ignore_conflicts=True)
-        if tags:
-            new = [row.product.pk for row in rows]
-            keys = list(self.filter(team=team, product__in=new).values_list("pk", flat=True))
-            for name in tags:
-                Tag.objects.named(team, name).put_on(keys)
         return len(rows) + back
 
     def remove(self) -> datetime:
