@@ -15,6 +15,7 @@ from products.models import Product
 
 from .forms import ComparisonForm
 from .models import Comparison, Report, State, Suggestion, SuggestionState
+from .picking import Picking
 from .score import listing_score
 from .tasks import competitor_analysis, optimization_analysis
 
@@ -30,10 +31,13 @@ def comparisons(request: AuthenticatedRequest) -> HttpResponse:
 @login_required
 @for_members
 def compare(request: AuthenticatedRequest) -> HttpResponse:
-    """Make a comparison and have its first report written."""
-    form = ComparisonForm(request.POST or None, team=request.team, initial={"product": request.GET.get("product")})
-    if request.method != "POST" or not form.is_valid():
-        return render(request, "analysis/compare.html", {"form": form}, status=422 if form.is_bound else 200)
+    """Make a comparison and have its first report written; a search for its products only shows what it finds."""
+    is_search = request.method != "POST" or "find" in request.POST
+    asked = request.POST if request.method == "POST" else request.GET
+    form = ComparisonForm(None if is_search else request.POST, team=request.team, initial={"name": asked.get("name")})
+    if is_search or not form.is_valid():
+        context = {"form": form, "picking": Picking.of(request.team, asked)}
+        return render(request, "analysis/compare.html", context, status=200 if is_search else 422)
     data = form.cleaned_data
     comparison = Comparison.objects.start(request.team, data["product"], list(data["competitors"]), data["name"])
     competitor_analysis.enqueue(Report.objects.ask_comparison(comparison).pk)
