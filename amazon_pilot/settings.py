@@ -361,6 +361,7 @@ APIFY_API_URL = service_url("APIFY_API_URL", "https://api.apify.com", "APIFY_TOK
 OPENAI_API_KEY = token("OPENAI_API_KEY")
 OPENAI_BASE_URL = service_url("OPENAI_BASE_URL", "https://api.openai.com/v1", "OPENAI_API_KEY", "/sandbox/openai/v1")
 SANDBOX_PICTURES_URL = "" if APIFY_TOKEN else f"{SANDBOX_URL}/sandbox/pictures"  # where its listings' pictures lie
+PICTURES = flag("PICTURES", True)  # whether the worker fetches them from the addresses that listings name
 SANDBOX_SERVES = [name for name, known in (("Apify", APIFY_TOKEN), ("OpenAI", OPENAI_API_KEY)) if not known]
 APIFY_TOKEN = APIFY_TOKEN or SANDBOX_TOKEN
 OPENAI_API_KEY = OPENAI_API_KEY or SANDBOX_TOKEN

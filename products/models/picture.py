@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils.timezone import now
@@ -32,8 +33,10 @@ class PictureQuerySet(models.QuerySet["Picture"]):
     def want(self, run: "ScrapeRun") -> list[int]:
         """Note which products of a run show another picture than the one asked for last; return their ids.
 
-        Two statements, whatever the number of products; one where nothing is new.
+        Two statements, whatever the number of products; one where nothing is new, and none where none are fetched.
         """
+        if not settings.PICTURES:
+            return []
         seen = Product.objects.filter(targets__scrape_run=run, targets__outcome="ok")
         return self.want_all(list(seen.values_list("pk", "images__0", "picture_row__source")))
 
@@ -56,6 +59,8 @@ class PictureQuerySet(models.QuerySet["Picture"]):
 
     def left_over(self, size: int) -> list[list[int]]:
         """Return the ids of a thousand that no job has, since they were due minutes ago; in parts of `size`."""
+        if not settings.PICTURES:
+            return []
         late = self.due(now() - CLAIM).order_by("due_at")
         ids = list(late.values_list("pk", flat=True)[:MOST_LEFT_OVER])
         return [ids[start : start + size] for start in range(0, len(ids), size)]

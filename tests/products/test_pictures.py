@@ -350,6 +350,16 @@ def test_what_a_killed_job_had_is_found_again(lamp, sandbox):
     assert Product.objects.get(pk=lamp.pk).picture
 
 
+def test_where_no_pictures_are_wished_nobody_is_asked(lamp, sandbox, settings):
+    settings.PICTURES = False
+    wanted(lamp, "https://images.example/before.jpg")
+    Picture.objects.update(due_at=now() - timedelta(days=1))
+
+    assert look(lamp, "https://images.example/B0LAMP0001-1.jpg") == []
+    resume_unfinished()
+    assert "fetch_pictures" not in run_jobs()
+
+
 def test_slow_sites_hold_a_job_up_only_for_a_while(lamp, competitors, sandbox, monkeypatch):
     monkeypatch.setattr("products.tasks.FETCHING_SECONDS", -1)
     rows = [(one.pk, f"https://images.example/{one.asin}-1.jpg", None) for one in competitors]
