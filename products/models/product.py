@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from products.amazon import MARKETPLACES, Marketplace, product_address
 from products.listing import Availability, Listing, Outcome
 
-from .position import Position
+from .position import GONE, Position
 from .tracking import Frequency
 
 if TYPE_CHECKING:
@@ -198,6 +198,8 @@ class Product(models.Model):
             models.Index(fields=["monitored", "checked_at"], name="product_due"),
             # What fails, for the page of each morning.
             models.Index(fields=["failures"], name="product_failing", condition=Q(failures__gt=0)),
+            # What is out of stock, for the page of each morning and the list.
+            models.Index(fields=["availability"], name="product_gone", condition=Q(availability__in=GONE)),
             models.Index(fields=["asked_at"], name="product_asked_for", condition=Q(asked_at__isnull=False)),
         ]
 
