@@ -21,6 +21,8 @@ from products.models import BulkChange, Change, Product, Rules, SavedView, Snaps
 from tests.test_teams_crawl import OWNED
 from tests.world import NOON, enqueued, see
 
+pytestmark = pytest.mark.both
+
 PAGE = "/account/team/delete/"
 
 

@@ -18,7 +18,7 @@ from amazon_pilot.jobs.models import AuditEntry, BulkAction, JobRun
 from amazon_pilot.jobs.operate import batches, bulk, changes
 from tests.jobs import tasks
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 
 
 def enqueue(number, task=tasks.do_nothing, queue="default", name=""):

@@ -18,7 +18,7 @@ from amazon_pilot.jobs.models import JobRun
 
 from .test_bulk import bury, enqueue, plan
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 EXPORT = reverse("monitor:jobs-export")
 
 

@@ -17,7 +17,7 @@ from amazon_pilot.jobs.models import BulkAction, JobRun, SavedSearch
 from amazon_pilot.jobs.operate import bulk, preview
 from tests.jobs import tasks
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 ZONES = {"America/New_York": timedelta(hours=-5), "Asia/Shanghai": timedelta(hours=8), "": timedelta(0)}
 
 

@@ -20,7 +20,7 @@ from products.tasks import batch_update_products, collect_scrape_run, update_pro
 from tests.jobs import tasks
 from tests.jobs.conftest import ended, env, history, start, wait_for  # noqa: F401 - fixtures
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 
 
 @pytest.fixture

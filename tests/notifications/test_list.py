@@ -11,6 +11,8 @@ from django.urls import reverse
 from notifications.models import Channel, ChannelKind, Notification
 from products.keyset import NowAsKey
 
+pytestmark = pytest.mark.both
+
 COUNT = 120
 
 

@@ -17,6 +17,8 @@ from products.models import Change, Frequency, Product, ScrapeRun, Tracking
 from products.watchlist import Wanted
 from tests.world import NOON, answer_of, listing, see, started_run
 
+pytestmark = pytest.mark.both
+
 RECENT = timedelta(hours=3)
 
 

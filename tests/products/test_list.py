@@ -20,6 +20,8 @@ from products.models.tracking import UNDO
 from products.tasks import cleanup
 from tests.world import see
 
+pytestmark = pytest.mark.both
+
 COUNT = 110
 
 

@@ -21,7 +21,7 @@ from products.words import sentence
 from tests.products.test_rules import KINDS, SILENT
 from tests.world import NOON, answer_of, listing, started_run
 
-HISTORIES, LOOKS = 1000, 10
+LOOKS = 10
 # How old a value may be: three of its own team's intervals.
 PATIENCE = {"3_daily": timedelta(days=3), "4_weekly": timedelta(days=21)}
 RULES = [
@@ -148,10 +148,11 @@ def histories(team, chance, count, start, gaps):
 
 
 @pytest.mark.slow
-def test_a_thousand_histories_are_told_right_and_nothing_twice(alice, settings):
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.long)])
+def test_histories_are_told_right_and_nothing_twice(alice, settings, count):
     settings.APIFY_DAILY_BUDGET_USD = Decimal(1000)
     team = alice.teams.get()
-    found, sides, times = histories(team, random.Random(9), HISTORIES, NOON, [1, 20, 24, 30, 71, 73, 100])
+    found, sides, times = histories(team, random.Random(9), count, NOON, [1, 20, 24, 30, 71, 73, 100])
 
     told = Counter(Change.objects.values_list("tracking_id", "seen_at"))
     oracle = Counter(

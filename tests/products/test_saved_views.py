@@ -10,6 +10,8 @@ from accounts.models import Membership
 from products.models import SavedView
 from products.watchlist import SORTS, STATES, Wanted
 
+pytestmark = pytest.mark.both
+
 LIST = "/products/"
 
 
