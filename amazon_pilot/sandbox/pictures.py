@@ -1,4 +1,4 @@
-"""The sandbox's pictures of its invented products, drawn for this project (drawings.py), where its listings say."""
+"""The sandbox's pictures of its invented products, drawn for this project (each lies beside its SVG), where its listings say."""
 
 from functools import cache
 from pathlib import Path
