@@ -1,4 +1,4 @@
-"""The sandbox's pictures of its invented products, drawn for this project (each lies beside its SVG), where its listings say."""
+"""The pictures of the sandbox's invented products, drawn for this project: each lies beside the SVG it was made of."""
 
 from functools import cache
 from pathlib import Path
