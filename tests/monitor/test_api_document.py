@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from amazon_pilot.jobs.models import Batch, BulkAction
 from amazon_pilot.jobs.operate.table import OPERATIONS
 from amazon_pilot.jobs.web import urls
-from amazon_pilot.jobs.web.api_docs import name_of
+from amazon_pilot.jobs.web.api_docs import name_of, with_code
 from tests.jobs import tasks
 from tests.jobs.schedule_world import make_entry
 from tests.staff import serve
@@ -119,9 +119,28 @@ def test_it_is_shown_on_a_page_and_to_no_stranger(world, client):
 
     for words in ("job_snooze", "monitor/<wbr>api", "cron", "minimum" not in page and "≥ 1"):
         assert words in page
+    assert "<code>confirm</code> is the queue" in page
+    assert "`" not in page
     client.logout()
     assert client.get(DOCUMENT).status_code == 401
     assert client.get("/admin/monitor/docs").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("no code", "no code"),
+        ("`a`", "<code>a</code>"),
+        ("`a` and `<b>` & c", "<code>a</code> and <code>&lt;b&gt;</code> &amp; c"),
+        ("one ` alone", "one ` alone"),
+        ("`a` then ` alone", "<code>a</code> then ` alone"),
+        ("``", "``"),
+        ("{} `{0}` %s", "{} <code>{0}</code> %s"),
+    ],
+)
+def test_what_stands_between_backquotes_is_code(text, shown):
+    assert with_code(text) == shown
 
 
 def is_sound(answer, *said):

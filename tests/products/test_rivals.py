@@ -14,10 +14,11 @@ from analysis.models import Comparison, Competitor
 from products.listing import Availability
 from products.models import Change, Product, Rules, Tracking
 from products.models.past import told_of
+from products.models.rules import USUAL
 from products.preview import preview
 from products.ranks import Rank
 from products.words import sentence
-from tests.products.test_rules import SILENT
+from tests.products.test_rules import KINDS, SILENT
 from tests.world import NOON, answer_of, listing, started_run
 
 LOOKS = 10
@@ -32,6 +33,12 @@ RULES = [
     {"rival_positions": 10},
     {"rival_percent": Decimal(0), "rearm_minutes": 60 * 50},
 ]
+
+
+def test_no_wish_is_without_its_oracle():
+    tried = {name for some in (*KINDS.values(), RULES) for rule in some for name in rule}
+
+    assert set(vars(USUAL)) <= tried
 
 
 def compare(team, own, rivals, **facts):

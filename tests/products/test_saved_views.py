@@ -38,6 +38,15 @@ def test_a_view_is_kept_shown_renamed_and_deleted(page, alice):
     assert not SavedView.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("query", "is_offered"), [("", False), ("?show=all", False), ("?sort=-price", False), ("?state=gone", True)]
+)
+def test_an_empty_list_offers_no_view_to_keep_but_a_question_does(client, charlie, query, is_offered):
+    client.force_login(charlie)
+
+    assert ("Keep this view" in client.get(f"{LIST}{query}").content.decode()) == is_offered
+
+
 def test_the_same_name_takes_the_new_question(page):
     keep(page)
     keep(page, query="role=own")

@@ -1,9 +1,12 @@
 """An OpenAPI document as a page shows it, so that the page says what is true and needs no script."""
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from ..core.values import Answer
@@ -42,7 +45,7 @@ def _operation(path: str, method: str, words: Document, shapes: Document) -> Ans
         "id": words["operationId"],
         "method": method.upper(),
         "parts": path.split("/"),  # a long address breaks at its slashes
-        "summary": words.get("description", words["summary"]),
+        "summary": with_code(words.get("description", words["summary"])),
         "tag": ", ".join(words.get("tags", [])),
         "role": words.get("x-role", ""),
         "parameters": [_parameter(one) for one in words.get("parameters", [])] + _fields(shapes.get(body, {})),
@@ -50,6 +53,13 @@ def _operation(path: str, method: str, words: Document, shapes: Document) -> Ans
         "status": good,
         "answer": name_of(answers.get(good, {})),
     }
+
+
+def with_code(text: str) -> SafeString:
+    """Return a text as HTML in which what stands between two backquotes is code."""
+    *pairs, last = re.split("`([^`]+)`", text)
+    marked = (format_html("{}<code>{}</code>", *pairs[at : at + 2]) for at in range(0, len(pairs), 2))
+    return format_html("{}{}", format_html_join("", "{}", ((one,) for one in marked)), last)
 
 
 def _fields(shape: Document) -> list[Answer]:
