@@ -127,6 +127,17 @@ class Watched:
     asked: float = 0.0
 
 
+def compile_clock(folder: Path) -> Path | None:
+    """Make the library that puts a process's clock ahead; None without a compiler."""
+    if not (compiler := shutil.which("cc")):
+        print("# No C compiler (cc): every clock is right.")
+        return None
+    source, library = folder / "clock.c", folder / "clock.so"
+    source.write_text(CLOCK)
+    subprocess.run([compiler, "-shared", "-fPIC", f"-DAHEAD={AHEAD}", "-o", str(library), str(source)], check=True)
+    return library
+
+
 class Experiment(Chaos):
     """The whole of it, with the workers and the kills of chaos.py."""
 
@@ -135,22 +146,11 @@ class Experiment(Chaos):
         self.received = received
         self.expected = Expected()
         self.ahead: set[str] = set()
-        self.clock = self.compile_clock()
+        self.clock = compile_clock(folder)
         self.stamps_ahead = 0
         self.teams: dict[int, list[tuple[str, str]]] = {}  # of each: addresses, and the severity from which they hear
         self.swept = time.time()
         self.watched = self.fill()
-
-    def compile_clock(self) -> Path | None:
-        """Make the library that puts a process's clock ahead; None without a compiler."""
-        if not (compiler := shutil.which("cc")):
-            print("# No C compiler (cc): every clock is right.")
-            return None
-        source, library = self.folder / "clock.c", self.folder / "clock.so"
-        source.write_text(CLOCK)
-        words = [compiler, "-shared", "-fPIC", f"-DAHEAD={AHEAD}", "-o", str(library), str(source)]
-        subprocess.run(words, check=True)
-        return library
 
     def fill(self) -> list[Watched]:
         """Make the users with their channels and rules, and the products with their first look."""

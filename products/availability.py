@@ -6,6 +6,7 @@ What fits no rule is unknown, and a sentence with a word of denial or of the fut
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
@@ -91,11 +92,15 @@ PHRASES = (
 
 def parse_availability(text: str, *, has_price: bool) -> Availability:
     """Answer the state that `text` names; without a known phrase a price tells `unknown` from `no_offer`."""
+    return _named(text) or (Availability.UNKNOWN if has_price else Availability.NO_OFFER)
+
+
+@lru_cache(1000)
+def _named(text: str) -> Availability | None:
+    """Return the state that a sentence names, None where it names none: one sentence is that of many products."""
     plain = latin_digits(unicodedata.normalize("NFKC", text)).lower()
     for state, phrases in PHRASES:
         if re.search(phrases, plain):
             return state
     is_offered = re.search(IN_STOCK, plain) and not re.search(ELSEWHERE, plain) and not re.search(DOUBT, plain)
-    if is_offered:
-        return Availability.IN_STOCK
-    return Availability.UNKNOWN if has_price else Availability.NO_OFFER
+    return Availability.IN_STOCK if is_offered else None

@@ -64,7 +64,7 @@ CURRENCY_WORD = re.compile(
 )
 # PostgreSQL refuses NUL, and no database takes half of a pair, which JavaScript leaves where it cuts an emoji.
 UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-DEEPEST, LONGEST, MOST_VALUES = 12, 20_000, 2_000
+DEEPEST, LONGEST, MOST_VALUES, LARGEST_WHOLE = 12, 20_000, 2_000, 2**63
 PRIVATE = re.compile(r'"(?:reviews|globalReviews|reviewInsights|customerVoices)"\s*:')
 MONTH_WORDS = (
     r"month|monat|mois|mese|\bmes\b|m[eê]s passado|maand|månad|miesiąc|ay|الشهر|महीने|か月|ヶ月|个月|個月|개월|한 달"
@@ -283,20 +283,21 @@ def storable(value: Any, depth: int = DEEPEST) -> Any:
 
     Decimals become text, as a float loses cents; what is nested too deep, too long or of no JSON type is cut.
     """
-    if isinstance(value, str):
-        return clean(value)[:LONGEST]
-    if value is None or isinstance(value, bool):
+    kind = type(value)  # what JSON gives is of exactly these types, and this is asked of each value of each item
+    if kind is str:
+        return value if len(value) <= LONGEST and value.isprintable() else clean(value)[:LONGEST]
+    if value is None or kind is bool:
         return value
-    if isinstance(value, int) and abs(value) < 2**63:
-        return value
-    if isinstance(value, (dict, list, Mapping)) and depth == 0:
-        return "…"
-    if isinstance(value, (dict, Mapping)):
+    if kind is int:
+        return value if -LARGEST_WHOLE < value < LARGEST_WHOLE else "…"
+    if kind is dict or isinstance(value, Mapping):
         rows = list(value.items())[:MOST_VALUES]
-        return {clean(str(key))[:200]: storable(inner, depth - 1) for key, inner in rows}
+        return {clean(str(key))[:200]: storable(inner, depth - 1) for key, inner in rows} if depth else "…"
     if isinstance(value, list):
-        return [storable(inner, depth - 1) for inner in value[:MOST_VALUES]]
-    return str(value)[:LONGEST] if isinstance(value, (Decimal, float)) else "…"
+        return [storable(inner, depth - 1) for inner in value[:MOST_VALUES]] if depth else "…"
+    if isinstance(value, str | int):  # of a kind of its own
+        return storable(str(value) if isinstance(value, str) else int(value), depth)
+    return str(value)[:LONGEST] if isinstance(value, Decimal | float) else "…"
 
 
 def shown_text(item: Any) -> str:

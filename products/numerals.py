@@ -18,9 +18,12 @@ THOUSANDS = (
 EXACT = rf"(?!{MARK}?\d|[a-z]|\s?(?:[kmb]\b|{THOUSANDS}))"
 
 
+FOREIGN_DIGIT, DECIMAL_MARK = re.compile(r"[^\D0-9]"), re.compile(r"(?<=\d)٫(?=\d)")
+
+
 def latin_digits(text: str) -> str:
     """Answer `text` with the decimal digits of every script as 0 to 9, and the Arabic decimal mark as a point."""
     if text.isascii():
         return text
-    plain = "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in text)
-    return re.sub("(?<=\\d)٫(?=\\d)", ".", plain)
+    plain = FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
+    return DECIMAL_MARK.sub(".", plain)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from products.numerals import GROUPED, latin_digits
@@ -66,6 +67,17 @@ KOREAN = re.compile(rf"(.+?)에서\s*({GROUPED})위\s*")
 TURKISH = re.compile(rf"(.+?)\s+(?:kategorisinde|içinde)\s+#?({GROUPED})\.?(?:\s*sırada)?\s*,?\s*")
 
 
+LABEL_NOISE, DIRECTION = re.compile(r"[\s:：\u00a0-]"), re.compile("[\u200e\u200f]")
+UNSEEN = re.compile("[\u200e\u200f\ud800-\udfff\x00]")
+# The first entry fixes the marker; else "2 in 1 Laptops" would be read as a second rank after "#3 in".
+ENTRIES = {
+    marker: re.compile(
+        rf"{marker}\s*({GROUPED}){SEPARATOR}\s*(.+?)(?=\s+{marker}\s*{GROUPED}{SEPARATOR}|$)", re.IGNORECASE
+    )
+    for marker in ("", "#")
+}
+
+
 @dataclass(frozen=True)
 class Rank:
     """A position within one category, 1 is best; the category is text in the language of the page."""
@@ -76,8 +88,13 @@ class Rank:
 
 def is_rank_label(label: str) -> bool:
     """Whether a row of product details with this label holds the ranks."""
-    plain = re.sub("[\u200e\u200f]", "", label[:200]).replace("’", "'").lower()
-    return re.sub(r"^amazon|[\s:：\u00a0-]", "", re.sub(r"[\s:：\u00a0-]", "", plain)).startswith(LABELS)
+    return _is_rank_label(label[:200])
+
+
+@lru_cache(1000)
+def _is_rank_label(label: str) -> bool:
+    plain = DIRECTION.sub("", label).replace("’", "'").lower()
+    return LABEL_NOISE.sub("", plain).removeprefix("amazon").startswith(LABELS)
 
 
 def find_ranks(details: Any) -> tuple[Rank, ...]:
@@ -95,7 +112,7 @@ def find_ranks(details: Any) -> tuple[Rank, ...]:
 
 def parse_ranks(text: str) -> tuple[Rank, ...]:
     """Answer the ranks that a text such as "#73 in Office Products (See Top 100 …) #1 in Paper Trays" names."""
-    text = latin_digits(re.sub("[\u200e\u200f\ud800-\udfff\x00]", "", text[:LONGEST_TEXT]))
+    text = latin_digits(UNSEEN.sub("", text[:LONGEST_TEXT]))
     text = " ".join(text.replace("（", "(").replace("）", ")").split())
     text = " ".join(BRACKET.sub(_without_link, NEXT_ROW.sub("", text)).split())
     ranks: dict[str, Rank] = {}
@@ -123,8 +140,4 @@ def _entries(text: str) -> list[tuple[str, str]]:
     first = FIRST_ENTRY.match(text)
     if first is None:
         return []
-    # The first entry fixes the marker; else "2 in 1 Laptops" would be read as a second rank after "#3 in".
-    marker = first[1] or ""
-    start = rf"{marker}\s*{GROUPED}{SEPARATOR}"
-    entry = re.compile(rf"{marker}\s*({GROUPED}){SEPARATOR}\s*(.+?)(?=\s+{start}|$)", re.IGNORECASE)
-    return [(found[2], found[1]) for found in entry.finditer(text)]
+    return [(found[2], found[1]) for found in ENTRIES[first[1] or ""].finditer(text)]

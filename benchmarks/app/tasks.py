@@ -2,14 +2,17 @@
 
 import os
 import time
+from pathlib import Path
 
 from amazon_pilot.jobs import job
 
 from ..stage import leave_record
-from . import told
+from . import dying, told
 
 if pace := os.environ.get("TOLD_PACE"):
     told.hurry(float(pace))
+if folder := os.environ.get("BENCH_DEATHS"):
+    dying.prepare(Path(folder))
 if os.environ.get("BENCH_WITHOUT_LOOKING"):  # what each job pays so that it leaves nothing to the next one
     from amazon_pilot.jobs.worker.slot import Slot
 

@@ -27,11 +27,8 @@ if TYPE_CHECKING:
 # Ranks near the top, and steps of a few places, move all day: 1 to 2 would be +100 %.
 RANK_NOISE_TOP, RANK_NOISE_STEP = 10, 5
 LARGEST_PERCENT = Decimal("999999999")  # what the column holds; from rank 10 to two thousand million is more
-TOLD_AVAILABILITY = (
-    Availability.IN_STOCK,
-    Availability.LOW_STOCK,
-    Availability.UNAVAILABLE,
-    Availability.NO_OFFER,
+TOLD_AVAILABILITY = frozenset(
+    (Availability.IN_STOCK, Availability.LOW_STOCK, Availability.UNAVAILABLE, Availability.NO_OFFER)
 )
 
 
@@ -191,33 +188,36 @@ def differences(product: Product, listing: Listing, seen_at: datetime) -> list[D
     """
     if listing.currency != product.currency:
         raise ValueError(f"{product.asin}: a price in {listing.currency} cannot be compared with {product.currency}.")
-    return [one for one in _compared(product, listing, seen_at) if one.before != one.after and one.before_at < seen_at]
+    return [
+        Difference(kind, before, after, before_at, seen_at, *more)
+        for kind, before, after, before_at, *more in _compared(product, listing)
+        if before_at and before_at < seen_at and before != after
+    ]
 
 
-def _compared(product: Product, listing: Listing, seen_at: datetime) -> Iterator[Difference]:
-    if product.price and product.price_seen_at and listing.price:
-        yield Difference(Kind.PRICE, product.price, listing.price, product.price_seen_at, seen_at)
-    if product.bsr and product.bsr_seen_at:
+def _compared(product: Product, listing: Listing) -> Iterator[tuple[Any, ...]]:
+    """Yield each pair of facts as a Difference takes them, those that are equal and those never seen before as well."""
+    if product.price and listing.price:
+        yield Kind.PRICE, product.price, listing.price, product.price_seen_at
+    if product.bsr:
         for rank in listing.ranks:
             if rank.category[:200] == product.bsr_category:
-                yield Difference(Kind.BSR, product.bsr, rank.rank, product.bsr_seen_at, seen_at, rank.category)
-    if product.rating and product.rating_seen_at and listing.rating:
-        yield Difference(Kind.RATING, product.rating, listing.rating, product.rating_seen_at, seen_at)
-    if product.review_count and product.review_count_seen_at and listing.review_count:
-        before_at = product.review_count_seen_at
-        yield Difference(Kind.REVIEWS, product.review_count, listing.review_count, before_at, seen_at)
-    if product.seller_seen_at and listing.seller and _seller_changed(product, listing):
+                yield Kind.BSR, product.bsr, rank.rank, product.bsr_seen_at, rank.category
+    if product.rating and listing.rating:
+        yield Kind.RATING, product.rating, listing.rating, product.rating_seen_at
+    if product.review_count and listing.review_count:
+        yield Kind.REVIEWS, product.review_count, listing.review_count, product.review_count_seen_at
+    if listing.seller and _seller_changed(product, listing):
         holders = (product.seller_id or product.seller, listing.seller_id or listing.seller)
         names = (product.seller, listing.seller[:200])
         if names[0] == names[1]:  # two sellers of one name
             names = (f"{names[0]} ({holders[0]})", f"{names[1]} ({holders[1]})")
-        yield Difference(Kind.BUYBOX, *names, product.seller_seen_at, seen_at, holders=holders)
-    if product.availability_seen_at and {product.availability, listing.availability} <= {*TOLD_AVAILABILITY}:
+        yield Kind.BUYBOX, *names, product.seller_seen_at, "", holders
+    if product.availability in TOLD_AVAILABILITY and listing.availability in TOLD_AVAILABILITY:
         before_at = product.availability_seen_at
-        yield Difference(Kind.AVAILABILITY, product.availability, str(listing.availability.value), before_at, seen_at)
-    if product.content_seen_at and product.content_hash and listing.content_hash and not listing.is_localised:
-        before_at = product.content_seen_at
-        yield Difference(Kind.LISTING, product.content_hash, listing.content_hash, before_at, seen_at)
+        yield Kind.AVAILABILITY, product.availability, str(listing.availability.value), before_at
+    if product.content_hash and listing.content_hash and not listing.is_localised:
+        yield Kind.LISTING, product.content_hash, listing.content_hash, product.content_seen_at
 
 
 def _is_noise(before: int, after: int) -> bool:

@@ -123,19 +123,21 @@ def store(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
 
 
 def _keep(run: ScrapeRun, looks: list[Look], taken_at: datetime) -> None:
-    known = [look.product.content for look in looks]
+    # What a seller writes is most of the row, and seldom new.
+    written: dict[bool, list[Product]] = {True: [], False: []}
     for look in looks:
-        _ensure_readable(look.listing)
-        look.found = differences(look.product, look.listing, taken_at)
-        look.product.remember(look.listing, taken_at)
-        look.product.note_outcome(Outcome.OK, taken_at)
-        look.snapshot = Snapshot.of(look.listing, look.product, run, taken_at)
+        product, listing = look.product, look.listing
+        _ensure_readable(listing)
+        known = product.content
+        look.found = differences(product, listing, taken_at)
+        product.remember(listing, taken_at)
+        product.note_outcome(Outcome.OK, taken_at)
+        look.snapshot = Snapshot.of(listing, product, run, taken_at)
+        written[product.content != known].append(product)
     insert([look.snapshot for look in looks])
     insert([rank for look in looks if look.snapshot for rank in look.snapshot.ranks_of(look.listing)])
-    # What a seller writes is most of the row, and seldom new.
-    is_new = {look.product.pk: look.product.content != old for look, old in zip(looks, known, strict=True)}
-    update([look.product for look in looks if is_new[look.product.pk]], (*FACTS, *CONTENT))
-    update([look.product for look in looks if not is_new[look.product.pk]], FACTS)
+    update(written[True], (*FACTS, *CONTENT))
+    update(written[False], FACTS)
 
 
 def _ensure_readable(listing: Listing) -> None:

@@ -31,6 +31,7 @@ Row = TypeVar("Row")
 MOST_FAILURES = 30_000  # what the column holds
 # What a seller writes.
 CONTENT = ("title", "brand", "bullets", "description", "images", "has_video", "categories", "content_hash")
+SORTED = ("price", "bsr", "rating", "review_count", "checked_at")
 # How long a product rests after its first, second and third failure in a row; after the fourth it is left alone.
 BACKOFF = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
 
@@ -201,6 +202,8 @@ class Product(models.Model):
             # What is out of stock, for the page of each morning and the list.
             models.Index(fields=["availability"], name="product_gone", condition=Q(availability__in=GONE)),
             models.Index(fields=["asked_at"], name="product_asked_for", condition=Q(asked_at__isnull=False)),
+            # The first rows of a long list, by each column that it is sorted by.
+            *(models.Index(fields=[column], name=f"product_by_{column}") for column in SORTED),
         ]
 
     def __str__(self) -> str:

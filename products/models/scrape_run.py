@@ -20,6 +20,7 @@ from products.listing import Outcome
 
 from .product import Product
 from .spending import (
+    MICROS,
     MONTH_SPENT,
     TODAY_SPENT,
     BudgetSpent,
@@ -98,8 +99,8 @@ class ScrapeRunQuerySet(models.QuerySet["ScrapeRun"]):
     def _left_of_month(self) -> Decimal:
         month = now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         (budget,) = budgets_of((), month)
-        is_kept = BudgetUse.objects.filter(key=budget.key).exists()
-        return BudgetUse.objects.left([budget])[budget] - (0 if is_kept else self.spent_usd(month))
+        used = BudgetUse.objects.used([budget]).get(budget.key)
+        return budget.limit - (self.spent_usd(month) if used is None else Decimal(used) / MICROS)
 
     def tightest(self) -> BudgetSpent:
         """Answer in words which of the installation's budgets has least room, for those whom a round leaves out."""
@@ -114,9 +115,12 @@ class ScrapeRunQuerySet(models.QuerySet["ScrapeRun"]):
             raise PlanningStopped(refusal.refused)
         if not self._affordable_today():
             raise BudgetSpent(TODAY_SPENT % settings.APIFY_DAILY_BUDGET_USD)
-        for budget, left in BudgetUse.objects.left(budgets_of([team], now())).items():
-            if not products_for(left if budget.team else self._left_of_month()):
-                raise BudgetSpent(str(budget.refusal) % budget.limit, [budget.team] if budget.team else ())
+        if not products_for(self._left_of_month()):
+            raise BudgetSpent(MONTH_SPENT % settings.APIFY_MONTHLY_BUDGET_USD)
+        of_team = [budget for budget in budgets_of([team], now()) if budget.team]
+        for budget, left in BudgetUse.objects.left(of_team).items() if of_team else ():
+            if not products_for(left):
+                raise BudgetSpent(str(budget.refusal) % budget.limit, [team] if team else ())
 
     def may_start(self) -> bool:
         """Whether a start may be asked for now: while a refusal stands, one is tried after each wait."""

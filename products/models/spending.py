@@ -64,9 +64,16 @@ class DaySpendingQuerySet(models.QuerySet["DaySpending"]):
         found = self.filter(day=day).values_list("micros", flat=True).first()
         return None if found is None else Decimal(found) / MICROS
 
-    def reserve(self, day: date, amount: Decimal, *, limit: Decimal, before: Decimal) -> bool:
-        """Add `amount` unless the day would pass `limit`; False then. `before` opens a day that has no row."""
-        DaySpending.objects.bulk_create([DaySpending(day=day, micros=micros(before))], ignore_conflicts=True)
+    def reserve(self, day: date, amount: Decimal, *, limit: Decimal, before: Callable[[], Decimal]) -> bool:
+        """Add `amount` unless the day would pass `limit`; False then. What `before` says opens a day without a row."""
+        if self._add(day, amount, limit):
+            return True
+        if self.filter(day=day).exists():
+            return False
+        DaySpending.objects.bulk_create([DaySpending(day=day, micros=micros(before()))], ignore_conflicts=True)
+        return self._add(day, amount, limit)
+
+    def _add(self, day: date, amount: Decimal, limit: Decimal) -> bool:
         fits = self.filter(day=day, micros__lte=micros(limit) - micros(amount))
         return fits.update(micros=F("micros") + micros(amount)) == 1
 
@@ -116,20 +123,25 @@ def budgets_of(teams: Iterable[int | None], at: datetime) -> list[Budget]:
 
 
 class BudgetUseQuerySet(models.QuerySet["BudgetUse"]):
+    def used(self, budgets: Sequence[Budget]) -> dict[str, int]:
+        """Answer the millionths that count for each of these, by its key; without those for which nothing does."""
+        return dict(self.filter(key__in=[budget.key for budget in budgets]).values_list("key", "micros"))
+
     def left(self, budgets: Sequence[Budget]) -> dict[Budget, Decimal]:
         """Answer what each of these has left, in US dollars; all of it where nothing was planned yet."""
-        used = dict(self.filter(key__in=[budget.key for budget in budgets]).values_list("key", "micros"))
+        used = self.used(budgets)
         return {budget: budget.limit - Decimal(used.get(budget.key, 0)) / MICROS for budget in budgets}
 
     def open(self, budgets: Sequence[Budget], begun_at: datetime, spent_since: Callable[[datetime], Decimal]) -> None:
         """Have a row for each; the installation's month begins with what was spent before it was kept."""
-        known = set(self.filter(key__in=[budget.key for budget in budgets]).values_list("key", flat=True))
+        known = self.used(budgets)
         new = [budget for budget in budgets if budget.key not in known]
         rows = [
             BudgetUse(key=one.key, begun_at=begun_at, micros=0 if one.team else micros(spent_since(begun_at)))
             for one in new
         ]
-        BudgetUse.objects.bulk_create(rows, ignore_conflicts=True)
+        if rows:
+            BudgetUse.objects.bulk_create(rows, ignore_conflicts=True)
 
     def reserve(self, budget: Budget, amount: Decimal) -> None:
         """Add `amount` by one statement unless it passes the limit; raises RoomTaken then."""
@@ -237,7 +249,7 @@ class Charge:
         for budget, part in parts:
             BudgetUse.objects.reserve(budget, self.cap * part / self.whole)
         limit = settings.APIFY_DAILY_BUDGET_USD
-        if not DaySpending.objects.reserve(self.at.date(), self.cap, limit=limit, before=spent_since(midnight)):
+        if not DaySpending.objects.reserve(self.at.date(), self.cap, limit=limit, before=lambda: spent_since(midnight)):
             raise RoomTaken(TODAY_SPENT % limit)
 
     def settle(self, cost: Decimal) -> None:

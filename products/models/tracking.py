@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 UNDO = timedelta(hours=1)
 # How long the first data of a new product may take; it comes within a minute where all is well.
 FIRST_LOOK = timedelta(hours=1)
+# Between two looks, by the first sign of their frequency.
+INTERVALS = {"1": timedelta(hours=1), "2": timedelta(hours=6), "3": timedelta(days=1), "4": timedelta(days=7)}
 
 
 class Frequency(models.TextChoices):
@@ -33,9 +35,7 @@ class Frequency(models.TextChoices):
     @property
     def interval(self) -> timedelta:
         """The time between two looks."""
-        return {"1": timedelta(hours=1), "2": timedelta(hours=6), "3": timedelta(days=1), "4": timedelta(days=7)}[
-            self[0]
-        ]
+        return INTERVALS[self[0]]
 
     @property
     def promise(self) -> timedelta:
