@@ -50,6 +50,7 @@ def line_of_loss(job_id, **fields):
     return json.dumps(told | {"cause": "worker_lost", "ended": time.time()} | fields).encode()
 
 
+@pytest.mark.later
 def test_fires_are_counted_for_ever(redis):
     clock = Clock(at("2026-01-05 09:00"))
     make_entry("tea", next_at=clock.now)
@@ -156,6 +157,7 @@ def test_queues_tell_who_serves_them_and_when_they_are_empty(redis):
     assert found["pilot_tasks"]["default", "retry"] == 3
 
 
+@pytest.mark.later
 def test_workers_tell_their_state_and_the_longest_silence(busy_day):  # noqa: F811
     busy_day.still_alive()
     anew()
@@ -189,6 +191,7 @@ def test_stuck_jobs_are_told_by_queue_and_reason(redis):
     assert len(found) == len(queues.names()) * 3
 
 
+@pytest.mark.later
 def test_one_scheduler_leads_and_entries_tell_their_lag_and_last_success(redis):
     make_entry("tea", next_at=now() - timedelta(seconds=20))
     clock = Clock(now())

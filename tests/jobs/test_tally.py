@@ -19,6 +19,7 @@ def totals():
     return Total.objects.ended()
 
 
+@pytest.mark.later
 def test_totals_are_the_sum_of_all_minutes_and_folding_again_adds_nothing():
     for minute in range(70):
         run(f"a{minute}", task="a", ended_at=START + timedelta(minutes=minute))
@@ -100,6 +101,7 @@ def test_what_never_waited_lies_in_no_bucket():
     assert sum(heights("run", "a")[0]) == 1
 
 
+@pytest.mark.later
 def test_buckets_never_fall_and_count_what_comes_late_once():
     for minute in range(10):
         for outcome in ("succeeded", "failed"):

@@ -171,6 +171,7 @@ def test_the_list_leads_to_it(person):
     assert f"{EXPORT}?q=outcome%3Afailed%20task%3Aa%26b&amp;as=csv" in page
 
 
+@pytest.mark.later
 def test_the_command_line_writes_all_line_by_line(capsys):
     ids = runs(11)
     call_command("jobs", "list", "--all", "--jsonl")

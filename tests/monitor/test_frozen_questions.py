@@ -91,6 +91,7 @@ def test_quotes_brackets_and_other_words_stay_as_they_are():
         frozen("since:nonsense")
 
 
+@pytest.mark.later
 @pytest.mark.parametrize(
     ("shown", "there", "stops"), [(8, 108, False), (8, 109, True), (200, 400, False), (200, 401, True)]
 )

@@ -101,6 +101,7 @@ def test_a_job_about_nothing_costs_nothing(redis):
     assert not redis.keys(f"{keys.ABOUT}*")
 
 
+@pytest.mark.later
 def test_the_newest_jobs_of_a_subject_are_found_while_they_wait_run_and_are_planned(redis):
     about = tasks.add.options(about=["product:1"])
     waiting, planned = about.enqueue(1, 1), about.enqueue_in(600, 1, 2)

@@ -71,6 +71,7 @@ def test_the_queries_do_not_grow_with_what_happened(client, charlie, count, djan
     assert text.count('class="told"') == min(count, home.MOST_GROUPS)
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("is_whole", [False, True])
 def test_the_newest_are_found_by_an_index_in_their_order(alice, changes_of_others, is_whole):
     newest = Change.objects.filter(team=alice.teams.get()).order_by("-seen_at", "-pk")[:8]
@@ -231,6 +232,7 @@ def test_old_changes_are_not_of_this_morning(page, lamp):
     assert "What changed" not in morning(page)
 
 
+@pytest.mark.later
 def test_what_is_late_or_fails_is_found_by_its_parts(alice, charlie):
     """The page asks part by part, as an index serves each; the answer is that of the plain conditions."""
     chance = random.Random(4)

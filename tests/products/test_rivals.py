@@ -166,6 +166,7 @@ def test_histories_are_told_right_and_nothing_twice(alice, settings, count):
     assert {rules[pk] for pk, _at in told} == {str(rule) for rule in RULES if rule.get("currency") != "EUR"}
 
 
+@pytest.mark.later
 def test_a_preview_counts_what_was_told(alice, settings):
     settings.APIFY_DAILY_BUDGET_USD = Decimal(1000)
     found, _sides, _times = histories(
@@ -193,6 +194,7 @@ def prices(products, at, *amounts):
     return started_run(products).ingest(answer_of(*rows, at=at))
 
 
+@pytest.mark.later
 def test_it_is_told_once_and_again_when_it_was_over(beside, lamp, competitors):
     rival, day = competitors[0], timedelta(days=1)
     assert prices([lamp, rival], NOON, 20, 25) == []
@@ -207,6 +209,7 @@ def test_it_is_told_once_and_again_when_it_was_over(beside, lamp, competitors):
     assert len(prices([lamp], NOON + 4 * day, 19)) == 1
 
 
+@pytest.mark.later
 def test_all_that_it_falls_behind_at_once_is_one_line(beside, lamp, competitors):
     prices([lamp, *competitors[:3]], NOON, 10, 12, 15, 30)
 
@@ -216,6 +219,7 @@ def test_all_that_it_falls_behind_at_once_is_one_line(beside, lamp, competitors)
     assert change.subject == "A lamp (+1)"
 
 
+@pytest.mark.later
 @pytest.mark.parametrize(
     "why",
     ["paused comparison", "paused product", "paused competitor", "removed competitor", "another team's", "not compared",
@@ -250,6 +254,7 @@ def test_what_is_not_told(alice, charlie, beside, lamp, competitors, why):
     assert not Change.objects.exists()
 
 
+@pytest.mark.later
 def test_the_number_of_queries_does_not_grow(alice):
     team = alice.teams.get()
     Rules.objects.create(team=team, rival_percent=0)

@@ -249,6 +249,7 @@ def test_anothers_rules_say_nothing(alice, charlie, lamp, tracking):
     assert told_of([Tracking.objects.select_related("product").get()])[tracking.pk] == USUAL
 
 
+@pytest.mark.later
 def test_the_number_of_queries_does_not_grow_with_rules_and_products(alice):
     team = alice.teams.get()
     Rules.objects.create(team=team, price_lowest_days=7)

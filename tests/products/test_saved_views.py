@@ -79,6 +79,7 @@ def test_only_what_the_list_knows_is_kept(page):
     assert SavedView.objects.get().query == "q=" + "x" * 100
 
 
+@pytest.mark.later
 @given(
     st.builds(
         Wanted,

@@ -136,6 +136,7 @@ def test_a_fault_is_used_once_and_by_the_call_that_it_names(client, sandbox):
     assert client.runs().list().total == 1
 
 
+@pytest.mark.later
 def test_a_site_with_real_services_has_no_sandbox(sandbox, settings):
     settings.APIFY_API_URL, settings.OPENAI_BASE_URL = "https://api.apify.com", "https://api.openai.com/v1"
 
@@ -171,6 +172,7 @@ def test_a_body_that_expands_beyond_what_a_body_may_be_is_refused_in_little_memo
     assert sandbox.apify.runs == []
 
 
+@pytest.mark.later
 def test_there_is_no_control_without_a_token_for_it(sandbox, settings):
     wish = {"service": "apify", "fail_next": {"status": 503}}
 
