@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeAlias, TypedDict
+from typing import TypedDict
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -12,6 +12,7 @@ from rq.defaults import RQ_KEY_PREFIX
 from ..core import keys, queues
 from ..core.values import Answer
 from . import snapshot, store
+from .snapshot import Info
 
 SLOW_SHOWN = 20
 
@@ -29,9 +30,6 @@ class Risk:
     text: str
     remedy: str
     is_grave: bool = True
-
-
-Info: TypeAlias = dict[str, Any]  # as Redis tells it
 
 
 class Server(TypedDict):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from django.conf import settings
 from redis import Redis
@@ -19,7 +19,6 @@ from rq.utils import as_text, utcparse
 from ..core import queues
 from ..core.picture import Picture, Running, Worker
 from ..core.scripts import script, together
-from ..core.values import Answer
 from . import store
 from .words import sound
 
@@ -39,6 +38,9 @@ INFO = (
     "evicted_keys", "expired_keys", "instantaneous_ops_per_sec", "total_commands_processed", "used_cpu_sys",
     "used_cpu_user", "loading", "tcp_port", "rejected_connections",
 )  # fmt: skip
+
+
+Info: TypeAlias = dict[str, Any]  # numbers and words by the names that Redis gives them
 
 
 @dataclass
@@ -100,7 +102,7 @@ class Sample:
     written_until: float
     scheduler: dict[str, str]
     schedulers: dict[str, float]
-    info: Answer
+    info: Info
     sizes: list[tuple[float, dict[str, int]]] = field(default_factory=list)
     weighed_at: float | None = None  # when the scheduler last took a reading; None where it lies long ago
 
