@@ -37,7 +37,7 @@ class Picking:
         """Read an address or a form. The number of queries does not grow with what the team watches."""
         own = _picks(team, asked.get("own", ""), _keys(asked, "product")[:1], {"role": Role.OWN})
         words = asked.get("q", "").strip()
-        narrowed = {} if words else {"role": Role.COMPETITOR}
+        narrowed: dict[str, str] = {} if words else {"role": Role.COMPETITOR}
         if own.chosen:
             narrowed["product__marketplace"] = own.chosen[0].product.marketplace
         keys = [key for key in _keys(asked, "competitors") if key not in _keys(asked, "product")]

@@ -45,7 +45,7 @@ def _operation(path: str, method: str, words: Document, shapes: Document) -> Ans
         "id": words["operationId"],
         "method": method.upper(),
         "parts": path.split("/"),  # a long address breaks at its slashes
-        "summary": with_code(words.get("description", words["summary"])),
+        "summary": with_code(words.get("description") or words["summary"]),
         "tag": ", ".join(words.get("tags", [])),
         "role": words.get("x-role", ""),
         "parameters": [_parameter(one) for one in words.get("parameters", [])] + _fields(shapes.get(body, {})),
