@@ -5,6 +5,10 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 LOCK := $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
+TEMPLATES = amazon_pilot products analysis notifications accounts templates
+DJADE = find $(TEMPLATES) -name '*.html' -print0 | xargs -0 $(VENV)/bin/djade --target-version 5.2
+SCRIPTS = static amazon_pilot/jobs/static
+
 # Where it is set each process of the suite would compile the whole project anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -20,7 +24,9 @@ quick: $(VENV)/dev  ## Lint, and the fast tests on SQLite, those of pages left o
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports --no-logo
-	@exec $(PY) -m pytest -q -n 2 --dist worksteal -m "not slow and not browser and not long and not page" $(ARGS)
+	$(DJADE) --check
+	$(VENV)/bin/oxlint --deny-warnings $(SCRIPTS)
+	@exec $(PY) -m pytest -q -n 2 --dist worksteal -m "not slow and not browser and not long and not page and not later" $(ARGS)
 
 test: $(VENV)/dev  ## The suite, on SQLite and on PostgreSQL; half an hour and more on two cores
 	@exec $(PY) -m tests.both $(ARGS)
@@ -29,18 +35,21 @@ check-long: $(VENV)/dev  ## All tests on both databases, with random walks, the 
 	$(PY) -m tests.both --all
 	$(MAKE) chaos
 
-check: $(VENV)/dev  ## Lint, types, rooms, system checks, migrations
+check: $(VENV)/dev  ## Lint of Python, templates and JavaScript, types, rooms, system checks, migrations
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy .
 	$(VENV)/bin/lint-imports --no-logo
+	$(DJADE) --check
+	$(VENV)/bin/oxlint --deny-warnings $(SCRIPTS)
 	$(PY) manage.py check --fail-level WARNING
 	$(PY) manage.py makemigrations --check --dry-run
-	$(PY) -m pytest -q tests/test_docs.py tests/test_scripts.py
+	$(PY) -m pytest -q tests/test_docs.py tests/test_scripts.py tests/test_rooms.py
 
 format: $(VENV)/dev
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+	$(DJADE)
 
 simulate: $(VENV)/dev  ## The schedule through 1,000 days in six zones, beside an independent oracle
 	$(PY) -m benchmarks.simulate $(ARGS)

@@ -1,7 +1,5 @@
 """Who works together on what: teams and their members, tokens for scripts, invitations, and how pages are written."""
 
-import hashlib
-import secrets
 import zoneinfo
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
+
+from amazon_pilot.jobs.core import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -146,23 +146,18 @@ class Scope(models.TextChoices):
     WRITE = "write", _("read and write")
 
 
-def digest_of(text: str) -> str:
-    """Return what is kept of a token: it has 240 random bits, so one round of SHA-256 is not to be guessed from."""
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-
-
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def issue(self, membership: Membership, name: str, scope: str) -> "tuple[ApiToken, str]":
         """Return a new token and its text, which is shown this once; raises ValidationError for more than fifty."""
         if self.filter(membership=membership).count() >= MOST_TOKENS:
             raise ValidationError(_("You have 50 tokens. Revoke one that is no longer used."))
-        text = MARK + secrets.token_urlsafe(30)
-        words = {"digest": digest_of(text), "start": text[: len(MARK) + 4]}
-        return self.create(membership=membership, name=name, scope=scope, **words), text
+        made = tokens.make(MARK)
+        row = self.create(membership=membership, name=name, scope=scope, digest=made.digest, start=made.start)
+        return row, made.text
 
     def named_by(self, text: str) -> "ApiToken | None":
         """Return the token that this text is, of a member who may sign in."""
-        rows = self.filter(digest=digest_of(text), membership__user__is_active=True)
+        rows = self.filter(digest=tokens.digest_of(text), membership__user__is_active=True)
         return rows.select_related("membership__user", "membership__team").first()
 
 

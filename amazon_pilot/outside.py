@@ -16,7 +16,7 @@ from amazon_pilot.jobs.inspect import store
 logger = logging.getLogger(__name__)
 
 KEY = "pilot:outside"  # hash of numbers: "service outcome", "service <n" for a bucket, "service ms" for the sum
-SERVICES = ("apify", "openai", "mail", "webhook")
+SERVICES = ("apify", "openai", "mail", "webhook", "pictures")
 BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
 WELL, BROKEN_OFF = "ok", "broken_off"
 

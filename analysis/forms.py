@@ -11,26 +11,23 @@ from .models import check_competitors
 
 
 class ComparisonForm(forms.Form):
-    """One own product and 3 to 5 competitors from the team's own list."""
+    """One own product and 3 to 5 competitors from the team's own list; the page has them searched (picking.py)."""
 
     name = forms.CharField(label=_("Name"), max_length=100, required=False)
     product = forms.ModelChoiceField(label=_("Your product"), queryset=Product.objects.none())
     competitors = forms.ModelMultipleChoiceField(
         label=_("Competitors"),
         queryset=Product.objects.none(),
-        widget=forms.CheckboxSelectMultiple,
-        help_text=_("From three to five, on the same marketplace as your product."),
     )
 
     def __init__(self, *args: Any, team: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.team = team
-        mine = Product.objects.tracked_by(team).order_by("marketplace", "title")
+        mine = Product.objects.tracked_by(team)
         own = Tracking.objects.filter(team=team, role=Role.OWN).values("product")
         fields: dict[str, Any] = self.fields
         fields["product"].queryset = mine.filter(pk__in=own)
         fields["competitors"].queryset = mine
-        fields["competitors"].label_from_instance = lambda product: f"{product} · {product.marketplace}"
 
     def clean(self) -> dict[str, Any]:
         """Refuse a group that cannot be compared."""

@@ -1,5 +1,7 @@
 """The sellers' pages on comparisons and suggestions."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
@@ -13,6 +15,7 @@ from products.models import Product
 
 from .forms import ComparisonForm
 from .models import Comparison, Report, State, Suggestion, SuggestionState
+from .picking import Picking
 from .score import listing_score
 from .tasks import competitor_analysis, optimization_analysis
 
@@ -28,10 +31,13 @@ def comparisons(request: AuthenticatedRequest) -> HttpResponse:
 @login_required
 @for_members
 def compare(request: AuthenticatedRequest) -> HttpResponse:
-    """Make a comparison and have its first report written."""
-    form = ComparisonForm(request.POST or None, team=request.team, initial={"product": request.GET.get("product")})
-    if request.method != "POST" or not form.is_valid():
-        return render(request, "analysis/compare.html", {"form": form}, status=422 if form.is_bound else 200)
+    """Make a comparison and have its first report written; a search for its products only shows what it finds."""
+    is_search = request.method != "POST" or "find" in request.POST
+    asked = request.POST if request.method == "POST" else request.GET
+    form = ComparisonForm(None if is_search else request.POST, team=request.team, initial={"name": asked.get("name")})
+    if is_search or not form.is_valid():
+        context = {"form": form, "picking": Picking.of(request.team, asked)}
+        return render(request, "analysis/compare.html", context, status=200 if is_search else 422)
     data = form.cleaned_data
     comparison = Comparison.objects.start(request.team, data["product"], list(data["competitors"]), data["name"])
     competitor_analysis.enqueue(Report.objects.ask_comparison(comparison).pk)
@@ -48,10 +54,21 @@ def comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     chosen = next((report for report in reports if str(report.version) == request.GET.get("version")), None)
     good = next((report for report in reports if report.state == State.COMPLETED), None) or row.reports.good().first()
     latest = reports[0] if reports else None
-    shown = {"report": chosen or good or latest, "latest": latest, "reports": reports}
-    context = shown | {"comparison": row, "product": row.product}
+    report = chosen or good or latest
+    show_faces(report, request.team)
+    context = {"report": report, "latest": latest, "reports": reports, "comparison": row, "product": row.product}
     template = "analysis/_report.html" if request.htmx else "analysis/comparison.html"
     return render(request, template, context)
+
+
+def show_faces(report: Report | None, team: Any) -> None:
+    """Give each line of a report's numbers its product, whose picture is shown beside it. One query."""
+    lines = report.numbers.get("products", []) if report and report.numbers else []
+    asins = [line["asin"] for line in lines]
+    mine = Product.objects.tracked_by(team).filter(asin__in=asins).only("marketplace", "asin", "picture")
+    found = {(product.marketplace, product.asin): product for product in mine} if asins else {}
+    for line in lines:
+        line["face"] = found.get((line["marketplace"], line["asin"])) or Product(asin=line["asin"])
 
 
 @require_POST

@@ -19,6 +19,7 @@ from .models import (
     Change,
     Cleanup,
     DaySpending,
+    Picture,
     Product,
     Rules,
     RunTarget,
@@ -176,6 +177,20 @@ class RunTargetAdmin(ReadOnlyAdmin):
     list_select_related = ("product", "scrape_run")
     search_fields = ("asin", "reason")
     ordering = ("-pk",)
+
+
+@admin.register(Picture)
+class PictureAdmin(ReadOnlyAdmin):
+    """Where pictures come from, and why one did not."""
+
+    list_display = ("product", "kind", "fetched_at", "due_at", "attempts", "error")
+    list_filter = ("kind",)
+    list_select_related = ("product",)
+    search_fields = ("product__asin", "error")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Picture]:
+        """Leave the bytes where they are."""
+        return super().get_queryset(request).defer("content")
 
 
 @admin.register(DaySpending)

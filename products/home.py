@@ -21,7 +21,8 @@ from analysis.models import ModelCall
 
 from . import sparks
 from .models import Change, DaySpending, Direction, Kind, Role, Severity, Snapshot, Tracking
-from .watchlist import GONE, load
+from .models.position import GONE
+from .watchlist import load
 
 # A page of one morning; the feed and the list have the rest.
 MOST_CHANGES, MOST_GROUPS, MOST_LATE, MOST_ROWS = 300, 25, 12, 8

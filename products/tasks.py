@@ -22,7 +22,7 @@ from analysis.tasks import resume_reports
 from notifications.models import Channel, ChannelKind, Notification
 from notifications.tasks import send_due_notifications, send_notification
 
-from . import apify
+from . import apify, pictures
 from .models import (
     BudgetSpent,
     BudgetUse,
@@ -31,6 +31,7 @@ from .models import (
     Cleanup,
     Frequency,
     Import,
+    Picture,
     PlanningStopped,
     Product,
     Purses,
@@ -51,6 +52,8 @@ VANISHED = timedelta(minutes=20)
 MOST_BILLS, LEAST_POLLS = 20, 3
 # A job of a clean-up leaves its slot to others after so long.
 CLEANING_SECONDS = 45
+# So does one that fetches pictures, the last of which may take ten seconds more.
+FETCHING_SECONDS = 60
 # What each schedule entry looks after: days and weeks share the morning round.
 ROUNDS = {
     "hourly": (Frequency.HOURLY,),
@@ -260,6 +263,8 @@ def collect(run: ScrapeRun, pause: timedelta | None) -> str:
     run.refresh_from_db(fields=["changes_held"])
     if run.changes_held:
         Notification.objects.tell_operators(brake_notice(run), reverse("products:held"))
+    if wanted := Picture.objects.want(run):  # last: what was seen is kept, whatever comes of its pictures
+        fetch_pictures.enqueue(wanted)
     return f"{len(answer.listings)} listings, {len(changes)} changes"
 
 
@@ -300,6 +305,34 @@ def tell_left_alone(run: ScrapeRun) -> None:
     )
 
 
+@job("low", timeout=120, unique=True, about=about_products)
+def fetch_pictures(product_ids: list[int]) -> str:
+    """Fetch the pictures that these products are still to get; one that does not come waits, and holds up no other.
+
+    Some sites are slow: what is left after a while is left to another job, or to the sweep of each minute.
+    """
+    end, kept = time.monotonic() + FETCHING_SECONDS, 0
+    due = list(Picture.objects.due().filter(pk__in=product_ids[:BATCH_SIZE]))
+    for number, picture in enumerate(due):
+        if time.monotonic() > end:
+            fetch_pictures.enqueue([one.pk for one in due[number:]])
+            return f"{kept} of {number} pictures kept, {len(due) - number} left to another job"
+        kept += fetch_picture(picture)
+    return f"{kept} of {len(due)} pictures kept"
+
+
+def fetch_picture(picture: Picture) -> bool:
+    """Fetch one picture; False when it did not come, which its row then says, or when another job was first."""
+    if not picture.claim():
+        return False
+    try:
+        return picture.keep(*pictures.fetch(picture.source))
+    except pictures.PictureError as error:
+        logger.info("No picture of product %s: %s", picture.pk, error)
+        picture.fail(error, is_final=error.is_final)
+        return False
+
+
 @job("default", timeout=60, retry=Backoff(attempts=2, first=60), about=about_run)
 def bill_scrape_run(run_id: int) -> str:
     """Ask once more what an ended run cost, when Apify had not said so at its end."""
@@ -332,6 +365,7 @@ def resume_unfinished() -> str:
     }
     for task, rows in found.items():
         Batch.objects.fan_out(task, [(run.pk,) for run in rows])
+    Batch.objects.fan_out(fetch_pictures, [(ids,) for ids in Picture.objects.left_over(BATCH_SIZE)])
     resume_reports.enqueue()
     send_due_notifications.enqueue()
     return ", ".join(f"{task.__name__}: {len(rows)}" for task, rows in found.items())

@@ -52,6 +52,7 @@ urlpatterns = [
     path("products/export/", exports.products, name="export"),
     path("changes/export/", exports.changes, name="changes_export"),
     path(ONE, views.detail, name="detail"),
+    path(f"{ONE}picture/", views.picture, name="picture"),
     path(f"{ONE}status/", views.status, name="status"),
     path(f"{ONE}history.json", views.chart, name="chart"),
     path(f"{ONE}history/export/", exports.history, name="history_export"),

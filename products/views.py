@@ -2,9 +2,10 @@
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.cache import patch_cache_control
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
@@ -18,7 +19,7 @@ from .bulk import stamp
 from .charts import RANGE_NAMES, RANGES, history
 from .forms import TrackingForm
 from .home import reason
-from .models import PlanningStopped, Product, RunTarget, ScrapeRun, Tracking
+from .models import Picture, PlanningStopped, Product, RunTarget, ScrapeRun, Tracking
 from .models.past import told_of
 from .preview import preview
 from .rule_views import usual_for
@@ -26,6 +27,7 @@ from .standing import buy_box, standing
 from .tasks import update_product
 
 MOST_CHANGES, MOST_RUNS = 8, 5
+PICTURE_SECONDS = 30 * 86_400
 
 
 @require_POST
@@ -73,6 +75,20 @@ def status(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpRe
     """Answer the line that says whether a product is being looked at; the page asks until it is done."""
     product = _tracking(request, marketplace, asin).product
     return render(request, "products/_status.html", {"product": product, "run": _open_run(product), "asked": True})
+
+
+@require_GET
+@login_required
+def picture(request: AuthenticatedRequest, marketplace: str, asin: str) -> HttpResponse:
+    """Answer a product's picture as it was kept, for those who watch it; its address changes when it does."""
+    row = Picture.objects.shown_to(request.team, marketplace, asin).first()
+    if row is None:
+        raise Http404
+    response = HttpResponse(bytes(row.content), content_type=f"image/{row.kind}")
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"  # opened by itself it is no page of ours
+    patch_cache_control(response, private=True, immutable=True, max_age=PICTURE_SECONDS)
+    return response
 
 
 @require_GET

@@ -18,14 +18,13 @@ from amazon_pilot.http import AuthenticatedRequest
 
 from . import keyset, sparks
 from .amazon import MARKETPLACES
-from .availability import Availability
 from .bulk import changed_just_now, removed_just_now
 from .models import Change, Frequency, Role, SavedView, Snapshot, Tag, Tracking
+from .models.position import GONE
 
 PER_PAGE = 50
 # More rows are not counted, and not sorted by what moved, which is worked out for each.
 MOST_COUNTED = 2000
-GONE = (Availability.UNAVAILABLE, Availability.NO_OFFER)
 ALL = "show=all"  # an address that asks for nothing, and is no beginning
 ARROWS = (("", "↑"), ("-", "↓"))
 STATES = (
@@ -143,11 +142,11 @@ def _in_state(rows: Any, team: Any, state: str) -> "QuerySet[Tracking]":
                 pk__in=Change.objects.filter(team=team, seen_at__gte=sparks.yesterday()).values("tracking")
             )
         case "late":
-            return rows.late()
+            return rows.filter(pk__in=Tracking.objects.filter(team=team).late().values("pk"))
         case "gone":
             return rows.filter(product__availability__in=GONE)
         case "failing":
-            return rows.failing()
+            return rows.filter(pk__in=Tracking.objects.filter(team=team).failing().values("pk"))
         case "paused":
             return rows.filter(paused=True)
         case _:

@@ -83,15 +83,16 @@ def suite(name: str, words: list[str], **more: str) -> int:
 def main(words: list[str]) -> int:
     """Run both halves, each on three processes; return the worse exit code. `words` go to pytest, for both halves.
 
-    What asks no database runs in the first half alone, and so does the browser; real workers and schedulers, which take
-    most of the time, run in the second half alone, on what an installation runs on. With --all everything runs twice.
+    What asks no database runs in the first half alone, and so do pages, whose queries have tests of their own, and the
+    browser; real workers and schedulers, which take most of the time, run in the second half alone, on what an
+    installation runs on. Pages that search, sort and filter run in both. With --all everything runs twice.
 
     Tests wait more than they compute; one process takes over what another has not begun.
     """
     is_all = "--all" in words
     words = ["-q", "-n", "3", "--dist", "worksteal", *(word for word in words if word != "--all")]
     first = [] if is_all else ["-m", "not slow and not long"]
-    second = [] if is_all else ["-m", "not once and not browser and not long"]
+    second = [] if is_all else ["-m", "not once and not browser and not long and (slow or both or not page)"]
     code = suite("Everything but real workers, on SQLite and the bundled Redis", words + first)
     folder = programs()
     if folder is None:

@@ -73,6 +73,7 @@ def sandbox(sandbox_server: Sandbox, settings: Any, tmp_path: Path) -> Sandbox:
     """A sandbox with nothing in it, fast, to which the settings point for the length of a test."""
     settings.VAR_DIR = tmp_path
     settings.APIFY_API_URL = f"{sandbox_server.url}/sandbox/apify"
+    settings.SANDBOX_PICTURES_URL = f"{sandbox_server.url}/sandbox/pictures"
     settings.OPENAI_BASE_URL = f"{sandbox_server.url}/sandbox/openai/v1"
     store.set_options(run_seconds=0.05, least_answer_seconds=0.0, most_answer_seconds=0.0)
     sandbox_server.requests.clear()

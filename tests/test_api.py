@@ -355,6 +355,8 @@ def test_the_page_and_the_document_say_every_address_without_a_script(client, db
         for method in operations:
             assert f"{method.upper()} {path}" in text
     assert "<script>" not in text
+    assert "<code>source=imported</code>" in text
+    assert "`" not in text
 
 
 def test_noting_a_token_that_is_gone_is_no_error(db):

@@ -77,6 +77,7 @@ def test_the_compiled_catalogue_is_that_of_the_source(catalogue):
     assert len([key for key in compiled._catalog if key]) == len(catalogue)  # and nothing that was since removed
 
 
+@pytest.mark.later
 def test_no_marked_text_is_missing_in_the_catalogue(tmp_path, catalogue):
     if not shutil.which("xgettext"):
         pytest.skip("xgettext is not installed, so the marked texts cannot be collected")

@@ -78,6 +78,7 @@ def tls(certificate: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.later
 def test_tls_is_checked_against_the_named_certificate_in_the_named_database(tls, certificate):
     client = connect(parse(f"{tls}/2?ssl_ca_certs={certificate}/cert.pem&ssl_cert_reqs=required", 0))
 
@@ -85,12 +86,14 @@ def test_tls_is_checked_against_the_named_certificate_in_the_named_database(tls,
     assert client.client_info()["db"] == 2
 
 
+@pytest.mark.later
 def test_tls_without_checking_is_taken_where_it_is_asked_for(tls):
     assert connect(parse(f"{tls}?ssl_cert_reqs=none", 0)).ping()
     with pytest.raises(RedisConnectionError, match=r"(?i)certificate"):
         connect(parse(tls, 0)).ping()
 
 
+@pytest.mark.later
 def test_the_name_of_a_host_is_checked_unless_it_should_not_be(tls, certificate):
     url = f"{tls.replace('localhost', '127.0.0.1')}?ssl_ca_certs={certificate}/cert.pem"
 

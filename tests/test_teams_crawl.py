@@ -27,6 +27,7 @@ from products.models import (
     Change,
     Import,
     ImportedPoint,
+    Picture,
     Rules,
     SavedView,
     Seller,
@@ -35,6 +36,8 @@ from products.models import (
 )
 from products.models.imports import ImportKind
 from tests.world import NOON, see
+
+pytestmark = pytest.mark.both
 
 PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\{(?:\w+:)?(\w+)\}")
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -93,6 +96,8 @@ def things(alice, lamp, competitors):
     Team.objects.filter(pk=team.pk).update(name=f"{MARK} team")
     see(lamp)
     see(lamp, price=Decimal("29.99"), at=LATER)
+    Picture.objects.want_all([(lamp.pk, "https://images.example/1.jpg", None)])
+    Picture.objects.get().keep("jpeg", b"a picture")
     tracking = lamp.trackings.get()
     Tracking.objects.filter(pk=tracking.pk).update(alias=f"{MARK} lamp")
     tag = Tag.objects.named(team, f"{MARK} tag")

@@ -21,6 +21,8 @@ from products.models import BulkChange, Change, Product, Rules, SavedView, Snaps
 from tests.test_teams_crawl import OWNED
 from tests.world import NOON, enqueued, see
 
+pytestmark = pytest.mark.both
+
 PAGE = "/account/team/delete/"
 
 
@@ -85,6 +87,7 @@ def test_it_is_gone_at_once_and_its_rows_in_steps_and_nothing_of_others(
     assert remove_team(team.pk) == "it has not ended"
 
 
+@pytest.mark.later
 def test_a_removal_that_broke_off_goes_on(alice, team, monkeypatch, django_capture_on_commit_callbacks):
     leaving.end_team(team)
     monkeypatch.setattr(leaving, "AT_ONCE", 2)

@@ -1,6 +1,6 @@
 """The engine room: background work as such. It knows no product."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -24,7 +24,7 @@ class JobsConfig(AppConfig):
         checks.register(check_retention, TAG)
 
 
-def check_queues(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+def check_queues(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[checks.CheckMessage]:
     """Every queue has a weight, every weight a queue, and every task a queue that a worker serves."""
     from .core import registry
 

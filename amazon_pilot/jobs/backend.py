@@ -5,10 +5,9 @@ that interface lacks (retries, unique tasks, tags, timeouts of one task) is in `
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -41,17 +40,18 @@ class PilotTask(DjangoTask):
 
 
 DECLARED: dict[str, PilotTask] = {}
-_with_context: dict[Callable[..., Any], Callable[..., Any]] = {}
+Function = Callable[..., object]
+_with_context: dict[Function, Function] = {}
 
 
-def function_of(task: DjangoTask) -> Callable[..., Any]:
+def function_of(task: DjangoTask) -> Function:
     """Return what a worker calls: the task's function, with the context of the running job before its arguments if it
     takes one."""
     if not task.takes_context:
         return task.func
     if task.func not in _with_context:
 
-        def call(*args: Any, **kwargs: Any) -> Any:
+        def call(*args: object, **kwargs: object) -> object:
             job = get_current_job()
             assert job is not None
             return task.func(TaskContext(task_result=task.get_backend().get_result(job.id)), *args, **kwargs)
@@ -74,7 +74,7 @@ class PilotBackend(BaseTaskBackend):
     supports_get_result = True
     supports_priority = False
 
-    def enqueue(self, task: DjangoTask, args: Any, kwargs: Any) -> TaskResult:
+    def enqueue(self, task: DjangoTask, args: Sequence[object], kwargs: Mapping[str, object]) -> TaskResult:
         """Have a worker run a task, and return its result, which is not there yet.
 
         Raises InvalidTaskError for a task that this backend cannot run, CallError for arguments that its function does
@@ -121,8 +121,8 @@ class PilotBackend(BaseTaskBackend):
 
 
 def result_of(
-    backend: str, task: DjangoTask, job_id: str, status: TaskResultStatus, args: Any, kwargs: Any, *,
-    enqueued_at: datetime | None, runs: list[JobRun],
+    backend: str, task: DjangoTask, job_id: str, status: TaskResultStatus, args: Sequence[object],
+    kwargs: Mapping[str, object], *, enqueued_at: datetime | None, runs: list[JobRun],
 ) -> TaskResult:  # fmt: skip
     """Return Django's view of a job by its runs, the first attempt first."""
     is_over = status in (TaskResultStatus.SUCCESSFUL, TaskResultStatus.FAILED)

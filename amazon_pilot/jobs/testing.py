@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import cast
 
 from .core import enqueue, registry
 from .core.payload import unpacked
+from .core.values import Word
 
-Job = tuple[str, str, list[Any]]
+Job = tuple[str, str, list[Word]]
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def at_once(*, also_delayed: bool = False) -> Iterator[list[str]]:
 
     def run(queue: str, jobs: Sequence[Job], *, wait: float = 0, at_front: bool = False) -> list[str]:
         for _id, _key, fields in jobs if also_delayed or not wait else ():
-            name, instance, args, kwargs = json.loads(unpacked(fields[fields.index("data") + 1]))
+            name, instance, args, kwargs = json.loads(unpacked(cast(bytes, fields[fields.index("data") + 1])))
             ran.append(name)
             registry.run(name, instance, args, kwargs)
         return [id for id, _key, _fields in jobs]

@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from amazon_pilot.sandbox import apify, control, openai
+from amazon_pilot.sandbox import apify, control, openai, pictures
 
 APIFY = "apify/v2/"
 urlpatterns = [
@@ -16,6 +16,7 @@ urlpatterns = [
     path(f"{APIFY}actor-runs/<str:store_id>/key-value-store/records/INPUT", apify.run_input),
     path(f"{APIFY}datasets/<str:dataset_id>/items", apify.items),
     path(f"{APIFY}key-value-stores/<str:store_id>/records/INPUT", apify.run_input),
+    path("pictures/<str:name>", pictures.picture),
     path("openai/v1/chat/completions", openai.chat_completions),
     path("openai/v1/responses", openai.responses),
 ]

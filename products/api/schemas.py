@@ -27,6 +27,7 @@ def _no_float(value: Any) -> Any:
 
 
 PlainText = Annotated[str, AfterValidator(_plain)]
+TagName = Annotated[str, AfterValidator(_plain), Field(pattern=r"^[^,，]*[^,，\s][^,，]*$", max_length=40)]
 Percent = Annotated[Decimal, BeforeValidator(_no_float), Field(ge=0, le=100, max_digits=5, decimal_places=2)]
 
 
@@ -94,10 +95,11 @@ class ProductIn(Strict):
 
     asin: PlainText = Field("", max_length=40)
     url: PlainText = Field("", max_length=2000)
-    marketplace: PlainText = Field("amazon.com", max_length=40)
+    marketplace: PlainText = Field("", max_length=40)
     alias: PlainText = Field("", max_length=100)
     role: RoleWord = "own"
-    frequency: FrequencyWord = "daily"
+    frequency: FrequencyWord | None = None
+    tags: list[TagName] | None = Field(None, max_length=10)
 
 
 class ProductsIn(Strict):

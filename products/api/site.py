@@ -16,9 +16,10 @@ from pydantic import Field
 from analysis.models import Comparison, Report
 from products.amazon import parse_address, parse_asin
 from products.models import Change, ImportedPoint, Product, Tracking
+from products.models.beginning import names_of
 from products.taking_in import taking
 from products.taking_in.columns import find_site
-from products.taking_in.lines import Wish
+from products.taking_in.lines import Usual, Wish
 from products.tasks import update_product
 
 from . import paging, shown
@@ -93,13 +94,16 @@ def list_products(
 
 @api.post("/products", response=ALWAYS | {200: Added}, tags=["products"])
 def add_products(request: HttpRequest, data: ProductsIn) -> Any:
-    """Watch up to 500 products. What you watch already stays as it is; a wrong one is refused alone."""
+    """Watch up to 500 products. What you watch already stays as it is; a wrong one is refused alone.
+
+    Marketplace, frequency and tags that are left out are those with which your team's new products begin.
+    """
     team = ensure_may_write(request)
     wishes: dict[tuple[str, str], Wish] = {}
-    refused = []
+    usual, refused = Usual.of(team), []
     for index, one in enumerate(data.products):
         try:
-            wish = _wish(index, one)
+            wish = _wish(index, one, usual)
         except ValueError as reason:
             refused.append({"index": index, "message": str(reason)})
         else:
@@ -116,17 +120,19 @@ def add_products(request: HttpRequest, data: ProductsIn) -> Any:
     }
 
 
-def _wish(index: int, one: ProductIn) -> Wish:
+def _wish(index: int, one: ProductIn, usual: Usual) -> Wish:
     """Return what one entry asks for; raises ValueError that says what is wrong with it."""
     if one.url:
         site, asin = parse_address(one.url)
         marketplace = site.domain
     else:
-        found = find_site(one.marketplace)
+        found = find_site(one.marketplace or usual.marketplace)
         if found is None:
             raise ValueError(_("“%s” is no Amazon site that we know. Write it like amazon.de or DE.") % one.marketplace)
         marketplace, asin = found, parse_asin(one.asin)
-    return Wish(index, marketplace, asin, one.alias, one.role, shown.FREQUENCIES[one.frequency])
+    frequency = shown.FREQUENCIES[one.frequency] if one.frequency else ""
+    tags = None if one.tags is None else names_of(",".join(one.tags))
+    return usual.wish(index, marketplace, asin, alias=one.alias, role=one.role, frequency=frequency, tags=tags)
 
 
 @api.get(PATH, response=ONE | {200: ProductOut}, tags=["products"])

@@ -5,6 +5,7 @@ from .bulk_change import BulkChange
 from .change import Change, Difference, Direction, Kind, Severity, differences
 from .cleanup import Cleanup
 from .imports import Import, ImportedPoint, ImportKind, ImportState
+from .picture import Picture
 from .product import Product
 from .round import Round
 from .rules import Rules, Told, Unit, Way
@@ -33,6 +34,7 @@ __all__ = [
     "ImportState",
     "ImportedPoint",
     "Kind",
+    "Picture",
     "PlanningStopped",
     "Product",
     "Purses",

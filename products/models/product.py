@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from products.amazon import MARKETPLACES, Marketplace, product_address
 from products.listing import Availability, Listing, Outcome
 
-from .position import Position
+from .position import GONE, Position
 from .tracking import Frequency
 
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ class Product(models.Model):
     bullets = models.JSONField(_("bullets"), default=list, blank=True)
     description = models.TextField(_("description"), blank=True)
     images = models.JSONField(_("images"), default=list, blank=True)
+    # A mark of the bytes that are kept of the first of them (Picture); empty where there are none.
+    picture = models.CharField(max_length=12, blank=True, default="", db_default="", editable=False)
     has_video = models.BooleanField(_("has a video"), null=True)
     categories = models.JSONField(_("categories"), default=list, blank=True)
     content_hash = models.CharField(max_length=64, blank=True, editable=False)
@@ -197,6 +199,8 @@ class Product(models.Model):
             models.Index(fields=["monitored", "checked_at"], name="product_due"),
             # What fails, for the page of each morning.
             models.Index(fields=["failures"], name="product_failing", condition=Q(failures__gt=0)),
+            # What is out of stock, for the page of each morning and the list.
+            models.Index(fields=["availability"], name="product_gone", condition=Q(availability__in=GONE)),
             models.Index(fields=["asked_at"], name="product_asked_for", condition=Q(asked_at__isnull=False)),
             # The first rows of a long list, by each column that it is sorted by.
             *(models.Index(fields=[column], name=f"product_by_{column}") for column in SORTED),
@@ -227,6 +231,13 @@ class Product(models.Model):
     def image(self) -> str:
         """The main image's address, or an empty text."""
         return self.images[0] if self.images else ""
+
+    @property
+    def picture_url(self) -> str:
+        """The address of the picture on this site, another one for each picture; empty without one."""
+        if not self.picture:
+            return ""
+        return f"{reverse('products:picture', args=[self.marketplace, self.asin])}?v={self.picture}"
 
     @property
     def position(self) -> Position:

@@ -10,7 +10,6 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from .rules import Wishes
-from .tag import Tag
 
 if TYPE_CHECKING:
     from accounts.models import Team
@@ -51,12 +50,10 @@ class Role(models.TextChoices):
 
 
 class TrackingQuerySet(models.QuerySet["Tracking"]):
-    def watch(
-        self, team: "Team | Any", products: "Sequence[Product]", role: str, frequency: str, tags: Sequence[str] = ()
-    ) -> int:  # fmt: skip
+    def watch(self, team: "Team | Any", products: "Sequence[Product]", role: str, frequency: str) -> int:
         """Have `team` watch `products`; return how many are new. What it watches already stays as it was set.
 
-        The new ones get these tags. What it had removed a moment ago comes back as it was.
+        What it had removed a moment ago comes back as it was.
         """
         back = Tracking.everything.filter(team=team, product__in=products).restore()
         known = set(self.filter(team=team, product__in=products).values_list("product", flat=True))
@@ -66,11 +63,6 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
             if product.pk not in known
         ]
         Tracking.objects.bulk_create(rows, ignore_conflicts=True)
-        if tags:
-            new = [row.product.pk for row in rows]
-            keys = list(self.filter(team=team, product__in=new).values_list("pk", flat=True))
-            for name in tags:
-                Tag.objects.named(team, name).put_on(keys)
         return len(rows) + back
 
     def remove(self) -> datetime:
@@ -93,28 +85,28 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
 
     def late(self, at: datetime | None = None) -> "TrackingQuerySet":
         """Keep what should have been seen again by now, by the frequency that its team chose."""
-        at = at or now()
-        late = Q(product__checked_at=None, created_at__lt=at - FIRST_LOOK)
-        for frequency in Frequency:
-            late |= Q(frequency=frequency, product__checked_at__lt=at - frequency.promise)
-        return self.filter(late, paused=False)
+        return self._any_of(self._late(at or now(), (True, False)))
 
     def failing(self) -> "TrackingQuerySet":
         """Keep what is left alone, or whose last look failed."""
-        return self.filter(Q(product__monitored=False) | Q(product__failures__gt=0), paused=False)
+        return self._any_of(self._failing())
 
     def late_or_failing(self, at: datetime | None = None) -> "TrackingQuerySet":
-        """Keep what is late or fails. An index serves each part; put as one condition, each product would be read."""
-        at, active = at or now(), self.filter(paused=False).order_by()
-        looked_at = active.filter(product__monitored=True)
-        parts = [looked_at.filter(frequency=one, product__checked_at__lt=at - one.promise) for one in Frequency]
-        parts += [
-            looked_at.filter(product__checked_at=None, created_at__lt=at - FIRST_LOOK),
-            active.filter(product__monitored=False),
-            active.filter(product__failures__gt=0),
-        ]
-        first, *others = (part.values("pk") for part in parts)
+        """Keep what is late or fails."""
+        return self._any_of([*self._late(at or now(), (True,)), *self._failing()])
+
+    def _any_of(self, parts: "Sequence[TrackingQuerySet]") -> "TrackingQuerySet":
+        """Keep what is in one of these. An index serves each; put as one condition, each product would be read."""
+        first, *others = (part.filter(paused=False).order_by().values("pk") for part in parts)
         return self.filter(pk__in=first.union(*others))
+
+    def _late(self, at: datetime, monitored: Sequence[bool]) -> "list[TrackingQuerySet]":
+        looked_at = self.filter(product__monitored__in=monitored)
+        seen = [looked_at.filter(frequency=one, product__checked_at__lt=at - one.promise) for one in Frequency]
+        return [*seen, looked_at.filter(product__checked_at=None, created_at__lt=at - FIRST_LOOK)]
+
+    def _failing(self) -> "list[TrackingQuerySet]":
+        return [self.filter(product__monitored=False), self.filter(product__failures__gt=0)]
 
     def matching(self, words: str) -> "TrackingQuerySet":
         """Keep what has these words in its ASIN, title, brand or alias."""

@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 
 from products.amazon import ASINError, parse_address, parse_asin
 from products.forms import INVISIBLE, read_line
-from products.models import Frequency, Product, Tracking
+from products.models import Beginning, Frequency, Product, Role, Tracking
+from products.models.beginning import names_of
 
 from .columns import FREQUENCIES, ROLES, Columns, count_names, find_header, find_site, word
 from .tables import Row, UnreadableFile, read_table
@@ -45,11 +46,26 @@ class Wish:
 
 @dataclass(frozen=True)
 class Usual:
-    """What holds for a line that does not say otherwise."""
+    """What holds for a product that does not say otherwise, whichever way it comes in."""
 
     marketplace: str
     role: str
     frequency: str
+    tags: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, team: Any) -> "Usual":
+        """Return what a team has said of its new products."""
+        said = Beginning.objects.of(team)
+        return cls(said.marketplace, Role.OWN, said.frequency, names_of(said.tags))
+
+    def wish(
+        self, number: int, marketplace: str, asin: str, *,
+        alias: str = "", role: str = "", frequency: str = "", tags: Sequence[str] | None = None,
+    ) -> Wish:  # fmt: skip
+        """Return what is asked for of one product: what is said of it, and of the rest what is usual."""
+        chosen = self.tags if tags is None else tags
+        return Wish(number, marketplace, asin, alias, role or self.role, frequency or self.frequency, list(chosen))
 
 
 @dataclass
@@ -108,17 +124,14 @@ def _shown(row: Row) -> str:
 def _wishes(row: Row, columns: Columns, usual: Usual) -> list[Wish]:
     identities = [_named(row, columns, usual)] if columns.name_products else _found(row, usual)
     return [
-        Wish(
+        usual.wish(
             row.number,
             *identity,
-            tags=_tags(columns.cell(row, "tags")),
+            tags=_tags(columns.cell(row, "tags")) or None,
             alias=INVISIBLE.sub("", columns.cell(row, "alias"))[:100].strip(),
-            role=_choice(columns.cell(row, "role"), ROLES, usual.role, _("own or competitor")),
+            role=_choice(columns.cell(row, "role"), ROLES, _("own or competitor")),
             frequency=_choice(
-                columns.cell(row, "frequency"),
-                FREQUENCIES,
-                usual.frequency,
-                _("hourly, every six hours, daily or weekly"),
+                columns.cell(row, "frequency"), FREQUENCIES, _("hourly, every six hours, daily or weekly")
             ),
         )
         for identity in identities
@@ -176,9 +189,9 @@ def _found(row: Row, usual: Usual) -> list[tuple[str, str]]:
     return found
 
 
-def _choice(cell: str, words: dict[str, Any], usual: str, expected: str) -> str:
+def _choice(cell: str, words: dict[str, Any], expected: str) -> str:
     if not cell:
-        return usual
+        return ""
     found = words.get(word(cell)) or next((value for value in words.values() if value == cell), None)
     if found is None:
         raise WrongLine(

@@ -9,7 +9,7 @@ from amazon_pilot.jobs.models import Batch
 from products.models import Import, Product, Tag, Tracking
 from products.tasks import BATCH_SIZE, batch_update_products
 
-from .lines import Reading, Wish, products_of, watched
+from .lines import AT_ONCE, Reading, Wish, products_of, watched
 
 
 def keep(team: Any, name: str, reading: Reading) -> Import:
@@ -42,6 +42,12 @@ def step(row: Import) -> bool:
     if part is None:
         return False
     return row.keep_added(watch(row.team_id, [Wish(**wish) for wish in part]) if part else [])
+
+
+def watch_all(team_id: int, wishes: Sequence[Wish]) -> list[int]:
+    """Have a team watch any number of products; return the keys of the trackings that are new."""
+    parts = (wishes[start : start + AT_ONCE] for start in range(0, len(wishes), AT_ONCE))
+    return [key for part in parts for key in watch(team_id, part)]
 
 
 def watch(team_id: int, wishes: Sequence[Wish]) -> list[int]:

@@ -25,12 +25,10 @@ from products.models import (
     ImportKind,
     ImportState,
     PlanningStopped,
-    Product,
     Role,
     ScrapeRun,
-    Tracking,
 )
-from products.models.beginning import names_of
+from products.models.beginning import check_tags, names_of
 from products.tasks import take_import
 
 from . import lines, taking
@@ -64,11 +62,18 @@ class FileForm(forms.Form):
     frequency = forms.ChoiceField(
         label=gettext_lazy("Look at them"), choices=Frequency.choices, initial=Frequency.DAILY
     )  # fmt: skip
+    tags = forms.CharField(
+        label=gettext_lazy("Tags of the new ones"),
+        required=False,
+        max_length=400,
+        help_text=gettext_lazy("For lines that name none. With commas between them."),
+        validators=[check_tags],
+    )
 
     def read(self) -> lines.Reading:
         """Return what the file, or else the paste, asks for; raises UnreadableFile."""
         data = self.cleaned_data
-        usual = lines.Usual(data["marketplace"], data["role"], data["frequency"])
+        usual = lines.Usual(data["marketplace"], data["role"], data["frequency"], names_of(data["tags"]))
         content = data["file"].read() if data["file"] else data["products"].encode()
         if not content.strip():
             raise UnreadableFile(_("Choose a file that holds a table, or paste lines."))
@@ -82,17 +87,15 @@ def add(request: AuthenticatedRequest) -> HttpResponse:
     form = AddProductsForm(request.POST or None, initial=Beginning.objects.of(request.team).words)
     if request.method != "POST" or not (form.is_valid() or form.good):
         return _shown(request, form)
-    products = Product.objects.ensure(form.good)
     data = form.cleaned_data
-    added = Tracking.objects.watch(
-        request.team, products, data["role"], data["frequency"], names_of(data.get("tags", ""))
-    )
-    taking.look_at_unseen(products)
+    usual = lines.Usual(data["marketplace"], data["role"], data["frequency"], names_of(data.get("tags", "")))
+    wishes = [usual.wish(number, *identity) for number, identity in enumerate(form.good, 1)]
+    added = taking.watch_all(request.team.pk, wishes)
     warn_when_stopped(request)
-    messages.success(request, _added(added))
+    messages.success(request, _added(len(added)))
     if form.errors:
         return _shown(request, form.only_wrong_lines())
-    return redirect(products[0] if len(products) == 1 else "products:list")
+    return redirect("products:detail", *form.good[0]) if len(form.good) == 1 else redirect("products:list")
 
 
 def _shown(request: AuthenticatedRequest, form: AddProductsForm, file_form: FileForm | None = None) -> HttpResponse:

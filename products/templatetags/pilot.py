@@ -13,7 +13,7 @@ from django.utils.timezone import localtime, now
 from django.utils.translation import gettext as _
 
 from products import words
-from products.models import Change, Tracking
+from products.models import Change, Product, Tracking
 from products.sparks import Move
 
 register = template.Library()
@@ -65,8 +65,12 @@ def icon(name: str, more: str = "") -> SafeString:
 
 
 @register.simple_tag
-def tile(name: Any, asin: str, more: str = "") -> SafeString:
-    """Draw a product's tile: its first letter, and one of six colours that its ASIN chooses."""
+def tile(name: Any, product: Product, more: str = "") -> SafeString:
+    """Show a product's picture, from this site; without one, its first letter in a colour that its ASIN chooses."""
+    if product.picture:
+        frame = '<span class="tile pic {}"><img src="{}" alt="" width="56" height="56" loading="lazy"></span>'
+        return format_html(frame, more, product.picture_url)
+    asin = product.asin
     letter = next((sign for sign in str(name) if sign.isalnum()), asin[:1])
     return format_html(
         '<span class="tile hue-{} {}" aria-hidden="true">{}</span>', sum(asin.encode()) % 6, more, letter

@@ -64,6 +64,7 @@ def work(until=lambda: Report.objects.get().state == "completed"):
     raise AssertionError(f"never written: {Report.objects.values()}")
 
 
+@pytest.mark.later
 def test_what_is_old_is_fetched_once_and_the_report_rests_on_it(report, sandbox):
     assert competitor_analysis(report.pk) == "waits for fresh data"
     assert [name.rsplit(".", 1)[-1] for name, _args in enqueued()] == ["batch_update_products"]
@@ -85,6 +86,7 @@ def test_what_is_old_is_fetched_once_and_the_report_rests_on_it(report, sandbox)
     assert (other.state, other.fetch_asked_at, len(sandbox.apify.runs)) == ("completed", None, 1)
 
 
+@pytest.mark.later
 def test_what_is_fresh_enough_is_not_paid_for(report, sandbox, settings):
     settings.REPORT_MAX_AGE_HOURS = 80
     competitor_analysis(report.pk)
@@ -109,6 +111,7 @@ def test_without_a_budget_the_report_says_how_old_it_is_and_why(report, sandbox,
     assert "budget of $0" in text
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("fault", [{"status": 401, "kind": "user-or-token-not-found"}, {"status": 404}])
 def test_where_apify_refuses_the_report_is_written_all_the_same(report, sandbox, fault):
     sandbox.apify.fail_next(times=20, **fault)
@@ -119,6 +122,7 @@ def test_where_apify_refuses_the_report_is_written_all_the_same(report, sandbox,
     assert report.numbers["stale"]["reason"].startswith("Apify refused")
 
 
+@pytest.mark.later
 def test_where_nothing_comes_it_waits_for_a_while_and_no_longer(report, sandbox):
     sandbox.apify.fail_next(status=429, times=20)
     competitor_analysis(report.pk)
@@ -133,6 +137,7 @@ def test_where_nothing_comes_it_waits_for_a_while_and_no_longer(report, sandbox)
     assert report.numbers["stale"]["reason"] == "A fresh look at them did not succeed."
 
 
+@pytest.mark.later
 def test_a_look_that_fails_leaves_the_figures_old_and_is_not_paid_again(report, sandbox):
     sandbox.apify.end_next("FAILED", items=0)
     competitor_analysis(report.pk)
@@ -142,6 +147,7 @@ def test_a_look_that_fails_leaves_the_figures_old_and_is_not_paid_again(report, 
     assert Report.objects.get().numbers["stale"]["since"]
 
 
+@pytest.mark.later
 def test_what_rests_or_is_left_alone_is_not_asked_for(report, sandbox):
     Product.objects.update(retry_at=now() + timedelta(hours=1))
     competitor_analysis(report.pk)
@@ -149,6 +155,7 @@ def test_what_rests_or_is_left_alone_is_not_asked_for(report, sandbox):
     assert len(Report.objects.get().numbers["stale"]["asins"]) == 4
 
 
+@pytest.mark.later
 def test_an_emptied_redis_loses_neither_the_look_nor_the_report(report, sandbox):
     competitor_analysis(report.pk)
     run_jobs_lost()

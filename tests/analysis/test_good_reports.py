@@ -94,6 +94,7 @@ def test_an_older_version_can_still_be_chosen(page, alice, lamp, competitors):
     assert "Good words 1" in page.get(f"{row.get_absolute_url()}?version=1").content.decode()
 
 
+@pytest.mark.later
 def test_pruning_keeps_the_last_good_report_behind_failures(alice, lamp, competitors):
     row = comparison_with(alice, lamp, competitors, "completed", "completed", *["failed"] * 12)
 
@@ -122,6 +123,7 @@ def decide(report, state, title=None):
     return row
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("forced", [False, True], ids=["stored", "asked anew"])
 @pytest.mark.parametrize("state", ["dismissed", "applied"])
 def test_what_was_decided_stays_so_when_the_same_facts_come_back(alice, lamp, sandbox, forced, state):
@@ -137,6 +139,7 @@ def test_what_was_decided_stays_so_when_the_same_facts_come_back(alice, lamp, sa
         assert report.suggestions.filter(state="open").count() == report.suggestions.count() - 1
 
 
+@pytest.mark.later
 def test_another_fact_elsewhere_does_not_bring_it_back_but_its_own_facts_do(alice, lamp, sandbox):
     see(lamp, **BAD)
     decided = decide(write(alice, lamp), "dismissed", "Clean the title")
@@ -162,6 +165,7 @@ def say(model, *titles):
     model.say({"overall_score": 5, "summary": "s", "suggestions": items})
 
 
+@pytest.mark.later
 @pytest.mark.parametrize(
     ("before", "after", "dismissed"),
     [
@@ -186,6 +190,7 @@ def test_a_model_that_words_it_anew_is_known_again_when_nothing_else_can_be_mean
     assert list(report.suggestions.filter(state="dismissed").values_list("title", flat=True)) == dismissed
 
 
+@pytest.mark.later
 def test_a_decision_is_of_its_user_alone(alice, charlie, lamp, sandbox):
     see(lamp, **BAD)
     decide(write(alice, lamp), "dismissed")

@@ -188,6 +188,7 @@ def test_the_settings_may_name_the_limit_and_then_nothing_else_is_tried(model, s
     assert [name in asked for _path, _headers, asked in model.asked] == [True]
 
 
+@pytest.mark.later
 @pytest.mark.parametrize(
     ("status", "body", "reason", "setting"),
     [

@@ -69,6 +69,7 @@ def test_whatever_the_model_writes_is_booked_stored_and_paid_once(report, model,
     assert ModelCall.objects.get().output_tokens is not None
 
 
+@pytest.mark.later
 def test_the_rows_hold_what_the_server_said_cut_and_cleaned(report, model):
     model.answers.append((200, {"x-request-id": "r" * 5000}, b""))
     model.say(WRITTEN, model="\x00gpt" + "m" * 200)
@@ -82,6 +83,7 @@ def test_the_rows_hold_what_the_server_said_cut_and_cleaned(report, model):
     assert (call.input_tokens, call.output_tokens, call.cost_usd) == (1000, 100, Decimal("0.00056"))
 
 
+@pytest.mark.later
 def test_a_report_that_the_database_refuses_fails_with_the_reason_and_is_not_paid_again(report, model):
     model.say(WRITTEN)
     refuse = "SELECT RAISE(ABORT, 'the database says no')"
@@ -118,6 +120,7 @@ def test_attempts_are_counted_when_a_report_is_claimed(report, model):
     assert model.asked == []
 
 
+@pytest.mark.later
 def test_a_fault_of_ours_ends_after_the_attempts_with_its_name(report, monkeypatch):
     def broken(_product):
         raise ZeroDivisionError("a fault of ours")
@@ -133,6 +136,7 @@ def test_a_fault_of_ours_ends_after_the_attempts_with_its_name(report, monkeypat
     assert "ZeroDivisionError" in report.error
 
 
+@pytest.mark.later
 def test_a_busy_server_is_waited_for_without_counting_attempts(report, model):  # O8
     model.answer({"error": {"message": "Slow down"}}, 429, Retry_After=7)
     for _time in range(MAX_ATTEMPTS * 2):
@@ -154,6 +158,7 @@ def test_a_busy_server_is_waited_for_without_counting_attempts(report, model):  
     assert Spending.objects.filter(billionths_usd=ModelCall.objects.get().cost_usd * BILLION).count() == 4
 
 
+@pytest.mark.later
 def test_a_wrong_key_is_told_to_operators_once_and_to_the_user_on_the_report(report, model, admin_user):
     model.answer({"error": {"message": "Wrong key"}}, 401)
     for _report in range(3):
@@ -164,6 +169,7 @@ def test_a_wrong_key_is_told_to_operators_once_and_to_the_user_on_the_report(rep
     assert set(Report.objects.values_list("error", flat=True)) == {notice.body}
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("wait", [90_000, "1e300", 10**30])
 def test_a_wait_of_more_than_a_day_is_not_waited_for(report, model, wait):
     model.answer({"error": {"message": "Slow down"}}, 429, Retry_After=wait)
@@ -174,6 +180,7 @@ def test_a_wait_of_more_than_a_day_is_not_waited_for(report, model, wait):
     assert "Slow down" in report.error
 
 
+@pytest.mark.later
 def test_a_server_that_stays_busy_is_given_up_after_a_day(report, model):
     model.answer({"error": {"message": "Slow down"}}, 429)
     Report.objects.update(created_at=now() - timedelta(hours=24))
@@ -184,6 +191,7 @@ def test_a_server_that_stays_busy_is_given_up_after_a_day(report, model):
     assert "a day of waiting" in report.error
 
 
+@pytest.mark.later
 def test_a_lost_answer_keeps_its_reservation_and_its_cost_stays_unknown(report, sandbox):
     sandbox.openai.fail_next(breaks="reset")
 
@@ -195,6 +203,7 @@ def test_a_lost_answer_keeps_its_reservation_and_its_cost_stays_unknown(report, 
     assert set(Spending.objects.values_list("billionths_usd", flat=True)) == {int(call.reserved_usd * BILLION)}
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("name", ["DAILY_BUDGET", "MONTHLY_BUDGET", "TOTAL_DAILY_BUDGET", "TOTAL_MONTHLY_BUDGET"])
 def test_each_budget_holds_and_says_which_it_is(report, model, settings, name):
     setattr(settings, f"OPENAI_{name}_USD", Decimal("0.0001"))
@@ -217,6 +226,7 @@ def test_what_was_spent_before_a_budget_was_kept_counts(report, model, settings)
     assert model.asked == []
 
 
+@pytest.mark.later
 def test_prices_of_zero_need_no_budget(report, model, settings):
     for name in ("INPUT", "CACHED", "OUTPUT"):
         setattr(settings, f"OPENAI_USD_PER_MILLION_{name}", Decimal(0))
@@ -246,6 +256,7 @@ def at_once(count, work):
         thread.join()
 
 
+@pytest.mark.later
 @pytest.mark.parametrize(("most", "cost", "fits"), [("0.10", "0.10", 7), ("0.10", None, 7), ("0.3", "0.3", 2)])
 def test_ten_askers_at_once_never_pass_a_budget(report, settings, most, cost, fits):
     settings.OPENAI_DAILY_BUDGET_USD = Decimal("0.70")
@@ -267,6 +278,7 @@ def test_ten_askers_at_once_never_pass_a_budget(report, settings, most, cost, fi
     assert (held["cost"] if cost else held["reserved"]) == fits * Decimal(most)
 
 
+@pytest.mark.later
 def test_what_is_given_back_can_be_reserved_again(report, settings):
     settings.OPENAI_DAILY_BUDGET_USD = Decimal("0.10")
     account = Account(report)
@@ -284,6 +296,7 @@ def test_what_is_given_back_can_be_reserved_again(report, settings):
         Account(report).reserve(Decimal("0.00000001"))
 
 
+@pytest.mark.later
 def test_ten_jobs_of_one_report_ask_once(report, model):
     model.say(WRITTEN)
 
@@ -292,6 +305,7 @@ def test_ten_jobs_of_one_report_ask_once(report, model):
     assert (len(model.asked), ModelCall.objects.count(), now_state(report)) == (1, 1, "completed")
 
 
+@pytest.mark.later
 def test_one_users_budget_does_not_hold_another(report, charlie, model, settings):
     settings.OPENAI_DAILY_BUDGET_USD = Decimal("0.50")
     Account(report).reserve(Decimal("0.50"))
@@ -304,6 +318,7 @@ def test_one_users_budget_does_not_hold_another(report, charlie, model, settings
     assert (now_state(other), now_state(report)) == ("completed", "failed")
 
 
+@pytest.mark.later
 def test_a_comparison_is_booked_in_the_same_way(alice, lamp, competitors, model):
     from analysis.models import Comparison
 

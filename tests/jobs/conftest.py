@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.core.registry import JSONJob
 from amazon_pilot.jobs.history.writer import HistoryWriter
 from amazon_pilot.jobs.models import JobRun
+from tests import nursery
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 100  # seconds: where others want the processors too, the historian, which is as nice as can be, waits long
@@ -42,13 +41,17 @@ def _connection_of_this_test() -> Iterator[None]:
     queues._connections.clear()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nurseries_of_this_run() -> Iterator[None]:
+    yield
+    nursery.close_all()
+
+
 class Process:
     """A real worker process."""
 
     def __init__(self, env: dict[str, str], *words: str) -> None:
-        self.popen = subprocess.Popen(
-            [sys.executable, "manage.py", "rqworker", *words], cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True
-        )
+        self.popen = nursery.start(env, "rqworker", *words)
         self.pid = self.popen.pid
 
     def kill(self) -> None:

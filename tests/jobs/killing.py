@@ -1,7 +1,6 @@
 """Two real schedulers, of which one is killed with -9 again and again while fires fall due."""
 
 import signal
-import subprocess
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from redis import Redis
 from amazon_pilot.jobs.models import Fire, ScheduleEntry
 from amazon_pilot.jobs.schedule import entries, store
 from amazon_pilot.jobs.schedule.fires import job_id_of
-from tests.jobs.schedule_process import end, start, wait_for
+from tests.jobs.schedule_process import Process, end, start, wait_for
 from tests.jobs.schedule_world import TASK, queued
 
 
@@ -74,14 +73,14 @@ def fall_due(prefix: str, count: int, planned_at: datetime) -> list[str]:
     return [job_id_of(name, planned_at) for name in names]
 
 
-def living(redis: Redis, processes: list[subprocess.Popen[bytes]]) -> list[int]:
+def living(redis: Redis, processes: list[Process]) -> list[int]:
     """Answer the numbers of those processes that have reported a tick; a scheduler's name holds its process id."""
     _report, seen = store.read_report(redis)
     ids = {int(name.split("-")[-2]) for name in seen}
     return [number for number, process in enumerate(processes) if process.pid in ids]
 
 
-def victim_of(random: Random, redis: Redis, processes: list[subprocess.Popen[bytes]]) -> int:
+def victim_of(random: Random, redis: Redis, processes: list[Process]) -> int:
     """Choose one at random, two times out of three the one that leads."""
     owner: Any = redis.get(store.LOCK)
     leader = int(owner.decode().split("-")[-2]) if owner else None

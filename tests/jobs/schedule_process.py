@@ -2,29 +2,23 @@
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-PROGRAM = """
-import sys
-import django
-django.setup()
-import tests.jobs.schedule_world  # registers the tests' own task
-from django.core.management import execute_from_command_line
-execute_from_command_line(sys.argv)
-"""
+from tests import nursery
+
+Process = subprocess.Popen[str] | nursery.Child
 
 
-def start(env: dict[str, str], *words: str) -> subprocess.Popen[bytes]:
+def start(env: dict[str, str], *words: str) -> Process:
     """Start `manage.py rqscheduler` with the tests' own task registered."""
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, "rqscheduler", *words], env=env, stderr=subprocess.PIPE)
+    return nursery.start(env, "rqscheduler", *words, modules=("tests.jobs.schedule_world",))
 
 
 @contextmanager
-def running(env: dict[str, str], *words: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(env: dict[str, str], *words: str) -> Iterator[Process]:
     """Run a scheduler for the length of a with block."""
     process = start(env, *words)
     try:
@@ -33,7 +27,7 @@ def running(env: dict[str, str], *words: str) -> Iterator[subprocess.Popen[bytes
         end(process)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: Process) -> None:
     """Kill a process that still runs, and take it off the system's list."""
     if process.poll() is None:
         process.send_signal(signal.SIGKILL)

@@ -20,6 +20,7 @@ def fire(ago):
     )
 
 
+@pytest.mark.later
 def test_it_forgets_old_fires_and_asks_every_app_to_clean_up(django_capture_on_commit_callbacks):
     entries.load_settings()
     old, young = fire(timedelta(days=91)), fire(timedelta(days=1))

@@ -35,6 +35,7 @@ def finish(ids, value=""):
     assert script("commit")(connection, "host-1-123456", *words) == [1] * len(ids)
 
 
+@pytest.mark.later
 def test_a_finished_job_takes_at_most_1500_bytes(redis):
     ids = wait(100)
     finish(ids)

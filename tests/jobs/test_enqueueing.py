@@ -59,6 +59,7 @@ def test_a_rollback_enqueues_nothing():
     assert sum(queues.counts("default").values()) == 0
 
 
+@pytest.mark.later
 def test_two_thousand_five_hundred_jobs_keep_their_order_and_take_three_round_trips():
     before = queues.connection().info("stats")["total_commands_processed"]
     ids = tasks.do_nothing.enqueue_many([(n,) for n in range(2500)])

@@ -15,7 +15,7 @@ from django.utils.timezone import now
 from amazon_pilot.jobs.core import keys, queues
 from amazon_pilot.jobs.history import retention, rows
 from amazon_pilot.jobs.inspect import metrics, snapshot, store
-from amazon_pilot.jobs.models import AuditEntry, Fire, JobRun, Tally, TallyTotal, Total
+from amazon_pilot.jobs.models import AuditEntry, Fire, JobRun, Tally, Total
 from amazon_pilot.jobs.operate import operations
 from tests.busy_day import as_running, busy_day, failed_run, run  # noqa: F401 - a fixture
 from tests.jobs import tasks
@@ -50,6 +50,7 @@ def line_of_loss(job_id, **fields):
     return json.dumps(told | {"cause": "worker_lost", "ended": time.time()} | fields).encode()
 
 
+@pytest.mark.later
 def test_fires_are_counted_for_ever(redis):
     clock = Clock(at("2026-01-05 09:00"))
     make_entry("tea", next_at=clock.now)
@@ -156,6 +157,7 @@ def test_queues_tell_who_serves_them_and_when_they_are_empty(redis):
     assert found["pilot_tasks"]["default", "retry"] == 3
 
 
+@pytest.mark.later
 def test_workers_tell_their_state_and_the_longest_silence(busy_day):  # noqa: F811
     busy_day.still_alive()
     anew()
@@ -189,6 +191,7 @@ def test_stuck_jobs_are_told_by_queue_and_reason(redis):
     assert len(found) == len(queues.names()) * 3
 
 
+@pytest.mark.later
 def test_one_scheduler_leads_and_entries_tell_their_lag_and_last_success(redis):
     make_entry("tea", next_at=now() - timedelta(seconds=20))
     clock = Clock(now())
@@ -220,7 +223,7 @@ def test_the_last_success_of_an_entry_is_found_through_the_index_of_its_runs():
 def test_names_beyond_two_hundred_share_a_label_and_no_counter_falls(monkeypatch):
     monkeypatch.setattr(metrics, "MOST_NAMES", 2)
     for n, name in enumerate(("z", "y", "x", "a")):
-        TallyTotal.objects.create(queue="low", task=name, outcome="failed", count=n + 1)
+        Total.objects.raise_ended({("low", name, "failed"): n + 1})
     Total.objects.raise_by(Total.Name.FIRES, {(f"e{n}", "missed"): 1 for n in range(5)})
 
     assert told(metrics.attempts)["pilot_attempts_total"] == {
@@ -278,9 +281,8 @@ def test_a_histogram_has_at_most_two_hundred_tasks_of_its_own(monkeypatch):
 def test_asynqs_names_say_what_asynqs_exporter_says(redis, settings):
     tasks.do_nothing.enqueue_many([(n,) for n in range(3)])
     tasks.do_nothing.enqueue_in(60)
-    TallyTotal.objects.create(queue="default", task="t", outcome="succeeded", count=5)
-    for outcome in ("failed", "retrying", "lost", "stopped"):
-        TallyTotal.objects.create(queue="default", task="t", outcome=outcome, count=1)
+    bad = {("default", "t", outcome): 1 for outcome in ("failed", "retrying", "lost", "stopped")}
+    Total.objects.raise_ended({("default", "t", "succeeded"): 5} | bad)
     anew()
 
     found = told(metrics.asynq_names)

@@ -13,6 +13,7 @@ from rq_scheduler import Scheduler
 from amazon_pilot.jobs.core.registry import JSONJob
 from amazon_pilot.jobs.models import ScheduleEntry
 from amazon_pilot.jobs.schedule import entries
+from tests import nursery
 
 from .conftest import ROOT, ended
 from .stock import TASKS, fetch, until
@@ -34,8 +35,10 @@ def mover(request, env):
     """A process that brings planned jobs onto their queues."""
     entries.load_settings()
     ScheduleEntry.objects.update(paused_at=timezone.now())  # the product's own entries are not looked at here
-    words = ["manage.py", "rqscheduler"] if request.param.startswith("manage") else ["-c", STOCK]
-    process = subprocess.Popen([sys.executable, *words], cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
+    if request.param.startswith("manage"):
+        process = nursery.start(env, "rqscheduler")
+    else:
+        process = subprocess.Popen([sys.executable, "-c", STOCK], cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
     yield process
     process.terminate()
     process.wait(20)

@@ -23,7 +23,7 @@ from amazon_pilot.jobs.models import (
     Reading,
     Silence,
     Tally,
-    TallyTotal,
+    Total,
 )  # fmt: skip
 from tests.busy_day import failed_run, run
 from tests.jobs.conftest import ROOT
@@ -57,7 +57,7 @@ def names():
 
 
 def totals():
-    return {(row.task, row.outcome): row.count for row in TallyTotal.objects.all()}
+    return {(task, outcome): number for (_queue, task, outcome), number in Total.objects.ended().items()}
 
 
 def hours():
@@ -92,6 +92,7 @@ def everything():
         Tally.objects.create(span=span, at=at, queue="low", task="gone", outcome="succeeded", count=1)
 
 
+@pytest.mark.later
 def test_runs_are_kept_for_as_long_as_their_outcome_says():
     for days in (29, 31, 89, 91):
         old_run(f"good{days}", days)
@@ -104,6 +105,7 @@ def test_runs_are_kept_for_as_long_as_their_outcome_says():
     assert names() == {"good29", "bad29", "bad31", "bad89", "retried29", "retried31", "retried89", "newest"}
 
 
+@pytest.mark.later
 def test_the_settings_decide(settings):
     settings.RETENTION_SUCCEEDED_DAYS, settings.RETENTION_FAILED_DAYS = 5, 400
     old_run("good", 6)
@@ -139,6 +141,7 @@ def test_a_run_that_is_not_counted_yet_is_kept_until_it_is():
     assert totals()["tests.jobs.tasks.add", "succeeded"] == 4
 
 
+@pytest.mark.later
 def test_totals_and_charts_stay_when_the_history_goes():
     everything()
     before, drawn = totals(), hours()
@@ -164,6 +167,7 @@ def test_nothing_is_counted_twice_after_days_in_which_nothing_ended():
     assert totals() == {("tests.jobs.tasks.add", "succeeded"): 2}
 
 
+@pytest.mark.later
 def test_the_preview_says_what_the_clean_up_deletes():
     everything()
     moment, _planned, lines = retention.preview(NOW)
@@ -177,6 +181,7 @@ def test_the_preview_says_what_the_clean_up_deletes():
     assert [line.doomed.number.value for line in retention.preview(NOW)[2]] == [0] * len(retention.KINDS)
 
 
+@pytest.mark.later
 def test_other_days_are_tried_and_nothing_changes():
     everything()
     rows = JobRun.objects.count()
@@ -190,6 +195,7 @@ def test_other_days_are_tried_and_nothing_changes():
     assert JobRun.objects.count() == rows
 
 
+@pytest.mark.later
 def test_a_preview_is_told_as_of_the_next_clean_up():
     old_run("nearly", 29.5)
     counted()
@@ -204,6 +210,7 @@ def test_a_preview_is_told_as_of_the_next_clean_up():
     assert retention.preview(NOW)[1] is None
 
 
+@pytest.mark.later
 def test_a_preview_counts_so_far_and_no_farther(monkeypatch):
     monkeypatch.setattr(retention, "COUNTED", 5)
     everything()
@@ -266,6 +273,7 @@ def test_a_clean_up_that_is_out_of_time_asks_for_another(monkeypatch, django_cap
     assert names() == {"newest"}
 
 
+@pytest.mark.later
 def test_a_clean_up_leaves_one_line_of_audit_and_none_where_nothing_was_deleted():
     everything()
 
@@ -278,6 +286,7 @@ def test_a_clean_up_leaves_one_line_of_audit_and_none_where_nothing_was_deleted(
     assert line.count == sum(line.detail.values())
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("days", [0, -1, "30", None, True, 1.5])
 def test_a_number_of_days_that_is_none_is_refused(settings, days):
     assert [error for error in run_checks() if error.id == "jobs.E004"] == []

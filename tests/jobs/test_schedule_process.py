@@ -57,7 +57,7 @@ def test_a_signal_stops_it_cleanly(env, redis, sign):
     with running(env) as process:
         wait_for(lambda: entries.health(redis).ok)
         process.send_signal(sign)
-        assert process.wait(5) == 0
+        assert process.wait(60) == 0
 
     assert redis.get("rq:scheduler_lock") is None
     assert entries.health(redis).schedulers == {}

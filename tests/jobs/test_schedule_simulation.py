@@ -10,11 +10,11 @@ from tests.jobs.simulation import simulate
     ("zones", "start"),
     [
         (("America/New_York", "America/St_Johns"), "2026-03-05"),
-        (("America/New_York", "America/St_Johns"), "2026-10-29"),
-        (("Europe/London", "Asia/Shanghai", "UTC"), "2026-03-26"),
+        pytest.param(("America/New_York", "America/St_Johns"), "2026-10-29", marks=pytest.mark.long),
+        pytest.param(("Europe/London", "Asia/Shanghai", "UTC"), "2026-03-26", marks=pytest.mark.long),
         (("Europe/London", "Asia/Shanghai", "UTC"), "2026-10-22"),
         (("Australia/Lord_Howe",), "2026-04-02"),
-        (("Australia/Lord_Howe",), "2026-10-01"),
+        pytest.param(("Australia/Lord_Howe",), "2026-10-01", marks=pytest.mark.long),
     ],
 )
 def test_every_fire_comes_exactly_once(db, redis, settings, zones, start):

@@ -53,6 +53,7 @@ def test_what_is_too_large_for_a_letter_is_refused():
     assert not SlotQueue().put((b"x" * (MESSAGE_LIMIT + 1),))
 
 
+@pytest.mark.later
 def test_nothing_is_laid_behind_what_came_by_wire():
     """Taken back, its message would be gone and its words still on the socket, for the slot to read as the next job."""
 
@@ -242,6 +243,7 @@ def broker(redis, transactional_db):
     worker.connection.close()
 
 
+@pytest.mark.later
 def test_two_packets_under_way_ask_for_no_more_than_the_slots_have_room_for(broker, tmp_path):
     jobs = set(flood(tmp_path / "lines", 300))
     room = 4 * (1 + broker.depth)

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 
-from amazon_pilot.jobs.models import JobRun, Tally, TallyTotal, Total
+from amazon_pilot.jobs.models import JobRun, Tally, Total
 from amazon_pilot.jobs.models.total import BUCKETS, SUM
 from tests.busy_day import run
 
@@ -14,9 +16,10 @@ START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def totals():
-    return {(row.queue, row.task, row.outcome): row.count for row in TallyTotal.objects.all()}
+    return Total.objects.ended()
 
 
+@pytest.mark.later
 def test_totals_are_the_sum_of_all_minutes_and_folding_again_adds_nothing():
     for minute in range(70):
         run(f"a{minute}", task="a", ended_at=START + timedelta(minutes=minute))
@@ -98,6 +101,7 @@ def test_what_never_waited_lies_in_no_bucket():
     assert sum(heights("run", "a")[0]) == 1
 
 
+@pytest.mark.later
 def test_buckets_never_fall_and_count_what_comes_late_once():
     for minute in range(10):
         for outcome in ("succeeded", "failed"):
@@ -119,7 +123,7 @@ def test_minutes_that_an_older_version_counted_are_taken_as_they_are():
     run("old", task="a", duration=2, ended_at=START)
     Tally.objects.fold(START + timedelta(minutes=1))
     Tally.objects.update(wait_buckets=[], duration_buckets=[])
-    Total.objects.all().delete()
+    Total.objects.filter(name__in=("wait", "run")).delete()
     Tally.objects.fold(START + timedelta(minutes=1))
 
     assert heights("run", "a")[0][5] == 1
@@ -128,3 +132,30 @@ def test_minutes_that_an_older_version_counted_are_taken_as_they_are():
 
 def at_minute(number):
     return START + timedelta(minutes=number)
+
+
+# Totals of the installation before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_totals_that_had_a_table_of_their_own_are_carried_over_and_back():
+    before = [("jobs", "0022_give_scripts_tokens")]
+    kept = {("low:urgent", "b.c", "failed"): 3, ("default", "a" * 200, "succeeded"): 2**40, ("q" * 100, "a", "lost"): 1}
+    Total.objects.raise_by(Total.Name.POISONED, {("low", "b.c"): 4})
+    executor = MigrationExecutor(connection)
+    latest = executor.loader.graph.leaf_nodes()
+    try:
+        executor.migrate(before)
+        old = executor.loader.project_state(before).apps.get_model("jobs", "TallyTotal")
+        for (queue, task, outcome), number in kept.items():
+            old.objects.create(queue=queue, task=task, outcome=outcome, count=number)
+        MigrationExecutor(connection).migrate(latest)
+        assert list(Total.objects.ended().items()) == list(kept.items())
+        assert dict(Total.objects.filter(name="poisoned").values_list("outcome", "count")) == {"b.c": 4}
+
+        MigrationExecutor(connection).migrate(before)
+        rows = old.objects.order_by("pk").values_list("queue", "task", "outcome", "count")
+        assert {(queue, task, outcome): number for queue, task, outcome, number in rows} == kept
+    finally:
+        MigrationExecutor(connection).migrate(latest)
+    assert Total.objects.ended() == kept

@@ -59,6 +59,7 @@ def test_what_does_not_last_leaves_nothing():
     assert states() == []
 
 
+@pytest.mark.later
 @pytest.mark.django_db
 def test_a_flapping_input_is_one_alert():
     for second in range(0, 600, 10):
@@ -141,6 +142,7 @@ def look(at=0):
     alerts.look(timezone.now() + at * SECOND)
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("rule", CAUSES)
 def test_each_rule_fires_within_a_minute_of_its_cause_and_no_other_does(well, rule):
     look()
@@ -223,6 +225,7 @@ def operator(transactional_db):
     return user
 
 
+@pytest.mark.later
 def test_an_alert_is_told_once_by_signed_webhook_and_by_mail_and_once_when_it_is_over(operator, settings, redis):
     settings.WEBHOOK_PRIVATE_NETWORKS = [ipaddress.ip_network("127.0.0.0/8")]
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

@@ -144,6 +144,7 @@ def test_a_child_that_became_poison_has_failed():
     assert (counts(batch).failed, counts(batch).state) == (1, "failed")
 
 
+@pytest.mark.later
 @pytest.mark.parametrize(
     ("children", "ends", "percent", "state"),
     [
@@ -305,6 +306,7 @@ def due(lamp):
     return made
 
 
+@pytest.mark.later
 def test_the_morning_round_is_one_batch(due, redis):
     update_due_products("daily")
 

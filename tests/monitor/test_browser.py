@@ -28,6 +28,7 @@ pytestmark = pytest.mark.browser
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 SHOTS = os.environ.get("MONITOR_SHOTS", "")  # a folder for pictures of every page, to be looked at by a person
+PARTS = 3  # of all pages, so that several processes look at them
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +134,13 @@ def picture(page, name: str) -> None:
         page.screenshot(path=Path(SHOTS) / f"{name.replace(' ', '_')}.png", full_page=True)
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.long)])
-def test_no_page_is_closed_to_anybody(visit, busy_day, theme):
+def test_no_page_is_closed_to_anybody(visit, busy_day, theme, part):
     """axe in both themes; no table is cut; on a phone no page scrolls sideways and no button is too small."""
     page, faults = visit("admin"), []
     page.on("pageerror", lambda error: faults.append((page.url, str(error))))
-    for name, address in busy_day.pages().items():
+    for name, address in [*busy_day.pages().items()][part::PARTS]:
         busy_day.still_alive()
         page.set_viewport_size(DESKTOP)
         page.emulate_media(color_scheme=theme)

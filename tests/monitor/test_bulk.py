@@ -18,7 +18,7 @@ from amazon_pilot.jobs.models import AuditEntry, BulkAction, JobRun
 from amazon_pilot.jobs.operate import batches, bulk, changes
 from tests.jobs import tasks
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 
 
 def enqueue(number, task=tasks.do_nothing, queue="default", name=""):
@@ -128,6 +128,7 @@ def test_deleting_takes_the_hash_and_leaves_what_runs(boss):
     assert counted("queued") == 0
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("number", [7, 2000])
 def test_a_whole_queue_is_held_and_released_in_its_order(boss, number):
     ids = enqueue(number)
@@ -141,6 +142,7 @@ def test_a_whole_queue_is_held_and_released_in_its_order(boss, number):
     assert {each.decode() for each in queues.connection().lrange(queues.key("default"), 0, -1)} == set(ids)
 
 
+@pytest.mark.later
 def test_only_what_matches_leaves_the_queue_and_the_rest_keeps_its_order(boss):
     ids = enqueue(1500)
     row = carried_out(boss, "hold", "state:queued (arg.0:3 OR arg.0:700 OR arg.0:1499)")
@@ -150,6 +152,7 @@ def test_only_what_matches_leaves_the_queue_and_the_rest_keeps_its_order(boss):
     assert [each.decode() for each in queues.connection().lrange(queues.key("default"), 0, -1)] == left
 
 
+@pytest.mark.later
 def test_jobs_that_come_while_one_walks_are_left_alone(boss, monkeypatch):
     enqueue(1200)
     act, late = bulk.act, []
@@ -165,6 +168,7 @@ def test_jobs_that_come_while_one_walks_are_left_alone(boss, monkeypatch):
     assert [each.decode() for each in queues.connection().lrange(queues.key("default"), 0, -1)] == late
 
 
+@pytest.mark.later
 def test_jobs_that_come_while_one_walks_have_none_looked_at_twice(boss, monkeypatch):
     enqueue(1200)
     act, late = bulk.act, []

@@ -28,6 +28,7 @@ def staff(name, *permissions):
     return user
 
 
+@pytest.mark.later
 def test_queues_list_and_show(capsys):
     job_id = tasks.add.enqueue(1, 2)
 
@@ -63,6 +64,7 @@ def test_verbs_act_in_a_persons_name(capsys):
     assert queues.size("default") == 1
 
 
+@pytest.mark.later
 def test_a_role_is_not_exceeded(capsys):
     staff("mia", "view_jobrun", "operate_jobs")
     staff("nil")
@@ -89,6 +91,7 @@ def test_it_fails_where_one_of_many_was_left_alone_and_does_the_others(capsys):
     assert AuditEntry.objects.count() == 2
 
 
+@pytest.mark.later
 def test_a_job_is_put_off_run_now_moved_and_edited(capsys):
     job_id = tasks.add.enqueue(1, 2)
 
@@ -106,6 +109,7 @@ def test_a_job_is_put_off_run_now_moved_and_edited(capsys):
     assert list(told) == [("snooze", 1), ("run now", 1), ("run now", 0), ("move", 1), ("edit", 1)]
 
 
+@pytest.mark.later
 def test_pause_resume_and_run(capsys):
     jobs(capsys, "pause", "queue:low", "--reason", "A test", "--minutes", "5")
     assert Pause.objects.active().get().until is not None

@@ -44,6 +44,7 @@ def test_a_dry_run_says_how_many_and_to_what_effect_and_changes_nothing(capsys):
     assert not BulkAction.objects.exists()
 
 
+@pytest.mark.later
 def test_it_is_asked_for_and_carried_out_in_the_background(capsys):
     failed(3)
     staff("mia", "view_jobrun", "operate_jobs")
@@ -57,6 +58,7 @@ def test_it_is_asked_for_and_carried_out_in_the_background(capsys):
     assert AuditEntry.objects.values_list("actor__username", "action", "reason").get() == ("mia", "retry", "A test")
 
 
+@pytest.mark.later
 def test_the_same_token_asks_once(capsys):
     failed(2)
     words = ("bulk", "retry", "state:failed", *WHY, "--token", str(uuid.uuid4()), "--json")
@@ -127,6 +129,7 @@ def test_a_terminal_sees_how_far_it_is(capsys, monkeypatch, carried_out):
     assert seen.endswith("\r\033[K")
 
 
+@pytest.mark.later
 def test_it_is_aborted_from_the_command_line(capsys):
     failed(2)
     row = jobs(capsys, "bulk", "retry", "state:failed", *WHY, "--json")
@@ -138,6 +141,7 @@ def test_it_is_aborted_from_the_command_line(capsys):
         jobs(capsys, "bulk", "show", "x")
 
 
+@pytest.mark.later
 def test_many_are_confirmed_by_their_number(capsys, monkeypatch):
     monkeypatch.setattr(bulk, "MANY", 3)
     failed(5)
@@ -252,6 +256,7 @@ def test_that_nothing_is_lost_is_no_failure(capsys):
     assert "0 jobs were brought back." in jobs(capsys, "recover", *WHY)
 
 
+@pytest.mark.later
 def test_jobs_are_put_off_and_those_that_run_asked_to_end(capsys):
     ids = enqueue(3)
     begin(ids[:1])

@@ -48,6 +48,7 @@ def test_the_command_and_the_api_answer_the_same(capsys, person):
     assert history == client.get(reverse("monitor:api-schedule-history", args=["stock"]), {"limit": "2"}).json()
 
 
+@pytest.mark.later
 def test_the_history_shows_planned_against_actual_and_goes_on(capsys):
     make_entry()
     fired(number=3)
@@ -63,6 +64,7 @@ def test_the_history_shows_planned_against_actual_and_goes_on(capsys):
         jobs(capsys, "schedule", "history", "nobody")
 
 
+@pytest.mark.later
 def test_an_entry_is_added_paused_resumed_run_edited_and_deleted(capsys, redis):
     jobs(capsys, "schedule", "create", "tea", "--cron", "daily at 09:00", "--task", TASK, "--args", '["x"]')
     jobs(capsys, "schedule", "pause", "tea", "--reason", "A test", "--minutes", "5")
@@ -86,6 +88,7 @@ def test_an_entry_is_added_paused_resumed_run_edited_and_deleted(capsys, redis):
     ]  # fmt: skip
 
 
+@pytest.mark.later
 def test_roles_are_those_of_the_pages(capsys, redis):
     make_entry()
     staff("jobs-only", "view_jobrun", "operate_jobs", "edit_jobs", "administer_jobs")

@@ -55,6 +55,7 @@ def terminal(redis):
     return Terminal()
 
 
+@pytest.mark.later
 def test_queues_are_told_with_their_states_weights_pauses_and_what_runs(busy_day, redis, terminal):  # noqa: F811
     gauges.take(redis, timezone.now().replace(second=0, microsecond=0) + timedelta(minutes=1))
     redis.delete(snapshot.KEY)
@@ -72,6 +73,7 @@ def test_queues_are_told_with_their_states_weights_pauses_and_what_runs(busy_day
     assert re.search(r"default +tests\.jobs\.tell_progress +w1, 1 40%", text)
 
 
+@pytest.mark.later
 def test_a_queue_opens_its_jobs_and_a_job_its_detail(terminal):
     ids = tasks.add.enqueue_many([(n, n + 1) for n in range(50)])
     assert "> critical" in terminal.screen()
@@ -89,6 +91,7 @@ def test_a_queue_opens_its_jobs_and_a_job_its_detail(terminal):
     assert "> default" in terminal.press("back")  # from the first view nothing leads back
 
 
+@pytest.mark.later
 def test_pages_follow_each_other(terminal):
     tasks.add.enqueue_many([(n, 0) for n in range(50)])
     terminal.screen()
@@ -116,6 +119,7 @@ def test_left_and_right_lead_through_the_states(busy_day, terminal):  # noqa: F8
     assert f"{busy_day.held[:11]}~" in terminal.press("left")
 
 
+@pytest.mark.later
 def test_the_chosen_job_stays_chosen_when_others_leave(terminal):
     ids = tasks.add.enqueue_many([(n, 0) for n in range(10)])
     terminal.screen()
@@ -126,6 +130,7 @@ def test_the_chosen_job_stays_chosen_when_others_leave(terminal):
     assert f"{ids[3][:11]}~" in terminal.chosen()
 
 
+@pytest.mark.later
 def test_a_long_job_is_scrolled(terminal):
     failed_run("j1", traceback="\n".join(f"line {n}" for n in range(100)), log="The end")
     terminal.dash.views.append(dash.Job("j1"))
@@ -164,6 +169,7 @@ def test_a_redis_that_is_away_is_told_and_what_was_seen_stays(terminal, monkeypa
     assert "> critical" in text
 
 
+@pytest.mark.later
 def test_viewers_share_the_sample(redis):
     watchers = [Terminal() for _ in range(20)]
     watchers[0].screen()

@@ -18,7 +18,7 @@ from amazon_pilot.jobs.models import JobRun
 
 from .test_bulk import bury, enqueue, plan
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 EXPORT = reverse("monitor:jobs-export")
 
 
@@ -171,6 +171,7 @@ def test_the_list_leads_to_it(person):
     assert f"{EXPORT}?q=outcome%3Afailed%20task%3Aa%26b&amp;as=csv" in page
 
 
+@pytest.mark.later
 def test_the_command_line_writes_all_line_by_line(capsys):
     ids = runs(11)
     call_command("jobs", "list", "--all", "--jsonl")

@@ -10,7 +10,7 @@ from amazon_pilot.jobs.inspect import failures
 from amazon_pilot.jobs.inspect.failures import WINDOWS
 from amazon_pilot.jobs.models import JobRun
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 NOW = timezone.now()
 
 

@@ -17,7 +17,7 @@ from amazon_pilot.jobs.models import BulkAction, JobRun, SavedSearch
 from amazon_pilot.jobs.operate import bulk, preview
 from tests.jobs import tasks
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 ZONES = {"America/New_York": timedelta(hours=-5), "Asia/Shanghai": timedelta(hours=8), "": timedelta(0)}
 
 
@@ -91,6 +91,7 @@ def test_quotes_brackets_and_other_words_stay_as_they_are():
         frozen("since:nonsense")
 
 
+@pytest.mark.later
 @pytest.mark.parametrize(
     ("shown", "there", "stops"), [(8, 108, False), (8, 109, True), (200, 400, False), (200, 401, True)]
 )

@@ -143,6 +143,7 @@ def test_a_live_part_brings_the_line_along(well, admin_client):
     assert text.count('hx-swap-oob="true"') > 5
 
 
+@pytest.mark.later
 def test_looking_costs_the_same_however_much_there_is(well, commands, django_assert_max_num_queries):
     health.look()
     for n in range(30):

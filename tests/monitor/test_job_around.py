@@ -8,11 +8,13 @@ from django.urls import reverse
 from django.utils import timezone
 from rq.utils import utcformat
 
+from amazon_pilot.jobs.core import keys
 from amazon_pilot.jobs.core.scripts import script
 from amazon_pilot.jobs.inspect import store
 from amazon_pilot.jobs.inspect.job_detail import collect
 from amazon_pilot.jobs.models import AuditEntry, Batch, JobRun, JobSubject
 from amazon_pilot.jobs.operate import operations
+from tests.busy_day import busy_day  # noqa: F401 - a fixture
 from tests.jobs import tasks
 from tests.jobs.conftest import ended, env, start, wait_for  # noqa: F401 - fixtures
 from tests.staff import person  # noqa: F401 - a fixture
@@ -142,3 +144,13 @@ def test_a_job_of_no_batch_has_no_such_part(person):  # noqa: F811
     Batch.objects.create(task="t", children=2)
 
     assert "Enqueued together" not in page(person("view"), tasks.add.enqueue(1, 2))
+
+
+def test_a_log_that_is_cut_within_a_letter_is_shown_all_the_same(admin_client, busy_day, redis):  # noqa: F811
+    redis.set(keys.log("pilot-live"), "Größe".encode()[5:] + b"\xf0\x9f")
+    redis.set(keys.stack("pilot-live"), b"\xff at line 1")
+
+    text = page(admin_client, busy_day.running)
+
+    assert "\ufffde\ufffd" in text
+    assert "\ufffd at line 1" in text

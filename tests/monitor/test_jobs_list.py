@@ -17,7 +17,7 @@ from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause, SavedSearch
 from amazon_pilot.jobs.operate import changes, operations
 from tests.jobs import tasks
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 
 
 def run(number: int = 0, **values):

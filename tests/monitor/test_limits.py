@@ -79,6 +79,7 @@ def test_a_planned_one_says_when_it_is_due():
     assert held()[job_id].due is not None
 
 
+@pytest.mark.later
 def test_the_index_keeps_few_keys_of_jobs_that_have_ended(redis):
     for n in range(400):
         redis.hset(f"rq:job:{tasks.once_at_a_time.enqueue(str(n))}", "status", "finished")

@@ -17,7 +17,7 @@ from amazon_pilot.jobs.models import AuditEntry, JobRun
 from amazon_pilot.jobs.web.jobs import completion
 from tests.jobs import tasks
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 JOBS = "/admin/monitor/jobs"
 
 

@@ -16,7 +16,7 @@ from tests.jobs.stock import TASKS
 
 from .test_api import get
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 
 
 def run(capsys, *words):

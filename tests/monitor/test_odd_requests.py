@@ -18,7 +18,7 @@ from amazon_pilot.jobs.web.parameters import is_plain_text, texts_in
 from tests.jobs import tasks
 from tests.staff import ROLES
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.page]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.page, pytest.mark.both]
 
 ODD = [
     "\0", "a\0b", "²", "٣", "-1", "1e400", "NaN", "9" * 30, "9" * 5000, "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z",
@@ -115,11 +115,16 @@ def test_no_parameter_of_any_address_makes_a_server_error(boss, part):
     assert broken == []
 
 
-def test_no_place_in_an_address_makes_a_server_error(boss):
+PLACES = ["\0", "9" * 30, "²", "x" * 3000, "\u202e", "%00", "a:b,c/d"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("odds", [PLACES[:2], pytest.param(PLACES, marks=pytest.mark.long)], ids=["some", "all"])
+def test_no_place_in_an_address_makes_a_server_error(boss, odds):
     broken = []
     for route, _view in SITE:
         if "<" in route and not any(word in route for word in LEAVES):
-            for odd in ("\0", "9" * 30, "²", "x" * 3000, "\u202e", "%00", "a:b,c/d"):
+            for odd in odds:
                 address = filled(route, odd)
                 if not is_sound(boss.get(address)):
                     broken.append(address)

@@ -143,6 +143,7 @@ def test_no_page_weighs(redis, person):
     assert not [name for name in redis.info("commandstats") if name.startswith("cmdstat_memory")]
 
 
+@pytest.mark.later
 def test_the_leading_scheduler_takes_it_once_a_minute(redis):
     scheduler = make_scheduler(redis, Clock(timezone.now().replace(second=10)))
     scheduler._turn()
@@ -161,6 +162,7 @@ def test_who_stands_by_takes_none(redis):
     assert not Reading.objects.exists()
 
 
+@pytest.mark.later
 def test_the_schedule_goes_on_where_a_reading_fails(redis):
     redis.set("pilot:paused", "not a hash")  # so that no sample can be taken
     scheduler = make_scheduler(redis, Clock(timezone.now().replace(second=10)))

@@ -121,6 +121,7 @@ def test_every_job_is_what_and_where_it_was(boss, redis, small_batches, make, qu
     assert AuditEntry.objects.get(action="restore").count == row.changed
 
 
+@pytest.mark.later
 def test_chosen_jobs_of_all_states_come_back(boss, redis):
     for make in (waiting, planned, held, failed, cancelled):
         make(redis)
@@ -135,6 +136,7 @@ def test_chosen_jobs_of_all_states_come_back(boss, redis):
         redis.flushdb()
 
 
+@pytest.mark.later
 def test_what_waited_goes_before_what_has_come_since_and_in_its_order(boss, redis):
     ids = enqueue(1300)
     row = carried_out(boss, "delete", "state:queued NOT arg.0:700", expected=1299)
@@ -162,6 +164,7 @@ def die(monkeypatch, name, at, *, is_done):
     monkeypatch.setattr(deletion, name, cut_short)
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("is_done", [False, True])
 @pytest.mark.parametrize("query", ["state:queued", "state:failed"])
 def test_a_deletion_that_was_cut_short_loses_nothing(boss, redis, small_batches, monkeypatch, query, is_done):
@@ -210,6 +213,7 @@ def test_a_deletion_that_was_cut_short_and_stopped_is_taken_back_exactly(
         assert picture(redis) == {**before, QUEUE.encode(): picture(redis)[QUEUE.encode()]}
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("is_done", [False, True])
 def test_bringing_back_goes_on_after_a_crash_and_no_job_comes_twice(boss, redis, small_batches, monkeypatch, is_done):
     ids = enqueue(10)
@@ -399,6 +403,7 @@ def test_what_changes_between_the_two_steps_is_left_alone(boss, redis, monkeypat
     assert set(KeptJob.objects.values_list("job_id", flat=True)) == {ids[0], ids[1], ids[3]}
 
 
+@pytest.mark.later
 def test_large_jobs_come_in_parts(boss, redis, monkeypatch):
     monkeypatch.setattr(deletion, "BYTES_AT_ONCE", 2000)
     waiting(redis, 30)
@@ -414,6 +419,7 @@ def test_large_jobs_come_in_parts(boss, redis, monkeypatch):
     assert picture(redis) == before
 
 
+@pytest.mark.later
 def test_bringing_back_is_stopped_before_the_next_batch_and_goes_on_when_asked_again(
     boss, redis, small_batches, monkeypatch
 ):  # fmt: skip
@@ -637,6 +643,7 @@ def test_scripts_bring_back_by_json(boss, person):
     assert client.get(reverse("monitor:api-bulk", args=[row.pk])).json()["kept_until"]
 
 
+@pytest.mark.later
 def test_the_command_line_brings_back(boss, capsys):
     ids = enqueue(3)
     row = carried_out(boss, "delete", "state:queued")

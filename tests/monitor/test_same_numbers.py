@@ -20,7 +20,7 @@ from tests.jobs import tasks
 
 from .test_bulk import bury, failures
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 STATES = {
     "waiting": "queued",
     "running": "started",

@@ -47,6 +47,7 @@ def test_the_queues_have_the_numbers_of_their_page(capsys, person, shop):
     assert get(client, "stats")[1]["queues"] == told["queues"]
 
 
+@pytest.mark.later
 def test_lines_tell_queues_total_workers_and_redis(capsys, redis, shop):
     serve(busy=1)
     ended(timezone.now(), "failed", number=4)
@@ -66,6 +67,7 @@ def test_lines_tell_queues_total_workers_and_redis(capsys, redis, shop):
     assert redis.info()["redis_version"] in server
 
 
+@pytest.mark.later
 def test_days_are_those_of_our_clock_and_hold_what_is_folded_and_what_is_not(settings):
     settings.TIME_ZONE = "Asia/Tokyo"
     tokyo = ZoneInfo("Asia/Tokyo")
@@ -87,6 +89,7 @@ def test_days_are_those_of_our_clock_and_hold_what_is_folded_and_what_is_not(set
     assert stats.past(1, "low", now)["days"] == told[:1]
 
 
+@pytest.mark.later
 def test_a_day_is_what_the_chart_of_the_queue_draws():
     now = timezone.now()
     for n in range(5):

@@ -20,7 +20,7 @@ from products.tasks import batch_update_products, collect_scrape_run, update_pro
 from tests.jobs import tasks
 from tests.jobs.conftest import ended, env, history, start, wait_for  # noqa: F401 - fixtures
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 
 
 @pytest.fixture
@@ -101,6 +101,7 @@ def test_a_job_about_nothing_costs_nothing(redis):
     assert not redis.keys(f"{keys.ABOUT}*")
 
 
+@pytest.mark.later
 def test_the_newest_jobs_of_a_subject_are_found_while_they_wait_run_and_are_planned(redis):
     about = tasks.add.options(about=["product:1"])
     waiting, planned = about.enqueue(1, 1), about.enqueue_in(600, 1, 2)

@@ -79,6 +79,7 @@ def test_the_api_does_it(trial, admin_client):
     assert is_held(job_id)
 
 
+@pytest.mark.later
 def test_the_command_line_does_it_to_one_and_to_many(trial, capsys):
     first, second = tasks.do_nothing.enqueue(1), tasks.do_nothing.enqueue(2)
 

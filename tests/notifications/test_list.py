@@ -11,6 +11,8 @@ from django.urls import reverse
 from notifications.models import Channel, ChannelKind, Notification
 from products.keyset import NowAsKey
 
+pytestmark = pytest.mark.both
+
 COUNT = 120
 
 
@@ -41,6 +43,7 @@ def test_keys_lead_through_all_of_the_users_own_newest_first_and_back(page, alic
     assert back["rows"] == pages[-2]
 
 
+@pytest.mark.later
 def test_a_time_that_the_database_wrote_is_found_by_itself(alice):
     """SQLite keeps times as text, and compares them as such."""
     told(alice, 1)

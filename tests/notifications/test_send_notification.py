@@ -56,6 +56,7 @@ def test_an_email_says_what_changed_and_where(drafted, settings):
     assert "<b>Kettle" not in html
 
 
+@pytest.mark.later
 def test_a_second_job_sends_nothing(drafted):
     send_notification(drafted.pk)
 
@@ -63,6 +64,7 @@ def test_a_second_job_sends_nothing(drafted):
     assert len(mail.outbox) == 1
 
 
+@pytest.mark.later
 def test_what_was_being_sent_by_a_lost_worker_is_not_sent_again_and_says_so(drafted):
     Notification.objects.filter(pk=drafted.pk).update(state="sending", next_at=now() - timedelta(minutes=11))
 
@@ -110,6 +112,7 @@ def test_a_worker_whose_clock_is_ahead_does_not_send_what_another_is_sending(dra
     assert mail.outbox == []
 
 
+@pytest.mark.later
 def test_a_paused_channel_is_not_written_to(drafted, email):
     Channel.objects.filter(pk=email.pk).update(paused=True)
 
@@ -119,6 +122,7 @@ def test_a_paused_channel_is_not_written_to(drafted, email):
     assert (drafted.state, mail.outbox) == ("failed", [])
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("alias", ["Two\nlines", "Bcc\r\nBcc: eve@example.com", "a\x0bb\x00c\u2028d", "x" * 500])
 def test_a_name_with_line_breaks_is_one_line_in_the_subject(change, email, alias, tracking):
     type(tracking).objects.update(alias=alias.replace("\x00", "")[:100])
@@ -154,6 +158,7 @@ def test_attempts_are_counted_when_a_notification_is_claimed(drafted):
     assert (drafted.state, drafted.error) == ("failed", "Given up after 5 attempts: the last reason")
 
 
+@pytest.mark.later
 def test_a_server_that_is_away_is_tried_again_and_in_the_end_given_up(drafted, settings):
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     with socket.socket() as closed:

@@ -126,6 +126,7 @@ def test_many_changes_of_several_users_are_told_once_each(changes, alice, charli
     assert not rows.filter(state__in=("failed", "unknown"), error="")
 
 
+@pytest.mark.later
 def test_an_endless_answer_is_not_read(changes, alice, receivers):
     channel(alice, receivers, "webhook", "endless")
     (row,) = Notification.objects.draft_changes(changes[:1])
@@ -136,6 +137,7 @@ def test_an_endless_answer_is_not_read(changes, alice, receivers):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
 
 
+@pytest.mark.later
 def test_a_wait_that_a_receiver_asks_for_is_kept(changes, alice, receivers):
     channel(alice, receivers, "webhook", "429")
     (row,) = Notification.objects.draft_changes(changes[:1])
@@ -150,6 +152,7 @@ def test_a_wait_that_a_receiver_asks_for_is_kept(changes, alice, receivers):
     assert receivers.times["429"] == 1
 
 
+@pytest.mark.later
 @pytest.mark.parametrize(("name", "times"), [("410", 1), ("404", 5), ("401", 5), ("302", 5)])
 def test_a_channel_that_refuses_for_good_is_paused_and_its_owner_told_once(
     alice, charlie, lamp, receivers, name, times
@@ -174,6 +177,7 @@ def test_a_channel_that_refuses_for_good_is_paused_and_its_owner_told_once(
     assert not Notification.objects.filter(channel=hook, state="pending")
 
 
+@pytest.mark.later
 def test_one_success_forgives_the_refusals(changes, alice, receivers):
     hook = channel(alice, receivers, "webhook", "ok")
     Channel.objects.update(failures=4)
@@ -185,6 +189,7 @@ def test_one_success_forgives_the_refusals(changes, alice, receivers):
     assert (hook.failures, hook.disabled_reason) == (0, "")
 
 
+@pytest.mark.later
 def test_a_wrong_password_at_our_own_mail_server_is_no_fault_of_a_channel(changes, alice, receivers, settings):
     settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "pilot", "wrong"  # and the server knows no AUTH
     mail = channel(alice, receivers, "email", "fine")
@@ -197,6 +202,7 @@ def test_a_wrong_password_at_our_own_mail_server_is_no_fault_of_a_channel(change
     assert mail.failures == 0
 
 
+@pytest.mark.later
 def test_the_receiver_can_check_who_wrote_and_by_which_name_it_was_called(changes, alice, receivers):
     hook = channel(alice, receivers, "webhook", "a%20b?x=y")
     (row,) = Notification.objects.draft_changes(changes[:1])

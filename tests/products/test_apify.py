@@ -34,6 +34,7 @@ def an_hour_ago():
     return datetime.now(UTC) - timedelta(hours=1)
 
 
+@pytest.mark.later
 def test_a_run_is_started_and_its_items_become_listings(sandbox):
     receipt = apify.start_run(LAMPS, COM, ref=uuid4())
 
@@ -319,6 +320,7 @@ def test_the_listing_goes_back_a_minute_for_clocks_that_differ_and_no_further(sa
     assert apify.find_run(ref, receipt.started_at + timedelta(seconds=70)) is None
 
 
+@pytest.mark.later
 def test_a_run_beyond_the_first_hundred_is_found(sandbox):
     ref = uuid4()
     receipt = apify.start_run(LAMPS, COM, ref=ref)

@@ -79,6 +79,7 @@ def test_ten_planners_at_once_never_pass_a_budget(alice, charlie, settings, name
         assert all(usd <= BUDGETS[name] for key, usd in by_rows.items() if key.startswith("team") or not of_teams)
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("name", ["APIFY_TEAM_DAILY_BUDGET_USD", "APIFY_TEAM_MONTHLY_BUDGET_USD"])
 def test_a_team_without_room_is_told_once_and_takes_nobody_elses_place(
     alice, charlie, admin_user, lamp, settings, name, django_capture_on_commit_callbacks
@@ -164,6 +165,7 @@ def test_a_plan_takes_what_the_budget_has_room_for_oldest_first(lamp, competitor
     assert run.cost_cap_usd == Decimal("0.0030")
 
 
+@pytest.mark.later
 def test_users_and_marketplaces_share_what_is_left(alice, charlie, settings, django_capture_on_commit_callbacks):
     settings.APIFY_DAILY_BUDGET_USD = Decimal("0.0300")
     many = [("amazon.com", f"B0{number:08}") for number in range(150)] + [("amazon.in", f"B1{n:08}") for n in range(9)]

@@ -13,6 +13,8 @@ from products import bulk_all
 from products.models import BulkChange, Product, Tag, Tracking
 from products.tasks import cleanup
 
+pytestmark = pytest.mark.both
+
 COLUMNS = ("paused", "frequency", "role", "removed_at")
 
 

@@ -135,6 +135,7 @@ def test_two_users_hear_of_their_own_thresholds(lamp, charlie):
     assert [change.tracking.team.name for change in changes] == ["alice"]
 
 
+@pytest.mark.later
 def test_the_same_matter_stays_silent_until_it_is_rearmed(lamp):
     Tracking.objects.update(rearm_minutes=120)
     see(lamp, price=Decimal("100"))
@@ -169,6 +170,7 @@ def batch(alice: User, count: int) -> list[Product]:
     return products
 
 
+@pytest.mark.later
 def test_changes_are_held_when_the_page_itself_seems_broken(alice):
     products = batch(alice, 10)
     run = started_run(products)
@@ -184,6 +186,7 @@ def test_changes_are_held_when_the_page_itself_seems_broken(alice):
     assert run.snapshots.count() == 0
 
 
+@pytest.mark.later
 def test_ingesting_costs_the_same_number_of_queries_for_one_and_for_forty(alice, django_assert_max_num_queries):
     products = batch(alice, 40)
     run = started_run(products)

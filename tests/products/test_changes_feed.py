@@ -14,6 +14,8 @@ from products import feed
 from products.models import Change, Product, Severity, Tag, Tracking
 from tests.world import answer_of, listing, see, started_run
 
+pytestmark = pytest.mark.both
+
 
 @pytest.fixture
 def page(client, alice):

@@ -89,6 +89,7 @@ def test_what_stays_is_what_the_oracle_says(lamp, competitors, small_steps, seed
     assert set(newest.values()) <= wanted
 
 
+@pytest.mark.later
 def test_a_change_goes_after_its_quarter_with_its_snapshot_still_there(lamp, tracking):
     look([lamp], [now() - timedelta(days=days, hours=1) for days in (1, 89, 90, 100)])
     for snapshot in Snapshot.objects.all():
@@ -103,6 +104,7 @@ def test_a_change_goes_after_its_quarter_with_its_snapshot_still_there(lamp, tra
     assert Snapshot.objects.count() == 4
 
 
+@pytest.mark.later
 def test_a_dry_run_says_what_would_go_and_changes_nothing(lamp, small_steps):
     look([lamp], [now() - timedelta(days=100 + n // 2, hours=n % 2) for n in range(20)])
     wanted, before = kept(now()), Snapshot.objects.count()
@@ -117,6 +119,7 @@ def test_a_dry_run_says_what_would_go_and_changes_nothing(lamp, small_steps):
     assert f"looked at {before} rows, deleted or emptied {before - len(wanted)}" in output.getvalue()
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("looks", [10, 40])
 def test_a_step_is_a_constant_number_of_statements(lamp, looks):
     look([lamp], [now() - timedelta(days=100, minutes=n) for n in range(looks)])
@@ -127,6 +130,7 @@ def test_a_step_is_a_constant_number_of_statements(lamp, looks):
     assert len(asked) <= 10
 
 
+@pytest.mark.later
 def test_of_two_jobs_of_one_kind_one_stops(lamp, small_steps):
     look([lamp], [now() - timedelta(days=100, minutes=n) for n in range(30)])
     Cleanup.objects.begin()

@@ -20,6 +20,8 @@ from products.models import Change, Frequency, Product, Role, ScrapeRun, Snapsho
 from products.taking_in.lines import Usual, read_file
 from tests.world import NOON, see
 
+pytestmark = pytest.mark.both
+
 NASTY = [
     "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", '"=1', "'=1", "=HYPERLINK(\"https://evil.example\",\"x\")",
     "＝1", "＋1", "－1", "＠x", "a;=1", "a\t=1", "a\n=1", "a|=cmd", 'a;"=1', "-", "=", "=cmd|' /C calc'!A0",

@@ -20,7 +20,7 @@ from products.models import Change, Product, Role, Seller, Tracking
 from products.standing import share
 from tests.world import NOON, answer_of, listing, see, started_run
 
-HISTORIES, LOOKS = 1000, 12
+LOOKS = 12
 # What is seen in a buy box: (id, name). Amazon itself has no id; two sellers have the same name; None was not seen.
 OWN = [("A1OWN", "We"), ("A2OWN", "We, too")]
 ALLOWED = [("A3PARTNER", "Partner"), (None, "Amazon.com")]
@@ -74,10 +74,11 @@ def expected(looks, role, knows):
 
 
 @pytest.mark.slow
-def test_a_thousand_histories_are_told_right_and_nothing_twice(alice, charlie, settings):
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.long)])
+def test_histories_are_told_right_and_nothing_twice(alice, charlie, settings, count):
     settings.APIFY_DAILY_BUDGET_USD = Decimal(1000)
     chance = random.Random(17)
-    products = Product.objects.ensure([("amazon.com", f"B0{number:08}") for number in range(HISTORIES)])
+    products = Product.objects.ensure([("amazon.com", f"B0{number:08}") for number in range(count)])
     knows, does_not = alice.teams.get(), charlie.teams.get()
     known_sellers(knows)
     roles = {product.pk: chance.choice([Role.OWN, Role.OWN, Role.COMPETITOR]) for product in products}

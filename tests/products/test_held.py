@@ -67,11 +67,13 @@ def test_a_batch_that_lost_more_than_three_in_ten_changes_nothing(alice, what, l
         assert set(run.targets.values_list("outcome", flat=True)) == {Outcome.HELD}
 
 
+@pytest.mark.later
 def test_what_is_held_is_not_fetched_again_at_once(batch):
     assert set(Product.objects.values_list("checked_at", flat=True)) == {LATER}
     assert set(Product.objects.values_list("failures", flat=True)) == {0}
 
 
+@pytest.mark.later
 def test_others_of_the_batch_are_noted_as_ever(alice):
     products = known(alice, 11)
     run = started_run(products)
@@ -99,6 +101,7 @@ def desk(client, boss):
     return client
 
 
+@pytest.mark.later
 def test_operators_are_told_and_led_to_the_page(alice, boss, sandbox, monkeypatch):
     products = known(alice)
     run = started_run(products)

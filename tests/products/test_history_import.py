@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.timezone import now
 
+from products import history_import
 from products.charts import history
 from products.history_import import WrongPoint, read_history, read_price, read_rank
 from products.models import Import, ImportedPoint, Product, Snapshot, Tracking
@@ -191,14 +192,16 @@ def test_history_is_imported_only_into_what_one_watches(client, charlie, lamp):
 
 
 @pytest.mark.slow
-def test_fifty_thousand_points_go_in_and_one_more_is_refused(upload, lamp):
+@pytest.mark.parametrize("most", [5000, pytest.param(50_000, marks=pytest.mark.long)])
+def test_as_many_points_as_are_allowed_go_in_and_one_more_is_refused(upload, lamp, monkeypatch, most):
+    monkeypatch.setattr(history_import, "MOST_POINTS", most)
     began = now() - timedelta(days=2000)
-    lines = [f"{(began + timedelta(minutes=30 * n)).isoformat()},{n % 90 + 10}.50,USD,{n + 1}" for n in range(50_000)]
+    lines = [f"{(began + timedelta(minutes=30 * n)).isoformat()},{n % 90 + 10}.50,USD,{n + 1}" for n in range(most)]
 
     upload(("time,price,currency,rank\n" + "\n".join(lines)).encode())
     answer = upload(("time,price,currency,rank\n" + "\n".join([*lines, lines[0]])).encode())
 
-    assert ImportedPoint.objects.count() == 50_000
+    assert ImportedPoint.objects.count() == most
     assert answer.status_code == 422
-    assert "50,000" in answer.content.decode()
+    assert "50,000 lines" in answer.content.decode()
     assert len(history(Product.objects.get(), "all", Tracking.objects.get())["price"]) <= 1501

@@ -14,7 +14,10 @@ from analysis.models import ModelCall
 from products import home, sparks
 from products.listing import Availability, Outcome, Rank
 from products.models import Change, Frequency, Product, ScrapeRun, Tracking
+from products.watchlist import Wanted
 from tests.world import NOON, answer_of, listing, see, started_run
+
+pytestmark = pytest.mark.both
 
 RECENT = timedelta(hours=3)
 
@@ -68,6 +71,7 @@ def test_the_queries_do_not_grow_with_what_happened(client, charlie, count, djan
     assert text.count('class="told"') == min(count, home.MOST_GROUPS)
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("is_whole", [False, True])
 def test_the_newest_are_found_by_an_index_in_their_order(alice, changes_of_others, is_whole):
     newest = Change.objects.filter(team=alice.teams.get()).order_by("-seen_at", "-pk")[:8]
@@ -228,6 +232,7 @@ def test_old_changes_are_not_of_this_morning(page, lamp):
     assert "What changed" not in morning(page)
 
 
+@pytest.mark.later
 def test_what_is_late_or_fails_is_found_by_its_parts(alice, charlie):
     """The page asks part by part, as an index serves each; the answer is that of the plain conditions."""
     chance = random.Random(4)
@@ -246,6 +251,13 @@ def test_what_is_late_or_fails_is_found_by_its_parts(alice, charlie):
         Tracking.everything.filter(pk=one.pk).update(created_at=now() - chance.choice(ages[1:]))
 
     mine = Tracking.objects.filter(team=alice.teams.get())
-    plain = {row.pk for row in (mine.late() | mine.failing())}
-    assert {row.pk for row in mine.late_or_failing()} == plain
-    assert 50 < len(plain) < 190
+    active = [row for row in mine.select_related("product") if not row.paused]
+    late = {row.pk for row in active if row.is_late()}
+    failing = {row.pk for row in active if row.product.failures or not row.product.monitored}
+    assert {row.pk for row in mine.late()} == late
+    assert {row.pk for row in mine.failing()} == failing
+    not_looked_at = {row.pk for row in active if not row.product.monitored}
+    assert {row.pk for row in mine.late_or_failing()} == (late - not_looked_at) | failing
+    assert 50 < len(late | failing) < 190
+    for state, expected in (("late", late), ("failing", failing)):
+        assert {row.pk for row in Wanted(state=state).rows(alice.teams.get())} == expected

@@ -33,6 +33,7 @@ def started(product, sandbox):
     return run
 
 
+@pytest.mark.later
 @pytest.mark.parametrize(
     ("facts", "cost", "reason"),
     [
@@ -131,6 +132,7 @@ def fast_clock(monkeypatch):
     monkeypatch.setattr("django.utils.timezone.now", lambda right=now: right() + timedelta(minutes=5))
 
 
+@pytest.mark.later
 def test_a_fast_clock_never_takes_a_start_on_its_way_for_lost(lamp, sandbox, fast_clock):
     run = ScrapeRun.objects.plan([lamp])
     run.claim()
@@ -154,6 +156,7 @@ def test_a_fast_clock_starts_nothing_before_its_time_and_forgets_nothing_too_soo
     assert list(Product.objects.forgotten()) == []
 
 
+@pytest.mark.later
 def test_a_round_that_broke_off_is_made_by_the_next_sweep(lamp, monkeypatch):
     def away(*_args):
         raise OperationalError("the database restarts")
@@ -200,6 +203,7 @@ def test_what_a_person_left_alone_stays_so(lamp):
     assert lamp.monitored is False
 
 
+@pytest.mark.later
 def test_a_page_without_a_fact_keeps_the_last_values(lamp, sandbox):
     see(lamp, NOON, title="A lamp")
     bare = json.dumps([{"statusCode": 200, "asin": lamp.asin, "title": "Amazon.com", "price": 0, "features": []}])

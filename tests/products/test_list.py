@@ -20,6 +20,8 @@ from products.models.tracking import UNDO
 from products.tasks import cleanup
 from tests.world import see
 
+pytestmark = pytest.mark.both
+
 COUNT = 110
 
 
@@ -276,6 +278,7 @@ def test_the_figures_beside_a_product_are_those_of_its_snapshots(page, lamp, tra
 prices = st.lists(st.one_of(st.none(), st.decimals(1, 1000, places=2)), max_size=40)
 
 
+@pytest.mark.later
 @settings(max_examples=200, deadline=None)
 @given(prices)
 def test_a_line_stays_in_its_frame_and_breaks_where_nothing_was_seen(values):

@@ -64,6 +64,7 @@ def test_an_amount_never_moves_by_more_than_the_noise_of_a_float(number):
         assert read is None or abs(read - number) < Decimal("0.000001")
 
 
+@pytest.mark.later
 @given(number=st.integers(1, 9_999_999), language=st.sampled_from([*LANGUAGES, "en_IN"]))
 @settings(max_examples=200, deadline=None)
 def test_a_rank_is_what_the_language_of_a_site_writes(number, language):

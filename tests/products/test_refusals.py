@@ -52,6 +52,7 @@ def test_a_refusal_is_asked_again_rarely_and_told(lamp, sandbox, admin_user, cli
     assert reverse("products:resume") not in client.get(reverse("products:list")).content.decode()
 
 
+@pytest.mark.later
 def test_each_refusal_in_a_row_waits_longer(lamp, sandbox):
     waits = []
     for turn in range(5):
@@ -66,6 +67,7 @@ def test_each_refusal_in_a_row_waits_longer(lamp, sandbox):
     assert waits == [1, 3, 12, 24, 24]
 
 
+@pytest.mark.later
 def test_runs_planned_before_a_refusal_wait_with_it_and_one_is_tried(lamp, competitors, sandbox):
     runs = [ScrapeRun.objects.plan([product]) for product in (lamp, *competitors)]
     sandbox.apify.fail_next(status=402)
@@ -83,6 +85,7 @@ def test_runs_planned_before_a_refusal_wait_with_it_and_one_is_tried(lamp, compe
     assert sandbox.count("POST", "/runs") == 2
 
 
+@pytest.mark.later
 def test_a_start_that_works_ends_the_refusal_and_frees_what_waited(lamp, competitors, sandbox):
     sandbox.apify.fail_next(status=401)
     runs = [ScrapeRun.objects.plan([product]) for product in (lamp, *competitors[:2])]

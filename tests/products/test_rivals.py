@@ -14,13 +14,14 @@ from analysis.models import Comparison, Competitor
 from products.listing import Availability
 from products.models import Change, Product, Rules, Tracking
 from products.models.past import told_of
+from products.models.rules import USUAL
 from products.preview import preview
 from products.ranks import Rank
 from products.words import sentence
-from tests.products.test_rules import SILENT
+from tests.products.test_rules import KINDS, SILENT
 from tests.world import NOON, answer_of, listing, started_run
 
-HISTORIES, LOOKS = 1000, 10
+LOOKS = 10
 # How old a value may be: three of its own team's intervals.
 PATIENCE = {"3_daily": timedelta(days=3), "4_weekly": timedelta(days=21)}
 RULES = [
@@ -32,6 +33,12 @@ RULES = [
     {"rival_positions": 10},
     {"rival_percent": Decimal(0), "rearm_minutes": 60 * 50},
 ]
+
+
+def test_no_wish_is_without_its_oracle():
+    tried = {name for some in (*KINDS.values(), RULES) for rule in some for name in rule}
+
+    assert set(vars(USUAL)) <= tried
 
 
 def compare(team, own, rivals, **facts):
@@ -141,10 +148,11 @@ def histories(team, chance, count, start, gaps):
 
 
 @pytest.mark.slow
-def test_a_thousand_histories_are_told_right_and_nothing_twice(alice, settings):
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.long)])
+def test_histories_are_told_right_and_nothing_twice(alice, settings, count):
     settings.APIFY_DAILY_BUDGET_USD = Decimal(1000)
     team = alice.teams.get()
-    found, sides, times = histories(team, random.Random(9), HISTORIES, NOON, [1, 20, 24, 30, 71, 73, 100])
+    found, sides, times = histories(team, random.Random(9), count, NOON, [1, 20, 24, 30, 71, 73, 100])
 
     told = Counter(Change.objects.values_list("tracking_id", "seen_at"))
     oracle = Counter(
@@ -158,6 +166,7 @@ def test_a_thousand_histories_are_told_right_and_nothing_twice(alice, settings):
     assert {rules[pk] for pk, _at in told} == {str(rule) for rule in RULES if rule.get("currency") != "EUR"}
 
 
+@pytest.mark.later
 def test_a_preview_counts_what_was_told(alice, settings):
     settings.APIFY_DAILY_BUDGET_USD = Decimal(1000)
     found, _sides, _times = histories(
@@ -185,6 +194,7 @@ def prices(products, at, *amounts):
     return started_run(products).ingest(answer_of(*rows, at=at))
 
 
+@pytest.mark.later
 def test_it_is_told_once_and_again_when_it_was_over(beside, lamp, competitors):
     rival, day = competitors[0], timedelta(days=1)
     assert prices([lamp, rival], NOON, 20, 25) == []
@@ -199,6 +209,7 @@ def test_it_is_told_once_and_again_when_it_was_over(beside, lamp, competitors):
     assert len(prices([lamp], NOON + 4 * day, 19)) == 1
 
 
+@pytest.mark.later
 def test_all_that_it_falls_behind_at_once_is_one_line(beside, lamp, competitors):
     prices([lamp, *competitors[:3]], NOON, 10, 12, 15, 30)
 
@@ -208,6 +219,7 @@ def test_all_that_it_falls_behind_at_once_is_one_line(beside, lamp, competitors)
     assert change.subject == "A lamp (+1)"
 
 
+@pytest.mark.later
 @pytest.mark.parametrize(
     "why",
     ["paused comparison", "paused product", "paused competitor", "removed competitor", "another team's", "not compared",
@@ -242,6 +254,7 @@ def test_what_is_not_told(alice, charlie, beside, lamp, competitors, why):
     assert not Change.objects.exists()
 
 
+@pytest.mark.later
 def test_the_number_of_queries_does_not_grow(alice):
     team = alice.teams.get()
     Rules.objects.create(team=team, rival_percent=0)

@@ -82,6 +82,7 @@ def test_an_update_changes_the_named_fields_of_those_rows_alone(lamps):
         assert (kept.title, kept.bullets, kept.price) == (lamp.title, lamp.bullets, lamp.price)
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("count", [5, 40])
 def test_it_is_one_statement_each_and_none_for_no_row(lamps, count):
     if connection.vendor != "postgresql":

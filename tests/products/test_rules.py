@@ -35,17 +35,31 @@ KINDS = {
     "percent": [{"price_threshold": Decimal(n), "price_way": way} for n in (5, 20) for way in ("any", "up", "down")],
     "below": [{"price_below": Decimal(n), "currency": "USD"} for n in (18, 20)],
     "above": [{"price_above": Decimal(n), "currency": "USD"} for n in (20, 22)],
-    "foreign": [{"price_below": Decimal(20), "currency": "EUR"}],
+    "foreign": [
+        {"price_below": Decimal(20), "currency": "EUR"},
+        {"price_above": Decimal(20), "price_below": Decimal(20), "currency": "JPY"},
+    ],
     "lowest": [{"price_lowest_days": 7}, {"price_lowest_days": 30}],
     "rank percent": [{"bsr_threshold": 20, "bsr_unit": "percent", "bsr_way": way} for way in ("any", "up", "down")],
-    "rank positions": [{"bsr_threshold": 8, "bsr_unit": "positions"}],
+    "rank positions": [{"bsr_threshold": 8, "bsr_unit": "positions", "bsr_way": way} for way in ("any", "up", "down")],
     "outside": [{"bsr_outside": 50}, {"bsr_outside": 60}],
     "best": [{"bsr_best_days": 7}, {"bsr_best_days": 30}],
     "rating": [{"rating_threshold": Decimal("0.2")}],
     "reviews": [{"review_threshold": Decimal(10)}],
+    "buy box": [{"tell_buybox": True}],
     "availability": [{"tell_availability": True}],
     "back": [{"tell_back": True}],
     "listing": [{"tell_listing": True}],
+    "several of price": [
+        {
+            "price_threshold": Decimal(25),
+            "price_below": Decimal(18),
+            "price_above": Decimal(22),
+            "currency": "USD",
+            "price_lowest_days": 7,
+        },
+    ],
+    "several of rank": [{"bsr_threshold": 25, "bsr_unit": "positions", "bsr_outside": 50, "bsr_best_days": 7}],
     "rearm": [{"price_threshold": Decimal(5), "rearm_minutes": 60 * 30}],
     "mute": [{"price_threshold": Decimal(5), "muted_until": NOON + timedelta(days=5)}],
 }
@@ -55,7 +69,9 @@ def told_by(kind, rule, looks):
     """Say when a rule tells, from the looks alone: a plain reading of its words."""
     part = {
         **dict.fromkeys(("percent", "below", "above", "foreign", "lowest", "rearm", "mute"), "price"),
-        **dict.fromkeys(("rank percent", "rank positions", "outside", "best"), "rank"),
+        **dict.fromkeys(("rank percent", "rank positions", "outside", "best", "several of rank"), "rank"),
+        "several of price": "price",
+        "buy box": "seller",
         "back": "availability",
         "listing": "content",
     }.get(kind, kind)
@@ -75,6 +91,10 @@ def told_by(kind, rule, looks):
 
 def says(kind, rule, last, value, at, seen):
     """Tell whether a step from one value to another is what a rule names."""
+    if kind == "several of price":
+        return any(says(one, rule, last, value, at, seen) for one in ("percent", "below", "above", "lowest"))
+    if kind == "several of rank":
+        return any(says(one, rule, last, value, at, seen) for one in ("rank positions", "outside", "best"))
     if kind in ("percent", "rearm", "mute"):
         way = {"up": value > last, "down": value < last}.get(rule.get("price_way", "any"), True)
         return way and abs(value - last) * 100 > rule["price_threshold"] * last
@@ -85,7 +105,7 @@ def says(kind, rule, last, value, at, seen):
     if kind == "foreign":
         return False
     if kind in ("lowest", "best"):
-        since = at - timedelta(days=rule.get("price_lowest_days") or rule["bsr_best_days"])
+        since = at - timedelta(days=rule["price_lowest_days" if kind == "lowest" else "bsr_best_days"])
         return seen[0][0] <= since and any(then >= since for then, _one in seen) and all(
             value < one for then, one in seen if then >= since
         )  # fmt: skip
@@ -93,7 +113,7 @@ def says(kind, rule, last, value, at, seen):
         if abs(value - last) < 5 or (value <= 10 and last <= 10):
             return False
         way = {"up": value < last, "down": value > last}.get(rule.get("bsr_way", "any"), True)
-        size = abs(value - last) * (1 if kind == "rank positions" else Decimal(100) / last)
+        size = abs(value - last) * (1 if rule["bsr_unit"] == "positions" else Decimal(100) / last)
         return way and size > rule["bsr_threshold"]
     if kind == "outside":
         return last <= rule["bsr_outside"] < value
@@ -120,6 +140,7 @@ def one_look(chance, at):
         "reviews": seen(chance.choice([90, 95, 100, 110, 120])),
         "availability": seen(chance.choice(["in_stock", "low_stock", "unavailable", "no_offer"])),
         "content": chance.choice("ab") * 64,
+        "seller": seen(chance.choice(["S1", "S2", "S3"])),
     }
 
 
@@ -132,6 +153,8 @@ def shown(product, look):
         review_count=look["reviews"],
         availability=Availability(look["availability"] or "unknown"),
         content_hash=look["content"],
+        seller=look["seller"] and f"Seller {look['seller']}",
+        seller_id=look["seller"],
     )
 
 
@@ -226,6 +249,7 @@ def test_anothers_rules_say_nothing(alice, charlie, lamp, tracking):
     assert told_of([Tracking.objects.select_related("product").get()])[tracking.pk] == USUAL
 
 
+@pytest.mark.later
 def test_the_number_of_queries_does_not_grow_with_rules_and_products(alice):
     team = alice.teams.get()
     Rules.objects.create(team=team, price_lowest_days=7)

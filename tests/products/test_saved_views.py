@@ -10,6 +10,8 @@ from accounts.models import Membership
 from products.models import SavedView
 from products.watchlist import SORTS, STATES, Wanted
 
+pytestmark = pytest.mark.both
+
 LIST = "/products/"
 
 
@@ -34,6 +36,15 @@ def test_a_view_is_kept_shown_renamed_and_deleted(page, alice):
     assert SavedView.objects.get().name == "Old ones"
     page.post(reverse("products:delete_view", args=[view.pk]))
     assert not SavedView.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("query", "is_offered"), [("", False), ("?show=all", False), ("?sort=-price", False), ("?state=gone", True)]
+)
+def test_an_empty_list_offers_no_view_to_keep_but_a_question_does(client, charlie, query, is_offered):
+    client.force_login(charlie)
+
+    assert ("Keep this view" in client.get(f"{LIST}{query}").content.decode()) == is_offered
 
 
 def test_the_same_name_takes_the_new_question(page):
@@ -68,6 +79,7 @@ def test_only_what_the_list_knows_is_kept(page):
     assert SavedView.objects.get().query == "q=" + "x" * 100
 
 
+@pytest.mark.later
 @given(
     st.builds(
         Wanted,

@@ -38,6 +38,7 @@ def age(run: ScrapeRun, **ago: timedelta) -> ScrapeRun:
     return run
 
 
+@pytest.mark.later
 def test_a_product_goes_from_planned_to_a_snapshot(lamp, sandbox):
     update_product(lamp.pk)
     run_jobs()
@@ -85,6 +86,7 @@ def test_a_claim_refuses_to_hide_in_a_transaction(planned):
         planned.claim()
 
 
+@pytest.mark.later
 def test_a_lost_answer_leaves_the_run_starting_and_is_found_again(planned, sandbox):
     sandbox.apify.lose_next_answer()
 
@@ -97,6 +99,7 @@ def test_a_lost_answer_leaves_the_run_starting_and_is_found_again(planned, sandb
     assert (planned.state, len(sandbox.apify.runs)) == ("ingested", 1)
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("fault", [{"status": 502, "commits": True}, {"breaks": "json", "commits": True}])
 def test_an_answer_that_says_nothing_certain_is_never_paid_twice(planned, sandbox, fault):
     sandbox.apify.fail_next(**fault)
@@ -108,6 +111,7 @@ def test_an_answer_that_says_nothing_certain_is_never_paid_twice(planned, sandbo
     assert (planned.state, len(sandbox.apify.runs)) == ("ingested", 1)
 
 
+@pytest.mark.later
 def test_a_crash_between_intent_and_answer_is_reconciled(planned, sandbox):
     planned.claim()
     planned.refresh_from_db()
@@ -136,6 +140,7 @@ def test_a_start_that_never_arrived_is_asked_again_after_the_grace_time(planned,
     assert ("products.tasks.start_scrape_run", [planned.pk]) in enqueued()
 
 
+@pytest.mark.later
 def test_a_start_lost_three_times_fails_and_its_product_is_due_again(planned, lamp, sandbox):
     ScrapeRun.objects.update(state="starting", attempts=3, starting_at=now() - timedelta(minutes=5))
 
@@ -176,6 +181,7 @@ def test_a_spent_budget_plans_nothing_and_says_why(lamp, settings):
         ScrapeRun.objects.plan([lamp])
 
 
+@pytest.mark.later
 def test_partial_items_of_a_failed_run_are_kept_since_they_are_paid(lamp, competitors, sandbox):
     sandbox.apify.end_next("FAILED", items=1)
     run = ScrapeRun.objects.plan([lamp, *competitors])
@@ -224,6 +230,7 @@ def test_ingesting_twice_changes_nothing(lamp):
     assert Snapshot.objects.count() == 1
 
 
+@pytest.mark.later
 def test_a_failing_product_rests_and_is_left_alone_in_the_end(lamp, competitors):
     other = competitors[0]
     for turn in range(4):
@@ -261,6 +268,7 @@ def test_the_same_asin_on_two_marketplaces_is_two_products(alice):
     assert list(Product.objects.batches(100)) == [[com.pk], [de.pk]]
 
 
+@pytest.mark.later
 def test_a_product_tracked_by_ten_users_is_planned_once(lamp, django_user_model):
     users = [django_user_model.objects.create(username=f"user{number}") for number in range(10)]
     Tracking.objects.bulk_create(Tracking(team=user.teams.get(), product=lamp) for user in users)

@@ -76,6 +76,7 @@ def play(sandbox, products, body) -> ScrapeRun:
     return run
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("seed", range(6))
 def test_the_other_items_of_a_batch_are_always_stored(lamps, sandbox, seed):
     draw = random.Random(seed)
@@ -135,6 +136,7 @@ def test_a_listing_that_cannot_be_stored_is_set_aside_alone_and_its_last_values_
     assert set(Product.objects.exclude(pk=lamps[5].pk).values_list("title", flat=True)) == {"After"}
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("facts", [{"raw": {"a": "\ud83d"}}, {"bullets": ("\x00\ud83d",)}], ids=str)
 def test_what_one_database_takes_and_the_other_does_not_loses_nobody_else(lamps, facts):
     listings = [listing(asin=lamp.asin) for lamp in lamps]
@@ -146,6 +148,7 @@ def test_what_one_database_takes_and_the_other_does_not_loses_nobody_else(lamps,
     assert run.targets.get(product=lamps[0]).outcome in (Outcome.OK, Outcome.ASIDE)
 
 
+@pytest.mark.later
 def test_the_widest_step_that_a_column_can_take_is_told_and_can_be_read(lamps):
     started_run(lamps, "small").ingest(
         answer_of(*(listing(asin=lamp.asin, price=Decimal("0.01"), ranks=(Rank("A", 11),)) for lamp in lamps))
@@ -194,6 +197,7 @@ def test_answers_set_aside_are_forgotten_after_their_time(lamps):
     assert set(run.targets.values_list("answer", flat=True)) == {""}
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("count", [10, 100])
 def test_a_batch_takes_a_constant_number_of_statements(alice, count):
     products = Product.objects.ensure([("amazon.com", f"B0{number:08}") for number in range(count)])
@@ -212,6 +216,7 @@ def test_a_batch_takes_a_constant_number_of_statements(alice, count):
     assert len(statements) <= (20 if connection.vendor == "postgresql" or count == 10 else 40)
 
 
+@pytest.mark.later
 def test_a_bill_of_zero_is_unknown_until_apify_has_said(lamps, sandbox):
     run = ScrapeRun.objects.plan(lamps)
     start_scrape_run(run.pk)

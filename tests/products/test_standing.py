@@ -21,6 +21,7 @@ def look_back(lamp, prices):
     return standing(Tracking.objects.select_related("product").get())
 
 
+@pytest.mark.later
 @pytest.mark.parametrize(
     ("prices", "said"),
     [
@@ -37,6 +38,7 @@ def test_a_price_is_a_record_only_among_days_that_are_known(lamp, prices, said):
     assert look_back(lamp, prices).price == said
 
 
+@pytest.mark.later
 def test_a_small_rank_is_a_good_one(lamp):
     for days, rank in ((5, 100), (4, 80), (0, 40)):
         see(lamp, now() - timedelta(days=days), ranks=(Rank("Desk Lamps", rank),))
@@ -51,6 +53,7 @@ def test_a_value_that_is_not_known_has_no_record():
     assert record(Decimal(1), {"first": None, "least": None, "most": None}, "%d", "%d") == ""
 
 
+@pytest.mark.later
 def test_an_old_price_is_no_record_of_ninety_days(lamp):
     see(lamp, now() - timedelta(days=200), price=Decimal(10))
 

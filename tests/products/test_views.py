@@ -13,6 +13,8 @@ from products.charts import thin
 from products.models import Frequency, Product, Tracking
 from tests.world import NOON, enqueued, see
 
+pytestmark = pytest.mark.both
+
 ONE = ("amazon.com", "B0LAMP0001")
 
 

@@ -64,6 +64,7 @@ def test_a_price_moves_a_little_every_few_minutes():
     assert max(moves) < Decimal("0.02")
 
 
+@pytest.mark.later
 def test_at_any_hour_some_product_of_the_first_twelve_moved_by_more_than_a_tenth_in_four_hours():
     for hour in HOURS:
         before = {product: drift.price(product, hour - timedelta(hours=4)) for product in FIRST_TWELVE}

@@ -4,19 +4,20 @@ import sys
 import time
 import uuid
 from argparse import ArgumentParser
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, OutputWrapper
 
-from ..inspect import as_json
+from ..core.values import Answer
 from ..inspect.words import whole_number
 from ..models import BulkAction
+from ..models.person import Actor
 from ..operate import bulk, operations, preview
 from ..operate.operation import slug
 from ..operate.preview import ask
 from ..operate.table import in_bulk
 from . import lines
+from .options import Options, Told
 
 LOOK_SECONDS = 0.5
 COUNTS = ("expected", "seen", "matched", "changed", "left_alone")
@@ -37,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--wait", action="store_true", help="Wait for its end; fail where not every job was changed.")
 
 
-def handle(by: Any, options: dict[str, Any], given: dict[str, str], out: OutputWrapper) -> tuple[Any, list[str]]:
+def handle(by: Actor, options: Options, given: dict[str, str], out: OutputWrapper) -> tuple[Answer, list[str]]:
     """Do what was asked and answer it as JSON and as lines; raises CommandError where it was not done."""
     if options["what"] in ("show", "abort"):
         row = find(options["question"])
@@ -58,7 +59,7 @@ def handle(by: Any, options: dict[str, Any], given: dict[str, str], out: OutputW
     return followed(start(by, action, seen, options, given), options, out)
 
 
-def followed(row: BulkAction, options: dict[str, Any], out: OutputWrapper) -> tuple[Any, list[str]]:
+def followed(row: BulkAction, options: Options, out: OutputWrapper) -> tuple[Answer, list[str]]:
     """Return an action, with --wait once it has ended."""
     row.refresh_from_db()
     if options["wait"]:
@@ -74,7 +75,7 @@ def find(number: str | None) -> BulkAction:
 
 
 def start(
-    by: Any, action: str, seen: as_json.Answer, options: dict[str, Any], given: dict[str, str]
+    by: Actor, action: str, seen: Told, options: Options, given: dict[str, str]
 ) -> BulkAction:  # fmt: skip
     """Ask for what was looked at; a large number is confirmed by --confirm, or typed where a person sits."""
     confirmed = options["confirm"]
@@ -90,7 +91,7 @@ def start(
     return row
 
 
-def token_in(options: dict[str, Any]) -> uuid.UUID:
+def token_in(options: Options) -> uuid.UUID:
     """Return --token, or one of our own; raises ValidationError where it is no UUID."""
     try:
         return uuid.UUID(options["token"]) if options["token"] else uuid.uuid4()
@@ -123,19 +124,19 @@ def line_of(row: BulkAction) -> str:
     return f"#{row.pk} {row.action} {row.state}{percent}: {counts}"
 
 
-def told(row: BulkAction) -> tuple[as_json.Answer, list[str]]:
+def told(row: BulkAction) -> tuple[Answer, list[str]]:
     """Return an action as JSON and as lines."""
     return preview.of_row(row), [line_of(row), *([row.error] if row.error else [])]
 
 
-def lines_of(seen: as_json.Answer) -> list[str]:
+def lines_of(seen: Told) -> list[str]:
     """Return a preview as lines."""
     number = f"more than {seen['confirm']}" if seen["number"] is None else str(seen["number"])
     how = "jobs" if seen["is_exact"] else "are looked at; those of them that match are changed"
     return [seen["effect"], f"{number} {how}", *lines.lines_of(seen["sample"]), *seen["jobs"]]
 
 
-def problem(row: as_json.Answer) -> str:
+def problem(row: Told) -> str:
     """Say what an action that has ended left undone; '' where nothing."""
     if row["state"] != BulkAction.State.DONE:
         return f"It ended as {row['state']}."

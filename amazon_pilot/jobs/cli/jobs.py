@@ -5,9 +5,10 @@ import sys
 from argparse import ArgumentParser
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import cast
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
@@ -17,6 +18,7 @@ from redis.exceptions import RedisError
 
 from ..apps import TAG
 from ..core import registry
+from ..core.values import Answer
 from ..inspect import as_json, export, retention, snapshot, store
 from ..inspect import stats as inspect_stats
 from ..inspect.grammar import QueryError
@@ -24,12 +26,14 @@ from ..inspect.job_detail import collect
 from ..inspect.query import parse
 from ..inspect.words import whole_number
 from ..models import Source, acting_from
+from ..models.person import Actor
 from ..operate import operations, roles
 from ..operate.jobs import parse_arguments
 from ..operate.operation import ARGS, QUEUE, UNTIL, Done, Operation
 from ..operate.table import OPERATIONS
 from . import bulk, schedule, stats
 from . import lines as cli_lines
+from .options import Options, Told
 
 ON_WORKERS = {
     "quiet": "Have a worker take no more jobs.",
@@ -46,16 +50,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
-        common: dict[str, dict[str, Any]] = {
-            "--json": {"action": "store_true", "help": "Answer JSON."},
-            "--user": {"default": "", "help": "Act as this user, within the user's role; else as the machine."},
-            "--reason": {"default": "", "help": "Why, for the audit."},
-        }
 
-        def verb(name: str, help: str) -> Any:
-            sub = verbs.add_parser(name, help=help)
-            for option, settings in common.items():
-                sub.add_argument(option, **settings)
+        def verb(name: str, help: str) -> ArgumentParser:
+            sub: ArgumentParser = verbs.add_parser(name, help=help)
+            sub.add_argument("--json", action="store_true", help="Answer JSON.")
+            sub.add_argument(
+                "--user", default="", help="Act as this user, within the user's role; else as the machine."
+            )
+            sub.add_argument("--reason", default="", help="Why, for the audit.")
             return sub
 
         verb("queues", "What each queue holds.")
@@ -108,8 +110,9 @@ class Command(BaseCommand):
         run.add_argument("task")
         run.add_argument("arguments", nargs="?", default="[]", help=ARGUMENTS)
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **given: object) -> None:
         registry.discover()
+        options = cast(Options, given)
         by = self.person(options["user"])
         act = getattr(self, f"do_{options['verb'].replace('-', '_')}", self.do_on_jobs)
         try:
@@ -122,7 +125,7 @@ class Command(BaseCommand):
         except RedisError as error:
             raise CommandError(f"Redis does not answer: {error}") from error
 
-    def person(self, name: str) -> Any:
+    def person(self, name: str) -> User | None:
         """Return the user in whose name this is done, None for the machine; looking needs a role as well."""
         if not name:
             return None
@@ -133,13 +136,13 @@ class Command(BaseCommand):
             raise CommandError("Your role does not allow this.")
         return user
 
-    def tell(self, options: dict[str, Any], value: Any, lines: list[str]) -> None:
+    def tell(self, options: Options, value: object, lines: list[str]) -> None:
         """Write an answer: as JSON where that was asked for, else as lines."""
         text = json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False) if options["json"] else "\n".join(lines)
         self.stdout.write(text)
 
-    def do_queues(self, by: Any, options: dict[str, Any]) -> None:
-        seen = as_json.queues_now()
+    def do_queues(self, by: Actor, options: Options) -> None:
+        seen: Told = as_json.queues_now()
         columns = ("waiting", "running", "scheduled", "deferred", "failed")
         lines = [
             f"{queue['name']:12}" + "  ".join(f"{name} {queue[name]}" for name in columns)
@@ -148,30 +151,30 @@ class Command(BaseCommand):
         ]  # fmt: skip
         self.tell(options, seen, lines)
 
-    def do_stats(self, by: Any, options: dict[str, Any]) -> None:
+    def do_stats(self, by: Actor, options: Options) -> None:
         seen = inspect_stats.glance()
         self.tell(options, seen, stats.lines_of(seen))
 
-    def do_queue_history(self, by: Any, options: dict[str, Any]) -> None:
+    def do_queue_history(self, by: Actor, options: Options) -> None:
         past = inspect_stats.past(options["days"], options["queue"])
         self.tell(options, past, stats.lines_of_days(past))
 
-    def do_retention(self, by: Any, options: dict[str, Any]) -> None:
+    def do_retention(self, by: Actor, options: Options) -> None:
         seen = retention.as_json(options["days"])
         self.tell(options, seen, stats.lines_of_retention(seen))
 
-    def do_limits(self, by: Any, options: dict[str, Any]) -> None:
+    def do_limits(self, by: Actor, options: Options) -> None:
         seen = as_json.limits_now(options["cursor"])
         self.tell(options, seen, cli_lines.lines_of_limits(seen))
 
-    def do_batches(self, by: Any, options: dict[str, Any]) -> None:
+    def do_batches(self, by: Actor, options: Options) -> None:
         before = whole_number(options["cursor"], 10**17)
         if options["cursor"] and before is None:
             raise CommandError("--from takes the `next` of an earlier answer.")
         seen = as_json.batches_now(before)
         self.tell(options, seen, cli_lines.lines_of_batches(seen))
 
-    def do_list(self, by: Any, options: dict[str, Any]) -> None:
+    def do_list(self, by: Actor, options: Options) -> None:
         if options["json"] and (options["all"] or options["jsonl"]):
             raise CommandError("--all is written line by line, so ask for --jsonl instead of --json.")
         if options["all"]:
@@ -185,7 +188,7 @@ class Command(BaseCommand):
             return
         if not 1 <= options["limit"] <= as_json.MOST:
             raise CommandError(f"--limit has to be from 1 to {as_json.MOST}.")
-        page = as_json.found(options["question"], options["limit"], options["cursor"])
+        page: Told = as_json.found(options["question"], options["limit"], options["cursor"])
         present = page["present"] or {"jobs": [], "looked_at": 0, "total": 0}
         rows = [*present["jobs"], *page["jobs"]]
         if options["jsonl"]:
@@ -198,18 +201,18 @@ class Command(BaseCommand):
             )
         self.tell(options, page, [*lines, page["note"]] if page["note"] else lines)
 
-    def do_show(self, by: Any, options: dict[str, Any]) -> None:
+    def do_show(self, by: Actor, options: Options) -> None:
         known = collect(store.connect(), options["job"])
         if not known.is_known:
             raise CommandError(f"Neither Redis nor the history knows a job {options['job']}.")
-        told = as_json.job_of(known)
+        told: Told = as_json.job_of(known)
         lines = [f"{name}: {told[name]}" for name in ("job_id", "state", "task", "queue", "args", "kwargs", "waits")]
         for run in told["attempts"]:
             lines.append(f"attempt {run['attempt']}: {run['outcome']} {run['exception']} {run['message']}".rstrip())
             lines += [text.rstrip() for text in (run["traceback"], run["log"]) if text]
         self.tell(options, told, lines)
 
-    def do_dash(self, by: Any, options: dict[str, Any]) -> None:
+    def do_dash(self, by: Actor, options: Options) -> None:
         if options["refresh"] < 1:
             raise CommandError("--refresh has to be at least 1.")
         if not sys.stdout.isatty() or options["json"]:
@@ -221,7 +224,7 @@ class Command(BaseCommand):
         except terminal.curses.error as error:
             raise CommandError(f"This terminal cannot show the dash: {error}") from error
 
-    def do_on_jobs(self, by: Any, options: dict[str, Any]) -> None:
+    def do_on_jobs(self, by: Actor, options: Options) -> None:
         """Do one verb to each job; all are tried, and one that was left alone makes the command fail at its end."""
         row, reason = on_jobs()[options["verb"]], options["reason"]
         values = row.read(given(options))
@@ -234,27 +237,27 @@ class Command(BaseCommand):
         if left := sum(not done.count for done in answers.values()):
             raise CommandError(f"{left} of {len(answers)} were left alone.")
 
-    def do_edit(self, by: Any, options: dict[str, Any]) -> None:
-        words = {"reason": options["reason"], "args": options["arguments"]}
-        self.finish(options, operations.on_job(by, "edit", options["job"], **words))
+    def do_edit(self, by: Actor, options: Options) -> None:
+        words, reason = options["arguments"], options["reason"]
+        self.finish(options, operations.on_job(by, "edit", options["job"], reason=reason, args=words))
 
-    def do_pause(self, by: Any, options: dict[str, Any]) -> None:
+    def do_pause(self, by: Actor, options: Options) -> None:
         self.finish(options, operations.pause(by, options["name"], reason=options["reason"], until=moment(options)))
 
-    def do_resume(self, by: Any, options: dict[str, Any]) -> None:
+    def do_resume(self, by: Actor, options: Options) -> None:
         self.finish(options, operations.resume(by, options["name"], reason=options["reason"]))
 
-    def do_run(self, by: Any, options: dict[str, Any]) -> None:
+    def do_run(self, by: Actor, options: Options) -> None:
         positional, named = parse_arguments(options["arguments"])
         self.finish(options, operations.run(by, options["task"], positional, named, reason=options["reason"]))
 
-    def do_bulk(self, by: Any, options: dict[str, Any]) -> None:
+    def do_bulk(self, by: Actor, options: Options) -> None:
         answer, lines = bulk.handle(by, options, given(options), self.stderr)
         self.tell(options, answer, lines)
         if options["wait"] and (problem := bulk.problem(answer)):
             raise CommandError(problem)
 
-    def do_schedule(self, by: Any, options: dict[str, Any]) -> None:
+    def do_schedule(self, by: Actor, options: Options) -> None:
         if options["what"] in schedule.LOOKS:
             self.tell(options, *schedule.look(by, options))
             return
@@ -263,12 +266,12 @@ class Command(BaseCommand):
             self.confirm(options, f"delete the schedule entry {name}", name)
         self.finish(options, schedule.act(by, options, moment(options)))
 
-    def do_drain(self, by: Any, options: dict[str, Any]) -> None:
+    def do_drain(self, by: Actor, options: Options) -> None:
         self.confirm(options, f"delete all that waits in {options['queue']}", options["queue"])
         done = operations.drain(by, options["queue"], reason=options["reason"])
         self.tell(options, told_of(done), [f"{done.text} {done.job_id}"])
 
-    def do_on_worker(self, by: Any, options: dict[str, Any]) -> None:
+    def do_on_worker(self, by: Actor, options: Options) -> None:
         worker, slot = options["worker"], options.get("slot") or 0
         if options["verb"] in ("stop", "kill"):
             self.confirm(options, f"{options['verb']} {worker}", worker)
@@ -276,23 +279,23 @@ class Command(BaseCommand):
 
     do_quiet = do_wake = do_stop = do_kill = do_on_worker
 
-    def do_workers(self, by: Any, options: dict[str, Any]) -> None:
+    def do_workers(self, by: Actor, options: Options) -> None:
         workers = snapshot.current().workers
         lines = [f"{row['worker']:20}{row['shown_state']:8}{row['busy']}/{len(row['slots'])} slots" for row in workers]
         self.tell(options, {"workers": workers}, lines)
 
-    def do_recover(self, by: Any, options: dict[str, Any]) -> None:
+    def do_recover(self, by: Actor, options: Options) -> None:
         """Bring back what is lost; that nothing was is no failure."""
         done = operations.recover(by, reason=options["reason"])
         self.tell(options, told_of(done), [done.text])
 
-    def confirm(self, options: dict[str, Any], what: str, word: str) -> None:
+    def confirm(self, options: Options, what: str, word: str) -> None:
         """Have a person type a word, and a script say --yes; raises CommandError where neither happens."""
         if options["yes"] or (sys.stdin.isatty() and input(f"To {what}, type {word}: ").strip() == word):
             return
         raise CommandError(f"Nothing was done: this cannot be undone, so say --yes to {what}.")
 
-    def finish(self, options: dict[str, Any], done: Done) -> None:
+    def finish(self, options: Options, done: Done) -> None:
         """Tell what came of one act, and fail where nothing was changed."""
         self.tell(options, told_of(done), [f"{done.text} {done.job_id}".rstrip()])
         if not done.count:
@@ -304,13 +307,13 @@ def on_jobs() -> dict[str, Operation]:
     return {row.slug: row for row in OPERATIONS.values() if ARGS not in row.fields}
 
 
-def until_when(parser: Any) -> None:
+def until_when(parser: ArgumentParser) -> None:
     """Say that a verb takes a time, as --until or --minutes."""
     parser.add_argument("--until", default="", help="A time such as 2026-06-01T12:00:00Z.")
     parser.add_argument("--minutes", type=int, default=0, help="The same, from now.")
 
 
-def given(options: dict[str, Any]) -> dict[str, str]:
+def given(options: Options) -> dict[str, str]:
     """Return what was said of the fields of an operation, as Operation.read wants it; raises ValidationError."""
     until = moment(options) if "until" in options else None
     if options.get("verb") in on_jobs() and UNTIL in on_jobs()[options["verb"]].fields and until is None:
@@ -318,12 +321,12 @@ def given(options: dict[str, Any]) -> dict[str, str]:
     return {UNTIL.name: until.isoformat() if until else "", QUEUE.name: options.get("queue", "")}
 
 
-def told_of(done: Done) -> dict[str, Any]:
+def told_of(done: Done) -> Answer:
     """Return what came of one act as JSON."""
     return {"count": done.count, "message": done.text, "job": done.job_id}
 
 
-def moment(options: dict[str, Any]) -> datetime | None:
+def moment(options: Options) -> datetime | None:
     """Return --until or --minutes as a time, None where neither is given; raises ValidationError where it is none."""
     text = options["until"]
     if options["minutes"] > 0 and not text:

@@ -1,15 +1,15 @@
 """Jobs as lines for a terminal."""
 
-from ..inspect.as_json import Answer
+from .options import Told
 
 
-def lines_of(rows: list[Answer]) -> list[str]:
+def lines_of(rows: list[Told]) -> list[str]:
     """Return jobs as lines for a terminal."""
     names = ("state", "queue", "job_id", "task")
     return ["  ".join([f"{row['when']:%F %T}" if row["when"] else "", *(row[name] for name in names)]) for row in rows]
 
 
-def lines_of_limits(seen: Answer) -> list[str]:
+def lines_of_limits(seen: Told) -> list[str]:
     """Return the rate limits, each with its holders, and the unique keys."""
     lines = []
     for limit in seen["limits"]:
@@ -22,12 +22,12 @@ def lines_of_limits(seen: Answer) -> list[str]:
     return lines + following(seen)
 
 
-def holder_line(each: Answer) -> str:
+def holder_line(each: Told) -> str:
     until = f" until {each['until']:%F %T}" if each["until"] else ""
     return f"{each['job_id']} {each['task']} {each['state']} since {each['since']:%F %T}{until}"
 
 
-def lines_of_batches(seen: Answer) -> list[str]:
+def lines_of_batches(seen: Told) -> list[str]:
     """Return fan-outs, a line each."""
     counts = ("waiting", "running", "retrying", "succeeded", "failed")
     lines = [
@@ -38,6 +38,6 @@ def lines_of_batches(seen: Answer) -> list[str]:
     return lines + following(seen)
 
 
-def following(seen: Answer) -> list[str]:
+def following(seen: Told) -> list[str]:
     """Return the line that says how to go on, none at the end."""
     return [f"more: --from {seen['next']}"] if seen["next"] else []

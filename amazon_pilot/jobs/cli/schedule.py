@@ -3,15 +3,18 @@
 import json
 from argparse import ArgumentParser
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import ValidationError
 
+from ..core.values import Answer, Json
 from ..inspect import as_json
 from ..models import ScheduleEntry
+from ..models.person import Actor
 from ..operate import operations, schedule
 from ..schedule import as_json as schedule_as_json
 from ..schedule.entries import EDITABLE
+from .options import Options, Told
 
 LOOKS = ("list", "show", "history")
 CHANGES = ("pause", "resume", "run-now", "create", "edit", "delete")
@@ -38,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     fields.add_argument("--overlap", choices=ScheduleEntry.Overlap.values, help="While the last job has not ended.")
 
 
-def look(by: Any, options: dict[str, Any]) -> tuple[Any, list[str]]:
+def look(by: Actor, options: Options) -> tuple[Answer, list[str]]:
     """Return what was asked for as JSON and as lines; raises ValidationError."""
     schedule.allow(by, "history" if options["what"] == "history" else "list")
     if options["what"] == "list":
@@ -47,12 +50,12 @@ def look(by: Any, options: dict[str, Any]) -> tuple[Any, list[str]]:
     if options["what"] == "show":
         entry = schedule_as_json.one(name_in(options))
         return entry, lines_of(entry)
-    page = schedule_as_json.past(name_in(options), options["limit"], options["cursor"])
+    page: Told = schedule_as_json.past(name_in(options), options["limit"], options["cursor"])
     lines = [line_of_fire(fire) for fire in page["fires"]]
     return page, [*lines, f"More: --from {page['next']}"] if page["next"] else lines
 
 
-def act(by: Any, options: dict[str, Any], until: datetime | None) -> operations.Done:
+def act(by: Actor, options: Options, until: datetime | None) -> operations.Done:
     """Do one verb to one entry; raises ValidationError, and PermissionDenied."""
     what, name, reason = options["what"], name_in(options), options["reason"]
     if what == "pause":
@@ -65,26 +68,26 @@ def act(by: Any, options: dict[str, Any], until: datetime | None) -> operations.
     return plain[what](by, name, reason=reason)
 
 
-def name_in(options: dict[str, Any]) -> str:
+def name_in(options: Options) -> str:
     name: str = options["name"]
     if not name:
         raise ValidationError("Name the entry.")
     return name
 
 
-def fields_in(options: dict[str, Any]) -> dict[str, Any]:
+def fields_in(options: Options) -> schedule.Given:
     """Return the fields that were given; raises ValidationError where the arguments are no JSON."""
-    given = {field: options["arguments" if field == "args" else field] for field in EDITABLE}
-    fields = {field: value for field, value in given.items() if value is not None}
+    given = cast(dict[str, Json], options) | {"args": options["arguments"]}
+    fields = {field: given[field] for field in EDITABLE if given[field] is not None}
     if "args" in fields:
         try:
-            fields["args"] = json.loads(fields["args"])
+            fields["args"] = json.loads(options["arguments"])
         except ValueError as error:
             raise ValidationError(f"--args is not JSON: {error}.") from error
     return fields
 
 
-def line_of(entry: as_json.Answer) -> str:
+def line_of(entry: Told) -> str:
     """Return an entry in one line."""
     coming = entry["next_fires"][0]["local"] if entry["next_fires"] else "-"
     call = f"{entry['task']}({arguments(entry['args'])})"
@@ -92,24 +95,24 @@ def line_of(entry: as_json.Answer) -> str:
     return "  ".join([*parts, *state(entry)])
 
 
-def arguments(given: Any) -> str:
+def arguments(given: list[Json] | dict[str, Any]) -> str:
     """Return the arguments of an entry as a call writes them."""
     named = given.get("kwargs", {}) if isinstance(given, dict) else {}
     placed = given.get("args", []) if isinstance(given, dict) else given
     return ", ".join([*map(json.dumps, placed), *(f"{name}={json.dumps(value)}" for name, value in named.items())])
 
 
-def last(entry: as_json.Answer) -> str:
+def last(entry: Told) -> str:
     fire = entry["last_fire"]
     return f"last {moment(fire['planned_at'])} {result(fire)}" if fire else "never fired"
 
 
-def result(fire: as_json.Answer) -> str:
+def result(fire: Told) -> str:
     """Return what came of a fire: of the fire itself, and of its job where that has started."""
     return " ".join([fire["outcome"], *([fire["run"]["outcome"]] if fire["run"] else [])])
 
 
-def state(entry: as_json.Answer) -> list[str]:
+def state(entry: Told) -> list[str]:
     """Say why an entry does not fire; nothing where it does."""
     if entry["broken"]:
         return [f"BROKEN: {entry['broken']}"]
@@ -120,14 +123,14 @@ def state(entry: as_json.Answer) -> list[str]:
     return [f"PAUSED by {paused['by'] or 'the machine'} until {until}: {paused['reason']}"]
 
 
-def lines_of(entry: as_json.Answer) -> list[str]:
+def lines_of(entry: Told) -> list[str]:
     """Return an entry with all that is known of it."""
     lines = [f"{name}: {entry[name]}" for name in ("name", "words", *EDITABLE, "from_settings")]
     lines += [f"next: {each['local']} {each['note']}".rstrip() for each in entry["next_fires"]]
     return [*lines, last(entry), *state(entry)]
 
 
-def line_of_fire(fire: as_json.Answer) -> str:
+def line_of_fire(fire: Told) -> str:
     """Return a fire in one line: planned, actual, lag, what came of it, its job, the note."""
     actual = moment(fire["enqueued_at"]) if fire["enqueued_at"] else "-"
     lag = "-" if fire["lag_seconds"] is None else f"{fire['lag_seconds']:.3f} s"

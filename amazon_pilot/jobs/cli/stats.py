@@ -1,8 +1,6 @@
 """`manage.py jobs stats`, `queue-history` and `retention`: figures in columns."""
 
-from typing import Any
-
-from ..inspect import as_json
+from .options import Told
 
 NOW = {
     "waiting": "waiting", "running": "running", "scheduled": "scheduled", "retry": "retries", "failed": "failed",
@@ -11,7 +9,7 @@ NOW = {
 PER_DAY = ("processed", "succeeded", "failed")
 
 
-def lines_of(seen: as_json.Answer) -> list[str]:
+def lines_of(seen: Told) -> list[str]:
     """Return the queues as a table with a total, the workers and Redis in a line each."""
     rows = [[queue["name"], queue] for queue in seen["queues"]] + [["total", seen["total"]]]
     cells = [[name, *(shown(row[key]) for key in NOW.values())] for name, row in rows]
@@ -26,12 +24,12 @@ def lines_of(seen: as_json.Answer) -> list[str]:
     ]
 
 
-def lines_of_days(past: as_json.Answer) -> list[str]:
+def lines_of_days(past: Told) -> list[str]:
     """Return days as a table."""
     return table(["day", *PER_DAY], [[day["day"], *(shown(day[name]) for name in PER_DAY)] for day in past["days"]])
 
 
-def lines_of_retention(seen: as_json.Answer) -> list[str]:
+def lines_of_retention(seen: Told) -> list[str]:
     """Return the kinds of rows as a table, when the next clean-up is, and what Redis keeps."""
     head, tried = ["rows", "days", "setting", "number", "oldest", "deletes", "MB"], ["if so", "deletes", "MB"]
     is_tried = any(kind["tried"] for kind in seen["kinds"])
@@ -52,12 +50,12 @@ def lines_of_retention(seen: as_json.Answer) -> list[str]:
     ]
 
 
-def doomed(rows: dict[str, Any]) -> list[str]:
+def doomed(rows: Told) -> list[str]:
     """Return how many rows are deleted and how many megabytes that frees."""
     return [written(rows), f"{rows['bytes'] / 2**20:.1f}"]
 
 
-def written(number: dict[str, Any]) -> str:
+def written(number: Told) -> str:
     """Return a count with a sign before it where it is not exact: ~ about, > more than."""
     return {"exactly": "", "about": "~", "more": ">"}[number["how"]] + str(number["value"])
 
@@ -71,6 +69,6 @@ def table(head: list[str], rows: list[list[str]]) -> list[str]:
     ]
 
 
-def shown(number: Any) -> str:
+def shown(number: object) -> str:
     """Return a number, or a dash where nobody knows it."""
     return "-" if number is None else str(number)

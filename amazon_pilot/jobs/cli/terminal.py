@@ -12,18 +12,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from ..core.picture import Running
+from ..core.values import Args, Kwargs
 from ..inspect import as_json, lists, snapshot, store
 from ..inspect.job_detail import collect
 from ..inspect.query import parse
 from ..inspect.snapshot import QueueSample, Sample
 from ..inspect.words import json_text
 from ..models import Pause
+from .options import Told
 
 KEYS = {
     curses.KEY_UP: "up", ord("k"): "up", curses.KEY_DOWN: "down", ord("j"): "down", curses.KEY_LEFT: "left",
@@ -284,7 +286,7 @@ def run(refresh: float) -> None:
     curses.wrapper(lambda window: watch(window, Dash(), refresh))
 
 
-def watch(window: Any, dash: Dash, refresh: float, clock: Callable[[], float] = time.monotonic) -> None:
+def watch(window: "curses.window", dash: Dash, refresh: float, clock: Callable[[], float] = time.monotonic) -> None:
     """Paint, wait for a key or the next look, and again."""
     curses.set_escdelay(25)  # else Esc waits a second for the rest of an arrow key
     try:
@@ -310,13 +312,13 @@ def watch(window: Any, dash: Dash, refresh: float, clock: Callable[[], float] = 
             due = max(clock(), looked + SHORTEST)
 
 
-def paint(window: Any, lines: list[Line]) -> None:
+def paint(window: "curses.window", lines: list[Line]) -> None:
     window.erase()
     for place, line in enumerate(lines):
         emphasis = curses.A_REVERSE if line.is_chosen else curses.A_BOLD if line.is_heading else curses.A_NORMAL
         text = line.text.encode(locale.getpreferredencoding(False), "replace")
         try:
-            window.addstr(place, 0, text, emphasis)
+            window.addstr(place, 0, text, emphasis)  # type: ignore[call-overload]  # bytes go as well
         except curses.error:  # a window that was made smaller meanwhile
             break
     window.refresh()
@@ -325,7 +327,7 @@ def paint(window: Any, lines: list[Line]) -> None:
 # Words
 
 
-def told(job: dict[str, Any]) -> list[str]:
+def told(job: Told) -> list[str]:
     """Return what `jobs show` says of a job, a text for each line."""
     lines = [f"{name}: {job[name]}" for name in ("job_id", "state", "task", "queue", "args", "kwargs", "waits")]
     for run in job["attempts"]:
@@ -343,13 +345,13 @@ def paused(pause: Pause) -> str:
     return f"{pause.name} by {pause.by or 'the machine'}, {until}: {pause.reason}"
 
 
-def running_row(slot: dict[str, Any], now: float) -> str:
+def running_row(slot: Running, now: float) -> str:
     percent = "" if slot.get("percent") is None else f" {slot['percent']}%"
     since = span(now - slot["since"])
     return f"{since:>9}  {slot['queue']:10}{cut(short(slot['task']), 40):42}{slot['worker']}, {slot['slot']}{percent}"
 
 
-def call(args: list[Any], kwargs: dict[str, Any]) -> str:
+def call(args: Args, kwargs: Kwargs) -> str:
     words = [json_text(value) for value in args]
     return ", ".join([*words, *(f"{name}={json_text(value)}" for name, value in kwargs.items())])
 

@@ -6,7 +6,7 @@ import logging
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import cast
 from uuid import uuid4
 
 from django.conf import settings
@@ -17,10 +17,11 @@ from . import faults, redaction, subjects
 from .queues import connection
 from .registry import CallError, PayloadError, Registered
 from .scripts import script
+from .values import Json, Word
 
 logger = logging.getLogger(__name__)
 
-Call = tuple[Sequence[Any], Mapping[str, Any]]
+Call = tuple[Sequence[object], Mapping[str, object]]
 
 BATCH = 1000
 PAYLOAD_LIMIT = 1024 * 1024
@@ -32,7 +33,7 @@ def enqueue(
     *,
     delay: timedelta = timedelta(0),
     queue: str = "",
-    meta: dict[str, Any] | None = None,
+    meta: Mapping[str, Json] | None = None,
     sent: Callable[[int], None] | None = None,
 ) -> list[str]:
     """Enqueue `task` once per call when the current transaction commits, or at once where there is none.
@@ -126,15 +127,17 @@ def about(task: Registered, call: Call) -> str:
         return subjects.joined(task.subjects)
 
 
-def fields(task: Registered, queue: str, data: bytes, meta: dict[str, Any] | None = None, about: str = "") -> list[Any]:
+def fields(
+    task: Registered, queue: str, data: bytes, meta: Mapping[str, Json] | None = None, about: str = ""
+) -> list[Word]:
     """Return the fields of the job's hash, name and value in turn, as rq's Job.to_dict would write them.
 
     The two dates are those of the call, not of the commit that may follow it.
     """
     now = utcformat(datetime.now(UTC))
-    words: list[Any] = ["created_at", now, "enqueued_at", now, "origin", queue, "data", zlib.compress(data, 1)]
+    words: list[Word] = ["created_at", now, "enqueued_at", now, "origin", queue, "data", zlib.compress(data, 1)]
     words += ["description", description(data), "task", task.name, "timeout", task.timeout]
-    words += ["result_ttl", settings.RQ["DEFAULT_RESULT_TTL"], "failure_ttl", settings.JOB_FAILURE_TTL]
+    words += ["result_ttl", cast(int, settings.RQ["DEFAULT_RESULT_TTL"]), "failure_ttl", settings.JOB_FAILURE_TTL]
     if task.retry and task.retry.attempts > 1:
         intervals = task.retry.intervals()
         words += ["retries_left", len(intervals), "retry_intervals", json.dumps(intervals)]
@@ -158,7 +161,7 @@ def description(data: bytes) -> str:
 
 
 def send(
-    queue: str, jobs: Sequence[tuple[str, str, list[Any]]], *, wait: float = 0, at_front: bool = False
+    queue: str, jobs: Sequence[tuple[str, str, list[Word]]], *, wait: float = 0, at_front: bool = False
 ) -> list[str]:
     """Write jobs into Redis now, a thousand to a round trip; returns the ids under which they wait."""
     faults.point("before enqueue")
@@ -166,7 +169,7 @@ def send(
     # The first of the calls is to be the first of the queue, so the head is filled from behind.
     ordered = list(reversed(jobs)) if at_front else jobs
     for start in range(0, len(ordered), BATCH):
-        words: list[Any] = []
+        words: list[Word] = []
         for id, key, hash_fields in ordered[start : start + BATCH]:
             words += [id, key, len(hash_fields), *hash_fields]
         ids += [id.decode() for id in script("enqueue")(connection(), queue, wait, int(at_front), *words)]

@@ -4,9 +4,9 @@ import json
 import math
 import re
 import zlib
-from typing import Any
 
 from . import redaction
+from .values import Call, Json
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 LEVELS = 100  # of a value that is kept: databases, templates and Python's own recursion end at some hundreds
@@ -14,10 +14,11 @@ TOO_DEEP = f"What lies here is nested deeper than {LEVELS} levels and was not ke
 DIGITS = 1000  # of a number that is kept
 
 
-def parsed(text: str | bytes) -> Any:
+def parsed(text: str | bytes) -> Json:
     """Return JSON text as values, None for what is no JSON or is nested deeper than can be read."""
     try:
-        return json.loads(text) if text else None
+        value: Json = json.loads(text) if text else None
+        return value
     except (ValueError, RecursionError):
         return None
 
@@ -30,18 +31,18 @@ def unpacked(data: bytes) -> bytes:
         return data
 
 
-def storable(value: Any, levels: int = LEVELS) -> Any:
+def storable(value: Json, levels: int = LEVELS) -> Json:
     """Return a value of JSON as every database stores it.
 
     NUL and halves of surrogate pairs are left out; what is nested too deep, numbers that JSON does not know and numbers
     of very many digits are replaced by words.
     """
     if isinstance(value, str):
-        return value if value.isascii() and "\0" not in value else UNSTORABLE.sub("", value)
+        return words(value)
     if isinstance(value, list):
         return [storable(each, levels - 1) for each in value] if levels else TOO_DEEP
     if isinstance(value, dict):
-        return {storable(key): storable(each, levels - 1) for key, each in value.items()} if levels else TOO_DEEP
+        return {words(key): storable(each, levels - 1) for key, each in value.items()} if levels else TOO_DEEP
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, int) and value.bit_length() > 3 * DIGITS:
@@ -49,21 +50,26 @@ def storable(value: Any, levels: int = LEVELS) -> Any:
     return value
 
 
-def call_of(event: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
-    """Return task, arguments and keyword arguments of a payload; a payload that is no call is kept as its text."""
-    call = loaded(event.get("payload"), None)
+def words(text: str) -> str:
+    """Return text as every database stores it: without NUL and halves of surrogate pairs."""
+    return text if text.isascii() and "\0" not in text else UNSTORABLE.sub("", text)
+
+
+def call_of(text: str, task: str = "") -> Call:
+    """Return the call that a payload is; one that is no call is kept as its text, as a call of `task`."""
+    call = loaded(text, None)
     if isinstance(call, list) and len(call) == 4 and isinstance(call[2], list) and isinstance(call[3], dict):
         return str(call[0]), call[2], call[3]
-    return event.get("task", ""), [storable(str(event.get("payload", "")))[:1000]], {}
+    return task, [words(text)[:1000]], {}
 
 
-def shown_call_of(event: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
+def shown_call_of(text: str, task: str = "") -> Call:
     """Return like `call_of`, without the secrets: so a call is kept, searched and shown."""
-    name, args, kwargs = call_of(event)
+    name, args, kwargs = call_of(text, task)
     return name, *redaction.call(name, args, kwargs)
 
 
-def loaded(text: str | None, otherwise: Any) -> Any:
+def loaded(text: str | None, otherwise: Json) -> Json:
     """Return JSON text as values."""
     if not text:
         return otherwise

@@ -5,12 +5,12 @@ The job in Redis keeps it, since its task needs it. A name is that of a key, at 
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
 from .registry import TASKS
+from .values import Args, Json, Kwargs
 
 MARK = "…"
 # As whole words of a name: max_tokens is a number, and a keyboard no key.
@@ -21,8 +21,6 @@ SECRETS = {
 PAIRS = {("api", "key"), ("access", "key"), ("private", "key"), ("session", "id"), ("session", "key")}
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
-Call = tuple[list[Any], dict[str, Any]]
-
 
 @lru_cache(maxsize=1024)
 def is_secret(name: str) -> bool:
@@ -31,7 +29,7 @@ def is_secret(name: str) -> bool:
     return not SECRETS.isdisjoint(words) or not PAIRS.isdisjoint(pairwise(words))
 
 
-def redacted(value: Any) -> Any:
+def redacted(value: Json) -> Json:
     """Return JSON with the mark in place of each value whose key names a secret; what says nothing is left."""
     if isinstance(value, dict):
         return {key: under(str(key), each) for key, each in value.items()}
@@ -40,28 +38,29 @@ def redacted(value: Any) -> Any:
     return value
 
 
-def under(name: str, value: Any) -> Any:
+def under(name: str, value: Json) -> Json:
     """Return a value as it may be shown beside a name; nothing, true and false are no secrets."""
     if value is None or value == "" or isinstance(value, bool) or not is_secret(name):
         return redacted(value)
     return MARK
 
 
-def call(task: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Call:
+def call(task: str, args: Sequence[Json], kwargs: Mapping[str, Json]) -> tuple[Args, Kwargs]:
     """Return the arguments of a call as they may be kept and shown."""
     names = parameters(task)
     shown = [under(names[n] if n < len(names) else "", value) for n, value in enumerate(args)]
-    return shown, redacted(kwargs)
+    hidden = redacted(kwargs)
+    return shown, dict(hidden) if isinstance(hidden, dict) else {}
 
 
-def is_cut(task: str, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+def is_cut(task: str, args: Sequence[Json], kwargs: Mapping[str, Json]) -> bool:
     """Tell whether a secret of a call is missing: the mark stands where it should be."""
     names = parameters(task)
     named = [(names[n] if n < len(names) else "", value) for n, value in enumerate(args)]
     return any(_is_cut(name, value) for name, value in [*named, *kwargs.items()])
 
 
-def _is_cut(name: str, value: Any) -> bool:
+def _is_cut(name: str, value: Json) -> bool:
     if isinstance(value, dict):
         return any(_is_cut(str(key), each) for key, each in value.items())
     if isinstance(value, list | tuple):
@@ -75,6 +74,6 @@ def parameters(task: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _parameters(function: Any) -> tuple[str, ...]:
+def _parameters(function: Callable[..., object]) -> tuple[str, ...]:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return tuple(name for name, each in inspect.signature(function).parameters.items() if each.kind in kinds)

@@ -3,11 +3,11 @@
 import asyncio
 import inspect
 import random
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from asgiref.sync import ThreadSensitiveContext
 from django.core.exceptions import ImproperlyConfigured
@@ -15,6 +15,8 @@ from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 from rq.job import Job
 from rq.serializers import JSONSerializer
+
+T = TypeVar("T")
 
 
 class UnknownTaskError(Exception):
@@ -40,16 +42,16 @@ class JSONJob(Job):
         kwargs["serializer"] = JSONSerializer
         super().__init__(*args, **kwargs)
 
-    def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
+    def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, object]:
         """Return rq's fields and two of ours: the task and its tags, which a pause looks at."""
-        fields = super().to_dict(include_meta, include_result)
+        fields: dict[str, object] = super().to_dict(include_meta, include_result)
         fields["task"] = self.func_name
         task = TASKS.get(str(self.func_name))
         if task and task.tags:
             fields["tags"] = ",".join(task.tags)
         return fields
 
-    def _execute(self) -> Any:
+    def _execute(self) -> object:
         """Run the registered task; rq itself would import whatever name the job carries."""
         return run(str(self.func_name), self.instance, self.args, self.kwargs)
 
@@ -89,7 +91,7 @@ class Backoff:
 class Registered:
     """What the engine knows of a task: the name that a job carries, and what the task asks for."""
 
-    function: Callable[..., Any]
+    function: Callable[..., object]
     name: str
     queue: str
     timeout: int = 180
@@ -105,7 +107,7 @@ class Registered:
     def signature(self) -> inspect.Signature:
         return inspect.signature(self.function)
 
-    def bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
+    def bound(self, args: Sequence[object], kwargs: Mapping[str, object]) -> inspect.BoundArguments:
         """Return a call's arguments by parameter; raises CallError if the function does not take them."""
         try:
             return self.signature.bind(*args, **kwargs)
@@ -130,7 +132,7 @@ def register(task: Registered) -> None:
     TASKS[task.name] = task
 
 
-def is_reloaded(known: Callable[..., Any], function: Callable[..., Any]) -> bool:
+def is_reloaded(known: Callable[..., object], function: Callable[..., object]) -> bool:
     """Tell whether a function is the same one, defined again by its module."""
     places = [getattr(inspect.unwrap(each), "__code__", None) for each in (known, function)]
     is_plain = "<locals>" not in getattr(function, "__qualname__", "<locals>")
@@ -147,7 +149,7 @@ def discover() -> None:
     autodiscover_modules("tasks")
 
 
-def run(name: str, instance: Any, args: Any, kwargs: Any) -> Any:
+def run(name: str, instance: object, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
     """Run the task called `name` with a payload that came out of Redis.
 
     Raises UnknownTaskError where no such task is registered, whatever the payload asks for.
@@ -159,7 +161,7 @@ def run(name: str, instance: Any, args: Any, kwargs: Any) -> Any:
     return run_async(result) if inspect.iscoroutine(result) else result
 
 
-def run_async(work: Coroutine[Any, Any, Any]) -> Any:
+def run_async(work: Awaitable[T]) -> T:
     """Run an async task whose queries run in a thread of this call alone, and close that thread's connections with it.
 
     asgiref's usual thread lives as long as the process, and nobody looks after its connections.
@@ -167,7 +169,7 @@ def run_async(work: Coroutine[Any, Any, Any]) -> Any:
     begun: list[bool] = []
     with ThreadPoolExecutor(1, initializer=begun.append, initargs=(True,)) as thread:
 
-        async def in_thread() -> Any:
+        async def in_thread() -> T:
             async with ThreadSensitiveContext(executor=thread):
                 return await work
 

@@ -1,18 +1,33 @@
 """One job in the hands of a worker: what TAKE answered, and what the worker notes while a slot runs it."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple, cast
 
 from django.conf import settings
 
 from .fields import TAKEN
 from .limits import ATTEMPTS, LONGEST
 from .payload import parsed, unpacked
+from .values import Json
 
 PLACE = {name: n for n, name in enumerate(TAKEN)}
 MOMENT = 0.1  # a job that runs longer is shown in rq's execution records, and nothing lies behind it in a slot queue
 MARK = "pilot"  # begins every execution id of ours, so that the recoverer leaves a stock worker's entries alone
+
+
+class Taken(NamedTuple):
+    """TAKE's own answer for one job, which is handed on to a slot as it came."""
+
+    queue: bytes
+    job_id: bytes
+    execution_id: bytes
+    is_rare: int
+    fields: list[bytes | None]
+
+
+NOTHING = Taken(b"", b"", b"", 0, [])
 
 
 @dataclass(slots=True)
@@ -23,8 +38,8 @@ class TakenJob:
     job_id: str
     execution_id: str
     is_rare: bool
-    fields: list[Any]
-    reply: list[Any] = field(default_factory=list)  # TAKE's own answer, to be handed on as it came
+    fields: list[bytes | None]
+    reply: Taken = NOTHING
     taken_at: float = field(default_factory=time.monotonic)
     taken_on: float = field(default_factory=time.time)
     is_recorded: bool = False
@@ -33,14 +48,14 @@ class TakenJob:
     _payload: bytes | None = None
 
     @classmethod
-    def from_reply(cls, reply: list[Any]) -> "TakenJob":
+    def from_reply(cls, reply: Iterable[object]) -> "TakenJob":
         """Read one job out of TAKE's answer, or out of the message by which a worker hands it to a slot.
 
         An id that is no UTF-8 is readable in `job_id` and whole in `run_id`.
         """
-        queue, job_id, execution_id, rare, fields = reply
-        words = [word.decode(errors="replace") for word in (queue, job_id, execution_id)]
-        return cls(words[0], words[1], words[2], bool(rare), fields, reply)
+        taken = Taken._make(reply)
+        words = [word.decode(errors="replace") for word in taken[:3]]
+        return cls(words[0], words[1], words[2], bool(taken.is_rare), taken.fields, taken)
 
     def begin(self) -> None:
         """Note that the slot begins with it now; until then it lay behind another job."""
@@ -53,7 +68,7 @@ class TakenJob:
         return time.monotonic() - self.taken_at > MOMENT
 
     @property
-    def message(self) -> tuple[Any, ...]:
+    def message(self) -> tuple[object, ...]:
         return ("job", *self.reply)
 
     @property
@@ -63,7 +78,7 @@ class TakenJob:
     @property
     def run_id(self) -> tuple[bytes, bytes, bytes]:
         """Queue, job id and execution id as Redis has them: the words by which every script finds this run."""
-        return self.reply[0], self.reply[1], self.reply[2]
+        return self.reply[:3]
 
     def text(self, name: str) -> str:
         """Return one field as text, '' where the job has none."""
@@ -76,21 +91,24 @@ class TakenJob:
         What a stranger wrote may be of any size; beyond these bounds neither Redis nor a clock takes it.
         """
         try:
-            return max(-1, min(int(self.fields[PLACE[name]]), LONGEST))
+            return max(-1, min(int(self.fields[PLACE[name]] or b""), LONGEST))
         except (TypeError, ValueError):
             return None
 
     @property
     def retry_intervals(self) -> list[int]:
         """Seconds between the attempts, as the job was enqueued; none if the field holds no list of numbers."""
-        intervals = parsed(self.text("retry_intervals"))
-        is_list = isinstance(intervals, list) and all(type(each) in (int, float) for each in intervals)
-        return [int(max(0, min(each, LONGEST))) for each in intervals if each == each] if is_list else []
+        found = parsed(self.text("retry_intervals"))
+        intervals = found if isinstance(found, list) else []
+        numbers = [each for each in intervals if isinstance(each, int | float) and not isinstance(each, bool)]
+        if len(numbers) < len(intervals):
+            return []
+        return [int(max(0, min(each, LONGEST))) for each in numbers if each == each]
 
     @property
     def timeout(self) -> int | None:
         """Seconds that the job may run; None where it asked for no limit."""
-        default: Any = settings.RQ_QUEUES.get(self.queue, {}).get("DEFAULT_TIMEOUT", 180)
+        default = cast(float, settings.RQ_QUEUES.get(self.queue, {}).get("DEFAULT_TIMEOUT", 180))
         seconds = self.number("timeout") or int(default)
         return seconds if seconds > 0 else None
 
@@ -122,6 +140,6 @@ class TakenJob:
         return self._payload
 
     @property
-    def meta(self) -> dict[str, Any]:
+    def meta(self) -> dict[str, Json]:
         meta = parsed(self.text("meta"))
         return meta if isinstance(meta, dict) else {}

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from copy import copy
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Generic, ParamSpec
+from typing import Generic, ParamSpec, TypeVar
 
 from django.utils import timezone
 
@@ -11,21 +12,24 @@ from .enqueue import enqueue
 from .registry import Backoff, Registered, register
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
-class Task(Registered, Generic[P]):
+@dataclass(eq=False, repr=False)
+class Task(Registered, Generic[P, R]):
     """A registered function: call it to run it here and now, enqueue it to have a worker run it."""
 
     do_not_call_in_templates = True  # a page that shows a task must not run it
 
-    def __init__(self, function: Callable[P, Any], queue: str, *, name: str = "", **more: Any) -> None:
-        super().__init__(function, name or f"{function.__module__}.{function.__qualname__}", queue, **more)
-        self.__doc__ = function.__doc__
-        self.__name__ = function.__name__
-        self.__module__ = function.__module__
-        self.__qualname__ = function.__qualname__
+    function: Callable[P, R]
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def __post_init__(self) -> None:
+        self.__doc__ = self.function.__doc__
+        self.__name__ = self.function.__name__
+        self.__module__ = self.function.__module__
+        self.__qualname__ = self.function.__qualname__
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -38,7 +42,7 @@ class Task(Registered, Generic[P]):
 
     def options(
         self, *, queue: str = "", timeout: int | None = None, at_front: bool = False, about: Iterable[str] = ()
-    ) -> "Task[P]":
+    ) -> "Task[P, R]":
         """Return this task with other wishes for the calls that are enqueued through the answer.
 
         `queue` and `timeout` (seconds) stand in for the task's own; `at_front` puts its jobs at the head of the queue;
@@ -79,7 +83,7 @@ class Task(Registered, Generic[P]):
             raise ValueError("Say in which zone this time is meant: enqueue_at takes an aware datetime.")
         return enqueue(self, [(args, kwargs)], delay=when - timezone.now())[0]
 
-    def enqueue_many(self, calls: Iterable[tuple[Any, ...]]) -> list[str]:
+    def enqueue_many(self, calls: Iterable[tuple[object, ...]]) -> list[str]:
         """Enqueue this task once for each tuple of arguments, a thousand to a round trip, when the transaction commits.
 
         Returns the ids, and raises like `enqueue`; raises TypeError if a call is no tuple or list.
@@ -100,7 +104,7 @@ def job(
     tags: tuple[str, ...] = (),
     isolated: bool = False,
     about: Callable[..., Iterable[str]] | None = None,
-) -> Callable[[Callable[P, Any]], Task[P]]:
+) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Register a function as a task of `queue`; `timeout` in seconds.
 
     With `unique`, one job with the same arguments waits or runs at a time, and a further enqueue joins it. All tasks
@@ -114,9 +118,10 @@ def job(
     if not isinstance(queue, str):
         raise TypeError('Name the queue: @job("default").')
 
-    def declare(function: Callable[P, Any]) -> Task[P]:
+    def declare(function: Callable[P, R]) -> Task[P, R]:
+        called = name or f"{function.__module__}.{function.__qualname__}"
         task = Task(
-            function, queue, name=name, timeout=timeout, retry=retry, unique=unique, tags=tags, isolated=isolated,
+            function, called, queue, timeout=timeout, retry=retry, unique=unique, tags=tags, isolated=isolated,
             about=about,
         )  # fmt: skip
         register(task)

@@ -7,11 +7,12 @@ elsewhere it is said that there are more.
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ValidationError
@@ -22,6 +23,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ..core.values import Text
 from ..models import (
     Alert,
     AuditEntry,
@@ -60,7 +62,7 @@ class Kind:
     """
 
     name: str
-    label: Any
+    label: Text
     parts: Callable[[], list[Rows]]
     variable: str = ""
     fixed: timedelta = timedelta()
@@ -105,7 +107,7 @@ KINDS = (
 )
 
 
-def check_retention(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+def check_retention(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[checks.CheckMessage]:
     """Each setting is a whole number of days that is not too small."""
     return [
         checks.Error(

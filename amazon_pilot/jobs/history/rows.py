@@ -10,18 +10,19 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, Required, TypedDict, cast
 
 from django.db import connection, models, transaction
 
 from ..core import payload, subjects
+from ..core.values import Args, Json
 from ..models.cause import Cause, Seen
 from ..models.job_run import JobRun, Outcome, searchable
 from ..models.job_subject import JobSubject
 from ..models.total import Total
 from . import run_event
+from .run_event import RunEvent
 
-Row = dict[str, Any]  # one value for each of COLUMNS; what is JSON is its text; and `about`, its subjects
 FIELDS = [field for field in JobRun._meta.concrete_fields if not field.primary_key]
 COLUMNS = [str(field.column) for field in FIELDS]
 KEY = ("job_id", "execution_id")
@@ -39,6 +40,44 @@ CERTAIN = (
 )  # fmt: skip
 
 
+class Row(TypedDict, total=False):
+    """One value for each of COLUMNS, those of JSON as its text; and `about`, the subjects of the job."""
+
+    job_id: Required[str]
+    execution_id: Required[str]
+    task: Required[str]
+    queue: Required[str]
+    args: str
+    kwargs: str
+    tags: str
+    attempt: int
+    enqueued_at: datetime | None
+    started_at: Required[datetime]
+    ended_at: datetime | None
+    wait: float | None
+    duration: float | None
+    worker: str
+    slot: int | None
+    outcome: Required[str]
+    cause: Required[str]
+    is_poison: Required[bool]
+    retry_at: datetime | None
+    exception: Required[str]
+    message: str
+    traceback: str
+    fingerprint: Required[str]
+    result: str | None
+    progress: int | None
+    progress_text: str
+    log: str
+    log_is_cut: bool
+    schedule_entry: str
+    fire: str
+    meta: str
+    search: str
+    about: list[str]
+
+
 def row_of(text: bytes, data: bytes) -> Row:
     """Return the row of one line and the payload that travels beside it. Raises ValueError or KeyError if it is none.
 
@@ -46,13 +85,13 @@ def row_of(text: bytes, data: bytes) -> Row:
     """
     event = run_event.event_of(text)
     if SUSPECT.search(text):
-        event = payload.storable(event)
-    name, args, kwargs, words = call_of(event, data)
+        event = cast(RunEvent, payload.storable(cast(Json, event)))
+    name, args, kwargs, words = call_of(event.get("task", ""), data)
     started_at, ended_at, enqueued_at = times_of(event)
     message, exception = event.get("message", ""), event.get("exception", "")
     if event["outcome"] == Outcome.LOST:
         exception = exception or "lost"
-    meta, result = value_of(event, "meta") or {}, value_of(event, "result")
+    meta, result = value_of(event.get("meta")) or {}, value_of(event.get("result"))
     if not isinstance(meta, dict):
         meta = {"meta": meta}
     return {
@@ -92,28 +131,27 @@ def row_of(text: bytes, data: bytes) -> Row:
     }
 
 
-def call_of(event: dict[str, Any], data: bytes) -> tuple[str, str, str, list[Any]]:
+def call_of(task: str, data: bytes) -> tuple[str, str, str, Args]:
     """Return the task's name, both kinds of arguments as JSON, and what of them a search finds; no secrets are in it.
 
     A sentence stands where they cannot be told.
     """
     try:
-        event["payload"] = payload.unpacked(data).decode(errors="replace")
-        name, args, kwargs = payload.shown_call_of(event)
+        name, args, kwargs = payload.shown_call_of(payload.unpacked(data).decode(errors="replace"), task)
         return name, encode(args), encode(kwargs), [args, kwargs]
     except Exception:  # whatever a stranger put there: it must not hide what became of the job
-        return event.get("task", ""), encode([UNTELLABLE]), "{}", []
+        return task, encode([UNTELLABLE]), "{}", []
 
 
-def value_of(event: dict[str, Any], name: str) -> Any:
+def value_of(text: str | None) -> Json:
     """Return what a line tells as JSON within its JSON: None for nothing, a sentence where it is too deep to read."""
     try:
-        return payload.loaded(event.get(name), None)
+        return payload.loaded(text, None)
     except RecursionError:
         return UNTELLABLE
 
 
-def as_json(value: Any) -> str:
+def as_json(value: Json) -> str:
     """Return a value as JSON; a sentence where it is none that a database takes."""
     try:
         return encode(value)
@@ -121,7 +159,7 @@ def as_json(value: Any) -> str:
         return encode(UNTELLABLE)
 
 
-def times_of(event: dict[str, Any]) -> tuple[datetime, datetime | None, datetime | None]:
+def times_of(event: RunEvent) -> tuple[datetime, datetime | None, datetime | None]:
     """Return when a run started, ended, and was enqueued; None what is not told, or is no time of this calendar."""
     ended_at = moment(event.get("ended"))
     started_at = moment(event.get("started")) or date(event.get("started_at")) or ended_at or datetime.now(UTC)
@@ -159,21 +197,22 @@ def fingerprint(outcome: str, exception: str, task: str) -> str:
 
 def bare(row: Row) -> Row:
     """Return a row without what its task was given or left behind, and cut to what its columns hold."""
-    kept = {str(field.column): cut(field, row[field.column]) for field in FIELDS if field.column in CERTAIN}
-    return {str(field.column): nothing(field) for field in FIELDS} | kept | {"message": REFUSED}
+    told = cast(dict[str, object], row)
+    kept = {str(field.column): cut(field, told[field.column]) for field in FIELDS if field.column in CERTAIN}
+    return cast(Row, {str(field.column): nothing(field) for field in FIELDS} | kept | {"message": REFUSED})
 
 
-def cut(field: "models.Field[Any, Any]", value: Any) -> Any:
+def cut(field: "models.Field[Any, Any]", value: object) -> object:
     """Return a value as its column holds it: text of its length, numbers of its range."""
     if isinstance(value, str) and field.max_length:
-        return payload.storable(value)[: field.max_length]
+        return payload.words(value)[: field.max_length]
     if isinstance(value, int) and isinstance(field, models.IntegerField):
         low, high = connection.ops.integer_field_range(field.get_internal_type())
         return min(max(value, low), high)
     return value
 
 
-def nothing(field: "models.Field[Any, Any]") -> Any:
+def nothing(field: "models.Field[Any, Any]") -> object:
     """Return what stands in a column where nothing is told."""
     if field.null:
         return None
@@ -243,8 +282,9 @@ def statement(source: str) -> str:
 
 def adapted(row: Row) -> tuple[Any, ...]:
     """Return a row's values as a database without a type for times keeps them."""
+    told = cast(dict[str, Any], row)
     adapt = connection.ops.adapt_datetimefield_value
-    return values_of(row | {column: adapt(row[column]) for column in TIMES})
+    return values_of(told | {column: adapt(told[column]) for column in TIMES})
 
 
 def new_losses(rows: Sequence[Row]) -> list[Row]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cache, lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar, cast
 
 from django.conf import settings
 from rq.utils import utcparse
@@ -19,6 +19,7 @@ from rq.utils import utcparse
 from ..core import keys, limits, payload
 from ..core.shared_memory import SharedMemory
 from ..core.taken_job import TakenJob
+from ..core.values import Command, Json
 
 TRACEBACK_LIMIT = 32 * 1024
 BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
@@ -34,7 +35,39 @@ LAST_SECOND = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 T = TypeVar("T")
 
 
-def line(taken_job: TakenJob, worker: str, slot: int, outcome: str, started: float, **more: Any) -> str:
+class RunEvent(TypedDict, total=False):
+    """What a line tells of one execution of a job; times are seconds since 1970, and what is empty may be left out."""
+
+    outcome: str
+    id: str
+    execution: str
+    queue: str
+    task: str
+    attempt: int
+    enqueued_at: str
+    worker: str
+    slot: int
+    started: float | None
+    started_at: str
+    ended: float | None
+    retry_in: float
+    cause: str
+    poison: bool
+    exception: str
+    message: str
+    traceback: str
+    fingerprint: str
+    result: str
+    percent: int | None
+    progress: str
+    log: str
+    log_cut: bool
+    tags: str
+    meta: str
+    about: str
+
+
+def line(taken_job: TakenJob, worker: str, slot: int, outcome: str, started: float, **more: Json) -> str:
     """Return one line. Empty values are left out; times are seconds since 1970.
 
     The payload travels beside the line as it lies in Redis: the writer of the history, which has time, unpacks it.
@@ -51,13 +84,13 @@ def line(taken_job: TakenJob, worker: str, slot: int, outcome: str, started: flo
     )  # fmt: skip
 
 
-def command(line: str, data: bytes) -> tuple[Any, ...]:
+def command(line: str, data: bytes) -> Command:
     """Return the command that puts one line and its payload on its stream, as common.lua's `note` does."""
     stream = keys.RUNS if line.startswith(('["succeeded"', '["started"')) else keys.FAILURES
     return ("XADD", stream, "MAXLEN", "~", limits.HISTORY_LENGTH, "*", "e0", line, "d0", data)
 
 
-def event_of(text: bytes) -> dict[str, Any]:
+def event_of(text: bytes) -> RunEvent:
     """Return what a line tells, by name, each within what a row holds; one written by a script of Redis is an object
     already. Raises ValueError."""
     event = json.loads(text.decode(errors="replace"))
@@ -67,7 +100,7 @@ def event_of(text: bytes) -> dict[str, Any]:
     return fitted(dict(event))
 
 
-def fitted(event: dict[str, Any]) -> dict[str, Any]:
+def fitted(event: dict[str, Json]) -> RunEvent:
     """Return an event whose names, times and numbers a row can hold, whatever a stranger wrote into a job's fields."""
     for name in ("id", "execution", "queue"):
         event[name] = short(str(event[name]))
@@ -82,7 +115,7 @@ def fitted(event: dict[str, Any]) -> dict[str, Any]:
         del event["retry_in"]
     if not str(event.get("meta") or "{").lstrip().startswith("{"):
         del event["meta"]
-    return event
+    return cast(RunEvent, event)
 
 
 def short(name: str) -> str:
@@ -92,19 +125,19 @@ def short(name: str) -> str:
     return f"{name[: ID_LIMIT - 17]}~{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:16]}"
 
 
-def is_date(text: Any) -> bool:
+def is_date(text: Json) -> bool:
     """Tell whether a text is a time as rq writes it, '' included."""
     try:
-        return not text or bool(utcparse(text))
+        return not text or (isinstance(text, str) and bool(utcparse(text)))
     except (TypeError, ValueError, OverflowError):
         return False
 
 
-def is_number(value: Any, low: float, high: float) -> bool:
-    return type(value) in (int, float) and low <= value <= high
+def is_number(value: Json, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
-def traces(shared: SharedMemory) -> dict[str, Any]:
+def traces(shared: SharedMemory) -> dict[str, Json]:
     """Return what a run has left in its shared memory: progress and log."""
     if shared.is_empty:
         return {}
@@ -120,7 +153,7 @@ def tried(describe: Callable[[], T], otherwise: T) -> T:
         return otherwise
 
 
-def failure(error: BaseException, task: str) -> dict[str, Any]:
+def failure(error: BaseException, task: str) -> dict[str, Json]:
     """Return an error's class, message, traceback and fingerprint; a sentence stands for what cannot be told."""
     name = tried(lambda: name_of(type(error)), "an error that cannot tell its name")
     message = tried(lambda: str(error)[:2000], f"The message of this {name} could not be told: its __str__ failed.")
@@ -162,7 +195,7 @@ def encode_trace(text: str) -> str:
     return base64.b64encode(zlib.compress(text.encode(errors="backslashreplace"))).decode()
 
 
-def encode_value(value: Any) -> tuple[str, str]:
+def encode_value(value: object) -> tuple[str, str]:
     """Return a return value as JSON and as rq keeps it in a result: base64 of that; both '' for None.
 
     A value that is not JSON, is nested too deep or larger than 64 kB, is replaced by a sentence: the job succeeded all
@@ -187,7 +220,7 @@ def levels_of(text: str) -> int:
     return deepest
 
 
-def kept(value: Any) -> Any:
+def kept(value: object) -> object:
     """Return a result as rq's code can keep it: itself, or the sentence that stands for it."""
     text, _ = encode_value(value)
     return value if value is None or tried(lambda: json.loads(text) == value, False) else json.loads(text)

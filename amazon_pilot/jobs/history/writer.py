@@ -8,7 +8,7 @@ no crash loses history, and a worker never waits for the database. Several write
 import logging
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -217,7 +217,7 @@ def redis_time() -> float:
     return float(seconds) + micros / 1_000_000
 
 
-def flat(lines: Any) -> list[Line]:
+def flat(lines: Iterable[list[Line] | Line]) -> list[Line]:
     """Return lines from either of redis-py's two shapes; without those that are deleted already."""
     return [line for part in lines for line in (part if isinstance(part, list) else [part]) if line[1]]
 

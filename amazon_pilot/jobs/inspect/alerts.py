@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -19,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from redis.exceptions import RedisError
 
+from ..core.values import Text
 from ..models import Alert, JobRun, RuleChange, Tally
 from ..models.alert import Severity
 from ..models.job_run import Outcome
@@ -45,13 +45,13 @@ class Rule:
     """One rule: `look` takes the turn and the limit and returns what breaks it. `unit` says what the limit counts."""
 
     name: str
-    label: Any
+    label: Text
     severity: Severity
     hold: timedelta
     look: Callable[[Look, float], Found]
     page: str
     limit: float = 0
-    unit: Any = ""
+    unit: Text = ""
 
 
 def queue_age(look: Look, limit: float) -> Found:

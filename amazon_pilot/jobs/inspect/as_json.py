@@ -1,20 +1,17 @@
 """What is known of queues and jobs as JSON, for scripts: the API and the command line answer the same."""
 
 from dataclasses import asdict
-from typing import Any
 
 from django.core.exceptions import ValidationError
 
 from ..core import redaction
+from ..core.values import Answer
 from ..models import JobRun
 from ..models.batch import Progress
 from . import batches, holders, lists, query, snapshot, store, waiting
 from .job_detail import Dossier
 
 PAGE, MOST = 50, 500
-
-
-Answer = dict[str, Any]
 
 
 def queues_now() -> Answer:

@@ -1,12 +1,12 @@
 """What keeps a queue's jobs waiting: the first true reason, and what holds the slots that serve it, since when."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from .snapshot import Sample
+from ..core.picture import Running
+from .snapshot import Sample, running_in
 from .words import span
 
 NAMED = 2  # tasks in a sentence
@@ -21,7 +21,7 @@ class Holder:
     number: int
     since: float  # Unix time
     job_id: str
-    longest: list[dict[str, Any]]  # the slots, the one that runs for longest first
+    longest: list[Running]  # the slots, the one that runs for longest first
 
     @property
     def short(self) -> str:
@@ -45,9 +45,9 @@ class Slots:
 def slots(seen: Sample, queue: str) -> Slots:
     """Return the slots that serve a queue, by what they run: the task that holds most of them first."""
     serving = [worker for worker in seen.alive if queue in worker["queues"] and worker["state"] == "working"]
-    busy = [slot | {"worker": worker["worker"]} for worker in serving for slot in worker["slots"] if slot.get("job")]
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for slot in sorted(busy, key=lambda each: each["since"]):
+    busy = running_in(serving)
+    groups: dict[tuple[str, str], list[Running]] = {}
+    for slot in busy:
         groups.setdefault((slot["task"], slot["queue"]), []).append(slot)
     holders = [
         Holder(task, name, len(found), found[0]["since"], found[0]["job"], found[:5])

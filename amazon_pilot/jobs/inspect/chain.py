@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from redis import Redis
 from rq.defaults import RQ_KEY_PREFIX
@@ -67,7 +66,7 @@ def waiting(connection: Redis, ids: list[str]) -> list[tuple[list[str], int]]:
             key = f"{RQ_KEY_PREFIX}:job:{each}:dependents"
             pipe.sscan(key, 0, count=SHOWN)
             pipe.scard(key)
-        told: list[Any] = pipe.execute()
+        told = pipe.execute()
     return [([as_text(id) for id in part[1]], number) for part, number in zip(told[::2], told[1::2], strict=True)]
 
 
@@ -78,7 +77,7 @@ def describe(connection: Redis, links: list[Link]) -> None:
     with connection.pipeline(transaction=False) as pipe:
         for each in links:
             pipe.hmget(f"{RQ_KEY_PREFIX}:job:{each.job_id}", "task", "status", "held")
-        told: list[Any] = pipe.execute()
+        told = pipe.execute()
     for link, (task, status, held) in zip(links, told, strict=True):
         link.task, link.state = as_text(task or b""), as_text(status or b"")
         link.state = "held" if link.state == "deferred" and held else link.state

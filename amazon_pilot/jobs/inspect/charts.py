@@ -4,15 +4,17 @@ Runs come from tallies and sizes from readings; the history itself is never scan
 """
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any
+from typing import cast
 
 from django.utils.translation import gettext_lazy as _
 
+from ..core.values import Answer, Text
 from ..models import Reading, Release, Tally
-from ..models.tally import counts
+from ..models.tally import Summed, counts
 from .snapshot import QueueSample, Sample
 from .window import Window
 
@@ -22,7 +24,7 @@ MOST_TAIL = timedelta(minutes=15)  # what was not yet folded is counted on the s
 GOOD, BAD = {"succeeded"}, {"failed", "lost"}
 
 
-def series(window: Window, *, queue: str = "", task: str = "") -> dict[str, Any]:
+def series(window: Window, *, queue: str = "", task: str = "") -> Answer:
     """Return the points of a window: times in seconds, runs per step by what became of them, average wait in seconds.
 
     Steps without a run are 0; their wait is None, since nothing waited, and so is their error rate, in percent.
@@ -58,23 +60,22 @@ def _narrowed(queue: str, task: str) -> dict[str, str]:
     return {name: value for name, value in (("queue", queue), ("task", task)) if value}
 
 
-def _folded(window: Window, queue: str, task: str) -> Any:
+def _folded(window: Window, queue: str, task: str) -> Iterable[Summed]:
     tallies = Tally.objects.between(window.span, window.start, window.end).filter(**_narrowed(queue, task))
-    return tallies.values("at", "outcome", "count", "wait_sum", "wait_max")
+    return cast(Iterable[Summed], tallies.values("at", "outcome", "count", "wait_sum", "wait_max"))
 
 
-def _tail(window: Window, queue: str, task: str) -> Any:
+def _tail(window: Window, queue: str, task: str) -> Iterable[Summed]:
     """Count what ended after the last tallied minute; nothing where the window ended before."""
     earliest = window.now - MOST_TAIL
     if window.end <= earliest:
         return []
     known = Tally.objects.counted_until()
     start = max(known + timedelta(minutes=1) if known else earliest, earliest)
-    wanted = _narrowed(queue, task)
-    return [row for row in counts(start, window.end) if all(row[name] == value for name, value in wanted.items())]
+    return [row for row in counts(start, window.end) if queue in ("", row["queue"]) and task in ("", row["task"])]
 
 
-def releases(window: Window) -> list[dict[str, Any]]:
+def releases(window: Window) -> list[Answer]:
     """Return the releases that were marked within a window, each with its second and its name."""
     found = Release.objects.between(window.start, window.end)
     return [{"at": int(release.at.timestamp()), "name": release.name} for release in found]
@@ -83,25 +84,24 @@ def releases(window: Window) -> list[dict[str, Any]]:
 GAUGES = ("waiting", "running", "scheduled", "retries", "held", "failed", "canceled", "memory")
 
 
-def gauges(window: Window, queue: str) -> dict[str, Any]:
+def gauges(window: Window, queue: str) -> Answer:
     """Return what a queue held over a window, at the times of `series`: means, and the worst age in seconds.
 
     None stands for a step in which nothing was read, and for what was not known; `size` is what lay in the queue in any
     state but failed and canceled.
     """
-    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    found: dict[int, list[Reading]] = defaultdict(list)
     readings = Reading.objects.between(window.span, window.start, window.end).filter(queue=queue)
-    for row in readings.values("at", "oldest", *GAUGES):
-        found[window.step_of(row["at"])].append(row)
+    for row in readings.only("at", "oldest", *GAUGES):
+        found[window.step_of(row.at)].append(row)
     points = [found.get(moment, []) for moment in window.steps]
-    means = {gauge: [_mean([row[gauge] for row in rows]) for rows in points] for gauge in GAUGES}
-    held = ("waiting", "running", "scheduled", "held")
-    sizes = [[sum(row[state] for state in held) for row in rows] for rows in points]
-    oldest = [max((row["oldest"] for row in rows), default=None) for rows in points]
+    means: Answer = {gauge: [_mean([getattr(row, gauge) for row in rows]) for rows in points] for gauge in GAUGES}
+    sizes = [[row.waiting + row.running + row.scheduled + row.held for row in rows] for rows in points]
+    oldest = [max((row.oldest for row in rows), default=None) for rows in points]
     return means | {"size": [_mean(rows) for rows in sizes], "oldest": oldest}
 
 
-def _mean(values: list[int | None]) -> float | None:
+def _mean(values: Sequence[int | None]) -> float | None:
     known = [value for value in values if value is not None]
     return round(sum(known) / len(known), 1) if known else None
 
@@ -126,7 +126,7 @@ class Part:
 
     state: str
     asked: str
-    label: Any
+    label: Text
     count: int
     x: float
     width: float
@@ -139,7 +139,7 @@ class Bar:
     queue: str
     total: int
     parts: list[Part]
-    counts: list[tuple[Any, str, int]]  # every state: its label, its name for the box, and how many
+    counts: list[tuple[Text, str, int]]  # every state: its label, its name for the box, and how many
 
 
 def bars(seen: Sample) -> list[Bar]:

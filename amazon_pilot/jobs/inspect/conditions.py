@@ -2,7 +2,6 @@
 
 import json
 import re
-from typing import Any
 
 from django.db import connection, models
 from django.db.models import Q, Value
@@ -10,6 +9,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KeyTransform, KeyTransformExact, KeyTransformIsNull
 
 from ..core.registry import TASKS
+from ..core.values import Json
 from ..models.job_run import searchable
 from .grammar import And, Node, Not, Or, Term
 from .redis_jobs import LiveJob
@@ -85,7 +85,7 @@ def _argument(path: list[str], value: str) -> Q:
 
     A word or whole number is looked up in the search text first: no index leads to a place within JSON.
     """
-    place: Any = "args" if path[0].isdigit() else "kwargs"
+    place: str | KeyTransform = "args" if path[0].isdigit() else "kwargs"
     for step in path:
         place = KeyTransform(step, place)  # never a lookup of Django's, whatever its name
     meant = _as_json(value)
@@ -96,9 +96,10 @@ def _argument(path: list[str], value: str) -> Q:
     return words(value) & at_path if is_indexed and connection.vendor == "postgresql" else at_path
 
 
-def _as_json(value: str) -> Any:
+def _as_json(value: str) -> Json:
     try:
-        return json.loads(value, parse_constant=str)
+        found: Json = json.loads(value, parse_constant=str)
+        return found
     except (ValueError, RecursionError):
         return value
 
@@ -143,8 +144,8 @@ def _holds(term: Term, job: LiveJob) -> bool:
     return field == "tag" and value in job.tags.split(",")
 
 
-def _at(path: list[str], job: LiveJob) -> Any:
-    found: Any = job.args if path[0].isdigit() else job.kwargs
+def _at(path: list[str], job: LiveJob) -> Json:
+    found: Json = job.args if path[0].isdigit() else job.kwargs
     for step in path:
         if isinstance(found, list):
             found = found[int(step)] if step.isdigit() and int(step) < len(found) else None

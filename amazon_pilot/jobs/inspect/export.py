@@ -6,10 +6,10 @@ What is waiting or running goes on moving meanwhile: it is read window by window
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Q
@@ -105,7 +105,7 @@ def as_json_lines(found: Iterable[lists.Row]) -> Iterator[str]:
         yield "".join(json_line(asdict(row)) for row in some)
 
 
-def json_line(row: dict[str, Any]) -> str:
+def json_line(row: Mapping[str, object]) -> str:
     """Write one row as a line of JSON."""
     return json.dumps(row, cls=DjangoJSONEncoder, ensure_ascii=False) + "\n"
 
@@ -117,7 +117,7 @@ def as_csv(found: Iterable[lists.Row]) -> Iterator[str]:
         yield csv_lines([cell(getattr(row, name)) for name in COLUMNS] for row in some)
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     """Write a cell so that no spreadsheet takes it for a formula: a reason is what somebody typed."""
     text = str(value)
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
@@ -130,7 +130,7 @@ def csv_lines(lines: Iterable[list[str]]) -> str:
     return text.getvalue()
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """Write one value into a cell: a time by ISO 8601, what is nested as JSON, and nothing as nothing."""
     if value is None:
         return ""

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ..core.values import Answer, Text
 from ..models import Cause, JobRun, Release
 from ..models.cause import QUIET
 from .lists import Listing, in_time
@@ -27,7 +28,7 @@ class Window:
     kind: str
     grain: timedelta
     step: int
-    label: Any
+    label: Text
 
 
 WINDOWS = {
@@ -83,7 +84,7 @@ class Group:
         return max(self.bars, default=0)
 
 
-def groups(window: Window, now: datetime | None = None, only: Collection[str] | None = None) -> dict[str, Any]:
+def groups(window: Window, now: datetime | None = None, only: Collection[str] | None = None) -> Answer:
     """Return {"rows": the groups, "is_cut": whether there are more, "note": what is missing and why}.
 
     With `only`, some fingerprints, no other cause is looked for.

@@ -199,7 +199,7 @@ def failures(release: Release | None) -> Iterator[Finding]:
 def of_the_app() -> Iterator[Finding]:
     """Yield what the functions of MONITOR_CHECKS find; one that fails is logged, and says so."""
     for name in settings.MONITOR_CHECKS:
-        check: Callable[[], list[dict[str, Any]]] = import_string(name)
+        check: Callable[[], list[dict[str, Any]]] = import_string(name)  # the words of a Finding
         try:
             with transaction.atomic():
                 found = [Finding("admin:index", **each) for each in check()]

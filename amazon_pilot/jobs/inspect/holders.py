@@ -9,6 +9,7 @@ from rq.utils import as_text, utcparse
 from ..core.fields import HOLDER
 from ..core.payload import shown_call_of, unpacked
 from ..core.scripts import script
+from ..core.values import Call
 from . import store
 from .words import moment_at, whole_number
 
@@ -22,7 +23,7 @@ class Holder:
     id: str
     since: datetime
     fields: dict[str, str]
-    call: tuple[str, list[Any], dict[str, Any]]
+    call: Call
     due: datetime | None = None
 
     @property
@@ -85,7 +86,7 @@ def look(cursor: str = "0") -> Holders:
     )
 
 
-def limit(row: Any) -> Limit:
+def limit(row: list[Any]) -> Limit:
     """Return one limit out of the script's answer."""
     name, permits, held, waiting, holders, following = row
     return Limit(
@@ -99,7 +100,7 @@ def holder(id: bytes, since: bytes, job: list[bytes]) -> Holder:
     *words, data, due = job
     fields = dict(zip(HOLDER, (word.decode(errors="replace") for word in words), strict=True))
     payload = unpacked(data).decode(errors="replace")
-    call = shown_call_of({"payload": payload, "task": fields["task"]}) if data else (fields["task"], [], {})
+    call = shown_call_of(payload, fields["task"]) if data else (fields["task"], [], {})
     return Holder(id.decode(errors="replace"), moment_at(since), fields, call, moment_at(due) if due else None)
 
 

@@ -6,7 +6,7 @@ Either half may be missing: Redis forgets ended jobs, and the history first hear
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import cast
 
 from django.conf import settings
 from django.urls import reverse
@@ -21,7 +21,9 @@ from rq.utils import as_text, utcparse
 
 from ..core import keys, redaction, subjects
 from ..core.payload import loaded, shown_call_of, unpacked
+from ..core.picture import Picture, Running
 from ..core.registry import TASKS, Registered
+from ..core.values import Call, Json
 from ..models import AuditEntry, Fire, JobRun, JobSubject
 from ..models.job_run import Outcome
 from .words import cause_words, json_text, moment_at, sound, span, whole_number
@@ -53,11 +55,11 @@ class Dossier:
     runs_in_all: int
     audit: list[AuditEntry]
     is_away: bool = False
-    slot: dict[str, Any] | None = None
+    slot: Running | None = None
     live_log: str = ""
     stack: str = ""
-    fire: Any = None
-    _call: tuple[str, list[Any], dict[str, Any]] | None = field(default=None, repr=False)
+    fire: Fire | None = None
+    _call: Call | None = field(default=None, repr=False)
 
     @property
     def is_known(self) -> bool:
@@ -101,12 +103,12 @@ class Dossier:
         return whole_number(text, 10**9) or 0
 
     @property
-    def call(self) -> tuple[str, list[Any], dict[str, Any]]:
+    def call(self) -> Call:
         """Task, arguments and keyword arguments, without secrets."""
         if self._call is None:
             if self.fields is not None:
                 text = self.payload.decode(errors="replace")
-                self._call = shown_call_of({"payload": text, "task": self.fields.get("task", "")})
+                self._call = shown_call_of(text, self.fields.get("task", ""))
             else:
                 assert self.last is not None
                 self._call = self.last.task, *redaction.call(self.last.task, self.last.args, self.last.kwargs)
@@ -139,7 +141,7 @@ class Dossier:
         return json_text({"args": args, "kwargs": kwargs} if kwargs else args, indent=2)
 
     @cached_property
-    def meta(self) -> dict[str, Any]:
+    def meta(self) -> dict[str, Json]:
         found = loaded(self.fields.get("meta"), {}) if self.fields else (self.last.meta if self.last else {})
         return found if isinstance(found, dict) else {}
 
@@ -271,7 +273,7 @@ def collect(connection: Redis, job_id: str) -> Dossier:
     """Gather what is known of a job: three commands to Redis at most, and three queries."""
     fields, payload, is_away = None, b"", False
     try:
-        found: Any = connection.hgetall(f"{RQ_KEY_PREFIX}:job:{job_id}")
+        found = cast(dict[bytes, bytes], connection.hgetall(f"{RQ_KEY_PREFIX}:job:{job_id}"))
         if found:
             payload = unpacked(found.pop(b"data", b""))
             fields = {as_text(name): value.decode(errors="replace") for name, value in found.items()}
@@ -292,17 +294,20 @@ def look_into_the_slot(connection: Redis, known: Dossier) -> None:
     """Note what the worker showed of the job within the last second: its slot, its progress, the end of its log."""
     assert known.fields is not None
     try:
-        picture: Any = connection.get(keys.worker(known.fields.get("worker_name", "")))
-        for slot in json.loads(picture)["slots"] if picture else ():
+        text = connection.get(keys.worker(known.fields.get("worker_name", "")))
+        picture: Picture | None = json.loads(text) if text else None
+        for slot in picture["slots"] if picture else ():
             if slot.get("job") == known.job_id:
-                known.slot = slot | {"worker": known.fields["worker_name"]}
-                told: Any = connection.mget(keys.log(slot["execution"]), keys.stack(slot["execution"]))
+                known.slot = {**slot, "worker": known.fields["worker_name"]}
+                told = cast(
+                    list[bytes | None], connection.mget(keys.log(slot["execution"]), keys.stack(slot["execution"]))
+                )
                 known.live_log, known.stack = (each.decode(errors="replace") if each else "" for each in told)
     except RedisError:
         known.is_away = True
 
 
-def fire_of(known: Dossier) -> Any:
+def fire_of(known: Dossier) -> Fire | None:
     """Return the planned time of a schedule entry that made this job, None where nobody planned it."""
     number = known.meta.get("fire") if known.is_known else None
     return Fire.objects.filter(pk=number).first() if isinstance(number, int) else None

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
@@ -20,7 +19,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from redis.exceptions import RedisError
 
 from ..core import redaction
+from ..core.values import Args, Kwargs, Text
 from ..models import JobRun
+from ..models.job_run import JobRunQuerySet
 from . import redis_jobs
 from .grammar import FIRST_YEAR, LAST_YEAR
 from .query import Query, parse, within
@@ -56,8 +57,8 @@ class Row:
 
     job_id: str
     task: str
-    args: list[Any]
-    kwargs: dict[str, Any]
+    args: Args
+    kwargs: Kwargs
     queue: str
     state: str
     when: datetime | None
@@ -79,7 +80,7 @@ class Part:
     """
 
     state: str
-    label: Any
+    label: Text
     question: str
     number: int
     looked_at: int
@@ -188,7 +189,7 @@ def from_history(query: Query, cursor: str, size: int, *, oldest_first: bool = F
     return listing
 
 
-def ordered(runs: Any, oldest_first: bool) -> Any:
+def ordered(runs: JobRunQuerySet, oldest_first: bool) -> JobRunQuerySet:
     """Put runs into the order of the list."""
     return runs.order_by("started_at", "id") if oldest_first else runs.newest()
 
@@ -214,7 +215,7 @@ def number(arms: list[Q]) -> int:
     return min(COUNTED + 1, len({pk for runs in limited for pk in runs.values_list("pk", flat=True)}))
 
 
-def after(runs: Any, cursor: str, *, oldest_first: bool = False) -> Any:
+def after(runs: JobRunQuerySet, cursor: str, *, oldest_first: bool = False) -> JobRunQuerySet:
     """Return the runs behind a cursor; one that cannot be read is the beginning."""
     when, _comma, key = cursor.partition(",")
     number = whole_number(key, 2**62)
@@ -222,8 +223,7 @@ def after(runs: Any, cursor: str, *, oldest_first: bool = False) -> Any:
         moment = parse_datetime(when) if number is not None else None
     except ValueError:
         moment = None
-    is_sound = moment is not None and moment.tzinfo is not None and FIRST_YEAR <= moment.year <= LAST_YEAR
-    if not is_sound:
+    if moment is None or number is None or moment.tzinfo is None or not FIRST_YEAR <= moment.year <= LAST_YEAR:
         return runs
     return runs.newer_than(moment, number) if oldest_first else runs.older_than(moment, number)
 

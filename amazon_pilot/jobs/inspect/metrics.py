@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from itertools import accumulate
 from math import nan
-from typing import Any
+from typing import TypeAlias, cast
 
 import django
 import rq
@@ -20,7 +20,7 @@ from amazon_pilot import __version__
 
 from ..core import queues
 from ..core.registry import TASKS
-from ..models import Alert, Fire, JobRun, Release, ScheduleEntry, TallyTotal, Total
+from ..models import Alert, Fire, JobRun, Release, ScheduleEntry, Total
 from ..models.job_run import Outcome
 from ..models.total import BUCKETS, SUM
 from . import alerts, snapshot, stuck
@@ -120,11 +120,11 @@ def worker_gauges() -> Iterator[Metric]:
 def attempts() -> Iterator[Metric]:
     """Yield all attempts since the beginning, by outcome."""
     family = CounterMetricFamily("pilot_attempts", "Ended attempts.", labels=["queue", "type", "outcome"])
-    totals = list(TallyTotal.objects.order_by("pk"))
-    label = known(total.task for total in totals)
+    totals = Total.objects.ended()
+    label = known(task for _queue, task, _outcome in totals)
     counts: Counter[tuple[str, str, str]] = Counter()
-    for total in totals:
-        counts[total.queue, label(total.task), total.outcome] += total.count
+    for (queue, task, outcome), number in totals.items():
+        counts[queue, label(task), outcome] += number
     for labels, count in counts.items():
         family.add_metric(list(labels), count)
     yield family
@@ -190,9 +190,9 @@ def asynq_counters() -> Iterator[Metric]:
     processed = CounterMetricFamily("asynq_tasks_processed", "Ended attempts.", labels=["queue"])
     failed = CounterMetricFamily("asynq_tasks_failed", "Ended attempts that failed.", labels=["queue"])
     ended, bad = Counter(dict.fromkeys(queues.names(), 0)), Counter(dict.fromkeys(queues.names(), 0))
-    for total in TallyTotal.objects.order_by("pk"):
-        ended[total.queue] += total.count
-        bad[total.queue] += total.count if total.outcome in BAD else 0
+    for (queue, _task, outcome), number in Total.objects.ended().items():
+        ended[queue] += number
+        bad[queue] += number if outcome in BAD else 0
     for name, number in ended.items():
         processed.add_metric([name], number)
         failed.add_metric([name], bad[name])
@@ -225,7 +225,7 @@ def counted(name: Total.Name, start: dict[tuple[str, str], int]) -> dict[tuple[s
 
     A series that begins at 0 shows Prometheus its first rise.
     """
-    rows: QuerySet[Total, Any] = Total.objects.filter(name=name).order_by("pk")
+    rows = Total.objects.filter(name=name).order_by("pk")
     found = {(subject, outcome): n for subject, outcome, n in rows.values_list("subject", "outcome", "count")}
     return found | {key: number for key, number in start.items() if key not in found}
 
@@ -257,9 +257,9 @@ def entry_gauges() -> Iterator[Metric]:
     success = GaugeMetricFamily(
         "pilot_cron_last_success_timestamp_seconds", "End of the last success.", labels=["entry"]
     )
-    entries = list(with_last().values_list("name", "next_at", "lag", "succeeded_at"))
+    entries = list(with_last())
     label = known(name for name, *_rest in entries)
-    parts: list[tuple[GaugeMetricFamily, Callable[[float, float], float], list[tuple[str, Any]]]] = [
+    parts: list[tuple[GaugeMetricFamily, Callable[[float, float], float], list[tuple[str, float | None]]]] = [
         (planned, min, [(name, stamp(next_at)) for name, next_at, _lag, _end in entries]),
         (lag, max, [(name, late.total_seconds() if late is not None else None) for name, _next, late, _end in entries]),
         (success, min, [(name, stamp(end)) for name, _next, _lag, end in entries]),
@@ -275,8 +275,11 @@ def entry_gauges() -> Iterator[Metric]:
         yield family
 
 
-def with_last() -> Any:
-    """Return the entries with `lag` of their last fire and `succeeded_at`, each from an index."""
+Last: TypeAlias = tuple[str, datetime | None, timedelta | None, datetime | None]
+
+
+def with_last() -> QuerySet[ScheduleEntry, Last]:
+    """Return of each entry its name, its next time, how late its last fire was and its last success, by indexes."""
     last = (
         Fire.objects.filter(entry=OuterRef("name"))
         .order_by("-planned_at")
@@ -286,9 +289,10 @@ def with_last() -> Any:
     runs = JobRun.objects.filter(schedule_entry=OuterRef(OuterRef("name"))).exclude(schedule_entry="")
     newest = runs.order_by("-started_at")[:LAST_RUNS]
     good = JobRun.objects.filter(pk__in=newest.values("pk"), outcome=Outcome.SUCCEEDED).order_by("-started_at")
-    return ScheduleEntry.objects.order_by("pk").annotate(
+    entries = ScheduleEntry.objects.order_by("pk").annotate(
         lag=Subquery(last.values("lag")[:1]), succeeded_at=Subquery(good.values("ended_at")[:1])
     )
+    return cast(QuerySet[ScheduleEntry, Last], entries.values_list("name", "next_at", "lag", "succeeded_at"))
 
 
 def stamp(moment: datetime | None) -> float | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypedDict
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -10,7 +10,9 @@ from redis.exceptions import ResponseError
 from rq.defaults import RQ_KEY_PREFIX
 
 from ..core import keys, queues
+from ..core.values import Answer
 from . import snapshot, store
+from .snapshot import Info
 
 SLOW_SHOWN = 20
 
@@ -30,20 +32,26 @@ class Risk:
     is_grave: bool = True
 
 
-def server() -> dict[str, Any]:
+class Server(TypedDict):
+    """What Redis says of itself, and the warnings that follow from it."""
+
+    info: Info
+    warnings: list[Risk]
+
+
+def server() -> Server:
     """Return INFO, how often the append-only file is synced where Redis tells, and the warnings."""
     connection = store.connect()
-    info: Any = connection.info()
+    info: Info = connection.info()
     try:
-        config: Any = connection.config_get("appendfsync")
+        synced = connection.config_get("appendfsync").get("appendfsync", "")
     except ResponseError:  # hosted servers hide CONFIG
-        config = {}
-    keys: Any = connection.dbsize()
-    info |= {"appendfsync": config.get("appendfsync", ""), "keys": keys}
+        synced = ""
+    info |= {"appendfsync": synced, "keys": connection.dbsize()}
     return {"info": info, "warnings": warnings(info)}
 
 
-def warnings(info: dict[str, Any]) -> list[Risk]:
+def warnings(info: Info) -> list[Risk]:
     """Return what may lose jobs, the gravest first."""
     found = []
     policy, limit, used = info.get("maxmemory_policy"), info.get("maxmemory", 0), info.get("used_memory", 0)
@@ -91,9 +99,9 @@ def warnings(info: dict[str, Any]) -> list[Risk]:
     return sorted(found, key=lambda warning: not warning.is_grave)
 
 
-def slow_commands() -> list[dict[str, Any]]:
+def slow_commands() -> list[Answer]:
     """Return the slowest commands that Redis remembers, their arguments cut so that no payload is shown."""
-    entries: Any = store.connect().slowlog_get(SLOW_SHOWN)
+    entries: list[Info] = store.connect().slowlog_get(SLOW_SHOWN)
     return [
         {
             "at": datetime.fromtimestamp(entry["start_time"], UTC),
@@ -104,7 +112,7 @@ def slow_commands() -> list[dict[str, Any]]:
     ]
 
 
-def shortened(command: Any) -> str:
+def shortened(command: str | bytes) -> str:
     """Return a command's name and the first of its words, each cut; after AUTH, HELLO and CONFIG nothing."""
     text = command.decode(errors="replace") if isinstance(command, bytes) else str(command)  # a payload is no text
     words = text.split(" ")

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypeAlias
 
 from django.utils import timezone
 from rq.defaults import RQ_KEY_PREFIX
@@ -12,6 +12,7 @@ from rq.utils import as_text
 from ..core.fields import SHOWN
 from ..core.payload import shown_call_of, unpacked
 from ..core.scripts import script
+from ..core.values import Args, Kwargs
 from . import store
 from .words import moment_at, sound, whole_number
 
@@ -31,6 +32,9 @@ PARTS = {"retry": "scheduled", "held": "deferred"}  # the states that are part o
 PRESENT = ("started", "queued", "scheduled", "deferred")
 
 
+Peeked: TypeAlias = tuple[bytes, bytes, list[bytes]]  # how a script tells a job: its id, its score, its fields SHOWN
+
+
 @dataclass(frozen=True)
 class LiveJob:
     """One job of Redis. `score` is when a planned job is due, or until when a failed one is kept (Unix time)."""
@@ -39,8 +43,8 @@ class LiveJob:
     state: str
     queue: str
     task: str
-    args: list[Any]
-    kwargs: dict[str, Any]
+    args: Args
+    kwargs: Kwargs
     attempt: int
     enqueued_at: datetime | None
     started_at: datetime | None
@@ -129,7 +133,7 @@ def read(state: str, queue: str, id: bytes, score: bytes, values: Sequence[bytes
     data = bytes(values[SHOWN.index("data")])
     payload = unpacked(data).decode(errors="replace") if data else "[]"
     name = words["task"] or words["description"].partition("(")[0]
-    task, args, kwargs = shown_call_of({"payload": payload, "task": name})
+    task, args, kwargs = shown_call_of(payload, name)
     return LiveJob(
         id=id.decode(errors="replace"),
         state=state,

@@ -1,12 +1,12 @@
 """How long rows are kept, and what the next clean-up deletes; to try another number of days changes nothing."""
 
 from dataclasses import asdict
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from ..core.values import Answer
 from ..history import retention
 from ..models import AuditEntry
 from . import lists
@@ -26,7 +26,7 @@ def result_ttl() -> int:
     return int(str(settings.RQ["DEFAULT_RESULT_TTL"]))
 
 
-def told(days: int | None) -> dict[str, Any]:
+def told(days: int | None) -> Answer:
     """Return the preview for a page: when it is true, when the next clean-up is planned, and the lines."""
     with lists.planned(lists.SECONDS):
         moment, planned, lines = retention.preview(days=days)
@@ -38,7 +38,7 @@ def last_clean_up() -> AuditEntry | None:
     return AuditEntry.objects.filter(target="history", action="prune").order_by("-at").first()
 
 
-def as_json(days: int | None = None) -> dict[str, Any]:
+def as_json(days: int | None = None) -> Answer:
     """Return the preview for scripts; raises ValidationError where there are no such days.
 
     `deletes.how` is exactly, about or more; `bytes` is an estimate. `tried` is None for what no setting decides.
@@ -53,7 +53,7 @@ def as_json(days: int | None = None) -> dict[str, Any]:
     }
 
 
-def kind_as_json(line: retention.Line) -> dict[str, Any]:
+def kind_as_json(line: retention.Line) -> Answer:
     return {
         "name": line.kind.name,
         "days": line.days,
@@ -65,5 +65,5 @@ def kind_as_json(line: retention.Line) -> dict[str, Any]:
     }
 
 
-def doomed_as_json(doomed: retention.Doomed) -> dict[str, Any]:
+def doomed_as_json(doomed: retention.Doomed) -> Answer:
     return asdict(doomed.number) | {"bytes": doomed.bytes}

@@ -6,9 +6,10 @@ does, but for one GET each.
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from django.conf import settings
 from redis import Redis
@@ -16,6 +17,7 @@ from redis.exceptions import ResponseError
 from rq.utils import as_text, utcparse
 
 from ..core import queues
+from ..core.picture import Picture, Running, Worker
 from ..core.scripts import script, together
 from . import store
 from .words import sound
@@ -36,6 +38,9 @@ INFO = (
     "evicted_keys", "expired_keys", "instantaneous_ops_per_sec", "total_commands_processed", "used_cpu_sys",
     "used_cpu_user", "loading", "tcp_port", "rejected_connections",
 )  # fmt: skip
+
+
+Info: TypeAlias = dict[str, Any]  # numbers and words by the names that Redis gives them
 
 
 @dataclass
@@ -92,12 +97,12 @@ class Sample:
     taken_at: float
     queues: list[QueueSample]
     paused: dict[str, float]
-    workers: list[dict[str, Any]]
+    workers: list[Worker]
     unwritten: int
     written_until: float
     scheduler: dict[str, str]
     schedulers: dict[str, float]
-    info: dict[str, Any]
+    info: Info
     sizes: list[tuple[float, dict[str, int]]] = field(default_factory=list)
     weighed_at: float | None = None  # when the scheduler last took a reading; None where it lies long ago
 
@@ -125,20 +130,19 @@ class Sample:
         return max(0.0, self.taken_at - float(at)) if at else None
 
     @property
-    def alive(self) -> list[dict[str, Any]]:
+    def alive(self) -> list[Worker]:
         """The workers that showed themselves within the last seconds."""
         return [worker for worker in self.workers if worker["is_alive"]]
 
     @property
-    def dead(self) -> list[dict[str, Any]]:
+    def dead(self) -> list[Worker]:
         """The workers that fell silent without saying goodbye, within the last hour."""
         return [worker for worker in self.workers if not worker["is_alive"]]
 
     @property
-    def running(self) -> list[dict[str, Any]]:
+    def running(self) -> list[Running]:
         """What runs now: the busy slots of living workers with their worker's name, the longest first."""
-        busy = [slot | {"worker": w["worker"]} for w in self.alive for slot in w["slots"] if slot.get("job")]
-        return sorted(busy, key=lambda slot: slot["since"])
+        return running_in(self.alive)
 
     @property
     def started(self) -> int:
@@ -151,6 +155,12 @@ class Sample:
     def serving(self, queue: str) -> int:
         """Return how many living workers take jobs from a queue."""
         return sum(queue in worker["queues"] for worker in self.alive)
+
+
+def running_in(workers: Iterable[Worker]) -> list[Running]:
+    """Return the busy slots of workers with their worker's name, the one that runs for longest first."""
+    busy: list[Running] = [{**slot, "worker": w["worker"]} for w in workers for slot in w["slots"] if slot.get("job")]
+    return sorted(busy, key=lambda slot: slot["since"])
 
 
 def current(connection: Redis | None = None) -> Sample:
@@ -175,7 +185,7 @@ def may_take(connection: Redis) -> bool:
         return True
 
 
-def loads(words: Any) -> Sample | None:
+def loads(words: str | bytes) -> Sample | None:
     """Read a stored sample; None where another version of this code wrote it."""
     try:
         fields = json.loads(words)
@@ -187,16 +197,17 @@ def loads(words: Any) -> Sample | None:
 def take(connection: Redis, before: Sample | None = None) -> Sample:
     """Look at Redis: one script and one INFO. `before` lends the sizes of the last minutes."""
     names = queues.names()
-    answer: Any = script("snapshot")(connection, TAKES_MINUTES, MOST_WORKERS, *names)
-    seconds, micros, rows, takes, pauses, workers, unwritten, first, report, schedulers, words = answer
+    answer = script("snapshot")(connection, TAKES_MINUTES, MOST_WORKERS, *names)
+    seconds, micros, told, takes, pauses, workers, unwritten, first, report, schedulers, words = answer
+    rows = [QueueRow._make(row) for row in told]
     now = int(seconds) + int(micros) / 1e6
     sizes = [(at, size) for at, size in (before.sizes if before else []) if at > now - SIZES_SECONDS]
     if not sizes or sizes[-1][0] < now - 4:
-        sizes.append((now, {as_text(row[0]): row[1] for row in rows}))
+        sizes.append((now, {as_text(row.name): row.waiting for row in rows}))
     started = _takes(takes)
     paused = {as_text(name): float(until) for name, until in zip(pauses[::2], pauses[1::2], strict=True)}
     paused = {name: until for name, until in paused.items() if not until or until > now}
-    found: Any = connection.info()
+    found = connection.info()
     reading = json.loads(words) if words else {"at": None, "queues": {}}
     return Sample(
         taken_at=now,
@@ -213,7 +224,7 @@ def take(connection: Redis, before: Sample | None = None) -> Sample:
     )
 
 
-def _takes(rows: list[Any]) -> dict[int, dict[str, int]]:
+def _takes(rows: list[tuple[int, list[bytes]]]) -> dict[int, dict[str, int]]:
     """Return how many jobs were started, by minute and queue."""
     return {
         minute: {as_text(name): int(count) for name, count in zip(row[::2], row[1::2], strict=True)}
@@ -221,33 +232,48 @@ def _takes(rows: list[Any]) -> dict[int, dict[str, int]]:
     }
 
 
+class QueueRow(NamedTuple):
+    """What the script tells of one queue."""
+
+    name: bytes
+    waiting: int
+    running: int
+    scheduled: int
+    deferred: int
+    failed: int
+    finished: int
+    canceled: int
+    since: bytes  # when its oldest waiting job was enqueued, as rq writes it
+    next_due: bytes  # the score of the first planned job
+
+
 def _queue(
-    row: list[Any],
+    row: QueueRow,
     now: float,
     started: dict[int, dict[str, int]],
     sizes: list[tuple[float, dict[str, int]]],
     paused: dict[str, float],
     held: dict[str, dict[str, int] | None],
 ) -> QueueSample:
-    name, since = as_text(row[0]), as_text(row[8])
+    name = as_text(row.name)
     weights = settings.QUEUE_WEIGHTS
     total = sum(sum(minute.values()) for minute in started.values())
     mine = sum(minute.get(name, 0) for minute in started.values())
     elapsed = (TAKES_MINUTES - 1) + (now % 60) / 60  # the running minute has only begun
     out = mine / elapsed
-    grown = _growth(name, row[1], now, sizes)
+    grown = _growth(name, row.waiting, now, sizes)
     return QueueSample(
         name=name,
         weight=weights[name],
-        waiting=row[1],
-        running=row[2],
-        scheduled=row[3],
-        deferred=row[4],
-        failed=row[5],
-        finished=row[6],
-        canceled=row[7],
-        oldest=_age(since, now),
-        next_due=sound(row[9]) if row[9] else None,
+        waiting=row.waiting,
+        running=row.running,
+        scheduled=row.scheduled,
+        deferred=row.deferred,
+        failed=row.failed,
+        finished=row.finished,
+        canceled=row.canceled,
+        oldest=_age(as_text(row.since), now),
+        next_due=sound(row.next_due) if row.next_due else None,
         weight_ratio=weights[name] / sum(weights.values()),
         share_ratio=mine / total if total else None,
         out_per_minute=out,
@@ -271,12 +297,14 @@ def _growth(name: str, size: int, now: float, sizes: list[tuple[float, dict[str,
     return (size - then.get(name, 0)) / (now - at) * 60 if now - at >= 30 else None
 
 
-def _worker(picture: dict[str, Any], seen: float, now: float) -> dict[str, Any]:
+def _worker(picture: Picture, seen: float, now: float) -> Worker:
     """Add to a worker's own picture what only an observer can say."""
     silence = max(0.0, now - seen)
     busy = sum(bool(slot.get("job")) for slot in picture["slots"])
     is_alive = silence < SILENT_SECONDS
     state = "dead" if not is_alive else "quiet" if picture["state"] != "working" else "busy" if busy else "idle"
-    extra = {"seen": seen, "silence": silence, "busy": busy, "is_alive": is_alive, "shown_state": state}
-    extra["skew"] = picture.get("clock", seen) - seen  # by how much its clock is ahead of Redis's, seconds
-    return picture | extra
+    skew = picture.get("clock", seen) - seen  # by how much its clock is ahead of Redis's, seconds
+    return {
+        **picture, "seen": seen, "silence": silence, "busy": busy, "is_alive": is_alive, "shown_state": state,
+        "skew": skew,
+    }  # fmt: skip

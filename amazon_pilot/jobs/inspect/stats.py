@@ -1,16 +1,16 @@
 """Figures for scripts: all queues at a glance, and what ended on each day, from tallies as the charts have it."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ..core import queues
+from ..core.values import Answer
 from . import snapshot
-from .as_json import Answer
 from .days import against_last_week, by_day, told
 
 DAYS, MOST_DAYS = 10, 90
@@ -28,7 +28,7 @@ def glance(now: datetime | None = None) -> Answer:
     now = now or timezone.now()
     today = timezone.localdate(now)
     ended = by_day(today, now)
-    rows = [
+    rows: list[Answer] = [
         {"name": queue.name, "paused": queue.paused}
         | {name: getattr(queue, name) for name in HELD}
         | {f"{name}_today": number for name, number in told(ended[queue.name, today]).items()}
@@ -50,9 +50,10 @@ def glance(now: datetime | None = None) -> Answer:
     }
 
 
-def total(numbers: list[Any]) -> int | None:
+def total(numbers: Sequence[object]) -> int | None:
     """Add numbers up; None where one of them is not known."""
-    return None if None in numbers else sum(numbers)
+    known = [number for number in numbers if isinstance(number, int)]
+    return sum(known) if len(known) == len(numbers) else None
 
 
 def past(days: int, queue: str = "", now: datetime | None = None) -> Answer:

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TypedDict
 
 from django.utils import timezone
 from redis.exceptions import ResponseError
@@ -12,6 +12,7 @@ from rq.utils import as_text
 
 from ..core import keys, queues
 from ..core.limits import GRACE, LEASE
+from ..core.picture import Running
 from ..core.registry import TASKS
 from ..core.taken_job import MARK
 from ..models import JobRun
@@ -90,12 +91,27 @@ def held_by() -> dict[str, tuple[str, str]]:
     return {slot["execution"]: (name, slot["task"]) for name, slot in slots if slot.get("execution")}
 
 
-def late() -> list[dict[str, Any]]:
+class Late(Running):
+    """A busy slot whose job runs beyond its task's timeout, by how many seconds."""
+
+    over: float
+
+
+class Unwritten(TypedDict):
+    """How far the history is behind."""
+
+    lines: int
+    taken: int
+    age: float
+    is_behind: bool
+
+
+def late() -> list[Late]:
     """Return what runs beyond its task's timeout: the worker kills it, unless it is itself in trouble."""
     now = time.time()
     running = [slot for slot in snapshot.current().running if slot["task"] in TASKS]
     return [
-        slot | {"over": over}
+        {**slot, "over": over}
         for slot in running
         if TASKS[slot["task"]].timeout > 0
         and (over := now - slot["since"] - TASKS[slot["task"]].timeout) > LATE_SECONDS
@@ -109,7 +125,7 @@ def poison() -> list[JobRun]:
     return list(lost.only("id", "job_id", "task", "queue", "cause", "started_at")[:SHOWN])
 
 
-def unwritten() -> dict[str, Any]:
+def unwritten() -> Unwritten:
     """Return how far the history is behind: lines in the stream, those a reader took, and the age of the oldest."""
     seen = snapshot.current()
     taken = sum(_taken(stream) for stream in (keys.RUNS, keys.FAILURES)) if seen.unwritten else 0
@@ -125,7 +141,7 @@ def unwritten() -> dict[str, Any]:
 def _taken(stream: str) -> int:
     """Return how many lines of a stream a writer of the history took and has not written yet."""
     try:
-        found: Any = store.connect().xpending(stream, keys.RUNS_GROUP)
+        found = store.connect().xpending(stream, keys.RUNS_GROUP)
     except ResponseError:  # no writer has ever read it
         return 0
     return int(found["pending"])

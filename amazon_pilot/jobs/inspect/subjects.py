@@ -3,11 +3,11 @@ the module that says so, and without one a subject is found by its own name alon
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import Any
+from typing import Protocol, cast
 
 from django.conf import settings
 from django.urls import reverse
@@ -38,27 +38,41 @@ class Prospect:
     is_obstacle: bool = False
 
 
-def book() -> Any:
-    """Return the app's module: WORD and KINDS, `find`, `kin`, `describe` and `prospects`; None where there is none."""
-    return import_module(settings.MONITOR_SUBJECTS) if settings.MONITOR_SUBJECTS else None
+class Book(Protocol):
+    """What an app's module tells of the things that its jobs are about; see settings.MONITOR_SUBJECTS."""
+
+    WORD: re.Pattern[str]
+    KINDS: Collection[str]
+
+    def find(self, text: str, /) -> Sequence[str]: ...
+    def kin(self, subjects: Sequence[str], /) -> Sequence[str]: ...
+    def describe(self, subjects: Sequence[str], /) -> dict[str, Described]: ...
+    def prospects(self, subject: str, /) -> list[Prospect]: ...
+
+
+def book() -> Book | None:
+    """Return the app's module, None where there is none."""
+    return cast(Book, import_module(settings.MONITOR_SUBJECTS)) if settings.MONITOR_SUBJECTS else None
 
 
 def kinds() -> Collection[str]:
     """Return the kinds of subjects that are known: batches, and those of the app, such as product."""
-    return {KIND, *(book().KINDS if book() else ())}
+    known = book()
+    return {KIND, *known.KINDS} if known else {KIND}
 
 
 def is_name(word: str) -> bool:
     """Tell whether a bare word looks like the name of a subject: nothing is asked for it."""
-    pattern: re.Pattern[str] | None = book().WORD if book() else None
-    return (is_subject(word) and word.partition(":")[0] in kinds()) or bool(pattern and pattern.fullmatch(word))
+    known = book()
+    return (is_subject(word) and word.partition(":")[0] in kinds()) or bool(known and known.WORD.fullmatch(word))
 
 
 def described(subjects: Iterable[str]) -> list[tuple[str, Described]]:
     """Return subjects with what the app says of each; one of which it says nothing is shown by its name."""
     listed = list(dict.fromkeys(subjects))[:MOST]
     batches = {int(key) for kind, _colon, key in (each.partition(":") for each in listed) if is_number(kind, key)}
-    known: dict[str, Described] = book().describe(listed) if book() and listed else {}
+    asked = book() if listed else None
+    known = asked.describe(listed) if asked else {}
     if batches:
         known |= {row.subject: described_batch(row) for row in Batch.objects.filter(pk__in=batches)}
     return [(each, known.get(each, Described(each))) for each in listed]
@@ -74,8 +88,8 @@ def described_batch(row: Batch) -> Described:
 
 def prospects(subject: str) -> list[Prospect]:
     """Return why the next look at a subject is when it is, what stands in its way first; [] where nobody knows."""
-    found: list[Prospect] = book().prospects(subject) if book() else []
-    return sorted(found, key=lambda each: not each.is_obstacle)
+    known = book()
+    return sorted(known.prospects(subject) if known else [], key=lambda each: not each.is_obstacle)
 
 
 @dataclass(frozen=True)
@@ -89,12 +103,14 @@ class About:
         """The subjects that the text names itself."""
         if is_subject(self.text):
             return (self.text,)
-        return tuple(book().find(self.text)[:MOST]) if book() else ()
+        known = book()
+        return tuple(known.find(self.text)[:MOST]) if known else ()
 
     @cached_property
     def subjects(self) -> frozenset[str]:
         """These, and what belongs to them: the runs and reports of a product."""
-        kin = book().kin(self.named) if book() and self.named else []
+        known = book() if self.named else None
+        kin = known.kin(self.named) if known else []
         return frozenset([*self.named, *kin][:MOST])
 
     @cached_property

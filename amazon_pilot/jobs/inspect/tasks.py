@@ -1,8 +1,9 @@
 """What the history says of each task: how long it waits and runs, and how often it failed."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TypedDict
 
 from django.core.cache import cache
 from django.db.models import Sum
@@ -37,13 +38,21 @@ def figures(name: str, newest: int = NEWEST) -> dict[str, dict[int, float]]:
     return known
 
 
-def percentiles(spans: Any) -> dict[int, float]:
+def percentiles(spans: Iterable[float | None]) -> dict[int, float]:
     """Return the 50th, 95th and 99th percentile, {} of nothing."""
     values = sorted(span for span in spans if span is not None)
     return {n: values[min(len(values) - 1, len(values) * n // 100)] for n in (50, 95, 99)} if values else {}
 
 
-def day_of_all() -> dict[str, dict[str, Any]]:
+class Day(TypedDict):
+    """Runs of a day, and what share of them failed."""
+
+    count: int
+    failed: int
+    share: float | None
+
+
+def day_of_all() -> dict[str, Day]:
     """Return runs and share of failures of the last 24 hours by task, from the tallies."""
     now = timezone.now()
     rows = Tally.objects.between("hour", now - DAY, now).order_by().values("task", "outcome").annotate(n=Sum("count"))
@@ -53,11 +62,11 @@ def day_of_all() -> dict[str, dict[str, Any]]:
     return {name: _day(outcomes) for name, outcomes in counts.items()}
 
 
-def _day(outcomes: dict[str, int]) -> dict[str, Any]:
+def _day(outcomes: dict[str, int]) -> Day:
     total, bad = sum(outcomes.values()), sum(outcomes.get(word, 0) for word in BAD)
     return {"count": total, "failed": bad, "share": bad / total if total else None}
 
 
-def failures(name: str) -> Any:
+def failures(name: str) -> Iterable[Mapping[str, object]]:
     """Return why a task failed within a day, by cause, the most frequent first."""
     return JobRun.objects.filter(task=name).failure_groups(timezone.now() - DAY)[:10]

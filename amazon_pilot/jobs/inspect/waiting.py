@@ -1,9 +1,8 @@
 """Why a job waits: the first true reason, and where in its queue it stands."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.urls import reverse
 from django.utils.timezone import localtime
@@ -32,7 +31,7 @@ class Reason:
 
     text: str
     why: str = ""
-    until: Any = None
+    until: datetime | float | None = None
     url: str = ""
     link: str = ""
 
@@ -67,7 +66,7 @@ def in_short(jobs: Sequence[LiveJob]) -> dict[str, str]:
     return {job.id: _in_short(job, pauses, holders) for job in jobs}
 
 
-def _in_short(job: LiveJob, pauses: dict[str, Pause], holders: dict[str, Any]) -> str:
+def _in_short(job: LiveJob, pauses: dict[str, Pause], holders: Mapping[str, object]) -> str:
     if job.state in ("scheduled", "retry") and job.score:
         when = localtime(moment_at(job.score))
         return (_("retry at %s") if job.attempt else _("planned for %s")) % f"{when:%Y-%m-%d %H:%M:%S}"
@@ -138,16 +137,16 @@ def _queued(connection: Redis, known: Dossier, sample: Sample) -> Reason:
     return Reason(place or _("It is next."))
 
 
-def _place(connection: Redis, known: Dossier, size: int, first: Any) -> str:
+def _place(connection: Redis, known: Dossier, size: int, first: bytes) -> str:
     """Say how many jobs stand before it: counted in a short queue, told from the times of a long one."""
     if size <= EXACT_UP_TO:
-        before: Any = connection.lpos(queues.key(known.queue), known.job_id)
-        if not before:
+        before = connection.lpos(queues.key(known.queue), known.job_id)
+        if not isinstance(before, int) or not before:
             return ""
         return ngettext("%(n)d job stands before it.", "%(n)d jobs stand before it.", before) % {"n": before}
     since = known.moment("enqueued_at")
     oldest = _moment(connection.hget(f"{RQ_KEY_PREFIX}:job:{as_text(first)}", "enqueued_at"))
-    last: Any = connection.lindex(queues.key(known.queue), -1)
+    last = connection.lindex(queues.key(known.queue), -1)
     newest = _moment(connection.hget(f"{RQ_KEY_PREFIX}:job:{as_text(last)}", "enqueued_at")) if last else None
     if not since or not oldest or not newest or newest <= oldest:
         return _("It is one of %d that wait.") % size
@@ -155,12 +154,12 @@ def _place(connection: Redis, known: Dossier, size: int, first: Any) -> str:
     return _("About %(n)d of the %(all)d that wait stand before it.") % {"n": round(share * size), "all": size}
 
 
-def _moment(text: Any) -> datetime | None:
+def _moment(text: bytes | str | None) -> datetime | None:
     return utcparse(as_text(text)) if text else None
 
 
 def _scheduled(connection: Redis, known: Dossier) -> Reason:
-    score: Any = connection.zscore(f"{RQ_KEY_PREFIX}:scheduled:{known.queue}", known.job_id)
+    score = connection.zscore(f"{RQ_KEY_PREFIX}:scheduled:{known.queue}", known.job_id)
     due = None if score is None else sound(score)
     if known.last is not None and known.last.outcome in ("retrying", "started"):
         return Reason(_("It failed and is tried again later."), known.last.exception, until=due)
@@ -169,7 +168,8 @@ def _scheduled(connection: Redis, known: Dossier) -> Reason:
 
 def _depends(connection: Redis, known: Dossier) -> Reason:
     assert known.fields is not None
-    names = loaded(known.fields.get("dependency_ids"), [])[:PARENTS_SHOWN]
+    found = loaded(known.fields.get("dependency_ids"), [])
+    names = [str(name) for name in found[:PARENTS_SHOWN]] if isinstance(found, list) else []
     if not names:
         return Reason(_("It is deferred, and Redis does not say what it waits for."))
     pipeline = connection.pipeline(transaction=False)

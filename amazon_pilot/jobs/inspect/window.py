@@ -4,7 +4,6 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.dateparse import parse_datetime
@@ -12,6 +11,7 @@ from django.utils.timezone import get_current_timezone, is_naive, localdate
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ..core.values import Text
 from ..models.tally import KEPT
 
 HOUR = 3600
@@ -24,7 +24,7 @@ class Range:
     back: timedelta
     step: int
     span: str
-    label: Any
+    label: Text
 
 
 RANGES = {

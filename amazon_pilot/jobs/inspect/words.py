@@ -3,7 +3,6 @@
 import json
 import re
 from datetime import UTC, datetime
-from typing import Any
 
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -21,13 +20,13 @@ def whole_number(text: str, most: int) -> int | None:
 FAR = datetime(9999, 12, 30, tzinfo=UTC).timestamp()  # every zone can still write it
 
 
-def sound(seconds: Any) -> float:
+def sound(seconds: str | bytes | float) -> float:
     """Return a Unix time that can be written: what lies before 1970 or beyond any calendar is drawn to the edge."""
     number = float(seconds)
     return min(max(number, 0.0), FAR) if number == number else FAR
 
 
-def moment_at(when: Any) -> datetime:
+def moment_at(when: datetime | str | bytes | float) -> datetime:
     """Return a datetime as it is, or the moment of a Unix time."""
     return when if isinstance(when, datetime) else datetime.fromtimestamp(sound(when), UTC)
 
@@ -36,7 +35,7 @@ def moment_at(when: Any) -> datetime:
 OVERRIDES = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
-def json_text(value: Any, indent: int | None = None) -> str:
+def json_text(value: object, indent: int | None = None) -> str:
     """Write a value as JSON for people, which reads back as it was: letters as they are, overrides by their codes."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
     return OVERRIDES.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)
@@ -86,7 +85,7 @@ def cause_words(cause: str) -> str:
     return cause
 
 
-def span(seconds: Any) -> str:
+def span(seconds: str | float | None) -> str:
     """Write seconds as people say them: 12 ms, 3.4 s, 5 min 20 s, 3 h 10 min, 4 d 2 h; – for nothing."""
     if seconds is None or seconds == "":
         return "–"
@@ -110,7 +109,7 @@ def breakable(name: str) -> SafeString:
     return format_html_join(mark_safe("<wbr>"), "{}", ((part,) for part in parts))
 
 
-def ago(when: Any) -> SafeString:
+def ago(when: datetime | str | bytes | float | None) -> SafeString:
     """Write a time relative to now, with the absolute one on hover: `3 min ago`, `in 2 h`."""
     if not when:
         return format_html("{}", "–")

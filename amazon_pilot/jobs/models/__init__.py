@@ -19,7 +19,7 @@ from .release import Release
 from .saved_search import SavedSearch
 from .schedule_entry import Fire, ScheduleEntry
 from .silence import Silence
-from .tally import Tally, TallyTotal
+from .tally import Tally
 from .total import Total
 
 __all__ = [
@@ -42,7 +42,6 @@ __all__ = [
     "Silence",
     "Source",
     "Tally",
-    "TallyTotal",
     "Total",
     "acting_from",
 ]

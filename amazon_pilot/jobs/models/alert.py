@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
@@ -135,7 +135,7 @@ class RuleChange(models.Model):
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("by"))
     reason = models.TextField(_("reason"), blank=True)
 
-    objects: Any = models.Manager()
+    objects = models.Manager["RuleChange"]()
 
     class Meta:
         verbose_name = _("change of an alert rule")

@@ -1,15 +1,14 @@
 """Tokens with which scripts ask the monitor for JSON; each acts for one member of the staff."""
 
-import secrets
-from hashlib import sha256
-from typing import Any
-
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-MARK = "monitor_"  # before every token, so that one which leaks is known for what it is
+from ..core import tokens
+
+MARK = "monitor_"
 MOST = 50
 
 
@@ -20,25 +19,20 @@ class Scope(models.TextChoices):
     ACT = "act", _("read and act")
 
 
-def digest_of(text: str) -> str:
-    """Return what is kept of a token: it is long and random, so that a plain digest is enough."""
-    return sha256(text.encode(errors="replace")).hexdigest()
-
-
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
-    def issue(self, user: Any, name: str, scope: str) -> "tuple[ApiToken, str]":
+    def issue(self, user: User, name: str, scope: str) -> "tuple[ApiToken, str]":
         """Return a new token and its text, which is shown this once; raises ValidationError for one too many."""
         if self.filter(user=user).count() >= MOST:
             raise ValidationError(_("You have %d tokens. Revoke one that is no longer used.") % MOST)
-        text = MARK + secrets.token_urlsafe(30)
-        row = ApiToken(user=user, name=name, scope=scope, digest=digest_of(text), start=text[: len(MARK) + 4])
+        made = tokens.make(MARK)
+        row = ApiToken(user=user, name=name, scope=scope, digest=made.digest, start=made.start)
         row.full_clean()
         row.save()
-        return row, text
+        return row, made.text
 
     def named_by(self, text: str) -> "ApiToken | None":
         """Return the token that this text is, None for one that was revoked or never was."""
-        return self.filter(digest=digest_of(text)).select_related("user").first()
+        return self.filter(digest=tokens.digest_of(text)).select_related("user").first()
 
 
 class ApiToken(models.Model):

@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
+from ..core.values import Json
 from .expiring import ExpiringQuerySet
+from .person import Actor, known
 from .total import Total
 
 # An action is kept as its English verb and translated where it is shown; this tells the catalogue of each of them. The
@@ -58,21 +59,21 @@ def acting_from(source: Source, address: str | None = None) -> Iterator[None]:
 class AuditEntryQuerySet(ExpiringQuerySet["AuditEntry"]):
     def record(
         self,
-        by: Any,
+        by: Actor,
         action: str,
         target: str,
         *,
         reason: str = "",
         count: int = 1,
         goes_on: bool = False,
-        **detail: Any,
+        **detail: Json,
     ) -> "AuditEntry":
         """Write one row for one act; `by` is a user, or None for the machine; `detail` must be JSON.
 
         What `goes_on` in the background has its count written later. Source and address are those of `acting_from`;
         what happens outside of it is done by the system itself.
         """
-        user = by if by is not None and by.is_authenticated else None
+        user = known(by)
         words = {"target": target[:200], "reason": reason, "count": count, "detail": detail}
         entry = self.create(actor=user, source=_source.get(), address=_address.get(), action=action, **words)
         # After the commit: a request that goes on for long must not keep the count of its verb from others, and only

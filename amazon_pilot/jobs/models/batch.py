@@ -1,8 +1,8 @@
 """Batches: a fan-out and its children, so that they are one thing with one progress and one outcome."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict, cast
 
 from django.conf import settings
 from django.db import models, transaction
@@ -11,14 +11,15 @@ from django.utils.translation import gettext_lazy as _
 from rq import get_current_job
 
 from ..core.enqueue import enqueue
-from ..core.task import Task
+from ..core.task import P, R, Task
 from .expiring import ExpiringQuerySet
 from .job_run import JobRun, Outcome
 from .job_subject import JobSubject
+from .person import Actor, known
 
 KIND = "batch"  # of the subject that its children carry
 FAILED = (Outcome.FAILED, Outcome.STOPPED, Outcome.LOST)
-Calls = Iterable[tuple[Any, ...]]
+Calls = Iterable[tuple[object, ...]]
 
 
 @dataclass
@@ -72,20 +73,30 @@ def is_number(kind: str, key: str) -> bool:
     return kind == KIND and key.isascii() and key.isdigit() and len(key) < 19
 
 
+class Counted(TypedDict):
+    """How many children of a batch have one outcome."""
+
+    subject: str
+    last: str
+    number: int
+
+
 class BatchQuerySet(ExpiringQuerySet["Batch"]):
-    def fan_out(self, task: Task[Any], calls: Calls, *, by: Any = None) -> "Batch | None":
+    def fan_out(self, task: Task[P, R], calls: Calls, *, by: Actor = None) -> "Batch | None":
         """Enqueue `task` once for each tuple of arguments, as `enqueue_many` does, and keep that they belong together.
 
         `by` is who asked; without one it is the job that runs now, if one does. A single call is a job and no batch:
         then None is returned, as where there is nothing to do. Raises what `enqueue_many` raises.
         """
-        listed: Sequence[tuple[Any, ...]] = list(calls)
+        listed = list(calls)
         if len(listed) < 2:
             task.enqueue_many(listed)
             return None
         running = get_current_job()
         with transaction.atomic():
-            batch = self.create(task=task.name, children=len(listed), by=by, parent=running.id if running else "")
+            batch = self.create(
+                task=task.name, children=len(listed), by=known(by), parent=running.id if running else ""
+            )
             asked = task.options(queue=task.queue, at_front=task.at_front, about=[*task.subjects, batch.subject])
             enqueue(asked, [(tuple(call), {}) for call in listed], sent=batch.note_sent)
         return batch
@@ -103,14 +114,14 @@ class BatchQuerySet(ExpiringQuerySet["Batch"]):
             found[row["subject"]].outcomes[row["last"]] = row["number"]
         return list(found.values())
 
-    def _outcomes(self, subjects: list[str]) -> Any:
+    def _outcomes(self, subjects: list[str]) -> Iterable[Counted]:
         """Count the children that have begun by subject and the outcome of their last attempt."""
         runs = JobRun.objects.filter(job_id=models.OuterRef("job_id")).order_by("-started_at", "-id")
         again = models.When(outcome=Outcome.LOST, is_poison=False, then=models.Value(Outcome.RETRYING.value))
         last = runs.annotate(word=models.Case(again, default="outcome")).values("word")[:1]
         children = JobSubject.objects.filter(subject__in=subjects).annotate(last=models.Subquery(last))
         counted = children.filter(last__isnull=False).order_by().values("subject", "last")
-        return counted.annotate(number=models.Count("pk"))
+        return cast(Iterable[Counted], counted.annotate(number=models.Count("pk")))
 
 
 class Batch(models.Model):

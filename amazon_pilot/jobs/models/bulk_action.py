@@ -2,14 +2,16 @@
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ..core.values import Text
 from .expiring import ExpiringQuerySet
+from .person import Actor
 
 
 class BulkActionQuerySet(ExpiringQuerySet["BulkAction"]):
@@ -53,7 +55,7 @@ class BulkActionQuerySet(ExpiringQuerySet["BulkAction"]):
         before = timezone.now() - timedelta(minutes=1)
         return list(self.filter(ended_at__isnull=True, created_at__lt=before).values_list("pk", flat=True))
 
-    def abort(self, pk: int, by: Any) -> bool:
+    def abort(self, pk: int, by: Actor) -> bool:
         """Ask a bulk action to stop; it does so before its next batch. False where it has ended already."""
         open_states = (BulkAction.State.WAITING, BulkAction.State.RUNNING)
         return self.filter(pk=pk, state__in=open_states).update(state=BulkAction.State.ABORTED, aborted_by=by) == 1
@@ -132,7 +134,7 @@ class BulkAction(models.Model):
         return f"bulk:{self.pk}"
 
     @property
-    def result(self) -> Any:
+    def result(self) -> Text:
         """The state in words; one that is done and has changed nothing says that."""
         is_empty = self.state == self.State.DONE and not self.changed
         return _("Nothing was changed") if is_empty else self.get_state_display()

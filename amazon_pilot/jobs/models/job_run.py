@@ -7,6 +7,7 @@ from typing import Any, Self
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from ..core.values import Json
 from .expiring import ExpiringQuerySet
 
 
@@ -153,7 +154,7 @@ class JobRun(models.Model):
         return f"{self.task}: {self.get_outcome_display()}"
 
 
-def searchable(values: Iterable[Any]) -> str:
+def searchable(values: Iterable[Json]) -> str:
     """Return the words and numbers inside nested arguments, at most 2,000 characters."""
     words: list[str] = []
     for value in values:

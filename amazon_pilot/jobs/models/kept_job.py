@@ -1,8 +1,7 @@
 """Deleted jobs, kept for a day as Redis held them, so that a deletion can be taken back."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import models
 from django.utils import timezone
@@ -20,10 +19,10 @@ class KeptJobQuerySet(models.QuerySet["KeptJob"]):
         """Return the jobs that a bulk action has deleted and nobody has brought back."""
         return self.filter(bulk=deletion, is_deleted=True)
 
-    def keep(self, jobs: list[Any]) -> None:
+    def keep(self, jobs: "Iterable[KeptJob]") -> None:
         """Write what a bulk action is about to delete; what it kept before it was cut short is written anew."""
         fresh = ("content", "unique_key", "kept_at", "is_deleted")
-        self.bulk_create(jobs, update_conflicts=True, update_fields=fresh, unique_fields=("job_id", "bulk"))
+        KeptJob.objects.bulk_create(jobs, update_conflicts=True, update_fields=fresh, unique_fields=("job_id", "bulk"))
 
     def settle(self, deleted: Collection[str]) -> None:
         """Note which of these jobs are deleted indeed, and forget the others: they have changed and live on."""

@@ -1,7 +1,6 @@
 """Pauses: who keeps workers from starting which jobs, why, and until when. Redis carries them to the workers."""
 
 from datetime import datetime
-from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
@@ -9,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..core import queues
+from .person import Actor, known
 
 
 class PauseQuerySet(models.QuerySet["Pause"]):
@@ -17,7 +17,7 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         now = now or timezone.now()
         return self.filter(models.Q(until__isnull=True) | models.Q(until__gt=now), ended_at__isnull=True)
 
-    def begin(self, name: str, *, by: Any, reason: str, until: datetime | None = None) -> "Pause":
+    def begin(self, name: str, *, by: Actor, reason: str, until: datetime | None = None) -> "Pause":
         """Pause `queue:low`, `task:products.tasks.update_product` or `tag:apify` when the transaction commits.
 
         Jobs that run are untouched. A pause of the same name is replaced. `by` is a user, or None for the machine.
@@ -27,14 +27,14 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         if kind not in ("queue", "task", "tag") or not what:
             raise ValueError(f"{name!r} is not queue:…, task:… or tag:….")
         self.active().filter(name=name).update(ended_at=timezone.now())
-        user = by if by is not None and by.is_authenticated else None
+        user = known(by)
         pause = self.create(name=name, by=user, reason=reason, until=until)
         transaction.on_commit(lambda: queues.set_pause(name, until.timestamp() if until else 0))
         return pause
 
-    def end(self, name: str, *, by: Any = None) -> int:
+    def end(self, name: str, *, by: Actor = None) -> int:
         """Resume what is paused under `name` when the transaction commits; returns how many pauses that ended."""
-        user = by if by is not None and by.is_authenticated else None
+        user = known(by)
         ended = self.filter(name=name, ended_at__isnull=True).update(ended_at=timezone.now(), ended_by=user)
         transaction.on_commit(lambda: queues.end_pause(name))
         return ended

@@ -1,5 +1,6 @@
 """What each queue held, minute by minute: drawn beside the tallies, which know what ended but not what waited."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,15 +25,18 @@ class ReadingQuerySet(ExpiringQuerySet["Reading"]):
             return
         Reading.objects.bulk_create(readings, ignore_conflicts=True)
         hour = readings[0].at.replace(minute=0, second=0, microsecond=0)
-        rows: Any = self.between("minute", hour, hour + HOUR).order_by().values("queue")
-        rows = rows.annotate(worst=models.Max("oldest"), **{f"mean_{name}": models.Avg(name) for name in MEANS})
-        hours = [Reading(span="hour", at=hour, queue=row["queue"], oldest=row["worst"], **_means(row)) for row in rows]
+        minutes = self.between("minute", hour, hour + HOUR).order_by().values("queue")
+        means = {f"mean_{name}": models.Avg(name) for name in MEANS}
+        hours = [
+            Reading(span="hour", at=hour, queue=row["queue"], oldest=row["worst"], **_means(dict(row)))
+            for row in minutes.annotate(worst=models.Max("oldest"), **means)
+        ]
         Reading.objects.bulk_create(
             hours, update_conflicts=True, unique_fields=["span", "at", "queue"], update_fields=["oldest", *MEANS]
         )
 
 
-def _means(row: dict[str, Any]) -> dict[str, int | None]:
+def _means(row: Mapping[str, Any]) -> dict[str, int | None]:
     found = {name: row[f"mean_{name}"] for name in MEANS}
     return {name: None if value is None else round(value) for name, value in found.items()}
 

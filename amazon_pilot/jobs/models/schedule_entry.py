@@ -2,9 +2,9 @@
 
 import zoneinfo
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..core import cron
+from ..core.values import Args, Kwargs, Text
 from .expiring import ExpiringQuerySet
 from .total import Total
 
@@ -31,17 +32,15 @@ def default_window() -> timedelta:
 class ScheduleEntryQuerySet(models.QuerySet["ScheduleEntry"]):
     def take(self, entry: "ScheduleEntry", next_at: datetime, last_job_id: str | None) -> bool:
         """Move an entry on from the fire it was read with; False means that someone else did, or edited it."""
-        changes: dict[str, Any] = {"next_at": next_at}
-        if last_job_id is not None:
-            changes["last_job_id"] = last_job_id
-        return self.filter(pk=entry.pk, next_at=entry.next_at).update(**changes) == 1
+        changes = {} if last_job_id is None else {"last_job_id": last_job_id}
+        return self.filter(pk=entry.pk, next_at=entry.next_at).update(next_at=next_at, **changes) == 1
 
     def pause_over(self, now: datetime) -> "ScheduleEntryQuerySet":
         """Return the entries whose pause had an end that has come."""
         return self.filter(paused_at__isnull=False, paused_until__lte=now)
 
 
-def is_call(args: Any) -> bool:
+def is_call(args: object) -> bool:
     """Tell whether a value is a list of arguments, or an object with `args`, a list, and `kwargs`, an object."""
     if isinstance(args, dict) and args.keys() <= {"args", "kwargs"}:
         return isinstance(args.get("args", []), list) and isinstance(args.get("kwargs", {}), dict)
@@ -116,7 +115,7 @@ class ScheduleEntry(models.Model):
 
     def clean(self) -> None:
         """Refuse a cron line with its reason and position, an unknown zone or queue, and arguments that are no list."""
-        errors: dict[str, Any] = {}
+        errors: dict[str, Text] = {}
         try:
             cron.parse(self.cron)
         except cron.CronError as error:
@@ -131,13 +130,13 @@ class ScheduleEntry(models.Model):
             raise ValidationError(errors)
 
     @property
-    def call(self) -> tuple[list[Any], dict[str, Any]]:
+    def call(self) -> tuple[Args, Kwargs]:
         """The arguments of its jobs, by place and by name."""
         if isinstance(self.args, list):
             return self.args, {}
         return self.args.get("args", []), self.args.get("kwargs", {})
 
-    def unique_error_message(self, model_class: Any, unique_check: Any) -> ValidationError:
+    def unique_error_message(self, model_class: type[models.Model], unique_check: Sequence[str]) -> ValidationError:
         """Say what to do about a name that is taken: nothing else of an entry is unique."""
         return ValidationError(NAME_TAKEN, code="unique")
 
@@ -180,7 +179,7 @@ class FireQuerySet(ExpiringQuerySet["Fire"]):
 
     def settle(self, fires: Iterable["Fire"]) -> None:
         """Store and count the outcome of fires that were pending; one that another scheduler settled stays as it is."""
-        alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        alike: dict[tuple[str, str, datetime | None, int, str], list[int]] = defaultdict(list)
         for fire in fires:
             alike[fire.entry_id, fire.outcome, fire.enqueued_at, fire.suppressed, fire.note].append(fire.pk)
         settled: Counter[tuple[str, str]] = Counter()

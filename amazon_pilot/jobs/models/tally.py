@@ -1,9 +1,9 @@
 """Runs counted by minute and hour: what the charts draw and Prometheus reads, so that neither scans the history."""
 
-import operator
 from collections import Counter
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Self, TypedDict, cast
 
 from django.db import models, transaction
 from django.db.models.functions import TruncHour, TruncMinute
@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .expiring import ExpiringQuerySet
 from .job_run import JobRun, Outcome
-from .total import BUCKETS, SUM, Total
+from .total import BUCKETS, SUM, Run, Total
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 AGAIN = timedelta(minutes=5)  # counted once more: a worker that was cut off tells late what ended
@@ -19,6 +19,7 @@ STEP = timedelta(hours=1)  # counted in one transaction
 KEPT = {"minute": timedelta(days=2), "hour": timedelta(days=400)}
 
 Key = tuple[datetime, str, str, str]
+Spans = tuple[list[int], float]  # how many runs lie in each bucket, and the seconds of all together
 KEY = ("at", "queue", "task", "outcome")
 
 
@@ -54,14 +55,14 @@ class TallyQuerySet(ExpiringQuerySet["Tally"]):
     def _fold_between(self, start: datetime, end: datetime) -> int:
         rows = {_key(row): row for row in counts(start, end)}
         with transaction.atomic():
-            old = {_key(dict(row)): dict(row) for row in self.between("minute", start, end).values()}
+            told = cast("Iterable[Counted]", self.between("minute", start, end).values())
+            old = {_key(row): row for row in told}
             self.between("minute", start, end).delete()
             Tally.objects.bulk_create([Tally(span="minute", **row) for row in rows.values()])
             self._fold_hours(start, end)
-            before = {key: row["count"] for key, row in old.items()}
-            TallyTotal.objects.raise_by(Counter({key: row["count"] - before.get(key, 0) for key, row in rows.items()}))
-            for name, field in (("wait", "wait"), ("run", "duration")):
-                Total.objects.raise_by(name, _grown(field, rows, old))
+            Total.objects.raise_ended(_ended(rows, old))
+            for name, spans in (("wait", _waits), ("run", _durations)):
+                Total.objects.raise_by(name, _grown(spans, rows, old))
         return sum(row["count"] for row in rows.values())
 
     def _fold_hours(self, start: datetime, end: datetime) -> None:
@@ -112,55 +113,43 @@ class Tally(models.Model):
         return f"{self.span} {self.at:%Y-%m-%d %H:%M} {self.task} {self.outcome}"
 
 
-class TallyTotalQuerySet(models.QuerySet["TallyTotal"]):
-    def raise_by(self, grown: Counter[Key]) -> None:
-        """Raise each total by what its minutes have grown; a total never falls."""
-        sums: Counter[tuple[str, str, str]] = Counter()
-        for (_at, *key), number in grown.items():
-            sums[key[0], key[1], key[2]] += max(0, number)
-        for (queue, task, outcome), number in sums.items():
-            if number:
-                total, _created = self.get_or_create(queue=queue, task=task, outcome=outcome)
-                self.filter(pk=total.pk).update(count=models.F("count") + number)
-
-
-class TallyTotal(models.Model):
-    """All runs of one task with one outcome since the beginning; kept when the history is pruned."""
-
-    queue = models.CharField(_("queue"), max_length=100)
-    task = models.CharField(_("task"), max_length=200)
-    outcome = models.CharField(_("outcome"), max_length=10, choices=Outcome)
-    count = models.PositiveBigIntegerField(_("count"), default=0)
-
-    objects = TallyTotalQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("total")
-        verbose_name_plural = _("totals")
-        constraints = [models.UniqueConstraint(fields=["queue", "task", "outcome"], name="one_total_per_outcome")]
-
-    def __str__(self) -> str:
-        return f"{self.task} {self.outcome}"
-
-
 def _first_end(**after: datetime) -> datetime | None:
     first: datetime | None = JobRun.objects.filter(**after).aggregate(first=models.Min("ended_at"))["first"]
     return first
 
 
-def _key(row: dict[str, Any]) -> Key:
+def _key(row: "Summed | Part") -> Key:
     return row["at"], row["queue"], row["task"], row["outcome"]
 
 
-def _grown(field: str, rows: dict[Key, dict[str, Any]], old: dict[Key, dict[str, Any]]) -> Counter[tuple[str, str]]:
+def _waits(row: "Counted") -> Spans:
+    return row["wait_buckets"], row["wait_sum"]
+
+
+def _durations(row: "Counted") -> Spans:
+    return row["duration_buckets"], row["duration_sum"]
+
+
+def _ended(rows: "dict[Key, Counted]", old: "dict[Key, Counted]") -> Counter[Run]:
+    """Return by how much each total has grown since these minutes were counted; none ever falls."""
+    grown: Counter[Run] = Counter()
+    for key, row in rows.items():
+        grown[key[1:]] += max(0, row["count"] - (old[key]["count"] if key in old else 0))
+    return grown
+
+
+def _grown(
+    spans: "Callable[[Counted], Spans]", rows: "dict[Key, Counted]", old: "dict[Key, Counted]"
+) -> Counter[tuple[str, str]]:
     """Return by how much each bucket of each task, and the sum of it, has grown since these minutes were counted."""
     grown: Counter[tuple[str, str]] = Counter()
     for key, row in rows.items():
-        before = old.get(key, {})
-        was = before.get(f"{field}_buckets") or [0] * len(row[f"{field}_buckets"])
-        for n, number in enumerate(row[f"{field}_buckets"]):
+        buckets, seconds = spans(row)
+        was, before = spans(old[key]) if key in old else ([], 0.0)
+        was = was or [0] * len(buckets)
+        for n, number in enumerate(buckets):
             grown[row["task"], str(n)] += max(0, number - was[n])
-        grown[row["task"], SUM] += max(0, round(1000 * (row[f"{field}_sum"] - before.get(f"{field}_sum", 0))))
+        grown[row["task"], SUM] += max(0, round(1000 * (seconds - before)))
     return grown
 
 
@@ -171,27 +160,64 @@ def bucket_of(field: str) -> models.Case:
     return models.Case(*bounds, longer, default=None, output_field=models.IntegerField())
 
 
-def counts(start: datetime, end: datetime) -> list[dict[str, Any]]:
+class Summed(TypedDict):
+    """What a tally says, but for its span and its buckets."""
+
+    at: datetime
+    queue: str
+    task: str
+    outcome: str
+    count: int
+    wait_sum: float
+    wait_max: float
+    duration_sum: float
+    duration_max: float
+
+
+class Counted(Summed):
+    """What the tally of a minute says."""
+
+    wait_buckets: list[int]
+    duration_buckets: list[int]
+
+
+class Part(Summed):
+    """The runs of a minute whose waits lie in one bucket, and whose durations in one."""
+
+    wait_bucket: int | None
+    duration_bucket: int | None
+
+
+def counts(start: datetime, end: datetime) -> list[Counted]:
     """Count the runs that ended from `start` up to and without `end`, by minute, queue, task and outcome."""
-    found: dict[Key, dict[str, Any]] = {}
+    found: dict[Key, Counted] = {}
     for part in _parts(start, end):
-        wait, duration = part.pop("wait_bucket"), part.pop("duration_bucket")
-        empty = {"wait_buckets": [0] * (len(BUCKETS) + 1), "duration_buckets": [0] * (len(BUCKETS) + 1)}
-        row = found.setdefault(_key(part), dict.fromkeys(part, 0) | empty)
-        for name, bucket in (("wait_buckets", wait), ("duration_buckets", duration)):
-            if bucket is not None:
-                row[name][bucket] += part["count"]
-        for name, value in part.items():
-            join = max if name.endswith("_max") else operator.add
-            row[name] = value if name in KEY else join(row[name], value)
+        row = found.setdefault(_key(part), _nothing(part))
+        row["count"] += part["count"]
+        row["wait_sum"] += part["wait_sum"]
+        row["wait_max"] = max(row["wait_max"], part["wait_max"])
+        row["duration_sum"] += part["duration_sum"]
+        row["duration_max"] = max(row["duration_max"], part["duration_max"])
+        if (n := part["wait_bucket"]) is not None:
+            row["wait_buckets"][n] += part["count"]
+        if (n := part["duration_bucket"]) is not None:
+            row["duration_buckets"][n] += part["count"]
     return list(found.values())
 
 
-def _parts(start: datetime, end: datetime) -> Any:
+def _nothing(part: Part) -> Counted:
+    return {
+        "at": part["at"], "queue": part["queue"], "task": part["task"], "outcome": part["outcome"], "count": 0,
+        "wait_sum": 0.0, "wait_max": 0.0, "duration_sum": 0.0, "duration_max": 0.0,
+        "wait_buckets": [0] * (len(BUCKETS) + 1), "duration_buckets": [0] * (len(BUCKETS) + 1),
+    }  # fmt: skip
+
+
+def _parts(start: datetime, end: datetime) -> Iterable[Part]:
     """Count these runs in one pass, by the buckets too."""
     ended = JobRun.objects.order_by().filter(ended_at__gte=start, ended_at__lt=end).annotate(at=TruncMinute("ended_at"))
     buckets = {"wait_bucket": bucket_of("wait"), "duration_bucket": bucket_of("duration")}
-    return (
+    parts = (
         ended.annotate(**buckets)
         .values(*KEY, *buckets)
         .annotate(
@@ -202,9 +228,10 @@ def _parts(start: datetime, end: datetime) -> Any:
             duration_max=models.Max("duration", default=0.0),
         )
     )
+    return cast(Iterable[Part], parts)
 
 
-def sums(tallies: models.QuerySet[Tally], bucket: str) -> list[dict[str, Any]]:
+def sums(tallies: models.QuerySet[Tally], bucket: str) -> list[Summed]:
     """Add tallies up by the annotation `bucket`, queue, task and outcome."""
     rows = (
         tallies.order_by()

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0)
 AT_ONCE = 200  # rows of one statement
 SUM = "ms"  # beside the buckets: all together, in milliseconds
+Run = tuple[str, str, str]  # queue, task and outcome
 
 
 class TotalQuerySet(models.QuerySet["Total"]):
@@ -28,11 +29,24 @@ class TotalQuerySet(models.QuerySet["Total"]):
             with connection.cursor() as cursor:
                 cursor.execute(statement, [word for row in part for word in row])
 
+    def raise_ended(self, grown: Mapping[Run, int]) -> None:
+        """Raise the totals of ended runs by queue, task and outcome, as `raise_by` does."""
+        self.raise_by(
+            Total.Name.ENDED, {(task, f"{queue}:{outcome}"): n for (queue, task, outcome), n in grown.items()}
+        )
+
+    def ended(self) -> dict[Run, int]:
+        """Return all runs that ended since the beginning by queue, task and outcome, the oldest first."""
+        rows = self.filter(name=Total.Name.ENDED).order_by("pk").values_list("subject", "outcome", "count")
+        told = ((task, *words.rpartition(":"), number) for task, words, number in rows)
+        return {(queue, task, outcome): number for task, queue, _colon, outcome, number in told}
+
 
 class Total(models.Model):
-    """How often something happened: fires by entry, acts by verb, lost runs by queue."""
+    """How often something happened: runs by task, fires by entry, acts by verb, lost runs by queue."""
 
     class Name(models.TextChoices):
+        ENDED = "ended", _("ended runs by task, queue and outcome")
         FIRES = "fires", _("fires by entry and outcome")
         ACTIONS = "actions", _("acts by verb and result")
         RECOVERED = "recovered", _("lost runs by queue and cause")

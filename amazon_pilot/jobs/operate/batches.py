@@ -4,12 +4,11 @@ The moment of asking is frozen: a job that was enqueued later, or put back by th
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import accumulate
-from typing import Any
 
 from django.db.models import QuerySet
 from django.db.models.functions import Length
@@ -184,8 +183,8 @@ def of_registry(row: BulkAction, query: Query, state: str, queue: str) -> Iterat
             return
 
 
-def _order(words: Any) -> tuple[float, bytes]:
-    return float(words[1]), bytes(words[0])
+def _order(words: redis_jobs.Peeked) -> tuple[float, bytes]:
+    return float(words[1]), words[0]
 
 
 def of_queue(row: BulkAction, query: Query, queue: str) -> Iterator[Batch]:
@@ -204,7 +203,9 @@ def of_queue(row: BulkAction, query: Query, queue: str) -> Iterator[Batch]:
         met.extend(words[0] for words in new)
 
 
-def matching(row: BulkAction, query: Query, state: str, queue: str, found: Any) -> tuple[list[str], int]:
+def matching(
+    row: BulkAction, query: Query, state: str, queue: str, found: Iterable[redis_jobs.Peeked]
+) -> tuple[list[str], int]:
     """Return the ids of those jobs of a window that a search matches, of how many that were there when it was asked."""
     jobs = [job for job in (redis_jobs.read(state, queue, *words) for words in found) if _was_there(row, job)]
     return [job.id for job in jobs if redis_jobs.is_in(state, job) and query.matches(job)], len(jobs)

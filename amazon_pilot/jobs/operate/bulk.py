@@ -6,7 +6,7 @@ Which jobs those are is told by batches.py: the moment of asking is frozen.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -20,16 +20,18 @@ from ..core import queues
 from ..core.registry import Backoff
 from ..core.shared_memory import progress
 from ..core.task import job
+from ..core.values import Json
 from ..inspect import redis_jobs
 from ..inspect.grammar import QueryError
 from ..inspect.query import LONGEST_FROZEN, Query, frozen, parse
 from ..models import AuditEntry, BulkAction, KeptJob
 from ..models.kept_job import KEPT
+from ..models.person import Actor, known
 from . import batches as walks
 from . import changes, deletion
 from .batches import Batch, Walk, asked_to_end, tally
 from .jobs import GRACE
-from .operation import QUEUE, UNTIL
+from .operation import QUEUE, UNTIL, Values
 from .operations import reaches
 from .table import OPERATIONS, in_bulk
 
@@ -55,7 +57,7 @@ def meant(action: str, query: Query) -> Query:
 
 
 def start(
-    by: Any, action: str, *, token: UUID, query: str = "", ids: list[str] | None = None,
+    by: Actor, action: str, *, token: UUID, query: str = "", ids: list[str] | None = None,
     given: Mapping[str, str] | None = None, reason: str = "", expected: int | None = None,
 ) -> tuple[BulkAction, bool]:  # fmt: skip
     """Have an action carried out in the background once the transaction commits; returns its row, and if it is new.
@@ -78,14 +80,14 @@ def start(
             meant(action, parse_frozen(query))
         except QueryError as error:
             raise ValidationError(str(error)) from error
-    words: dict[str, Any] = {"query": "" if ids else frozen(query), "ids": ids or []}
-    asked = words | {"action": action, "reason": reason, "by": by, "expected": expected}
-    asked |= {"to_queue": values.get(QUEUE.name, ""), "until": values.get(UNTIL.name)}
-    told = words | {"expected": expected} | {name: str(value) for name, value in values.items()}
+    words: dict[str, Json] = {"query": "" if ids else frozen(query), "ids": ids or [], "expected": expected}
+    asked: dict[str, object] = {**words, "action": action, "reason": reason, "by": known(by)}
+    asked |= {"to_queue": values.get("queue", ""), "until": values.get("until")}
+    told = words | {name: str(value) for name, value in values.items()}
     return _begin(token, asked, told)
 
 
-def _begin(token: UUID, asked: dict[str, Any], told: dict[str, Any]) -> tuple[BulkAction, bool]:
+def _begin(token: UUID, asked: dict[str, object], told: dict[str, Any]) -> tuple[BulkAction, bool]:
     """Write the row of an action and the line of audit, which tells of it what is `told`, and have it carried out."""
     with transaction.atomic():
         row, is_new = BulkAction.objects.get_or_create(token=token, defaults=asked)
@@ -101,14 +103,14 @@ def kept_until(row: BulkAction) -> datetime | None:
     return row.started_at + KEPT if row.action == "delete" and row.started_at and row.ended_at else None
 
 
-def restore(by: Any, row: BulkAction, *, token: UUID, reason: str) -> tuple[BulkAction, bool]:
+def restore(by: Actor, row: BulkAction, *, token: UUID, reason: str) -> tuple[BulkAction, bool]:
     """Have the jobs that an action deleted brought back in the background; returns the row of that, and if it is new.
 
     The same `token` again starts nothing. Raises PermissionDenied, or ValidationError where there is nothing to bring
     back; what is left alone is told by `deletion.restore`.
     """
-    if known := BulkAction.objects.filter(token=token).first():
-        return known, False
+    if begun := BulkAction.objects.filter(token=token).first():
+        return begun, False
     if not reaches(by, OPERATIONS[RESTORE].role):
         raise PermissionDenied(_("Your role does not allow this."))
     if not reason:
@@ -126,7 +128,7 @@ def restore(by: Any, row: BulkAction, *, token: UUID, reason: str) -> tuple[Bulk
         raise ValidationError(_("There is nothing to bring back."))
     if number > MANY and not reaches(by, "admin"):
         raise PermissionDenied(_("Your role does not allow this."))
-    asked = {"action": RESTORE, "undoes": row, "reason": reason, "by": by, "expected": number}
+    asked = {"action": RESTORE, "undoes": row, "reason": reason, "by": known(by), "expected": number}
     try:
         with transaction.atomic():
             return _begin(token, asked, {"deletion": row.pk, "expected": number})
@@ -143,7 +145,7 @@ def _queue_that_moves() -> str:
     return through[0]
 
 
-def abort(by: Any, row: BulkAction, *, reason: str = "") -> bool:
+def abort(by: Actor, row: BulkAction, *, reason: str = "") -> bool:
     """Have an action stop before its next batch; what it has done stays done. False where it has ended already."""
     if not reaches(by, OPERATIONS[row.action].role):
         raise PermissionDenied(_("Your role does not allow this."))
@@ -223,7 +225,7 @@ def parse_frozen(text: str) -> Query:
 
 def counts_so_far(row: BulkAction) -> dict[str, int]:
     """Return the counts with which to begin: what an earlier worker changed and nobody will meet again."""
-    found: Any = queues.connection().hgetall(tally(row.pk))
+    found = queues.connection().hgetall(tally(row.pk))
     if row.action == RESTORE:
         deletion.forget_restored(tally(row.pk))
         met, restored = int(found.get(b"met", 0)), int(found.get(b"restored", 0))
@@ -246,7 +248,7 @@ def act(row: BulkAction, batch: Batch) -> int:
         return deletion.restore(KeptJob.objects.filter(pk__in=batch.ids).order_by("pk"), tally(row.pk))
     operation = OPERATIONS[row.action]
     script = (operation.bulk and operation.bulk.script) or operation.script
-    word = operation.word({QUEUE.name: row.to_queue, UNTIL.name: row.until})
+    word = operation.word(cast(Values, {QUEUE.name: row.to_queue, UNTIL.name: row.until}))
     done = changes.rearrange(script, batch.ids, word, before=row.created_at, distance=batch.distance, tally=count_in)
     if row.action == "cancel" and done < len(batch.ids) and (row.ids or "started" in parse_frozen(row.query).states):
         batch.asked = ask_to_end(row, batch.ids)

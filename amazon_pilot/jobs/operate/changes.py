@@ -8,7 +8,6 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 
 from rq.command import send_command
 from rq.defaults import RQ_KEY_PREFIX
@@ -23,6 +22,7 @@ from ..core.payload import unpacked
 from ..core.queues import connection
 from ..core.registry import TASKS, JSONJob, UnknownTaskError
 from ..core.scripts import script
+from ..core.values import Args, Kwargs, Word
 
 PENDING = ("queued", "started", "scheduled", "deferred", "held", "rate_limited", "ready_to_enqueue")
 
@@ -37,14 +37,12 @@ def find(job_id: str) -> JSONJob | None:
 
 def state(job_id: str) -> str:
     """Return where a job is, in the words of the query box; '' where Redis has forgotten it."""
-    found: Any = connection().hmget(f"{RQ_KEY_PREFIX}:job:{job_id}", "status", "held")
+    found = connection().hmget(f"{RQ_KEY_PREFIX}:job:{job_id}", "status", "held")
     status, held = (as_text(word) if word else "" for word in found)
     return "held" if status == "deferred" and held else status
 
 
-def run_again(
-    task: str, args: Sequence[Any], kwargs: dict[str, Any] | None = None, *, of: str = "", queue: str = ""
-) -> str:
+def run_again(task: str, args: Args, kwargs: Kwargs | None = None, *, of: str = "", queue: str = "") -> str:
     """Enqueue a new job, with edited arguments if so wished; the job `of` which it is a copy stays as it is.
 
     Returns the new job's id. Raises UnknownTaskError, or PayloadError where the arguments are not JSON.
@@ -55,7 +53,7 @@ def run_again(
     return enqueue(TASKS[task], [(list(args), kwargs or {})], queue=queue, meta=meta)[0]
 
 
-def pending(task: str, args: Sequence[Any], kwargs: dict[str, Any]) -> str:
+def pending(task: str, args: Args, kwargs: Kwargs) -> str:
     """Return the job of a unique task that waits or runs with these arguments; '' if there is none."""
     known = TASKS.get(task)
     if known is None or not known.unique:
@@ -127,7 +125,7 @@ def ask_to_end(ids: Sequence[str], *, grace: float = 5, by: str = "") -> list[st
 
 def ask_stack(job_id: str) -> bool:
     """Have a running job's process show its stack; False if it does not run."""
-    found: Any = connection().hmget(f"{RQ_KEY_PREFIX}:job:{job_id}", "status", "worker_name")
+    found = connection().hmget(f"{RQ_KEY_PREFIX}:job:{job_id}", "status", "worker_name")
     status, worker = (as_text(word) if word else "" for word in found)
     if status != JobStatus.STARTED or not worker:
         return False
@@ -158,7 +156,7 @@ def for_requeue(ids: Sequence[str]) -> str:
 
 
 def rearrange(
-    verb: str, ids: Sequence[str], word: Any = "", *, before: datetime | None = None, distance: int | None = None,
+    verb: str, ids: Sequence[str], word: Word = "", *, before: datetime | None = None, distance: int | None = None,
     tally: tuple[str, str] = ("", ""),
 ) -> int:  # fmt: skip
     """Do a verb of rearrange.lua to many jobs in one atomic step; returns to how many it was done.
@@ -173,6 +171,6 @@ def rearrange(
     return int(script("rearrange")(connection(), verb, now, word, since, where, *tally, *ids))
 
 
-def one(verb: str, job_id: str, word: Any = "") -> bool:
+def one(verb: str, job_id: str, word: Word = "") -> bool:
     """Do a verb of rearrange.lua to one job; False if the job was in no place where it makes sense."""
     return rearrange(verb, [job_id], word) == 1

@@ -9,7 +9,6 @@ order), results of more than 64 KB, and an rq group, a rate limit's permit or a 
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from rq.utils import as_text, utcformat
 
@@ -18,6 +17,7 @@ from ..core.enqueue import unique_key
 from ..core.payload import unpacked
 from ..core.registry import TASKS
 from ..core.scripts import script
+from ..core.values import Word
 from ..models import BulkAction, KeptJob
 
 BYTES_AT_ONCE = 4 * 1024**2  # what one answer of Redis weighs, about: a batch with large arguments comes in parts
@@ -47,7 +47,7 @@ def delete(
     return deleted
 
 
-def keep_one(job_id: str) -> tuple[KeptJob, str] | None:
+def keep_one(job_id: str) -> tuple[KeptJob, bytes] | None:
     """Write down what a job is, to be handed to `delete_one`; None where it is in no place to be deleted from.
 
     To be called outside of a transaction: what is not committed is lost together with its process.
@@ -60,10 +60,10 @@ def keep_one(job_id: str) -> tuple[KeptJob, str] | None:
     return kept, found[0][1]
 
 
-def delete_one(kept: KeptJob, mark: str) -> bool:
+def delete_one(kept: KeptJob, mark: bytes) -> bool:
     """Have Redis forget a job that was kept; False where it has changed meanwhile, and is left alone."""
     proof = _proof(f"one:{kept.pk}")
-    gone = _forget([[kept.job_id, mark]], proof)
+    gone = _forget([[kept.job_id.encode(), mark]], proof)
     KeptJob.objects.filter(pk=kept.pk).settle(gone)
     queues.connection().delete(proof)
     return bool(gone)
@@ -88,7 +88,7 @@ def restore(rows: Iterable[KeptJob], tally: str) -> int:
     runs as another job, or that waited for others which all have ended. `tally` is a hash in which Redis counts, and
     by which it knows what it has done: the same rows once more change nothing.
     """
-    words: list[Any] = []
+    words: list[Word] = []
     last = 0
     for row in rows:
         words += [row.pk, row.job_id, row.unique_key, bytes(row.content)]
@@ -123,13 +123,13 @@ def restore_one(job_id: str) -> bool | None:
     return False
 
 
-def _look(ids: Sequence[str], before: str) -> tuple[int, list[Any]]:
+def _look(ids: Sequence[str], before: str) -> tuple[int, list[list[bytes]]]:
     unique = json.dumps([name for name, task in TASKS.items() if task.unique])
     number, found = script("kept")(queues.connection(), "keep", before, BYTES_AT_ONCE, unique, *ids)
     return int(number), found
 
 
-def _kept(job: Any, row: BulkAction | None) -> KeptJob:
+def _kept(job: Sequence[bytes], row: BulkAction | None) -> KeptJob:
     id, _mark, task, data, content = job
     key = ""
     if data:
@@ -138,7 +138,7 @@ def _kept(job: Any, row: BulkAction | None) -> KeptJob:
 
 
 def _forget(
-    found: Sequence[Any], proof: str, *, distance: int | None = None, tally: tuple[str, str] = ("", "")
+    found: Sequence[Sequence[bytes]], proof: str, *, distance: int | None = None, tally: tuple[str, str] = ("", "")
 ) -> list[str]:  # fmt: skip
     words = [word for job in found for word in job[:2]]
     where = "" if distance is None else distance

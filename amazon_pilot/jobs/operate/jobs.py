@@ -1,8 +1,6 @@
 """Operations on one job that take more than a script: each is the `act` of its row in table.py."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -10,14 +8,16 @@ from django.utils.translation import gettext as _
 from ..core import queues, redaction
 from ..core.payload import call_of
 from ..core.registry import PayloadError, UnknownTaskError
+from ..core.values import Args, Kwargs
 from ..models import JobRun
+from ..models.person import Actor
 from . import changes, deletion
 from .operation import Done, Values, waits_for
 
 GRACE = 5.0  # seconds that a cancelled job gets to end by itself
 
 
-def retry(by: Any, job_id: str, values: Values) -> Done:
+def retry(by: Actor, job_id: str, values: Values) -> Done:
     """Put an ended job back on its queue, or where Redis has forgotten it, run its call again as a new job."""
     if changes.one("requeue", job_id):
         if changes.state(job_id) == "deferred":
@@ -33,7 +33,7 @@ def retry(by: Any, job_id: str, values: Values) -> Done:
     return run_again(*call, of=job_id)
 
 
-def last_call(job_id: str) -> tuple[str, list[Any], dict[str, Any], str] | None:
+def last_call(job_id: str) -> tuple[str, Args, Kwargs, str] | None:
     """Return task, arguments, keyword arguments and queue of a job, by the history or by Redis; None where unknown.
 
     The history keeps no secrets: where it lacks one Redis is asked, and where that has forgotten the job it is missing.
@@ -45,11 +45,11 @@ def last_call(job_id: str) -> tuple[str, list[Any], dict[str, Any], str] | None:
     job = changes.find(job_id)
     if job is None:
         return kept
-    task, args, kwargs = call_of({"payload": json.dumps([job.func_name, None, job.args, job.kwargs])})
+    task, args, kwargs = call_of(json.dumps([job.func_name, None, job.args, job.kwargs]))
     return task, args, kwargs, job.origin
 
 
-def run_again(task: str, args: Sequence[Any], kwargs: dict[str, Any], queue: str, *, of: str = "") -> Done:
+def run_again(task: str, args: Args, kwargs: Kwargs, queue: str, *, of: str = "") -> Done:
     """Enqueue a call as a new job; raises ValidationError where it is no whole call of a task that we know."""
     if redaction.is_cut(task, args, kwargs):
         raise ValidationError(_("A secret of this call is not kept: write it in place of each … among the arguments."))
@@ -63,7 +63,7 @@ def run_again(task: str, args: Sequence[Any], kwargs: dict[str, Any], queue: str
     return Done(1, _("A new job was enqueued with this call; the old one stays as it is."), job_id)
 
 
-def edit(by: Any, job_id: str, values: Values) -> Done:
+def edit(by: Actor, job_id: str, values: Values) -> Done:
     """Run a job's task with other arguments, given as JSON: a list, or an object with `args` and `kwargs`."""
     call = last_call(job_id)
     if call is None:
@@ -72,7 +72,7 @@ def edit(by: Any, job_id: str, values: Values) -> Done:
     return run_again(call[0], positional, named, call[3], of=job_id)
 
 
-def parse_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
+def parse_arguments(text: str) -> tuple[Args, Kwargs]:
     """Read arguments written as JSON; raises ValidationError that says where they are wrong."""
     try:
         value = json.loads(text)
@@ -87,7 +87,7 @@ def parse_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
     return positional, named
 
 
-def cancel(by: Any, job_id: str, values: Values) -> Done:
+def cancel(by: Actor, job_id: str, values: Values) -> Done:
     """Remove a job that waits, ask one that runs."""
     answer = changes.cancel(job_id, grace=GRACE, by=by.get_username() if by else "machine")
     if answer == "removed":
@@ -97,7 +97,7 @@ def cancel(by: Any, job_id: str, values: Values) -> Done:
     return Done(0, _("Nothing was done: the job had ended before."))
 
 
-def run_now(by: Any, job_id: str, values: Values) -> Done:
+def run_now(by: Actor, job_id: str, values: Values) -> Done:
     """Have a planned job, a retry or a snoozed job not wait for its time."""
     if changes.one("run_first", job_id):
         return Done(1, _("The job does not wait for its time any longer: it is the next of its queue."))
@@ -109,7 +109,7 @@ def run_now(by: Any, job_id: str, values: Values) -> Done:
     return Done(0, _("Nothing was done: the job does not wait for a time; it is %s.") % _(state))
 
 
-def free(by: Any, job_id: str, values: Values) -> Done:
+def free(by: Actor, job_id: str, values: Values) -> Done:
     """Let go of the unique key and of the permit that a job holds; the job stays where it is."""
     freed = changes.free(job_id)
     if freed is None:
@@ -120,14 +120,14 @@ def free(by: Any, job_id: str, values: Values) -> Done:
     return Done(1, " ".join(word for word, is_free in zip(words, freed, strict=True) if is_free))
 
 
-def show_stack(by: Any, job_id: str, values: Values) -> Done:
+def show_stack(by: Actor, job_id: str, values: Values) -> Done:
     """Ask a running job where it is; its worker shows the answer within about a second."""
     if changes.ask_stack(job_id):
         return Done(1, _("The job was asked where it is: its stack is shown below within two seconds."))
     return Done(0, _("Nothing was done: the job does not run now."))
 
 
-def delete(by: Any, job_id: str, values: Values) -> Done:
+def delete(by: Actor, job_id: str, values: Values) -> Done:
     """Delete a job; what is in no place that it could be brought back to, such as one that waits for a permit, too."""
     kept = values.get("kept")
     if kept and deletion.delete_one(*kept):
@@ -137,7 +137,7 @@ def delete(by: Any, job_id: str, values: Values) -> Done:
     return Done(0, _("Nothing was done: the job runs, or Redis has forgotten it."))
 
 
-def restore(by: Any, job_id: str, values: Values) -> Done:
+def restore(by: Actor, job_id: str, values: Values) -> Done:
     """Bring a job back that was deleted within a day, by itself or with many."""
     is_back = deletion.restore_one(job_id)
     if is_back:

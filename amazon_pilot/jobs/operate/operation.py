@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TypedDict, cast
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
@@ -12,10 +12,22 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..core import queues
+from ..core.values import Text, Word
+from ..inspect.job_detail import Dossier
+from ..models.kept_job import KeptJob
+from ..models.person import Actor
 from . import changes
 
 REFUSED = gettext_lazy("Nothing was done: the job is in no state for this.")
-Values = Mapping[str, Any]  # of the fields that an operation takes, each checked
+
+
+class Values(TypedDict, total=False):
+    """The values of the fields that an operation takes, each checked; and what was kept of a job to be deleted."""
+
+    until: datetime
+    queue: str
+    args: str
+    kept: tuple[KeptJob, bytes] | None
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,7 @@ class Field:
 
     name: str
     kind: str
-    read: Callable[[str], Any]
+    read: Callable[[str], object]
     bulk_name: str = ""  # if it goes by another name where a bulk action asks for it
 
     @property
@@ -79,11 +91,11 @@ class Bulk:
     which jobs are meant, and the script whether they can be.
     """
 
-    effect: Any
+    effect: Text
     states: tuple[str, ...]
     searched: tuple[str, ...] = ()
     script: str = ""
-    label: Any = ""  # if the operation's own speaks of one job
+    label: Text = ""  # if the operation's own speaks of one job
 
 
 @dataclass(frozen=True)
@@ -96,23 +108,23 @@ class Operation:
     """
 
     name: str
-    label: Any
+    label: Text
     role: str
     help: str
     states: tuple[str, ...] = ()
-    effect: Any = ""
-    labels: Mapping[str, Any] = field(default_factory=dict)
-    effects: Mapping[str, Any] = field(default_factory=dict)
-    button: Any = ""
+    effect: Text = ""
+    labels: Mapping[str, Text] = field(default_factory=dict)
+    effects: Mapping[str, Text] = field(default_factory=dict)
+    button: Text = ""
     is_dangerous: bool = False
     fields: tuple[Field, ...] = ()
     script: str = ""
-    word: Callable[[Values], Any] = lambda values: ""
+    word: Callable[[Values], Word] = lambda values: ""
     told: Callable[[Values], str] = lambda values: ""
-    refused: Any = REFUSED
-    act: Callable[[Any, str, Values], Done] | None = None
+    refused: Text = REFUSED
+    act: Callable[[Actor, str, Values], Done] | None = None
     bulk: Bulk | None = None
-    suits: Callable[[Any], bool] = lambda known: True  # whether a job of that state has what it is about
+    suits: Callable[[Dossier], bool] = lambda known: True  # whether a job of that state has what it is about
     is_by_its_own_commit: bool = False  # what it writes first has to be committed before it acts
 
     @property
@@ -121,24 +133,24 @@ class Operation:
         return slug(self.name)
 
     @property
-    def label_in_bulk(self) -> Any:
+    def label_in_bulk(self) -> Text:
         return (self.bulk and self.bulk.label) or self.label
 
-    def label_in(self, state: str) -> Any:
+    def label_in(self, state: str) -> Text:
         return self.labels.get(state, self.label)
 
-    def effect_in(self, state: str) -> Any:
+    def effect_in(self, state: str) -> Text:
         return self.effects.get(state, self.effect)
 
-    def read(self, given: Mapping[str, str]) -> dict[str, Any]:
+    def read(self, given: Mapping[str, str]) -> Values:
         """Return the values of the fields out of what came as text; raises ValidationError that says what is wrong."""
-        return {each.name: each.read(given.get(each.name, "")) for each in self.fields}
+        return cast(Values, {each.name: each.read(given.get(each.name, "")) for each in self.fields})
 
     def given_in_bulk(self, words: Mapping[str, str]) -> dict[str, str]:
         """Return what a bulk action's form or address says of the fields, as `read` wants it."""
         return {each.name: words.get(each.name_in_bulk, "") for each in self.fields}
 
-    def do(self, by: Any, job_id: str, values: Values) -> Done:
+    def do(self, by: Actor, job_id: str, values: Values) -> Done:
         """Do it to one job; raises ValidationError if that makes no sense."""
         if self.act is not None:
             return self.act(by, job_id, values)

@@ -4,9 +4,9 @@ The monitor's buttons, its API and `manage.py jobs` all go through here, so that
 line is written before the verb is called: what cannot be recorded is not done.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
@@ -17,13 +17,15 @@ from rq.command import send_command
 
 from ..core import queues
 from ..core.registry import TASKS
+from ..core.values import Args, Kwargs
 from ..inspect import snapshot
 from ..models import AuditEntry, Pause
+from ..models.person import Actor
 from ..worker import recoverer
 from . import deletion
 from .drain import drain_queue
 from .jobs import run_again
-from .operation import ARGS, Done
+from .operation import ARGS, Done, Values
 from .roles import may
 from .table import OPERATIONS
 
@@ -34,7 +36,7 @@ ROLES = {
 }  # fmt: skip
 
 
-def reaches(by: Any, role: str) -> bool:
+def reaches(by: Actor, role: str) -> bool:
     """Tell whether somebody may act in a role; None is the machine, which may."""
     return by is None or may(by, role)
 
@@ -44,13 +46,13 @@ def role_of(verb: str) -> str:
     return OPERATIONS[verb].role if verb in OPERATIONS else ROLES[verb]
 
 
-def allow(by: Any, verb: str) -> None:
+def allow(by: Actor, verb: str) -> None:
     """Raise PermissionDenied where a user's role does not reach so far."""
     if not reaches(by, role_of(verb)):
         raise PermissionDenied(_("Your role does not allow this."))
 
 
-def recorded(by: Any, verb: str, target: str, reason: str, act: Callable[[], Done], **detail: Any) -> Done:
+def recorded(by: Actor, verb: str, target: str, reason: str, act: Callable[[], Done], **detail: Any) -> Done:
     """Write the line of audit, act, and note on the line how much was changed; raises what `act` raises."""
     allow(by, verb)
     with transaction.atomic():
@@ -66,7 +68,7 @@ def recorded(by: Any, verb: str, target: str, reason: str, act: Callable[[], Don
 # One job
 
 
-def on_job(by: Any, name: str, job_id: str, *, reason: str = "", **values: Any) -> Done:
+def on_job(by: Actor, name: str, job_id: str, *, reason: str = "", **values: Unpack[Values]) -> Done:
     """Do one of OPERATIONS to a job; `values` are those of its fields, as Operation.read makes them.
 
     Raises PermissionDenied, or ValidationError if they make no sense.
@@ -79,7 +81,7 @@ def on_job(by: Any, name: str, job_id: str, *, reason: str = "", **values: Any) 
     return recorded(by, name, f"job:{job_id}", reason, lambda: operation.do(by, job_id, values), **detail)
 
 
-def run(by: Any, task: str, args: Sequence[Any], kwargs: dict[str, Any] | None = None, *, reason: str = "") -> Done:
+def run(by: Actor, task: str, args: Args, kwargs: Kwargs | None = None, *, reason: str = "") -> Done:
     """Enqueue one call of a task; raises ValidationError where there is no such task or no such arguments."""
     return recorded(by, "run", f"task:{task}", reason, lambda: run_again(task, args, kwargs or {}, ""))
 
@@ -87,7 +89,7 @@ def run(by: Any, task: str, args: Sequence[Any], kwargs: dict[str, Any] | None =
 # Queues, tasks and tags
 
 
-def pause(by: Any, name: str, *, reason: str, until: datetime | None = None) -> Done:
+def pause(by: Actor, name: str, *, reason: str, until: datetime | None = None) -> Done:
     """Keep workers from starting jobs of `queue:…`, `task:…` or `tag:…`; raises ValidationError for other names."""
     kind, _separator, what = name.partition(":")
     known = {
@@ -107,7 +109,7 @@ def pause(by: Any, name: str, *, reason: str, until: datetime | None = None) -> 
     return recorded(by, "pause", name, reason, act, until=until.isoformat() if until else "")
 
 
-def resume(by: Any, name: str, *, reason: str = "") -> Done:
+def resume(by: Actor, name: str, *, reason: str = "") -> Done:
     """End a pause."""
 
     def act() -> Done:
@@ -118,7 +120,7 @@ def resume(by: Any, name: str, *, reason: str = "") -> Done:
     return recorded(by, "resume", name, reason, act)
 
 
-def drain(by: Any, queue: str, *, reason: str) -> Done:
+def drain(by: Actor, queue: str, *, reason: str) -> Done:
     """Have every job deleted that waits in a queue now; jobs that come later stay. Done in the background."""
     if queue not in queues.names():
         raise ValidationError(_("There is no queue %s.") % queue)
@@ -149,7 +151,7 @@ def drain(by: Any, queue: str, *, reason: str) -> Done:
 # Workers
 
 
-def on_worker(by: Any, verb: str, worker: str, *, reason: str = "", slot: int = 0) -> Done:
+def on_worker(by: Actor, verb: str, worker: str, *, reason: str = "", slot: int = 0) -> Done:
     """Tell a worker to be quiet, to wake, to stop, or to kill what a slot runs (0 = all slots).
 
     Raises ValidationError where there is no such worker, or it has no such slot.
@@ -186,7 +188,7 @@ WORKER_COMMANDS = {
 }
 
 
-def recover(by: Any, *, reason: str = "") -> Done:
+def recover(by: Actor, *, reason: str = "") -> Done:
     """Bring back at once the jobs whose lease is lost, which workers look for each second."""
 
     def act() -> Done:

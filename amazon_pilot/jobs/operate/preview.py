@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 from django.core import signing
 from django.core.exceptions import ValidationError
@@ -11,11 +10,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ..core import queues
+from ..core.values import Answer
 from ..inspect import lists, snapshot
-from ..inspect.as_json import Answer
 from ..inspect.grammar import QueryError
 from ..inspect.query import Query, frozen
 from ..models import BulkAction
+from ..models.person import Actor
 from . import batches, bulk
 from .operation import slug
 from .table import OPERATIONS, in_bulk
@@ -89,7 +89,7 @@ def at_most(query: Query, states: list[str], names: list[str]) -> int | None:
 
 
 def ask(
-    by: Any, action: str, *, token: uuid.UUID, text: str, ids: list[str], given: Mapping[str, str], reason: str,
+    by: Actor, action: str, *, token: uuid.UUID, text: str, ids: list[str], given: Mapping[str, str], reason: str,
     shown: int | None, typed: int | None,
 ) -> tuple[BulkAction, bool]:  # fmt: skip
     """Have an action carried out that was previewed; returns its row, and False where this token has one already.
@@ -155,7 +155,7 @@ def needed(action: str, found: Preview) -> str:
     return "admin" if found.is_large else OPERATIONS[action].role
 
 
-def asked(by: Any, preview: Any, reason: str, confirmed: int | None) -> tuple[BulkAction, bool]:
+def asked(by: Actor, preview: object, reason: str, confirmed: int | None) -> tuple[BulkAction, bool]:
     """Have a previewed action carried out; one that was asked for already is answered, however old its preview."""
     try:
         words = signing.loads(str(preview), salt=SALT)

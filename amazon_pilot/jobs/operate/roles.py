@@ -1,6 +1,6 @@
 """Who may do what: four roles, each of which adds to the one before."""
 
-from typing import Any
+from ..models.person import Asker
 
 # What each role adds to the one before; the groups are made by the migration add_roles.
 PERMISSIONS = {
@@ -11,6 +11,6 @@ PERMISSIONS = {
 }
 
 
-def may(user: Any, role: str) -> bool:
+def may(user: Asker, role: str) -> bool:
     """Tell whether a signed-in member of the staff may act in a role: view, operate, edit or admin."""
     return bool(user.is_active and user.is_staff and user.has_perm(PERMISSIONS[role]))

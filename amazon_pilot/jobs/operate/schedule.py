@@ -3,17 +3,19 @@
 The verb writes the line of audit; here is what the pages' forms say to a person before they call it.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.utils import timezone
 from django.utils.dateparse import parse_duration
 from django.utils.translation import gettext as _
 
+from ..core.values import Json
 from ..inspect import store
+from ..models.person import Actor
 from ..schedule import entries, fires
-from ..schedule.entries import find
+from ..schedule.entries import Fields, find
 from . import changes
 from .operations import Done
 
@@ -22,17 +24,18 @@ PERMISSIONS = {
     "pause": "operate_schedule", "resume": "operate_schedule", "run now": "operate_schedule",
     "create": "add_scheduleentry", "edit": "change_scheduleentry", "delete": "delete_scheduleentry",
 }  # fmt: skip
-TYPES: dict[str, Any] = {"args": list | dict, "missed_limit": int}  # every other field is a text
+Given = Mapping[str, Json]  # fields of an entry, as they came
+TYPES = {"args": (list, dict), "missed_limit": (int,)}  # every other field is a text
 
 
-def allow(by: Any, verb: str) -> None:
+def allow(by: Actor, verb: str) -> None:
     """Raise PermissionDenied where the schedule's pages would refuse this user; None is the machine, which may."""
     if by is None or (by.is_active and by.is_staff and by.has_perm(f"jobs.{PERMISSIONS[verb]}")):
         return
     raise PermissionDenied(_("Your role does not allow this."))
 
 
-def pause(by: Any, name: str, *, reason: str, until: datetime | None = None) -> Done:
+def pause(by: Actor, name: str, *, reason: str, until: datetime | None = None) -> Done:
     """Let an entry's fires pass; of one that is paused, reason and end are replaced. Raises ValidationError."""
     allow(by, "pause")
     entry = find(name)
@@ -44,7 +47,7 @@ def pause(by: Any, name: str, *, reason: str, until: datetime | None = None) -> 
     return Done(1, _("%s is paused: its planned times pass, each with a line in the history.") % name)
 
 
-def resume(by: Any, name: str, *, reason: str = "") -> Done:
+def resume(by: Actor, name: str, *, reason: str = "") -> Done:
     """End an entry's pause."""
     allow(by, "resume")
     if entries.resume(find(name), by, reason):
@@ -52,7 +55,7 @@ def resume(by: Any, name: str, *, reason: str = "") -> Done:
     return Done(0, _("Nothing was done: %s was not paused.") % name)
 
 
-def run_now(by: Any, name: str, *, reason: str = "") -> Done:
+def run_now(by: Actor, name: str, *, reason: str = "") -> Done:
     """Fire an entry now, also a paused one. Raises ValidationError where its task is gone, RedisError without Redis."""
     allow(by, "run now")
     entry = find(name)
@@ -64,7 +67,7 @@ def run_now(by: Any, name: str, *, reason: str = "") -> Done:
     return Done(1, _("%s runs now, in addition to its planned times.") % name, fire.job_id)
 
 
-def create(by: Any, name: str, given: dict[str, Any], *, reason: str = "") -> Done:
+def create(by: Actor, name: str, given: Given, *, reason: str = "") -> Done:
     """Add an entry; `given` are its fields as they came. Raises ValidationError, each line beginning with its field."""
     allow(by, "create")
     fields = usable(given)
@@ -77,7 +80,7 @@ def create(by: Any, name: str, given: dict[str, Any], *, reason: str = "") -> Do
     return Done(1, _("%s is in the schedule.") % name)
 
 
-def edit(by: Any, name: str, given: dict[str, Any], *, reason: str = "") -> Done:
+def edit(by: Actor, name: str, given: Given, *, reason: str = "") -> Done:
     """Change those fields of an entry that differ; raises ValidationError as `create` does."""
     allow(by, "edit")
     entry = find(name)
@@ -94,7 +97,7 @@ def edit(by: Any, name: str, given: dict[str, Any], *, reason: str = "") -> Done
     return Done(1, _("%s was changed.") % name)
 
 
-def delete(by: Any, name: str, *, reason: str = "") -> Done:
+def delete(by: Actor, name: str, *, reason: str = "") -> Done:
     """Delete an entry; its history stays, and one of the settings comes back with the scheduler's next start."""
     allow(by, "delete")
     entry = find(name)
@@ -105,20 +108,20 @@ def delete(by: Any, name: str, *, reason: str = "") -> Done:
     return Done(1, text % name)
 
 
-def usable(given: dict[str, Any]) -> dict[str, Any]:
+def usable(given: Given) -> Fields:
     """Return fields as the model takes them; raises ValidationError for others, wrong types and unknown tasks."""
     if unknown := given.keys() - set(entries.EDITABLE):
         raise ValidationError(_("These cannot be changed: %s.") % ", ".join(sorted(unknown)))
     for field, value in given.items():
-        wanted = TYPES.get(field, str)
+        wanted = TYPES.get(field, (str,))
         if not isinstance(value, wanted) or isinstance(value, bool):
             words = {"args": _("%s has to be a list."), "missed_limit": _("%s has to be a whole number.")}
             raise ValidationError(words.get(field, _("%s has to be a text.")) % field)
     if "task" in given:
-        check_task(given["task"])
+        check_task(str(given["task"]))
     if "missed_window" in given:
-        return given | {"missed_window": span_of(given["missed_window"])}
-    return given
+        return {**given, "missed_window": span_of(str(given["missed_window"]))}
+    return dict(given)
 
 
 def check_task(name: str) -> None:

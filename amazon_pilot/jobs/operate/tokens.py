@@ -1,7 +1,6 @@
 """The tokens of scripts: who makes and revokes them, and what is noted when one is used, or guessed."""
 
 import logging
-from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
@@ -16,6 +15,7 @@ from ..inspect import store
 from ..models import ApiToken, AuditEntry
 from ..models.api_token import Scope
 from ..models.audit_entry import know
+from ..models.person import Actor, known
 from .roles import may
 
 logger = logging.getLogger(__name__)
@@ -25,23 +25,25 @@ NOTED_SECONDS = 3600
 MOST_GUESSES, GUESSING_SECONDS = 20, 60
 
 
-def make(by: Any, name: str, scope: str) -> tuple[ApiToken, str]:
+def make(by: Actor, name: str, scope: str) -> tuple[ApiToken, str]:
     """Make a token for who asks; returns it and its text. Raises ValidationError, or PermissionDenied."""
-    if not may(by, "view"):
+    user = known(by)
+    if user is None or not may(user, "view"):
         raise PermissionDenied(_("Your role does not allow this."))
     if not name:
         raise ValidationError(_("Say what the token is for."))
     if scope not in Scope.values:
         raise ValidationError(_("A token may read, or read and act."))
     with transaction.atomic():
-        row, text = ApiToken.objects.issue(by, name, scope)
+        row, text = ApiToken.objects.issue(user, name, scope)
         AuditEntry.objects.record(by, "create", f"token {row}", scope=scope)
     return row, text
 
 
-def revoke(by: Any, row: ApiToken) -> None:
+def revoke(by: Actor, row: ApiToken) -> None:
     """Make a token worthless at once: one's own, or as an administrator any. Raises PermissionDenied."""
-    if row.user_id != by.pk and not may(by, "admin"):
+    user = known(by)
+    if user is None or (row.user_id != user.pk and not may(user, "admin")):
         raise PermissionDenied(_("Your role does not allow this."))
     with transaction.atomic():
         AuditEntry.objects.record(by, "revoke", f"token {row}", of=row.user.get_username())

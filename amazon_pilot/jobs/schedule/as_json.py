@@ -11,7 +11,8 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
-from ..inspect.as_json import MOST, Answer
+from ..core.values import Answer
+from ..inspect.as_json import MOST
 from ..models import Fire, JobRun, ScheduleEntry
 from . import cron_text, entries
 from . import entries as schedule

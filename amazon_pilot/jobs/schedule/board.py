@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -225,7 +224,7 @@ def share(moment: datetime, now: datetime) -> float:
     return round((moment - now) / DAY * 100, 2)
 
 
-def context(now: datetime) -> dict[str, Any]:
+def context(now: datetime) -> dict[str, object]:
     """Return what the page shows of the entries, in one go: the timeline is drawn from the same lines."""
     found = lines(now)
     return {"lines": found, "timeline": timeline(found, now), "history": reverse("admin:jobs_fire_changelist")}

@@ -1,7 +1,5 @@
 """System checks of the schedule: every entry's task is registered, its line can be read, its queue exists."""
 
-from typing import Any
-
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ValidationError
@@ -10,7 +8,7 @@ from ..models import ScheduleEntry
 from . import fires
 
 
-def check_schedule(**kwargs: Any) -> list[CheckMessage]:
+def check_schedule(**kwargs: object) -> list[CheckMessage]:
     """Return an error for each line of settings.SCHEDULE that could not fire."""
     errors: list[CheckMessage] = []
     for name, line in settings.SCHEDULE.items():

@@ -5,10 +5,10 @@ django-rq's page show the same entries; `sync` writes it anew whenever it differ
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -19,7 +19,9 @@ from redis import Redis
 from rq.job import Job, JobStatus
 
 from ..core.registry import JSONJob
+from ..core.values import Json
 from ..models import AuditEntry, Fire, ScheduleEntry, Source, acting_from
+from ..models.person import Actor
 from ..models.schedule_entry import NAME_TAKEN
 from . import fires, store
 
@@ -27,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 later = partial(transaction.on_commit, robust=True)  # Redis away: logged, and the scheduler makes up for it
 EDITABLE = ("cron", "zone", "task", "args", "queue", "missed", "missed_limit", "missed_window", "overlap")
+
+
+Fields = Mapping[str, Json | timedelta]  # of an entry, by name
 
 
 class NameTakenError(ValidationError):
@@ -89,7 +94,7 @@ def _template(connection: Redis, entry: ScheduleEntry) -> Job:
     )
 
 
-def _change(entry: ScheduleEntry, changes: dict[str, Any]) -> None:
+def _change(entry: ScheduleEntry, changes: Fields) -> None:
     """Set fields, refuse what cannot be used, and plan anew from now when the times change.
 
     Only the changed columns are written: the scheduler may have moved the entry on since it was read.
@@ -120,7 +125,7 @@ def _push() -> None:
         sync(connection, store.clock(connection))
 
 
-def create(by: Any, reason: str = "", **fields: Any) -> ScheduleEntry:
+def create(by: Actor, reason: str = "", **fields: Json | timedelta) -> ScheduleEntry:
     """Add an entry. Raises ValidationError, with the reason and the position for a wrong cron line.
 
     Of two that add the same name at once, the second gets NameTakenError.
@@ -135,7 +140,7 @@ def create(by: Any, reason: str = "", **fields: Any) -> ScheduleEntry:
     return entry
 
 
-def edit(entry: ScheduleEntry, by: Any, reason: str = "", **changes: Any) -> None:
+def edit(entry: ScheduleEntry, by: Actor, reason: str = "", **changes: Json | timedelta) -> None:
     """Change an entry; from then on the settings no longer do. Raises ValidationError as `create` does."""
     if unknown := changes.keys() - set(EDITABLE):
         raise ValidationError(_("These cannot be changed: %s.") % ", ".join(sorted(unknown)))
@@ -147,7 +152,7 @@ def edit(entry: ScheduleEntry, by: Any, reason: str = "", **changes: Any) -> Non
         later(_push)
 
 
-def remove(entry: ScheduleEntry, by: Any, reason: str = "") -> None:
+def remove(entry: ScheduleEntry, by: Actor, reason: str = "") -> None:
     """Delete an entry and keep its history. One that the settings name comes back at the scheduler's next start."""
     with transaction.atomic():
         AuditEntry.objects.record(by, "delete", _target(entry), reason=reason)
@@ -155,7 +160,7 @@ def remove(entry: ScheduleEntry, by: Any, reason: str = "") -> None:
         later(_push)
 
 
-def pause(entry: ScheduleEntry, by: Any, reason: str, until: datetime | None = None) -> None:
+def pause(entry: ScheduleEntry, by: Actor, reason: str, until: datetime | None = None) -> None:
     """Let an entry's fires pass, each with a line in the history, until someone resumes it or `until` comes."""
     with transaction.atomic():
         entry.paused_at, entry.paused_until, entry.paused_reason = timezone.now(), until, reason
@@ -165,7 +170,7 @@ def pause(entry: ScheduleEntry, by: Any, reason: str, until: datetime | None = N
         AuditEntry.objects.record(by, "pause", _target(entry), reason=reason, until=until_text)
 
 
-def resume(entry: ScheduleEntry, by: Any, reason: str = "") -> bool:
+def resume(entry: ScheduleEntry, by: Actor, reason: str = "") -> bool:
     """End a pause; False means that there was none. The next fire is the next planned time."""
     with transaction.atomic():
         paused = ScheduleEntry.objects.filter(pk=entry.pk, paused_at__isnull=False)
@@ -176,7 +181,7 @@ def resume(entry: ScheduleEntry, by: Any, reason: str = "") -> bool:
     return resumed
 
 
-def run_now(entry: ScheduleEntry, by: Any, reason: str = "") -> Fire:
+def run_now(entry: ScheduleEntry, by: Actor, reason: str = "") -> Fire:
     """Fire an entry now, also when it is paused or its last job still runs; its planned times stay as they are."""
     now = timezone.now()
     # Never a whole second: such a time would share its job id with a planned fire.
@@ -202,7 +207,7 @@ def _send_now(fire: Fire) -> None:
         fires.send(connection, [fire], store.clock(connection), leader="")
 
 
-def catch_up(entry: ScheduleEntry, by: Any = None) -> Fire | None:
+def catch_up(entry: ScheduleEntry, by: Actor = None) -> Fire | None:
     """Fire an entry now if it never has, so that a first start shows something; None when it has."""
     if entry.fires.exists():
         return None

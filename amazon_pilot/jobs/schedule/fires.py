@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -163,9 +162,9 @@ def take(decisions: list[Decision]) -> list[Fire]:
             if ScheduleEntry.objects.take(decision.entry, decision.next_at, decision.last_job_id):
                 decision.entry.next_at = decision.next_at
                 fires += decision.fires
-        names: set[Any] = {fire.entry_id for fire in fires}
+        names = {str(fire.entry_id) for fire in fires}
         known = set(
-            Fire.objects.filter(entry_id__in=names, planned_at__in={fire.planned_at for fire in fires})
+            Fire.objects.filter(entry__name__in=names, planned_at__in={fire.planned_at for fire in fires})
             .order_by()
             .values_list("entry_id", "planned_at")
         )

@@ -21,6 +21,7 @@ from django.db import close_old_connections
 from django.db.models import Min
 from django_rq.queues import DjangoScheduler
 from redis.exceptions import RedisError
+from rq.job import Job
 
 from ..core.registry import JSONJob
 from ..inspect import gauges
@@ -202,7 +203,7 @@ class PilotScheduler(DjangoScheduler):
     def enqueue_jobs(self) -> list[Fire]:
         return self.tick()
 
-    def enqueue_job(self, job: Any) -> None:
+    def enqueue_job(self, job: Job) -> None:
         """Run an entry now when `job` is its template, or move a one-off job onto its queue."""
         if job.id.startswith(store.TEMPLATE):
             name = job.id.removeprefix(store.TEMPLATE)
@@ -210,11 +211,11 @@ class PilotScheduler(DjangoScheduler):
         else:
             super().enqueue_job(job)
 
-    def cron(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def cron(self, *args: object, **kwargs: object) -> NoReturn:
         """Refuse: an entry that is only in Redis is lost with it."""
         raise NotImplementedError("Add a schedule entry instead: amazon_pilot.jobs.schedule.entries.create().")
 
-    def schedule(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def schedule(self, *args: object, **kwargs: object) -> NoReturn:
         """Refuse, as `cron` does."""
         raise NotImplementedError("Add a schedule entry instead: amazon_pilot.jobs.schedule.entries.create().")
 

@@ -6,18 +6,21 @@ Every change that could be torn apart by a kill is one script or one MULTI. Comm
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import cast
 
 import django_rq
 from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
+from redis.typing import EncodableT
 from rq.job import Job
 from rq.queue import Queue
 from rq.scripts import acquire_or_refresh_lock, release_lock
+from rq.utils import as_text
 from rq_scheduler import Scheduler
 
 from ..core import keys
+from ..core.values import Word
 
 SCHEDULED = Scheduler.scheduled_jobs_key
 LOCK = Scheduler.scheduler_lock_key  # rq-scheduler's own, so that a stock scheduler beside ours stands still
@@ -135,8 +138,8 @@ def fire(connection: Redis, parcels: Iterable[Parcel], leader: str, now: datetim
         next_at = parcel.next_at.timestamp() if parcel.next_at else "-inf"
         mark = FIRED + job.id
         unique = keys.UNIQUE + parcel.unique if parcel.unique else mark
-        keyed: list[Any] = [LOCK, SCHEDULED, mark, job.key, queue, Queue.redis_queues_keys, unique]
-        words: list[Any] = [leader, FIRED_SECONDS, millis, job.id, TEMPLATE + parcel.entry, next_at]
+        keyed = [LOCK, SCHEDULED, mark, job.key, queue, Queue.redis_queues_keys, unique]
+        words: list[Word] = [leader, FIRED_SECONDS, millis, job.id, TEMPLATE + parcel.entry, next_at]
         script(keyed, [*words, Job.redis_job_namespace_prefix, *fields], client=pipe)
     return [answer.decode() if isinstance(answer, bytes) else answer for answer in pipe.execute()]
 
@@ -159,9 +162,14 @@ def alive(connection: Redis, job_ids: list[str]) -> list[bool]:
     return [status in waiting for status in pipe.execute()]
 
 
+def scored(connection: Redis, key: str) -> list[tuple[bytes, float]]:
+    """Return the members of a sorted set with their scores."""
+    return cast(list[tuple[bytes, float]], connection.zrange(key, 0, -1, withscores=True))
+
+
 def planned(connection: Redis) -> dict[str, float]:
     """Return the templates that Redis holds: entry name and score."""
-    members: Any = connection.zrange(SCHEDULED, 0, -1, withscores=True)
+    members = scored(connection, SCHEDULED)
     found = {member.decode(): score for member, score in members}
     return {name.removeprefix(TEMPLATE): score for name, score in found.items() if name.startswith(TEMPLATE)}
 
@@ -178,7 +186,7 @@ def put_templates(connection: Redis, templates: Mapping[str, tuple[Job, datetime
     pipe.execute()
 
 
-def report(connection: Redis, name: str, now: datetime, leads: bool, numbers: dict[str, Any]) -> None:
+def report(connection: Redis, name: str, now: datetime, leads: bool, numbers: Mapping[str, float]) -> None:
     """Say that a scheduler lives and, if it leads, when it ticked and what it measured (seconds)."""
     at = now.timestamp()
     pipe = connection.pipeline()
@@ -189,14 +197,14 @@ def report(connection: Redis, name: str, now: datetime, leads: bool, numbers: di
     pipe.hsetnx(key, "birth", str(at))
     pipe.expire(key, INSTANCE_SECONDS)
     if leads:
-        fields: dict[Any, Any] = {"leader": name, "tick_at": at} | numbers
-        pipe.hset(REPORT, mapping=fields)
+        fields: dict[EncodableT, EncodableT] = {"leader": name, "tick_at": at}
+        pipe.hset(REPORT, mapping=fields | dict(numbers))
     pipe.execute()
 
 
 def last_tick(connection: Redis) -> datetime | None:
     """Return when a leader last looked at the clock, None where Redis does not know."""
-    at: Any = connection.hget(REPORT, "tick_at")
+    at = connection.hget(REPORT, "tick_at")
     try:
         return datetime.fromtimestamp(float(at), UTC) if at else None
     except (ValueError, OverflowError):
@@ -211,7 +219,5 @@ def withdraw(connection: Redis, name: str) -> None:
 
 def read_report(connection: Redis) -> tuple[dict[str, str], dict[str, float]]:
     """Return the leader's last report, and for each scheduler the epoch at which it was last seen."""
-    fields: Any = connection.hgetall(REPORT)
-    seen: Any = connection.zrange(INSTANCES, 0, -1, withscores=True)
-    found = {key.decode(): value.decode() for key, value in fields.items()}
-    return found, {name.decode(): score for name, score in seen}
+    found = {as_text(key): as_text(value) for key, value in connection.hgetall(REPORT).items()}
+    return found, {name.decode(): score for name, score in scored(connection, INSTANCES)}

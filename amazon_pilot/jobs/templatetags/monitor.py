@@ -1,7 +1,7 @@
 """How the monitor writes times, spans, sizes and calls."""
 
-from datetime import UTC
-from typing import Any
+from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from django import template
 from django.template.context import RequestContext
@@ -12,8 +12,11 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from ..core.picture import Worker
 from ..core.registry import TASKS
+from ..core.values import Context, Text
 from ..inspect import health
+from ..inspect.snapshot import Sample
 from ..inspect.words import STATE_SIGNS, ago, breakable, cause_words, json_text, moment_at, span
 from ..operate import roles
 from ..operate.table import label
@@ -32,7 +35,7 @@ def span_of_text(text: str) -> str:
 
 
 @register.filter
-def clock(when: Any) -> SafeString:
+def clock(when: datetime | str | bytes | float | None) -> SafeString:
     """Write an absolute time in the viewer's zone, to the second; in UTC on hover, as logs have it."""
     if not when:
         return format_html("{}", "–")
@@ -46,7 +49,7 @@ def clock(when: Any) -> SafeString:
 
 
 @register.filter
-def unix(text: Any) -> float | None:
+def unix(text: str) -> float | None:
     """Return the seconds since 1970 that Redis holds as text, None for anything else."""
     try:
         return float(text)
@@ -55,7 +58,7 @@ def unix(text: Any) -> float | None:
 
 
 @register.filter
-def percent(ratio: Any) -> str:
+def percent(ratio: float | str | None) -> str:
     """Write a ratio as a whole percentage, one that is not quite 0 as <1%; – for nothing."""
     if ratio in (None, ""):
         return "–"
@@ -63,7 +66,7 @@ def percent(ratio: Any) -> str:
 
 
 @register.filter
-def rate(per_minute: Any) -> str:
+def rate(per_minute: float | None) -> str:
     """Write jobs per minute."""
     if per_minute is None:
         return "–"
@@ -84,7 +87,7 @@ def short_task(name: str) -> str:
 
 
 @register.filter
-def arguments(args: Any, limit: int = 60) -> str:
+def arguments(args: object, limit: int = 60) -> str:
     """Write positional arguments as JSON without the brackets, cut to a row's length."""
     if not isinstance(args, list | tuple):
         return str(args)[:limit]
@@ -93,13 +96,13 @@ def arguments(args: Any, limit: int = 60) -> str:
 
 
 @register.filter
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """Write a value as indented JSON."""
     return json_text(value, indent=2)
 
 
 @register.filter
-def item(mapping: Any, key: Any) -> Any:
+def item(mapping: Mapping[str, object] | None, key: str) -> object:
     """Return one value of a mapping, None where there is none."""
     return mapping.get(key) if mapping else None
 
@@ -138,7 +141,7 @@ def state(word: str, label: str = "") -> SafeString:
 
 
 @register.filter
-def shares(worker: dict[str, Any]) -> list[tuple[str, int, float | None]]:
+def shares(worker: Worker) -> list[tuple[str, int, float | None]]:
     """Return for each queue of a worker its weight, and its share of the jobs that the worker has taken."""
     takes = worker.get("takes", {})
     total = sum(takes.values())
@@ -146,13 +149,13 @@ def shares(worker: dict[str, Any]) -> list[tuple[str, int, float | None]]:
 
 
 @register.simple_tag
-def serving(seen: Any, queue: str) -> int:
+def serving(seen: Sample, queue: str) -> int:
     """Return how many living workers take jobs from a queue, by a sample."""
-    return int(seen.serving(queue))
+    return seen.serving(queue)
 
 
 @register.simple_tag
-def jobs_url(query: str, **words: Any) -> str:
+def jobs_url(query: str, **words: object) -> str:
     """Return the address of the job list for a search; `words` stand in for {names} in it."""
     return reverse("monitor:jobs") + "?" + urlencode({"q": query.format(**{k: quoted(v) for k, v in words.items()})})
 
@@ -164,26 +167,26 @@ def bulk_url(action: str, fingerprint: str = "", subject: str = "") -> str:
     return reverse("monitor:bulk_preview") + "?" + urlencode({"action": action, "q": query})
 
 
-def quoted(value: Any) -> str:
+def quoted(value: object) -> str:
     """Quote a value for the query box where it needs it."""
     text = str(value)
     return text if text and all(c.isalnum() or c in "_.-" for c in text) else '"' + text.replace('"', '\\"') + '"'
 
 
 @register.simple_tag(takes_context=True)
-def monitor_links(context: RequestContext) -> list[tuple[str, Any, str, str]]:
+def monitor_links(context: RequestContext) -> list[tuple[str, Text, str, str]]:
     """Return the monitor's pages: address, label, what aria-current says of each, and its name."""
     return pages.links(context["request"])
 
 
 @register.simple_tag
-def monitor_health() -> dict[str, Any]:
+def monitor_health() -> pages.Widget[health.Health]:
     """Return whether all is well, as a widget: what cannot be told breaks no page."""
     return pages.widget(health.look)
 
 
 @register.inclusion_tag("jobs/_front.html", takes_context=True)
-def monitor_front(context: RequestContext) -> dict[str, Any]:
+def monitor_front(context: RequestContext) -> Context:
     """Show the overview on the admin's front page, to those who may see jobs."""
     request = context["request"]
     if not roles.may(request.user, "view"):

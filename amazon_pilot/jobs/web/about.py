@@ -1,11 +1,10 @@
 """One thing that jobs are about, such as a product: its last jobs, what became of them, why the next is when it is."""
 
-from typing import Any
-
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
 from ..core.subjects import is_subject
+from ..core.values import Context
 from ..inspect import subjects
 from ..inspect.lists import ask
 from . import pages
@@ -20,7 +19,7 @@ def about(request: HttpRequest, subject: str) -> HttpResponse:
         raise Http404
     ((_name, described),) = subjects.described([subject])
     kin = pages.widget(lambda: subjects.described(sorted(subjects.About(subject).subjects - {subject}, key=newest)))
-    context: dict[str, Any] = {
+    context: Context = {
         "subject": subject,
         "described": described,
         "kin": kin,

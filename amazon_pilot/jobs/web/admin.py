@@ -8,8 +8,10 @@ from operator import itemgetter
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
+from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern
@@ -44,10 +46,10 @@ class HistoryAdmin(admin.ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
 
@@ -62,7 +64,7 @@ class QueueFilter(KnownNameFilter):
     title = _("queue")
     parameter_name = "queue"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Model]) -> list[tuple[str, str]]:
         return [(name, name) for name in queues.names()]
 
 
@@ -70,7 +72,7 @@ class TaskFilter(KnownNameFilter):
     title = _("task")
     parameter_name = "task"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Model]) -> list[tuple[str, str]]:
         return [(name, breakable(name)) for name in sorted(TASKS)]
 
 
@@ -114,14 +116,14 @@ class PauseAdmin(admin.ModelAdmin):
     fields = ("name", "reason", "until")
     actions = ("resume",)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         """Ask for what a pause needs, and show of one that there is also who began and who ended it, and when."""
         return ("name", "reason", "by", "since", "until", "ended_at", "ended_by") if obj else self.fields
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         return ("by", "since", "ended_at", "ended_by") if obj else ()
 
-    def save_model(self, request: HttpRequest, obj: Pause, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Pause, form: ModelForm[Pause], change: bool) -> None:
         """Pause through the verb, which also tells the workers."""
         pause = Pause.objects.begin(obj.name, by=request.user, reason=obj.reason, until=obj.until)
         obj.pk = pause.pk
@@ -141,13 +143,15 @@ class PauseAdmin(admin.ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self.has_operate_permission(request)
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+    def get_form(
+        self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any
+    ) -> type[ModelForm[Pause]]:
         """Refuse a name of no known kind with a sentence, and name the two halves of a time to a screen reader."""
         form = super().get_form(request, obj, change, **kwargs)
         if "until" in form.base_fields:
@@ -172,7 +176,7 @@ class ActionFilter(admin.SimpleListFilter):
     title = _("action")
     parameter_name = "action"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Model]) -> list[tuple[str, str]]:
         return sorted(((action, gettext(action)) for action in {*ACTIONS, *OPERATIONS}), key=itemgetter(1))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
@@ -191,13 +195,13 @@ class AuditEntryAdmin(HistoryAdmin):
     date_hierarchy = "at"
     actions = ("export",)
 
-    def get_list_display(self, request: HttpRequest) -> Any:
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
         return shown(request, self.list_display)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return shown(request, self.fields)
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+        return tuple(shown(request, self.fields))
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+    def lookup_allowed(self, lookup: str, value: object, request: HttpRequest) -> bool:
         """Refuse to be asked by address what may not be seen: a filter would tell it."""
         return may(request.user, "admin") or not lookup.startswith("address")
 
@@ -236,7 +240,7 @@ def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """
 
     @wraps(view)
-    def check(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def check(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         role = "view" if request.method in ("GET", "HEAD") else "admin"
         if not may(request.user, role):
             raise PermissionDenied
@@ -312,5 +316,5 @@ class RawQueueAdmin(QueueAdmin):
     def has_module_permission(self, request: HttpRequest) -> bool:
         return may(request.user, "view")
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return may(request.user, "view")

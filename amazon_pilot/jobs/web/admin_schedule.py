@@ -8,7 +8,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.widgets import AdminSplitDateTime
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Field, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -25,7 +25,7 @@ from ..schedule import cron_text, fires
 from ..schedule import entries as schedule
 
 
-def label_halves(widget: Any) -> AdminSplitDateTime:
+def label_halves(widget: AdminSplitDateTime) -> AdminSplitDateTime:
     """Name date and time to a screen reader: the admin's own widget labels neither box."""
     for half, label in zip(widget.widgets, (_("Date"), _("Time")), strict=True):
         half.attrs["aria-label"] = label
@@ -64,7 +64,9 @@ class ScheduleEntryAdmin(admin.ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: ScheduleEntry | None = None) -> tuple[str, ...]:
         return (*self.readonly_fields, "name") if obj else self.readonly_fields
 
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_dbfield(
+        self, db_field: "Field[Any, Any]", request: HttpRequest, **kwargs: Any
+    ) -> forms.Field | None:
         """Offer the queues, zones and tasks that there are."""
         offered = {
             "queue": lambda: settings.QUEUE_WEIGHTS,
@@ -149,7 +151,9 @@ class ScheduleEntryAdmin(admin.ModelAdmin):
 
     # Changes: each calls the verb that also writes the audit row.
 
-    def save_model(self, request: HttpRequest, obj: ScheduleEntry, form: Any, change: bool) -> None:
+    def save_model(
+        self, request: HttpRequest, obj: ScheduleEntry, form: forms.ModelForm[ScheduleEntry], change: bool
+    ) -> None:
         values = {name: form.cleaned_data[name] for name in form.cleaned_data if name in schedule.EDITABLE}
         if not change:
             obj.pk = schedule.create(request.user, name=obj.name, **values).pk
@@ -226,7 +230,7 @@ class FireAdmin(admin.ModelAdmin):
         runs = JobRun.objects.filter(job_id=OuterRef("job_id")).order_by("-started_at")
         return super().get_queryset(request).annotate(run_outcome=Subquery(runs.values("outcome")[:1]))
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: object, request: HttpRequest | None = None) -> bool:
         return lookup == "entry" or super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -1,18 +1,22 @@
 """Alerts: what fires, what fired, and the rules, which an operator may silence and change."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from ..core.values import Context
 from ..inspect import alerts
 from ..inspect.words import whole_number
 from ..models import Alert, AuditEntry, RuleChange
+from ..models.person import known
 from . import pages
 
 PAST_SHOWN = 50
@@ -22,7 +26,7 @@ LONGEST_SILENCE = 7 * 24 * 60  # minutes
 @pages.page()
 def alert_list(request: HttpRequest) -> HttpResponse:
     """Show what fires now, what fired before, and every rule: /admin/monitor/alerts."""
-    context: dict[str, Any] = {
+    context: Context = {
         "firing": pages.widget(lambda: shown(Alert.objects.firing())),
         "pending": pages.widget(lambda: shown(Alert.objects.open().filter(fired_at=None))),
         "past": pages.widget(lambda: shown(Alert.objects.filter(resolved_at__isnull=False)[:PAST_SHOWN])),
@@ -33,7 +37,7 @@ def alert_list(request: HttpRequest) -> HttpResponse:
     return pages.show(request, "alerts", _("Alerts"), **context)
 
 
-def shown(rows: Any) -> list[tuple[Alert, str]]:
+def shown(rows: QuerySet[Alert]) -> list[tuple[Alert, str]]:
     """Return alerts, each with the page that says more."""
     return [(alert, alerts.address(alert)) for alert in rows[:PAST_SHOWN]]
 
@@ -79,12 +83,12 @@ def seconds(text: str) -> int | None:
     return value
 
 
-def change(request: HttpRequest, name: str, action: str, wanted: dict[str, Any], *, required: bool) -> None:
+def change(request: HttpRequest, name: str, action: str, wanted: Mapping[str, object], *, required: bool) -> None:
     """Keep a change of a rule, and its line of audit."""
     if name not in alerts.BY_NAME:
         raise Http404
     reason = pages.reason_of(request, required=required)
     told: dict[str, Any] = {key: str(value) for key, value in wanted.items()}
     with transaction.atomic():
-        RuleChange.objects.update_or_create(rule=name, defaults=wanted | {"by": request.user, "reason": reason})
+        RuleChange.objects.update_or_create(rule=name, defaults={**wanted, "by": known(request.user), "reason": reason})
         AuditEntry.objects.record(request.user, action, f"alert rule {name}", reason=reason, **told)

@@ -7,7 +7,6 @@ here is answered by api_errors.py.
 """
 
 import json
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from django.db import transaction
@@ -17,18 +16,20 @@ from django.utils.translation import gettext_lazy
 from ninja import Query, Router
 from pydantic import BaseModel, create_model
 
+from ..core.values import Answer
 from ..inspect import as_json, redis_health, retention, snapshot, stats, store
-from ..inspect.as_json import MOST, PAGE, Answer, found, job_of, queues_now
+from ..inspect.as_json import MOST, PAGE, found, job_of, queues_now
 from ..inspect.job_detail import collect
 from ..inspect.words import whole_number
 from ..models import Batch
 from ..operate import operations
-from ..operate.operation import ARGS, UNTIL, Done, Operation
+from ..operate.operation import ARGS, UNTIL, Done, Field, Operation
 from ..operate.table import OPERATIONS
-from . import api_schemas as shapes
-from .api_entry import look, press
+from . import api_answers as answers
+from . import api_takes as takes
+from .api_entry import Address, look, press
 from .api_errors import Refusal
-from .api_schemas import MomentText, Text, Why, number_up_to
+from .api_takes import MomentText, Text, Why, number_up_to
 
 router = Router(tags=["jobs, queues and workers"])
 Limit = number_up_to(MOST, gettext_lazy("limit has to be from 1 to %d."))
@@ -50,19 +51,19 @@ def told(what: Done) -> Answer:
 # Looking
 
 
-@look(router, "/queues", "queues", shapes.Queues)
+@look(router, "/queues", "queues", answers.Queues)
 def queue_list(request: HttpRequest) -> Answer:
     """What each queue holds and what is paused."""
     return queues_now()
 
 
-@look(router, "/stats", "stats", shapes.Stats)
+@look(router, "/stats", "stats", answers.Stats)
 def queue_stats(request: HttpRequest) -> Answer:
     """All queues, their total, what ended today, the workers and Redis."""
     return stats.glance()
 
 
-@look(router, "/queue/{name}/history", "queue-history", shapes.Days)
+@look(router, "/queue/{name}/history", "queue-history", answers.Days)
 def queue_history(
     request: HttpRequest,
     name: str,
@@ -72,19 +73,19 @@ def queue_history(
     return stats.past(days, name)
 
 
-@look(router, "/retention", "retention", shapes.Retention)
+@look(router, "/retention", "retention", answers.Retention)
 def rows_kept(request: HttpRequest, days: str = "") -> Answer:
     """How long each kind of row is kept, what the next clean-up deletes, and with `days` what that many would."""
     return retention.as_json(retention.number_of(days))
 
 
-@look(router, "/jobs", "jobs", shapes.Jobs)
+@look(router, "/jobs", "jobs", answers.Jobs)
 def job_list(request: HttpRequest, q: str = "", limit: Limit = PAGE, cursor: From = "") -> Answer:  # type: ignore[valid-type]
     """Jobs of every state by the question of the search box; `from` takes `next` of the last answer."""
     return found(q, limit, cursor)
 
 
-@look(router, "/job/{job_id}", "job", shapes.JobNow)
+@look(router, "/job/{job_id}", "job", answers.JobNow)
 def job(request: HttpRequest, job_id: str) -> Answer:
     """Everything known of one job."""
     known = collect(store.connect(), job_id)
@@ -95,13 +96,13 @@ def job(request: HttpRequest, job_id: str) -> Answer:
     return job_of(known)
 
 
-@look(router, "/workers", "workers", shapes.Workers)
+@look(router, "/workers", "workers", answers.Workers)
 def worker_list(request: HttpRequest) -> Answer:
     """The workers that were seen within an hour, with their slots."""
     return {"workers": snapshot.current().workers}
 
 
-@look(router, "/redis", "redis", shapes.RedisNow)
+@look(router, "/redis", "redis", answers.RedisNow)
 def redis(request: HttpRequest) -> Answer:
     """Redis's numbers and the warnings about its settings."""
     info = redis_health.server()
@@ -109,13 +110,13 @@ def redis(request: HttpRequest) -> Answer:
     return {"info": snapshot.current().info, "warnings": risks}
 
 
-@look(router, "/limits", "limits", shapes.Limits)
+@look(router, "/limits", "limits", answers.Limits)
 def limit_list(request: HttpRequest, cursor: From = "0") -> Answer:
     """Unique keys and rate limits: who holds what, until when, and who waits; `from` takes `next`."""
     return as_json.limits_now(cursor)
 
 
-@look(router, "/batches", "batches", shapes.Batches)
+@look(router, "/batches", "batches", answers.Batches)
 def batch_list(request: HttpRequest, cursor: From = "") -> Answer:
     """Fan-outs and how far each is, the newest first; `from` takes `next`."""
     return as_json.batches_now(place(cursor))
@@ -129,7 +130,7 @@ def place(cursor: str) -> int | None:
     return before
 
 
-@look(router, "/batches/{int:pk}", "batch", shapes.BatchNow)
+@look(router, "/batches/{int:pk}", "batch", answers.BatchNow)
 def one_batch(request: HttpRequest, pk: int) -> Answer:
     """One fan-out and what became of its jobs."""
     found = Batch.objects.filter(pk=pk).select_related("by").progress()
@@ -143,16 +144,16 @@ def one_batch(request: HttpRequest, pk: int) -> Answer:
 
 def body_of(row: Operation) -> type[BaseModel]:
     """Return the shape of what an operation takes: the reason, and a text for each of its fields but arguments."""
-    kinds = {ARGS: (list[Any] | dict[str, Any], ...), UNTIL: (MomentText, ...)}
-    fields: Any = {each.name: kinds.get(each, (Text, ...)) for each in row.fields}
+    kinds: dict[Field, object] = {ARGS: (list[object] | dict[str, object], ...), UNTIL: (MomentText, ...)}
+    fields: dict[str, Any] = {each.name: kinds.get(each, (Text, ...)) for each in row.fields}
     return create_model(f"{row.slug.title().replace('-', '')}In", __base__=Why, __doc__=row.help, **fields)
 
 
-def operation(row: Operation) -> Callable[..., Any]:
+def operation(row: Operation) -> Address:
     """Return what answers the address of one operation."""
     shape = body_of(row)
 
-    def act(request: HttpRequest, job_id: str, body: Any) -> Answer:
+    def act(request: HttpRequest, job_id: str, body: Why) -> Answer:
         given = body.model_dump()
         given[ARGS.name] = json.dumps(given.get(ARGS.name))
         return done(operations.on_job(request.user, row.name, job_id, reason=body.reason, **row.read(given)))
@@ -175,29 +176,29 @@ def of_operations() -> Router:
 
 
 @press(router, "/pause", "pause", "operate")
-def pause(request: HttpRequest, body: shapes.PauseIn) -> Answer:
+def pause(request: HttpRequest, body: takes.PauseIn) -> Answer:
     """Keep what is named from starting; what runs goes on."""
     return done(operations.pause(request.user, body.name, reason=body.reason, until=body.until))
 
 
 @press(router, "/resume", "resume", "operate")
-def resume(request: HttpRequest, body: shapes.ResumeIn) -> Answer:
+def resume(request: HttpRequest, body: takes.ResumeIn) -> Answer:
     """End a pause."""
     return done(operations.resume(request.user, body.name, reason=body.reason))
 
 
 @press(router, "/queue/{name}/drain", "drain", "admin")
-def drain(request: HttpRequest, name: str, body: shapes.ConfirmIn) -> Answer:
+def drain(request: HttpRequest, name: str, body: takes.ConfirmIn) -> Answer:
     """Have everything deleted that waits in a queue now; `confirm` is the queue's name."""
     if body.confirm != name:
         raise Refusal(400, "confirm", _("Nothing was done: send the queue's name, %s, as confirm.") % name)
     return told(operations.drain(request.user, name, reason=body.reason))
 
 
-def tell_worker(name: str, shape: type[Why]) -> Callable[..., Any]:
+def tell_worker(name: str, shape: type[Why]) -> Address:
     """Return what answers the address of one command to a worker."""
 
-    def tell(request: HttpRequest, worker: str, body: Any) -> Answer:
+    def tell(request: HttpRequest, worker: str, body: Why) -> Answer:
         words = body.model_dump()
         return done(operations.on_worker(request.user, name, worker, **words))
 
@@ -207,7 +208,7 @@ def tell_worker(name: str, shape: type[Why]) -> Callable[..., Any]:
 
 
 for name in operations.WORKER_COMMANDS:
-    command = tell_worker(name, shapes.KillIn if name == "kill" else Why)
+    command = tell_worker(name, takes.KillIn if name == "kill" else Why)
     command.__doc__ = operations.WORKER_COMMANDS[name][1] % "A worker"
     press(router, f"/worker/{{worker}}/{name}", f"worker-{name}", operations.ROLES[name])(command)
 

@@ -1,16 +1,22 @@
 """An OpenAPI document as a page shows it, so that the page says what is true and needs no script."""
 
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from ..core.values import Answer
 from . import pages
 
+Document: TypeAlias = dict[str, Any]  # an OpenAPI document, or a part of it
 METHODS = ("get", "post", "patch", "delete")
 
 
-def page_of(schema_of: Any) -> pages.View:
+def page_of(schema_of: Callable[[], Document]) -> pages.View:
     """Return the page that explains the monitor's JSON; `schema_of` makes the document."""
 
     @pages.page()
@@ -20,7 +26,7 @@ def page_of(schema_of: Any) -> pages.View:
     return docs
 
 
-def operations_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
+def operations_of(schema: Document) -> list[Answer]:
     """Return every operation of a document with what it takes and answers."""
     shapes = schema.get("components", {}).get("schemas", {})
     return [
@@ -31,7 +37,7 @@ def operations_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _operation(path: str, method: str, words: dict[str, Any], shapes: dict[str, Any]) -> dict[str, Any]:
+def _operation(path: str, method: str, words: Document, shapes: Document) -> Answer:
     answers = {str(status): answer for status, answer in words.get("responses", {}).items()}
     good = next((status for status in sorted(answers) if status.startswith("2")), "")
     body = name_of(words.get("requestBody", {}))
@@ -39,7 +45,7 @@ def _operation(path: str, method: str, words: dict[str, Any], shapes: dict[str, 
         "id": words["operationId"],
         "method": method.upper(),
         "parts": path.split("/"),  # a long address breaks at its slashes
-        "summary": words.get("description", words["summary"]),
+        "summary": with_code(words.get("description") or words["summary"]),
         "tag": ", ".join(words.get("tags", [])),
         "role": words.get("x-role", ""),
         "parameters": [_parameter(one) for one in words.get("parameters", [])] + _fields(shapes.get(body, {})),
@@ -49,13 +55,20 @@ def _operation(path: str, method: str, words: dict[str, Any], shapes: dict[str, 
     }
 
 
-def _fields(shape: dict[str, Any]) -> list[dict[str, Any]]:
+def with_code(text: str) -> SafeString:
+    """Return a text as HTML in which what stands between two backquotes is code."""
+    *pairs, last = re.split("`([^`]+)`", text)
+    marked = (format_html("{}<code>{}</code>", *pairs[at : at + 2]) for at in range(0, len(pairs), 2))
+    return format_html("{}{}", format_html_join("", "{}", ((one,) for one in marked)), last)
+
+
+def _fields(shape: Document) -> list[Answer]:
     """Return the fields of a body as its parameters."""
     named = shape.get("properties", {}).items()
     return [_parameter({"name": name, "in": "body", "schema": words}) for name, words in named]
 
 
-def _parameter(words: dict[str, Any]) -> dict[str, Any]:
+def _parameter(words: Document) -> Answer:
     schema = words.get("schema", {})
     choices = [choice for choice in schema.get("enum", []) if choice]
     limits = [f"{word} {schema[key]}" for key, word in (("minimum", "≥"), ("maximum", "≤")) if key in schema]
@@ -68,13 +81,13 @@ def _parameter(words: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _kind(schema: dict[str, Any]) -> str:
+def _kind(schema: Document) -> str:
     """Return the type of a value, or the types that it may have."""
     kinds = [str(each.get("type", "")) for each in schema.get("anyOf", [])]
     return str(schema.get("type") or " | ".join(kind for kind in kinds if kind not in ("", "null")) or "–")
 
 
-def name_of(part: dict[str, Any]) -> str:
+def name_of(part: Document) -> str:
     """Return the name of the shape that a body has; '' for one without a name."""
     for content in part.get("content", {}).values():
         schema = content.get("schema", {})

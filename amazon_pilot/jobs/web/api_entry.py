@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache, partial, wraps
-from typing import Any
+from typing import TypeAlias
 
 from django.conf import settings
 from django.db import transaction
@@ -14,12 +14,15 @@ from ninja.security import APIKeyCookie, HttpBearer
 from ..inspect import store
 from ..models import ApiToken
 from ..models.api_token import Scope
+from ..models.person import Asker
 from ..operate import roles, tokens
 from . import pages
+from .api_answers import Error, Outcome
 from .api_errors import Refusal
-from .api_schemas import Error, Outcome
 
-Allow = Callable[[Any], None]
+Allow = Callable[[Asker], None]
+Shape: TypeAlias = type[object]  # of an answer, which the document names
+Address: TypeAlias = Callable[..., object]  # a function that answers one, as it is decorated
 LOOKING = {400: Error, 401: Error, 403: Error, 404: Error, 429: Error, 503: Error}
 ACTING = LOOKING | {409: Error}
 
@@ -31,20 +34,20 @@ class TokenAuth(HttpBearer):
         super().__init__()
         self.allow = allow
 
-    def __call__(self, request: HttpRequest) -> Any:
+    def __call__(self, request: HttpRequest) -> Asker | None:
         """Return who asks, None if no token is named; raises Refusal for a token that is wrong or may not."""
         if "Authorization" not in request.headers:
             return None
         address = pages.address_of(request)
         if tokens.guesses(address) >= tokens.MOST_GUESSES:
             raise Refusal(429, "too_many", _("Too many wrong tokens. Wait a minute, then send a right one."))
-        found = super().__call__(request)
+        found: Asker | None = super().__call__(request)
         if found is None:
             tokens.note_guess(address)
             raise Refusal(401, "token", _("Send a token that is valid, in the header Authorization: Bearer …"))
         return found
 
-    def authenticate(self, request: HttpRequest, token: str) -> Any:
+    def authenticate(self, request: HttpRequest, token: str) -> Asker | None:
         """Return for whom a token acts, None for a wrong one; raises Refusal for one that may only read."""
         row = ApiToken.objects.named_by(token.strip())
         if row is None:
@@ -64,12 +67,12 @@ class SessionAuth(APIKeyCookie):
         super().__init__()
         self.allow = allow
 
-    def authenticate(self, request: HttpRequest, key: str | None) -> Any:
+    def authenticate(self, request: HttpRequest, key: str | None) -> Asker:
         """Return who is signed in; raises Refusal for a stranger, and for somebody who may not."""
         return let_in(request, self.allow)
 
 
-def let_in(request: HttpRequest, allow: Allow, *, may_act: bool = True) -> Any:
+def let_in(request: HttpRequest, allow: Allow, *, may_act: bool = True) -> Asker:
     """Return who asks; raises Refusal for nobody, what `allow` raises, and Refusal where Redis is needed and away."""
     user = request.user
     if not (user.is_active and user.is_staff):
@@ -82,7 +85,7 @@ def let_in(request: HttpRequest, allow: Allow, *, may_act: bool = True) -> Any:
     return user
 
 
-def need(role: str, user: Any) -> None:
+def need(role: str, user: Asker) -> None:
     """Raise Refusal where a user's role does not reach so far."""
     if not roles.may(user, role):
         raise Refusal(403, "forbidden", _("Your role does not allow this."))
@@ -94,16 +97,18 @@ def of_role(role: str) -> Allow:
     return partial(need, role)
 
 
-def add(router: Router, method: str, path: str, name: str, answer: Any, role: str, allow: Allow | None) -> Any:
+def add(
+    router: Router, method: str, path: str, name: str, answer: Shape, role: str, allow: Allow | None
+) -> Callable[[Address], Address]:
     """Return what makes a function an address: /admin/monitor/api/… by its path, monitor:api-… by its name."""
 
-    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(function: Address) -> Address:
         @wraps(function)
-        def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
+        def answered(request: HttpRequest, *args: object, **kwargs: object) -> JsonResponse:
             """Answer as it is: that it has the shape that the document names is a test's to say, not each request's."""
             return JsonResponse(function(request, *args, **kwargs))
 
-        added: Callable[..., Any] = router.api_operation(
+        added: Address = router.api_operation(
             [method],
             path,
             auth=[TokenAuth(allow or of_role(role)), SessionAuth(allow or of_role(role))],
@@ -118,22 +123,22 @@ def add(router: Router, method: str, path: str, name: str, answer: Any, role: st
 
 
 def look(
-    router: Router, path: str, name: str, answer: Any, role: str = "view", allow: Allow | None = None
-) -> Any:  # fmt: skip
+    router: Router, path: str, name: str, answer: Shape, role: str = "view", allow: Allow | None = None
+) -> Callable[[Address], Address]:  # fmt: skip
     """Return what makes a function an address to GET, which runs in no transaction."""
 
-    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(function: Address) -> Address:
         return add(router, "GET", path, name, answer, role, allow)(transaction.non_atomic_requests(function))
 
     return wrap
 
 
 def press(
-    router: Router, path: str, name: str, role: str, answer: Any = Outcome, allow: Allow | None = None
-) -> Any:  # fmt: skip
+    router: Router, path: str, name: str, role: str, answer: Shape = Outcome, allow: Allow | None = None
+) -> Callable[[Address], Address]:  # fmt: skip
     """Return what makes a function an address to POST to; a body that asks for nothing may be left out."""
 
-    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(function: Address) -> Address:
         shape = function.__annotations__["body"]
         if not any(field.is_required() for field in shape.model_fields.values()):
             function.__defaults__ = (shape(),)

@@ -6,6 +6,7 @@ could say anything, and a script cannot read a page.
 
 import json
 import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core import exceptions
@@ -20,6 +21,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 from redis.exceptions import RedisError
 
+from ..core.values import Json
 from ..schedule.entries import UnknownEntryError
 from .parameters import ODD_TEXT, ODD_VALUE, ODD_VALUES, is_plain_text, texts_in
 
@@ -37,7 +39,7 @@ class Refusal(Exception):
 class Body(Parser):
     """Reads the body of a request: a JSON object that a database can hold, {} where there is none."""
 
-    def parse_body(self, request: HttpRequest) -> dict[str, Any]:
+    def parse_body(self, request: HttpRequest) -> dict[str, Json]:
         """Return the body; raises Refusal that says what is wrong with it."""
         try:
             body = json.loads(request.body, parse_constant=no_number)
@@ -59,7 +61,7 @@ def no_number(name: str) -> float:
 
 def tell(api: NinjaAPI) -> None:
     """Have an API answer all that goes wrong in one form."""
-    handle: Any = api.add_exception_handler
+    handle: Callable[..., None] = api.add_exception_handler  # each is called with its own kind of error
     handle(Refusal, lambda request, error: failure(error.status, error.code, error.message))
     handle(exceptions.PermissionDenied, lambda request, error: failure(403, "forbidden", str(error)))
     handle(UnknownEntryError, lambda request, error: failure(404, "unknown", " ".join(error.messages)))
@@ -81,7 +83,7 @@ def unread(request: HttpRequest, error: HttpError) -> HttpResponse:
     return failure(error.status_code, "invalid", _("The request cannot be read."))
 
 
-def sentence(error: dict[str, Any]) -> str:
+def sentence(error: Mapping[str, Any]) -> str:
     """Say what is wrong with one value of a request."""
     places = [str(part) for part in error["loc"] if part not in ("body", "query", "path")]
     field, kind = places[0] if places else "body", str(error["type"])
@@ -146,5 +148,5 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Return a POST that carries no CSRF token, or a wrong one."""
     if is_api(request):
         return failure(403, "csrf", _("Send the CSRF token of the session, in the header X-CSRFToken."))
-    answer: Any = csrf.csrf_failure(request, reason)
+    answer: HttpResponse = csrf.csrf_failure(request, reason)
     return answer

@@ -1,7 +1,6 @@
 """Bulk actions as pages: look at what would be done before it is asked for, and watch it while it is done."""
 
 import uuid
-from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -14,6 +13,7 @@ from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
 from ..core import queues
+from ..core.values import Context
 from ..inspect import lists
 from ..inspect.grammar import QueryError
 from ..inspect.query import frozen
@@ -33,7 +33,7 @@ def preview(request: HttpRequest) -> HttpResponse:
     asked = request.GET.get("action", "")
     ways = in_bulk()
     chosen = OPERATIONS[asked] if asked in ways else None
-    context: dict[str, Any] = {"q": text, "ids": ids, "chosen": chosen, "effect": ways[asked].effect if chosen else ""}
+    context: Context = {"q": text, "ids": ids, "chosen": chosen, "effect": ways[asked].effect if chosen else ""}
     same = urlencode({"id": ids} if ids else {"q": text}, doseq=True)
     allowed = [OPERATIONS[name] for name in ways if roles.may(request.user, OPERATIONS[name].role)]
     context["actions"] = [(row, f"?{urlencode({'action': row.name})}&{same}") for row in allowed]
@@ -96,7 +96,7 @@ def part(request: HttpRequest, pk: int) -> HttpResponse:
     return pages.fragment(request, "_bulk", **of_row(request, row))
 
 
-def of_row(request: HttpRequest, row: BulkAction) -> dict[str, Any]:
+def of_row(request: HttpRequest, row: BulkAction) -> Context:
     """Return what the page shows of an action; seconds run from its start to its end, or to now."""
     ran = ((row.ended_at or timezone.now()) - row.started_at).total_seconds() if row.started_at else None
     may_abort = not row.is_over and roles.may(request.user, OPERATIONS[row.action].role)
@@ -106,7 +106,7 @@ def of_row(request: HttpRequest, row: BulkAction) -> dict[str, Any]:
     return context | kept(request, row)
 
 
-def kept(request: HttpRequest, row: BulkAction) -> dict[str, Any]:
+def kept(request: HttpRequest, row: BulkAction) -> Context:
     """Return what the page says about taking a deletion back: until when, how many, and by whom it was."""
     until = bulk.kept_until(row)
     if until is None:

@@ -50,7 +50,7 @@ def chart(request: HttpRequest) -> HttpResponse:
     return _as_page(request, window=window, rows=_rows(answer), answer=answer) if is_page else JsonResponse(answer)
 
 
-def _as_page(request: HttpRequest, **context: Any) -> HttpResponse:
+def _as_page(request: HttpRequest, **context: object) -> HttpResponse:
     asked = {f"chart_{name}": request.GET.get(name, "") for name in ("queue", "task", "range", "end")}
     answer = show(request, "chart", gettext("Runs over time"), **asked, **context)
     answer.status_code = 400 if "error" in context else 200

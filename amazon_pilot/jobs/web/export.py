@@ -3,9 +3,8 @@
 What is waiting or running goes on moving meanwhile: it is read window by window, and may be missing or come twice.
 """
 
-from typing import Any
-
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 
 from ..inspect.export import FORMATS, as_csv, as_json_lines, rows
 from ..inspect.grammar import QueryError
@@ -14,7 +13,7 @@ from . import pages
 
 
 @pages.page()
-def export(request: HttpRequest) -> Any:
+def export(request: HttpRequest) -> HttpResponseBase:
     """Return all jobs that a question asks for as a file: /admin/monitor/jobs/export?q=outcome:failed&as=jsonl.
 
     What breaks on the way breaks the connection off, so that no part passes for the whole.

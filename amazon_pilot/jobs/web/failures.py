@@ -1,10 +1,9 @@
 """Failures by cause: how often each came within a while, since when, and whether it is new or has come back."""
 
-from typing import Any
-
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
+from ..core.values import Context
 from ..inspect.failures import MOST, WINDOWS, groups, new_causes
 from ..models import Release
 from .pages import fragment, page, show, widget
@@ -21,7 +20,7 @@ def failures(request: HttpRequest) -> HttpResponse:
     name = request.GET.get("window", usual)
     name = name if name in WINDOWS else usual
     release = Release.objects.current()
-    context: dict[str, Any] = {"windows": WINDOWS, "chosen": name, "window": WINDOWS[name], "most": MOST}
+    context: Context = {"windows": WINDOWS, "chosen": name, "window": WINDOWS[name], "most": MOST}
     context |= {"is_new": is_new, "release": release}
     context["groups"] = widget(lambda: groups(WINDOWS[name], only=new_causes(release) if is_new else None))
     if request.headers.get("HX-Request"):

@@ -1,7 +1,5 @@
 """One job's page: what became of it, why it waits, and the buttons that steer it."""
 
-from typing import Any
-
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -12,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from ..core import queues
 from ..core.registry import CallError
+from ..core.values import Context
 from ..inspect import chain, snapshot, store, subjects, waiting
 from ..inspect.job_detail import Dossier, collect
 from ..models import Batch
@@ -38,7 +37,7 @@ def job(request: HttpRequest, job_id: str) -> HttpResponse:
     return pages.show(request, "job", known.task or job_id, **parts(known))
 
 
-def parts(known: Dossier) -> dict[str, Any]:
+def parts(known: Dossier) -> Context:
     """Return everything that the page shows of a job, each part on its own feet."""
     text = known.arguments
     look = pages.widget(lambda: around(known))
@@ -60,14 +59,14 @@ def parts(known: Dossier) -> dict[str, Any]:
     }
 
 
-def around(known: Dossier) -> dict[str, Any]:
+def around(known: Dossier) -> Context:
     """Return why a job waits, None if it does not, and the chain before and after it; raises RedisError."""
     connection = store.connect()
     why = waiting.reason(connection, known, snapshot.current())
     return {"why": why, "chain": chain.chain(connection, known.job_id)}
 
 
-def offered_for(known: Dossier) -> list[dict[str, Any]]:
+def offered_for(known: Dossier) -> list[Context]:
     """Return what makes sense to do to a job now, as the page writes it; nothing while Redis is away."""
     state = "" if known.is_away else "forgotten" if known.is_forgotten else known.state
     return [

@@ -1,9 +1,9 @@
 """The page of the job list: one box, everything in its address; and the searches that a user keeps under a name."""
 
 import json
-from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from ..core import queues
 from ..core.registry import TASKS
+from ..core.values import Context
 from ..inspect import subjects
 from ..inspect.grammar import FIELDS, QueryError
 from ..inspect.lists import Listing, ask
@@ -47,18 +48,16 @@ def jobs(request: HttpRequest) -> HttpResponse:
     if (zoned := in_utc(text)) != text and not request.headers.get("HX-Request"):
         return HttpResponseRedirect(f"?{urlencode(request.GET.dict() | {'q': zoned})}")
     size = next((n for n in SIZES if str(n) == request.GET.get("size")), 50)
-    context: dict[str, Any] = {"q": text, "size": size, "sizes": SIZES, "examples": EXAMPLES, "problem": ""}
-    context["saved"] = list(searches(request))
-    context["cursor"] = request.GET.get("from", "")
-    sort = request.GET.get("sort", "")
-    context["sort"] = sort if sort == OLDEST or sort.removeprefix("-") in SORTED else ""
-    context["headings"] = headings(context["sort"])
-    context["address"] = urlencode({"q": text, "size": str(size), "sort": context["sort"]})
-    context |= trail(request.GET.get("trail", ""), context["cursor"])
+    cursor, sort = request.GET.get("from", ""), request.GET.get("sort", "")
+    sort = sort if sort == OLDEST or sort.removeprefix("-") in SORTED else ""
+    context: Context = {"q": text, "size": size, "sizes": SIZES, "examples": EXAMPLES, "problem": ""}
+    context |= {"saved": list(searches(request)), "cursor": cursor, "sort": sort, "headings": headings(sort)}
+    context |= trail(request.GET.get("trail", ""), cursor)
+    context["address"] = urlencode({"q": text, "size": str(size), "sort": sort})
     context["words"] = json.dumps(completion())
     try:
-        context["listing"] = ask(text, context["cursor"], size, oldest_first=context["sort"] == OLDEST)
-        sort_rows(context["listing"], context["sort"])
+        context["listing"] = listing = ask(text, cursor, size, oldest_first=sort == OLDEST)
+        sort_rows(listing, sort)
         context["about"] = widget(lambda: subjects.described(parse(text).named[:MOST_NAMED]))
     except QueryError as error:
         context |= {"problem": str(error), "listing": Listing()}
@@ -122,7 +121,7 @@ def in_utc(text: str) -> str:
         return text
 
 
-def searches(request: HttpRequest) -> Any:
+def searches(request: HttpRequest) -> QuerySet[SavedSearch]:
     """Return the searches of the user at work."""
     return SavedSearch.objects.filter(user=request.user)  # type: ignore[misc]  # the guard lets only users in
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from ..core.values import Context
 from ..inspect import days, snapshot
 from ..inspect.window import RANGES
 from ..models import JobRun, Pause, ScheduleEntry
@@ -24,7 +25,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     return fragment(request, "_overview", **parts())
 
 
-def parts() -> dict[str, Any]:
+def parts() -> Context:
     """Return all widgets, each on its own feet."""
     return {
         "sample": widget(snapshot.current),
@@ -45,7 +46,7 @@ def pauses() -> dict[str, Pause]:
     return {pause.name: pause for pause in Pause.objects.active().select_related("by")}
 
 
-def recent_failures() -> Any:
+def recent_failures() -> QuerySet[JobRun]:
     """Return the newest runs that failed for good or were lost."""
     columns = ("id", "job_id", "task", "args", "queue", "exception", "message", "started_at", "outcome", "cause")
     bad = JobRun.objects.filter(outcome__in=("failed", "lost"), started_at__gte=timezone.now() - timedelta(days=7))
@@ -57,7 +58,7 @@ def next_fires(count: int) -> list[ScheduleEntry]:
     return list(ScheduleEntry.objects.filter(next_at__isnull=False).order_by("next_at")[:count])
 
 
-def tiles() -> list[dict[str, Any]]:
+def tiles() -> list[Context]:
     """Return what the product counts of itself: settings.MONITOR_TILES names the function that knows."""
-    count: Callable[[], list[dict[str, Any]]] = import_string(settings.MONITOR_TILES)
+    count: Callable[[], list[Context]] = import_string(settings.MONITOR_TILES)
     return count()

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from functools import wraps
 from ipaddress import ip_address
-from typing import Any
+from typing import Generic, TypedDict, TypeVar, cast
 
 from django.conf import settings
 from django.contrib import admin, messages
@@ -12,6 +12,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -22,12 +23,15 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_POST, require_safe
 from redis.exceptions import RedisError
 
+from ..core.values import Context, Text
 from ..inspect import store
 from ..operate.roles import PERMISSIONS, may
 
 logger = logging.getLogger(__name__)
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
+T = TypeVar("T")
+R = TypeVar("R")
 
 NAVIGATION = [
     ("admin:index", gettext_lazy("Overview")),
@@ -89,7 +93,7 @@ def guard(view: View, role: str) -> View:
     """Let only those in who may; others are asked to sign in, or told that they may not (403)."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         if not (request.user.is_active and request.user.is_staff):
             return redirect_to_login(request.get_full_path(), reverse("admin:login"))
         if not may(request.user, role):
@@ -121,7 +125,7 @@ def action(role: str) -> Callable[[View], View]:
 
     def wrap(view: View) -> View:
         @wraps(view)
-        def act(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def act(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
             if store.is_away():
                 messages.error(request, _("Redis does not answer, so nothing was done. Try again in a moment."))
                 return back(request)
@@ -152,25 +156,25 @@ def reason_of(request: HttpRequest, *, required: bool = False) -> str:
     return reason
 
 
-def show(request: HttpRequest, template: str, title: str, **context: Any) -> HttpResponse:
+def show(request: HttpRequest, template: str, title: str, **context: object) -> HttpResponse:
     """Return a page in the admin's frame."""
     return TemplateResponse(request, f"jobs/{template}.html", frame(request) | {"title": title} | context)
 
 
-def fragment(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+def fragment(request: HttpRequest, template: str, **context: object) -> HttpResponse:
     """Return the part of a page that refreshes itself, and with it the line of health and the counts in the menu."""
     roles = {f"may_{role}": may(request.user, role) for role in PERMISSIONS}
     known = {"part": f"jobs/{template}.html", "monitor_links": links(request)}
     return TemplateResponse(request, "jobs/_live.html", roles | known | context)
 
 
-def frame(request: HttpRequest) -> dict[str, Any]:
+def frame(request: HttpRequest) -> Context:
     """Return what the admin's frame and the monitor's navigation need."""
     roles = {f"may_{role}": may(request.user, role) for role in PERMISSIONS}
     return admin.site.each_context(request) | roles | {"monitor_links": links(request)}
 
 
-def links(request: HttpRequest) -> list[tuple[str, Any, str, str]]:
+def links(request: HttpRequest) -> list[tuple[str, Text, str, str]]:
     """Return the monitor's pages: address, label, aria-current ("page", "true" for one behind it, or nothing), name."""
     current = request.resolver_match.view_name if request.resolver_match else ""
     return [
@@ -179,7 +183,15 @@ def links(request: HttpRequest) -> list[tuple[str, Any, str, str]]:
     ]
 
 
-def widget(build: Callable[[], Any]) -> dict[str, Any]:
+class Widget(TypedDict, Generic[T], total=False):
+    """One part of a page: its value, or what is said in its place."""
+
+    value: T
+    error: str
+    is_away: bool
+
+
+def widget(build: Callable[[], T]) -> Widget[T]:
     """Return {"value": …} of one part of a page, or {"error": …} in its place: the others still load."""
     try:
         with transaction.atomic():  # a refused query must not spoil the transaction of the others
@@ -192,6 +204,6 @@ def widget(build: Callable[[], Any]) -> dict[str, Any]:
         return {"error": _("This part could not be loaded; the web server's log says why.")}
 
 
-def widget_of(known: dict[str, Any], build: Callable[[Any], Any]) -> dict[str, Any]:
+def widget_of(known: Widget[T], build: Callable[[T], R]) -> Widget[R]:
     """Return a part that is made of another one, or what is said in the place of that."""
-    return widget(lambda: build(known["value"])) if "value" in known else known
+    return widget(lambda: build(known["value"])) if "value" in known else cast(Widget[R], known)

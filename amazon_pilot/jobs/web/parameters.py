@@ -1,7 +1,6 @@
 """What came with a request, looked at before any view: no text that a database or a page could not carry."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse
@@ -22,9 +21,9 @@ def is_plain_text(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def texts_in(value: Any) -> Iterator[str]:
+def texts_in(value: object) -> Iterator[str]:
     """Return every text within what was read from JSON, keys as well, however deep."""
-    left = [value]
+    left: list[object] = [value]
     while left:
         each = left.pop()
         if isinstance(each, str):

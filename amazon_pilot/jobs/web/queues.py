@@ -1,6 +1,6 @@
 """The queues: what each holds and how fast it moves, and the buttons that pause, resume and drain it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from ..core import queues
 from ..core.scripts import script
+from ..core.values import Context, Text
 from ..inspect import backlog, days, snapshot, store, subjects
 from ..inspect.charts import BARS, bars
 from ..inspect.window import RANGES
@@ -34,12 +35,12 @@ class Line:
     """One queue: what it holds, its day (None where the database does not say), and how many workers listen on it."""
 
     queue: snapshot.QueueSample
-    day: dict[str, Any] | None
+    day: days.Day | None
     workers: int
 
 
 # The table's columns by their names in the address: the heading, and by what the lines are sorted.
-COLUMNS: dict[str, tuple[Any, Callable[[Line], Any]]] = {
+COLUMNS: dict[str, tuple[Text, Callable[[Line], Any]]] = {  # what is sorted has an order
     "queue": (gettext_lazy("Queue"), lambda line: line.queue.name),
     "waiting": (gettext_lazy("Waiting"), lambda line: line.queue.waiting),
     "oldest": (gettext_lazy("Oldest"), lambda line: line.queue.oldest if line.queue.waiting else None),
@@ -66,12 +67,12 @@ def ordered(lines: list[Line], order: str) -> list[Line]:
     return known + [line for line in lines if by(line) is None]
 
 
-def headings(order: str) -> list[dict[str, Any]]:
+def headings(order: str) -> list[dict[str, Text]]:
     """Return each column's name and heading, how the lines are sorted by it now, and the order that a click asks for.
 
     The first click puts names in their order and the greatest number first, the second turns that round.
     """
-    found = []
+    found: list[dict[str, Text]] = []
     for name, (label, _by) in COLUMNS.items():
         first, second = (name, f"-{name}") if name == "queue" else (f"-{name}", name)
         sort = {name: "ascending", f"-{name}": "descending"}.get(order, "")
@@ -79,7 +80,7 @@ def headings(order: str) -> list[dict[str, Any]]:
     return found
 
 
-def lines_of(seen: snapshot.Sample, day: dict[str, dict[str, Any]]) -> list[Line]:
+def lines_of(seen: snapshot.Sample, day: dict[str, days.Day]) -> list[Line]:
     return [Line(queue, day.get(queue.name), seen.serving(queue.name)) for queue in seen.queues]
 
 
@@ -89,7 +90,7 @@ def queue_list(request: HttpRequest) -> HttpResponse:
     order = request.GET.get("sort", "")
     seen = pages.widget(snapshot.current)
     day = pages.widget(days.by_queue).get("value", {})
-    context: dict[str, Any] = {
+    context: Context = {
         "sample": seen,
         "pauses": pages.widget(pauses),
         "lines": pages.widget_of(seen, lambda now: ordered(lines_of(now, day), order)),
@@ -108,7 +109,7 @@ def queue(request: HttpRequest, name: str) -> HttpResponse:
     if name not in queues.names():
         raise Http404
     seen = pages.widget(snapshot.current)
-    context: dict[str, Any] = {
+    context: Context = {
         "name": name,
         "sample": seen,
         "queue": pages.widget_of(seen, lambda now: now.queue(name)),
@@ -132,7 +133,7 @@ def verdict(seen: snapshot.Sample, name: str) -> str:
     return backlog.verdict(seen, name) if line is not None and line.waiting and not line.paused else ""
 
 
-def types(name: str) -> dict[str, Any]:
+def types(name: str) -> Context:
     """Return how many of the first jobs of a queue each task has, and what several of them are about."""
     looked_at, tasks, about = script("task_counts")(store.connect(), name, EXAMINED, SUBJECTS_COUNTED)
     most = most_first(about)[:SUBJECTS_SHOWN]
@@ -144,7 +145,7 @@ def types(name: str) -> dict[str, Any]:
     }
 
 
-def most_first(words: list[Any]) -> list[tuple[str, int]]:
+def most_first(words: Sequence[Any]) -> list[tuple[str, int]]:
     """Return names and numbers, which stand in turn in a script's answer, the greatest number first."""
     pairs = [(word.decode(errors="replace"), number) for word, number in zip(words[::2], words[1::2], strict=True)]
     return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))

@@ -1,7 +1,6 @@
 """The schedule's own page: what fires next, what fired last, what did not and why, and the buttons of each entry."""
 
 from collections.abc import Callable
-from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -9,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ..core import queues
+from ..core.values import Context
 from ..inspect import snapshot
 from ..operate import schedule as schedule_acts
 from ..operate.operations import Done
@@ -24,7 +24,7 @@ def schedule(request: HttpRequest) -> HttpResponse:
     """Show every entry, in one zone, which the page names: /admin/monitor/schedule."""
     schedule_acts.allow(request.user, "list")
     now = timezone.now()
-    context: dict[str, Any] = {
+    context: Context = {
         "sample": pages.widget(snapshot.current),
         "board": pages.widget(lambda: board.context(now)),
         "zone": timezone.get_current_timezone_name(),

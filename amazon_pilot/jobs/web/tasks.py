@@ -1,7 +1,5 @@
 """The tasks: what each promises (queue, timeout, retries) and what the history says of how long it waits and runs."""
 
-from typing import Any
-
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -40,7 +38,7 @@ def task(request: HttpRequest, name: str) -> HttpResponse:
     return shown(request, name)
 
 
-def shown(request: HttpRequest, name: str, **more: Any) -> HttpResponse:
+def shown(request: HttpRequest, name: str, **more: object) -> HttpResponse:
     """Return the page of a task, with what else there is to say; raises Http404 where nobody knows it."""
     registered = TASKS.get(name)
     if registered is None and not JobRun.objects.filter(task=name).exists():

@@ -1,8 +1,7 @@
 """Tokens for scripts: each makes and revokes his own; an administrator sees and may revoke all."""
 
-from typing import Any
-
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
@@ -28,7 +27,7 @@ def shown(request: HttpRequest, text: str = "") -> HttpResponse:
     return pages.show(request, "tokens", _("API tokens"), **context)
 
 
-def within_reach(request: HttpRequest) -> Any:
+def within_reach(request: HttpRequest) -> QuerySet[ApiToken]:
     """Return the tokens that somebody sees and may revoke."""
     rows = ApiToken.objects.select_related("user")
     return rows if may(request.user, "admin") else rows.filter(user=request.user.pk)

@@ -1,12 +1,11 @@
 """The workers: what each slot does, who is quiet or dead and what became of what they held; and what is stuck."""
 
-from typing import Any
-
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
+from ..core.values import Context
 from ..inspect import snapshot
 from ..inspect.stuck import late, losses, old_leases, poison, unwritten
 from ..inspect.words import whole_number
@@ -17,7 +16,7 @@ from . import pages
 @pages.page()
 def worker_list(request: HttpRequest) -> HttpResponse:
     """Show every worker that was seen within an hour."""
-    context: dict[str, Any] = {"sample": pages.widget(snapshot.current), "losses": pages.widget(losses)}
+    context: Context = {"sample": pages.widget(snapshot.current), "losses": pages.widget(losses)}
     if request.headers.get("HX-Request"):
         return pages.fragment(request, "_workers", **context)
     return pages.show(request, "workers", _("Workers"), **context)
@@ -26,7 +25,7 @@ def worker_list(request: HttpRequest) -> HttpResponse:
 @pages.page()
 def stuck(request: HttpRequest) -> HttpResponse:
     """Show work that does not go on, why, and when it will be brought back."""
-    context: dict[str, Any] = {
+    context: Context = {
         "sample": pages.widget(snapshot.current),
         "leases": pages.widget(old_leases),
         "late": pages.widget(late),

@@ -3,7 +3,7 @@
 import logging
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -13,9 +13,10 @@ from rq.utils import utcformat
 
 from ..core.scripts import script
 from ..core.taken_job import MOMENT
+from ..core.values import Command, Word
 from ..history import run_event
 from . import forwarder, recoverer
-from .connection import AwayError, Command, Connection
+from .connection import AwayError, Connection, Reader
 from .crew import Crew
 from .heartbeat import Heartbeat
 
@@ -57,7 +58,7 @@ class Clock:
         if not self.connection.is_up:
             return
         commands: list[Command] = []
-        readers: list[Callable[[Any], None]] = []
+        readers: list[Reader] = []
         self.each_moment(commands, readers)
         if now >= self.next_beat:
             self.next_beat = now + BEAT_SECONDS
@@ -84,10 +85,10 @@ class Clock:
             self.next_complaint = now + COMPLAINT_SECONDS
             logger.error("Redis refuses what this worker does each second: %s", error)
 
-    def each_moment(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
+    def each_moment(self, commands: list[Command], readers: list[Reader]) -> None:
         """Show jobs that have run longer than a moment to rq's tools and to the history."""
         limit = time.monotonic() - MOMENT
-        words: list[Any] = []
+        words: list[Word] = []
         for handle in self.pool:
             held = handle.taken_job
             if held is None or held.is_recorded or held.taken_at > limit:
@@ -105,7 +106,7 @@ class Clock:
             commands.append(script("record").command(self.worker, *words))
             readers.append(ignore)
 
-    def each_second(self, commands: list[Command], readers: list[Callable[[Any], None]], state: str) -> None:
+    def each_second(self, commands: list[Command], readers: list[Reader], state: str) -> None:
         """Forward due jobs, bring back what others have lost, look even if no wake-up rings, show what the slots do."""
         self.broker.is_hungry = True
         for name in self.names:
@@ -115,7 +116,7 @@ class Clock:
         commands += shown
         readers += [ignore] * len(shown)
 
-    def each_beat(self, commands: list[Command], readers: list[Callable[[Any], None]]) -> None:
+    def each_beat(self, commands: list[Command], readers: list[Reader]) -> None:
         """Renew the leases, and show that the worker lives."""
         held = self.crew.held()
         words = [word for each in held for word in (*each.run_id, int(each.is_recorded))]

@@ -9,8 +9,8 @@ import re
 import selectors
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection
@@ -20,6 +20,7 @@ from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
 from ..core import keys, queues, scripts
 from ..core.payload import parsed
+from ..core.values import Command
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ ABOUT_REDIS = re.compile(
     "MISCONF|READONLY|OOM|NOSCRIPT|LOADING|NOAUTH|WRONGPASS|NOPERM|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|BUSY|max number of"
 )
 
-Command = tuple[Any, ...]
+Heard: TypeAlias = Mapping[str, Any]  # a command that somebody published
+Reader: TypeAlias = Callable[[Any], object]  # does what follows from one reply
 
 
 class AwayError(Exception):
@@ -214,9 +216,9 @@ class Connection:
         self.wake_ups.clear()
         self.armed.clear()
 
-    def read_messages(self) -> list[dict[str, Any]]:
+    def read_messages(self) -> list[Heard]:
         """Return what others have said to this worker; a word on the control channel is an empty one."""
-        heard: list[dict[str, Any]] = []
+        heard: list[Heard] = []
         try:
             while self.messages is not None and self.messages.can_read(0):
                 kind, channel, data = self.messages.read_response()
@@ -238,7 +240,7 @@ class Connection:
                     self.selector.unregister(key.fileobj)
 
 
-def decode(data: bytes) -> dict[str, Any]:
+def decode(data: bytes) -> Heard:
     """Return a command that somebody published, {} where it is none."""
     command = parsed(data)
     return command if isinstance(command, dict) else {}

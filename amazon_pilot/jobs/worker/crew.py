@@ -7,12 +7,11 @@ import selectors
 import signal
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from ..core.taken_job import TakenJob
 from . import outcomes
 from .broker import Broker
-from .messages import GarbageError, opened
+from .messages import GarbageError, Message, opened
 from .pool import Pool, SlotHandle
 from .slot import LEFT_WORDS
 
@@ -63,7 +62,7 @@ class Crew:
         with contextlib.suppress(KeyError, ValueError):
             self.selector.unregister(handle.message_socket)  # type: ignore[arg-type]
 
-    def hear(self, handle: SlotHandle, message: tuple[Any, ...]) -> None:
+    def hear(self, handle: SlotHandle, message: Message) -> None:
         """Note one outcome; the slot is free from now on, but the job stays ours until Redis has heard it."""
         outcome = outcomes.from_message(message, handle.taken_job, self.worker)
         taken_job = handle.done()

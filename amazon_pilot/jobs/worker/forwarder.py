@@ -4,7 +4,6 @@ Every worker does so each second, and any one is enough: the move is one script,
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from redis.exceptions import WatchError
 from rq.utils import as_text, utcformat
@@ -12,11 +11,12 @@ from rq.utils import as_text, utcformat
 from ..core import queues
 from ..core.registry import JSONJob
 from ..core.scripts import script
+from ..core.values import Command
 
 AT_ONCE = 100
 
 
-def command(queue: str, *, ahead: timedelta = timedelta(0)) -> tuple[Any, ...]:
+def command(queue: str, *, ahead: timedelta = timedelta(0)) -> Command:
     """Return the command that moves at most AT_ONCE due jobs of one queue; `ahead` makes later jobs due as well."""
     return script("forward").command(queue, utcformat(datetime.now(UTC)), AT_ONCE, ahead.total_seconds())
 

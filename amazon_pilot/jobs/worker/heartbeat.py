@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from rq.defaults import RQ_KEY_PREFIX
 from rq.utils import utcformat
@@ -16,10 +15,9 @@ from rq.version import VERSION
 
 from ..core import keys
 from ..core.scripts import insisting, script
+from ..core.values import Command, Json, Word
 from .broker import Broker
-from .pool import Pool
-
-Command = tuple[Any, ...]
+from .pool import Pool, SlotHandle
 
 RECORD_SECONDS = 90  # a killed worker leaves rq's lists after so long
 SNAPSHOT_SECONDS = 3600  # the monitor shows a dead worker for so long
@@ -47,7 +45,7 @@ class Heartbeat:
         return insisting(*self._record(state))
 
     def _record(self, state: str) -> list[Command]:
-        record = {
+        record: dict[str, Word] = {
             "birth": utcformat(self.born_at),
             "last_heartbeat": utcformat(datetime.now(UTC)),
             "queues": ",".join(self.names),
@@ -108,8 +106,8 @@ class Heartbeat:
                 handle.stack_of = ""
         return commands
 
-    def _slot(self, handle: Any) -> dict[str, Any]:
-        shown: dict[str, Any] = {"slot": handle.number, "pid": handle.pid, "jobs": handle.jobs_done}
+    def _slot(self, handle: SlotHandle) -> dict[str, Json]:
+        shown: dict[str, Json] = {"slot": handle.number, "pid": handle.pid, "jobs": handle.jobs_done}
         if held := handle.taken_job:
             percent, text = handle.shared.progress
             shown |= {"job": held.job_id, "execution": held.execution_id, "task": held.task, "queue": held.queue}

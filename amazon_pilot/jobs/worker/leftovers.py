@@ -19,9 +19,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from types import FrameType
+from typing import Any, TextIO, TypeAlias
 
 from ..core import shared_memory
 
@@ -39,12 +41,18 @@ handler_of = _signal.getsignal  # without the enum of `signal`, which takes a hu
 OWN_SIGNALS = [int(each) for each in (*QUIET, signal.SIGUSR1, signal.SIGPIPE, signal.SIGCHLD)]
 
 
+Streams: TypeAlias = tuple[TextIO | None, TextIO | None, TextIO | None]
+RootLogger: TypeAlias = tuple[int, int, bool, list[logging.Handler], list[Any]]
+Collector: TypeAlias = tuple[bool, tuple[int, int, int], int]
+Tracers: TypeAlias = tuple[Any, Any, Any, Any]  # typeshed's names for these are private
+
+
 @dataclass
 class Trait:
     """Something that a job can change for the next one: how it is read, and how it is put back, if that is safe."""
 
     what: str
-    read: Callable[[], Any]
+    read: Callable[[], object]
     put_back: Callable[[Any], object] | None = None
     is_dear: bool = False  # microseconds of its own: not read after each short job
 
@@ -56,7 +64,7 @@ class Leftovers:
         self.first_free = first_free()
         self.next_look = 0.0
         traits = [*TRAITS, Trait("many open files", self.has_many_files)]
-        self.at_birth = [(trait, read(trait)) for trait in traits]
+        self.at_birth = [(trait, copy(read(trait))) for trait in traits]  # some are read as they stand, uncopied
         cheap = [(trait, was) for trait, was in self.at_birth if not trait.is_dear]
         self.cheap_reads, self.cheap_values = [trait.read for trait, _ in cheap], [was for _, was in cheap]
 
@@ -88,7 +96,7 @@ class Leftovers:
             return False
 
 
-def read(trait: Trait) -> Any:
+def read(trait: Trait) -> object:
     """Return a trait as it is, None if it cannot be told."""
     try:
         return trait.read()
@@ -96,7 +104,7 @@ def read(trait: Trait) -> Any:
         return None
 
 
-def is_as(trait: Trait, was: Any) -> bool:
+def is_as(trait: Trait, was: object) -> bool:
     """Tell whether a trait is what it was; what cannot even be read, such as a folder that is gone, has changed."""
     try:
         return bool(trait.read() == was)
@@ -104,7 +112,7 @@ def is_as(trait: Trait, was: Any) -> bool:
         return False
 
 
-def put_back(trait: Trait, was: Any) -> bool:
+def put_back(trait: Trait, was: object) -> bool:
     """Put one trait back; returns whether that could be done."""
     if trait.put_back is None:
         return False
@@ -128,8 +136,8 @@ def umask() -> int:
     return now
 
 
-def environment() -> dict[Any, Any]:
-    return dict(os.environ._data)  # type: ignore[attr-defined]
+def environment() -> dict[bytes, bytes]:
+    return os.environ._data  # type: ignore[attr-defined]
 
 
 def set_environment(was: dict[bytes, bytes]) -> None:
@@ -141,11 +149,11 @@ def set_environment(was: dict[bytes, bytes]) -> None:
     time.tzset()
 
 
-def streams() -> tuple[Any, ...]:
+def streams() -> Streams:
     return sys.stdin, sys.stdout, sys.stderr
 
 
-def set_streams(was: tuple[Any, ...]) -> None:
+def set_streams(was: Streams) -> None:
     sys.stdin, sys.stdout, sys.stderr = was
 
 
@@ -160,23 +168,23 @@ def descriptors() -> list[tuple[int, int]]:
     return [(each.st_dev, each.st_ino) for each in found]
 
 
-def root_logger() -> tuple[Any, ...]:
+def root_logger() -> RootLogger:
     root = logging.root
     return root.manager.disable, root.level, root.disabled, [*root.handlers], [*root.filters]
 
 
-def set_root_logger(was: tuple[Any, ...]) -> None:
+def set_root_logger(was: RootLogger) -> None:
     root = logging.root
     root.disabled, root.handlers[:], root.filters[:] = was[2], was[3], was[4]
     logging.disable(was[0])
     root.setLevel(was[1])
 
 
-def handlers() -> list[Any]:
+def handlers() -> list[object]:
     return list(map(handler_of, SIGNALS))
 
 
-def own_handlers() -> list[Any]:
+def own_handlers() -> list[object]:
     return list(map(handler_of, OWN_SIGNALS))
 
 
@@ -201,34 +209,34 @@ def stop_timers(was: bool) -> None:
         signal.setitimer(each, 0)
 
 
-def decimals() -> tuple[Any, ...]:
+def decimals() -> tuple[object, ...]:
     now = decimal.getcontext()
     return now.prec, now.rounding, now.Emin, now.Emax, now.capitals, now.clamp
 
 
-def traps() -> dict[Any, bool]:
+def traps() -> dict[type[decimal.DecimalException], bool]:
     return dict(decimal.getcontext().traps)
 
 
-def set_decimals(was: Any) -> None:
+def set_decimals(was: object) -> None:
     decimal.setcontext(decimal.Context(prec=28, rounding=decimal.ROUND_HALF_EVEN))
 
 
-def collector() -> tuple[Any, ...]:
+def collector() -> Collector:
     return gc.isenabled(), gc.get_threshold(), gc.get_debug()
 
 
-def set_collector(was: tuple[Any, ...]) -> None:
+def set_collector(was: Collector) -> None:
     (gc.enable if was[0] else gc.disable)()
     gc.set_threshold(*was[1])
     gc.set_debug(was[2])
 
 
-def tracers() -> tuple[Any, ...]:
+def tracers() -> Tracers:
     return sys.gettrace(), sys.getprofile(), threading.gettrace(), threading.getprofile()
 
 
-def set_tracers(was: tuple[Any, ...]) -> None:
+def set_tracers(was: Tracers) -> None:
     sys.settrace(was[0])
     sys.setprofile(was[1])
     threading.settrace(was[2])
@@ -259,14 +267,14 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def let_be(number: int, frame: Any) -> None:
+def let_be(number: int, frame: FrameType | None) -> None:
     """Do nothing: unlike a signal that is ignored, one that is handled has its default again after an exec."""
 
 
 def give_children_default_signals() -> None:
     """Have each process that a task forks die of what ends a process, also if it is told so as soon as it is born."""
     numbers = {*QUIET, signal.SIGUSR1, signal.SIGALRM}
-    before: list[Any] = []
+    before: list[set[int]] = []
 
     def hold() -> None:
         before.append(_signal.pthread_sigmask(signal.SIG_BLOCK, numbers))
@@ -304,7 +312,7 @@ TRAITS = [
     Trait("the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
     Trait("the garbage collector", collector, set_collector),
     Trait("trace or profile functions", tracers, set_tracers),
-    Trait("the import path", lambda: [*sys.path], lambda was: sys.path.__setitem__(slice(None), was)),
+    Trait("the import path", lambda: sys.path, lambda was: sys.path.__setitem__(slice(None), was)),
     Trait("the locale", lambda: locale.setlocale(locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL), True),
     Trait("the processors", lambda: os.sched_getaffinity(0), lambda was: os.sched_setaffinity(0, was), True),
     Trait("the niceness", lambda: os.getpriority(os.PRIO_PROCESS, 0)),

@@ -7,7 +7,9 @@ import socket
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
+
+Message: TypeAlias = tuple[Any, ...]  # its kind, then what marshal can hold
 
 FRAME = struct.Struct("=4sII")  # the line's own mark, the length of a message, and its checksum
 LONGEST = 2**31  # bytes of a message
@@ -35,7 +37,7 @@ class SlotQueue:
         self.following = 0
         self.tickets = bytearray()
 
-    def put(self, message: tuple[Any, ...]) -> bool:
+    def put(self, message: Message) -> bool:
         """Lay one message down, to be posted with the others; False where it is too large."""
         data = marshal.dumps(message)
         if len(data) > MESSAGE_LIMIT:
@@ -52,12 +54,12 @@ class SlotQueue:
             self.inlet.send(self.tickets)
             self.tickets.clear()
 
-    def next(self) -> tuple[Any, ...] | None:
+    def next(self) -> Message | None:
         """Wait for a message and open it; None once the worker has closed the inlet and the box is empty."""
         if not (ticket := self.outlet.recv(1)):
             return None
         start = ticket[0] * MESSAGE_LIMIT
-        message: tuple[Any, ...] = marshal.loads(memoryview(self.places)[start:])  # noqa: S302 - our own fork wrote it
+        message: Message = marshal.loads(memoryview(self.places)[start:])  # noqa: S302 - our own fork wrote it
         return message
 
     def take_back(self) -> int:
@@ -103,12 +105,12 @@ class MessageSocket:
     def fileno(self) -> int:
         return self.socket.fileno()
 
-    def send(self, message: tuple[Any, ...]) -> None:
+    def send(self, message: Message) -> None:
         """Send one message; raises OSError where nobody reads it."""
         data = packed(message)
         self.socket.sendall(FRAME.pack(self.mark, len(data), zlib.crc32(data)) + data)
 
-    def receive(self) -> tuple[Any, ...] | None:
+    def receive(self) -> Message | None:
         """Wait for one message; None when the other end has closed. Raises GarbageError like `arrived`."""
         while (message := self._next()) is None:
             data = self.socket.recv(CHUNK)
@@ -117,7 +119,7 @@ class MessageSocket:
             self.buffer += data
         return message
 
-    def arrived(self) -> Iterator[tuple[Any, ...]]:
+    def arrived(self) -> Iterator[Message]:
         """Return the messages that have come, without waiting.
 
         Raises GarbageError if something else has come behind them; it is gone then.
@@ -136,7 +138,7 @@ class MessageSocket:
     def close(self) -> None:
         self.socket.close()
 
-    def _next(self) -> tuple[Any, ...] | None:
+    def _next(self) -> Message | None:
         if len(self.buffer) < FRAME.size:
             return None
         mark, length, checksum = FRAME.unpack_from(self.buffer)
@@ -156,12 +158,12 @@ class MessageSocket:
         raise GarbageError("Something else than a message came along the line of a slot.")
 
 
-def packed(message: tuple[Any, ...]) -> bytes:
+def packed(message: Message) -> bytes:
     """Return a message as bytes that `opened` reads."""
     return marshal.dumps(message)
 
 
-def opened(data: bytes) -> tuple[Any, ...]:
+def opened(data: bytes) -> Message:
     """Return the message that a fork of this program has packed."""
-    message: tuple[Any, ...] = marshal.loads(data)  # noqa: S302 - our own fork wrote it
+    message: Message = marshal.loads(data)  # noqa: S302 - our own fork wrote it
     return message

@@ -18,12 +18,12 @@ from ..core.registry import TASKS
 from ..core.scripts import script
 from ..core.shared_memory import SharedMemory
 from ..core.taken_job import TakenJob
+from ..core.values import Command, Json, Word
 from ..history import run_event
 from . import recoverer
-from .connection import Command
-from .messages import GarbageError
+from .messages import GarbageError, Message
 
-FollowUp = tuple[tuple[Any, ...], TakenJob | None]
+FollowUp = tuple[Message, TakenJob | None]
 Reader = Callable[[Any], list[FollowUp]]
 
 HAS_DEPENDENTS = 2
@@ -58,7 +58,7 @@ class Outcome(ABC):
     def command(self) -> Command | None:
         """Return the command that tells Redis, None where this outcome needs none of its own."""
 
-    def follow_ups(self, reply: Any) -> list[FollowUp]:
+    def follow_ups(self, reply: object) -> list[FollowUp]:
         """Return what a slot has to do through rq's code now that Redis has answered."""
         return []
 
@@ -67,12 +67,12 @@ class Outcome(ABC):
 class Succeeded(Outcome):
     """The task returned; committed with all others of its kind in one script."""
 
-    words: tuple[Any, ...]  # ttl, started and ended as text, both in seconds, result, line
+    words: Message  # ttl, started and ended as text, both in seconds, result, line
 
     def command(self) -> None:
         return None  # see `commit`
 
-    def follow_ups(self, reply: Any) -> list[FollowUp]:
+    def follow_ups(self, reply: object) -> list[FollowUp]:
         if reply != HAS_DEPENDENTS:
             return []
         started, value, line = self.words[3], self.words[5], self.words[6]
@@ -83,7 +83,7 @@ class Succeeded(Outcome):
 class Failed(Outcome):
     """The attempt raised, was cancelled, or its slot had to be killed."""
 
-    words: tuple[Any, ...]  # as scripts/fail.lua wants them, from the verdict on
+    words: Message  # as scripts/fail.lua wants them, from the verdict on
     is_again: bool = (
         False  # the slot that ended it through rq's code had to be killed: its callback is not called again
     )
@@ -93,7 +93,7 @@ class Failed(Outcome):
     def command(self) -> Command:
         return script("fail").command(self.worker, *self.taken_job.run_id, *self.words, self.taken_job.data)
 
-    def follow_ups(self, reply: Any) -> list[FollowUp]:
+    def follow_ups(self, reply: object) -> list[FollowUp]:
         if reply != HAS_DEPENDENTS:
             return []
         verdict, started, line = self.words[0], self.words[8], self.words[11]
@@ -128,7 +128,7 @@ class Lost(Outcome):
         poison = run_event.encode_trace(recoverer.POISON)
         return script("lose").command(*self.taken_job.run_id, self.cause, poison, self.line, self.taken_job.data)
 
-    def follow_ups(self, reply: Any) -> list[FollowUp]:
+    def follow_ups(self, reply: object) -> list[FollowUp]:
         if reply not in (b"queued", b"poison"):
             return []
         message = ("lost", self.taken_job.queue.encode(), self.taken_job.job_id.encode(), self.cause.encode(), reply)
@@ -147,7 +147,7 @@ class GivenBack(Outcome):
         return script("give_back").command(*self.taken_job.run_id, self.worker, self.line, self.taken_job.data)
 
 
-def from_message(message: tuple[Any, ...], taken_job: TakenJob | None, worker: str) -> Outcome | None:
+def from_message(message: Message, taken_job: TakenJob | None, worker: str) -> Outcome | None:
     """Return the outcome that a slot tells of, or None where nothing is to be written.
 
     Raises GarbageError for a message that tells of no outcome.
@@ -184,7 +184,7 @@ def of_the_dead(taken_job: TakenJob, worker: str, slot: int, shared: SharedMemor
     """Return what becomes of the job of a dead slot, by the reason of its death."""
     started, now = taken_job.taken_on, time.time()
 
-    def line(outcome: str, **more: Any) -> str:
+    def line(outcome: str, **more: Json) -> str:
         return run_event.line(
             taken_job, worker, slot, outcome, started, ended=now, cause=because, **run_event.traces(shared), **more
         )
@@ -242,9 +242,7 @@ def killed_text(taken_job: TakenJob, because: str) -> str:
     }.get(because, "")
 
 
-def killed_words(
-    taken_job: TakenJob, verdict: str, text: str, line: str, left: int = 0, wait: int = 0
-) -> tuple[Any, ...]:
+def killed_words(taken_job: TakenJob, verdict: str, text: str, line: str, left: int = 0, wait: int = 0) -> Message:
     """Return the words of fail.lua for a job whose slot we killed."""
     started, now = taken_job.taken_on, time.time()
     at_front = int(taken_job.text("enqueue_at_front_on_retry") == "1")
@@ -254,20 +252,18 @@ def killed_words(
     )  # fmt: skip
 
 
-def killed_message(outcome: Failed, because: str) -> tuple[Any, ...]:
+def killed_message(outcome: Failed, because: str) -> Message:
     """Return the message that has a slot tell the exception handlers of a job whose slot we killed."""
     words = (outcome.taken_job.queue, outcome.taken_job.job_id, because, outcome.words[0])
     return ("killed", *(word.encode() for word in words))
 
 
-def ended_message(taken_job: TakenJob) -> tuple[Any, ...]:
+def ended_message(taken_job: TakenJob) -> Message:
     """Return the message that has a slot do what follows a job's end, where the slot that ended it died over that."""
     return ("ended", taken_job.queue.encode(), taken_job.job_id.encode())
 
 
-def finish_message(
-    taken_job: TakenJob, kind: str, started: float, value: str, trace: str, line: str
-) -> tuple[Any, ...]:
+def finish_message(taken_job: TakenJob, kind: str, started: float, value: str, trace: str, line: str) -> Message:
     """Return the message that has a slot end a job through rq's code."""
     return ("finish", *taken_job.message[1:], kind, started, value, trace, line)
 
@@ -294,12 +290,12 @@ def commit(ended: Sequence[Outcome], worker: str) -> list[Part]:
 
 
 def success_part(group: Sequence[Succeeded], worker: str) -> Part:
-    words: list[Any] = []
+    words: list[Word] = []
     for success in group:
         taken = success.taken_job
         words += [*taken.run_id, int(taken.is_recorded), *success.words, taken.data]
 
-    def read(replies: Any) -> list[FollowUp]:
+    def read(replies: Sequence[object]) -> list[FollowUp]:
         pairs = zip(group, replies, strict=True)
         return [follow_up for outcome, reply in pairs for follow_up in outcome.follow_ups(reply)]
 

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from django.conf import settings
 from django.db import connections
@@ -17,7 +17,7 @@ from django.db import connections
 from ...embedded import end_with_parent
 from ..core.shared_memory import SharedMemory
 from ..core.taken_job import TakenJob
-from .messages import MessageSocket, SlotQueue
+from .messages import Message, MessageSocket, SlotQueue
 from .outcomes import FollowUp
 from .recent_outcomes import RecentOutcomes
 from .slot import MESSAGE_FOLLOWS, Slot
@@ -247,7 +247,7 @@ class Pool:
                     return handle
         return None
 
-    def tell(self, handle: SlotHandle, messages: Sequence[tuple[Any, ...]]) -> int:
+    def tell(self, handle: SlotHandle, messages: Sequence[Message]) -> int:
         """Give a slot things to do, the last of those in its hands; returns how many it gets.
 
         A dead slot gets none, and what is too large for a message only one that has nothing else to do.

@@ -10,14 +10,13 @@ import mmap
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from redis.exceptions import RedisError
 
 from ..core.queues import connection
 from ..core.taken_job import TakenJob
 from . import outcomes
-from .messages import opened, packed
+from .messages import Message, opened, packed
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ class RecentOutcomes:
         self.memory = mmap.mmap(-1, PLACES * PLACE)
         self.following = 0
 
-    def keep(self, job: tuple[Any, ...], answer: tuple[Any, ...]) -> None:
+    def keep(self, job: Message, answer: Message) -> None:
         """Keep what the slot has to say of a job, both as messages; a slot does so before it says it."""
         data = packed((job, answer))
         if FRAME.size + len(data) > PLACE:
@@ -42,7 +41,7 @@ class RecentOutcomes:
         self.memory[start : start + FRAME.size + len(data)] = FRAME.pack(len(data), zlib.crc32(data)) + data
         self.following = (self.following + 1) % PLACES
 
-    def __iter__(self) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+    def __iter__(self) -> Iterator[tuple[Message, Message]]:
         """Return job and answer of each that is whole."""
         for start in range(0, PLACES * PLACE, PLACE):
             length, checksum = FRAME.unpack_from(self.memory, start)

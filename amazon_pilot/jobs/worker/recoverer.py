@@ -5,13 +5,12 @@ in. A job counts as lost when its lease has not been renewed for 20 seconds; it 
 more attempt, and to the failed ones after three losses.
 """
 
-from typing import Any
-
 from redis import Redis
 
 from ..core import queues
 from ..core.scripts import script
 from ..core.taken_job import MARK
+from ..core.values import Command
 from ..history.run_event import encode_trace
 
 AT_ONCE = 100
@@ -22,7 +21,7 @@ POISON = (
 )
 
 
-def command(queue: str) -> tuple[Any, ...]:
+def command(queue: str) -> Command:
     """Return the command that brings back at most AT_ONCE lost jobs of one queue.
 
     After an outage of Redis, which shows in that nobody has sent this for a while, nothing is brought back for some
@@ -52,7 +51,7 @@ def stand_in(connection: Redis) -> list[tuple[str, str]]:
     return found
 
 
-def _words(queue: str, *, ahead: float, is_patient: bool) -> tuple[Any, ...]:
+def _words(queue: str, *, ahead: float, is_patient: bool) -> Command:
     return queue, MARK, encode_trace(POISON), AT_ONCE, ahead, int(is_patient)
 
 

@@ -32,6 +32,7 @@ from ..core.scripts import script
 from ..core.shared_memory import SharedMemory
 from ..core.taken_job import TakenJob
 from ..history import run_event
+from .messages import Message
 
 Claimed = tuple[JSONJob, DjangoRQ, Execution]
 Teller = Callable[[str, BaseException | None], str]
@@ -144,7 +145,7 @@ def refuse(taken_job: TakenJob, worker: str, line: str) -> None:
             limit.release_stale_and_enqueue(taken_job.job_id)
 
 
-def succeed(claimed: Claimed, closer: Closer, value: Any, started: float) -> None:
+def succeed(claimed: Claimed, closer: Closer, value: object, started: float) -> None:
     """Have rq end a job that returned `value`."""
     job, queue, execution = claimed
     mark_times(job, execution, closer.name, started)
@@ -179,7 +180,7 @@ def mark_times(job: JSONJob, execution: Execution, worker: str, started: float) 
     job.worker_name = execution.worker_name = worker
 
 
-def finish_later(message: tuple[Any, ...], worker: str, shared: SharedMemory) -> tuple[Any, ...]:
+def finish_later(message: Message, worker: str, shared: SharedMemory) -> Message:
     """End a job that another slot ran, and that needs rq's code; returns what became of it."""
     taken_job, (kind, started, value, trace, line) = TakenJob.from_reply(list(message[1:6])), message[6:11]
     claimed = claim(taken_job, worker, shared)
@@ -209,7 +210,7 @@ def finish_later(message: tuple[Any, ...], worker: str, shared: SharedMemory) ->
     return ("settled", closer.outcome)
 
 
-def after_loss(message: tuple[Any, ...], worker: str, shared: SharedMemory) -> None:
+def after_loss(message: Message, worker: str, shared: SharedMemory) -> None:
     """Tell the exception handlers of a run that could not end, lost or killed by us.
 
     After a job's last loss do what rq does after a failure as well.
@@ -225,7 +226,7 @@ def after_loss(message: tuple[Any, ...], worker: str, shared: SharedMemory) -> N
         after_end(("ended", queue_name, job_id), worker, shared)
 
 
-def after_end(message: tuple[Any, ...], worker: str, shared: SharedMemory) -> None:
+def after_end(message: Message, worker: str, shared: SharedMemory) -> None:
     """Do what follows a job's end and may be done twice: let its dependents go on and free its permits."""
     _, queue_name, job_id = message
     job = JSONJob.fetch(job_id.decode(), connection=connection())

@@ -36,7 +36,7 @@ from ..core.queues import connection
 from ..core.registry import TASKS, JSONJob, run
 from ..core.taken_job import TakenJob
 from . import forwarder, leftovers, rq_finish, sessions
-from .messages import MessageSocket, SlotQueue, packed
+from .messages import Message, MessageSocket, SlotQueue, packed
 from .recent_outcomes import RecentOutcomes
 from .teller import JobCancelled, Teller, UnreadablePayloadError
 
@@ -154,7 +154,7 @@ class Slot:
                 leftovers.kill_children()
                 return
 
-    def say(self, message: tuple[Any, ...]) -> None:
+    def say(self, message: Message) -> None:
         """Tell the worker what became of a job, through memory if a task has closed the line; then this slot ends."""
         try:
             self.message_socket.send(message)
@@ -181,7 +181,7 @@ class Slot:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         self.leftovers = leftovers.Leftovers()
 
-    def answer(self, message: tuple[Any, ...]) -> tuple[Any, ...]:
+    def answer(self, message: Message) -> Message:
         """Do what the worker asks and answer what became of it."""
         try:
             if message[0] == "job":
@@ -191,7 +191,7 @@ class Slot:
             logger.exception("Slot %s could not do what rq asks for after a job; its maintenance will.", self.number)
         return ("idle",)
 
-    def do_follow_up(self, message: tuple[Any, ...]) -> tuple[Any, ...]:
+    def do_follow_up(self, message: Message) -> Message:
         """Do through rq's code what scripts cannot, and answer what became of it; doing it twice does no harm."""
         if message[0] == "finish":
             answer = rq_finish.finish_later(message, self.worker, self.shared)
@@ -205,7 +205,7 @@ class Slot:
             rq_finish.after_loss(message, self.worker, self.shared)
         return ("idle",)
 
-    def patiently(self, step: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+    def patiently(self, step: Callable[[], Message]) -> Message:
         """Do a step again until Redis answers, however long it is away: what has ended is not run again for that."""
         while True:
             self.shared.close_within(settings.REDIS_PATIENCE_SECONDS + rq_finish.MARGIN)
@@ -215,7 +215,7 @@ class Slot:
                 logger.warning("Slot %s waits for Redis: %s", self.number, error)
                 time.sleep(REDIS_AGAIN)
 
-    def run_job(self, taken_job: TakenJob) -> tuple[Any, ...]:
+    def run_job(self, taken_job: TakenJob) -> Message:
         """Run one job and answer its outcome."""
         self.shared.clear()
         if (task := TASKS.get(name_of(taken_job))) is not None and task.isolated:
@@ -223,7 +223,7 @@ class Slot:
         self.look_after_connections()
         return self.run_here(taken_job)
 
-    def run_isolated(self, taken_job: TakenJob) -> tuple[Any, ...]:
+    def run_isolated(self, taken_job: TakenJob) -> Message:
         """Run one job in a fork of this slot, which ends with it; a fork that dies takes this slot along."""
         connections.close_all()
         ours, theirs = MessageSocket.pair()
@@ -256,7 +256,7 @@ class Slot:
         finally:
             os._exit(0)
 
-    def run_here(self, taken_job: TakenJob) -> tuple[Any, ...]:
+    def run_here(self, taken_job: TakenJob) -> Message:
         """Run one job in this process and answer its outcome."""
         faults.point("slot before task")
         started = time.time()

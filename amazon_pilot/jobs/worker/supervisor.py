@@ -26,11 +26,12 @@ from ..core import registry
 from ..core.limits import LEASE, LONGEST
 from ..core.scripts import script
 from ..core.taken_job import MOMENT
+from ..core.values import Command
 from ..history.writer import HistoryWriter
 from . import recent_outcomes
 from .broker import Broker
 from .clock import Clock
-from .connection import AwayError, Connection
+from .connection import AwayError, Connection, Heard
 from .crew import Crew
 from .heartbeat import Heartbeat
 from .pool import Pool, SlotHandle, await_end, fork, reaped
@@ -216,7 +217,7 @@ class Supervisor:
             except Exception as error:
                 logger.warning("This is no command for a worker (%s): %.300r", error, message)
 
-    def heed(self, message: dict[str, Any]) -> None:
+    def heed(self, message: Heard) -> None:
         """Do what one message asks for. Raises TypeError or ValueError where it asks for nothing that can be."""
         command = message.get("command", "look")
         job_id, execution_id = str(message.get("job_id", "")), str(message.get("execution_id", ""))
@@ -268,7 +269,7 @@ class Supervisor:
         if not self.connection.come_up():
             return
         known = [held.entry for held in self.crew.held()]
-        arguments = (self.broker.mark, len(self.names), *self.names, *known)
+        arguments: Command = (self.broker.mark, len(self.names), *self.names, *known)
         try:
             self.connection.ask([self.heartbeat.birth(), script("strays").command(*arguments)])
         except AwayError:

@@ -5,7 +5,6 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from typing import Any
 
 from django.conf import settings
 from django_rq.workers import get_exception_handlers
@@ -17,12 +16,14 @@ from ..core.limits import LONGEST
 from ..core.registry import TASKS, JSONJob, UnknownTaskError
 from ..core.shared_memory import SharedMemory
 from ..core.taken_job import TakenJob
+from ..core.values import Json
 from ..history import run_event
 from . import rq_finish
+from .messages import Message
 
 logger = logging.getLogger(__name__)
 
-Step = Callable[[], tuple[Any, ...]]
+Step = Callable[[], Message]
 
 
 class JobCancelled(BaseException):
@@ -36,17 +37,15 @@ class UnreadablePayloadError(Exception):
 class Teller:
     """Tells of the jobs of one slot. `patiently` does a step again for as long as Redis is away."""
 
-    def __init__(
-        self, worker: str, slot: int, shared: SharedMemory, patiently: Callable[[Step], tuple[Any, ...]]
-    ) -> None:
+    def __init__(self, worker: str, slot: int, shared: SharedMemory, patiently: Callable[[Step], Message]) -> None:
         self.worker = worker
         self.slot = slot
         self.shared = shared
         self.patiently = patiently
 
     def told(
-        self, taken_job: TakenJob, job: JSONJob, value: Any, error: BaseException | None, started: float
-    ) -> tuple[Any, ...]:
+        self, taken_job: TakenJob, job: JSONJob, value: object, error: BaseException | None, started: float
+    ) -> Message:
         """Return the outcome, which never depends on being able to describe it: the job does not run again for that."""
         try:
             return self.outcome(taken_job, job, value, error, started)
@@ -56,14 +55,14 @@ class Teller:
                 return self.success(taken_job, run_event.UNSERIALIZABLE, started)
             return self.plain_failure(taken_job, error or trouble, started)
 
-    def plain_failure(self, taken_job: TakenJob, error: BaseException, started: float) -> tuple[Any, ...]:
+    def plain_failure(self, taken_job: TakenJob, error: BaseException, started: float) -> Message:
         """Return the outcome of a job that failed, for good, told without rq's view of it."""
         verdict = "stopped" if type(error) is JobCancelled else "failed"
         return self.failed(taken_job, verdict, 0, "", "", run_event.failure(error, taken_job.task), started)
 
     def outcome(
-        self, taken_job: TakenJob, job: JSONJob, value: Any, error: BaseException | None, started: float
-    ) -> tuple[Any, ...]:
+        self, taken_job: TakenJob, job: JSONJob, value: object, error: BaseException | None, started: float
+    ) -> Message:
         """Return what the worker has to commit."""
         if taken_job.is_rare or isinstance(value, ReturnedRetry):
             return self.settle_rare(taken_job, job, value, error, started)
@@ -71,7 +70,7 @@ class Teller:
             return self.success(taken_job, value, started)
         return self.failure(taken_job, job, error, started)
 
-    def success(self, taken_job: TakenJob, value: Any, started: float) -> tuple[Any, ...]:
+    def success(self, taken_job: TakenJob, value: object, started: float) -> Message:
         ended = time.time()
         text, encoded = run_event.encode_value(value)
         ttl = taken_job.number("result_ttl")
@@ -90,7 +89,7 @@ class Teller:
             line,
         )
 
-    def failure(self, taken_job: TakenJob, job: JSONJob, error: BaseException, started: float) -> tuple[Any, ...]:
+    def failure(self, taken_job: TakenJob, job: JSONJob, error: BaseException, started: float) -> Message:
         details = run_event.failure(error, taken_job.task)
         if isinstance(error, JobCancelled):
             return self.failed(taken_job, "stopped", 0, "", "", details, started)
@@ -109,9 +108,9 @@ class Teller:
         wait: int,
         left: str,
         meta: str,
-        details: dict[str, Any],
+        details: dict[str, Json],
         started: float,
-    ) -> tuple[Any, ...]:
+    ) -> Message:
         """Return the message of a failure: where it leads, the wait and the retries left, and its description."""
         ended = time.time()
         words = {"scheduled": "retrying", "queued": "retrying"}
@@ -123,12 +122,12 @@ class Teller:
         return (
             "failed", verdict, wait, int(taken_job.text("enqueue_at_front_on_retry") == "1"),
             run_event.failure_ttl(taken_job), left, meta, *run_event.dates(started, ended), started, ended,
-            run_event.encode_trace(details["traceback"]), line,
+            run_event.encode_trace(str(details["traceback"])), line,
         )  # fmt: skip
 
     def settle_rare(
-        self, taken_job: TakenJob, job: JSONJob, value: Any, error: BaseException | None, started: float
-    ) -> tuple[Any, ...]:
+        self, taken_job: TakenJob, job: JSONJob, value: object, error: BaseException | None, started: float
+    ) -> Message:
         """End the job through rq's own code, here and now; the worker only hears of it."""
         is_cancelled = isinstance(error, JobCancelled)
 
@@ -152,7 +151,7 @@ class Teller:
         value = run_event.kept(value) if not isinstance(value, ReturnedRetry) else value
         as_it_was = dict(job.__dict__)
 
-        def end() -> tuple[Any, ...]:
+        def end() -> Message:
             claimed = rq_finish.claim(taken_job, self.worker, self.shared)
             if claimed is None and closer.outcome:
                 return ("settled", closer.outcome)  # before the line broke
@@ -194,7 +193,7 @@ def apply_policy(job: JSONJob, error: BaseException) -> None:
 
 def tell_handlers(job: JSONJob, error: BaseException) -> None:
     """Call RQ_EXCEPTION_HANDLERS, which may still change the retries or the meta of the job."""
-    handlers: list[Callable[..., Any]] = get_exception_handlers()
+    handlers: list[Callable[..., object]] = get_exception_handlers()
     try:
         call_exception_handlers(handlers, job, type(error), error, error.__traceback__)
     except BaseException:

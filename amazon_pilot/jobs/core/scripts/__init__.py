@@ -15,6 +15,7 @@ from redis.exceptions import NoScriptError
 from rq.defaults import RQ_KEY_PREFIX
 
 from .. import fields, keys, limits
+from ..values import Command, Word
 
 FOLDER = Path(__file__).parent
 
@@ -42,11 +43,11 @@ class Script:
         self.source = shared() + (FOLDER / "common.lua").read_text() + (FOLDER / f"{name}.lua").read_text()
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
-    def command(self, *args: Any) -> tuple[Any, ...]:
+    def command(self, *args: Word) -> Command:
         """Return the command that runs this script; rq's key prefix goes first of the arguments."""
         return ("EVALSHA", self.sha, 0, RQ_KEY_PREFIX, *args)
 
-    def __call__(self, connection: "Redis", *args: Any) -> Any:
+    def __call__(self, connection: "Redis", *args: Word) -> Any:
         """Run the script on `connection`, loading it first where Redis has forgotten it."""
         try:
             return connection.execute_command(*self.command(*args))
@@ -61,17 +62,17 @@ def script(name: str) -> Script:
     return Script(name)
 
 
-def insisting(*commands: tuple[Any, ...]) -> tuple[Any, ...]:
+def insisting(*commands: Command) -> Command:
     """Return one command that runs these in one step, also where Redis is at its memory limit."""
     return script("insist").command(*_flat(commands))
 
 
-def together(connection: "Redis", *commands: tuple[Any, ...]) -> None:
+def together(connection: "Redis", *commands: Command) -> None:
     """Run commands now, as `insisting` does."""
     script("insist")(connection, *_flat(commands))
 
 
-def _flat(commands: tuple[tuple[Any, ...], ...]) -> list[Any]:
+def _flat(commands: tuple[Command, ...]) -> list[Word]:
     return [word for command in commands for word in (len(command), *command)]
 
 

@@ -1,7 +1,5 @@
 """release: mark that a release was started, where no process reads its name from RELEASE."""
 
-from typing import Any
-
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ...apps import TAG
@@ -17,7 +15,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", nargs="?", default="", help="What it is called, such as 2026-06-01 or a commit.")
 
-    def handle(self, *args: Any, name: str, **options: Any) -> None:
+    def handle(self, *args: object, name: str, **options: object) -> None:
         if not name.strip():
             for release in Release.objects.all()[:SHOWN]:
                 self.stdout.write(f"{release.at.isoformat(timespec='seconds')}  {release.name}")

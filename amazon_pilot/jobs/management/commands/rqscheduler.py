@@ -1,7 +1,5 @@
 """manage.py rqscheduler: keep the schedule."""
 
-from typing import Any
-
 import django_rq
 from django.core.management.base import BaseCommand, CommandParser
 
@@ -18,7 +16,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="Do one tick and end.")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: object) -> None:
         # Told, and not a reason to stop: the other entries can fire.
         for error in check_schedule():
             self.stderr.write(str(error))

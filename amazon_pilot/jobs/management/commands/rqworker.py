@@ -3,7 +3,6 @@
 import logging
 import sys
 from argparse import ArgumentParser
-from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -23,11 +22,13 @@ class Command(BaseCommand):
         parser.add_argument("--slots", type=int, default=None, help="How many jobs run at a time (WORKER_CONCURRENCY).")
         parser.add_argument("--burst", action="store_true", help="Leave when no job waits any more.")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        names = options["queues"] or list(settings.QUEUE_WEIGHTS)
-        if unknown := [name for name in names if name not in settings.RQ_QUEUES]:
+    def handle(
+        self, *args: object, queues: list[str], name: str, slots: int | None, burst: bool, **options: object
+    ) -> None:
+        names = queues or list(settings.QUEUE_WEIGHTS)
+        if unknown := [queue for queue in names if queue not in settings.RQ_QUEUES]:
             raise CommandError(f"No such queue: {', '.join(unknown)}. There are {', '.join(settings.RQ_QUEUES)}.")
         if options["verbosity"] == 0:
             logging.getLogger("amazon_pilot.jobs").setLevel(logging.WARNING)
         releases.notice()
-        sys.exit(supervisor.work(names, name=options["name"], size=options["slots"], burst=options["burst"]))
+        sys.exit(supervisor.work(names, name=name, size=slots, burst=burst))

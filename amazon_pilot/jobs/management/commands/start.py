@@ -10,7 +10,6 @@ import sys
 import threading
 from argparse import ArgumentParser
 from datetime import datetime
-from typing import Any
 
 import honcho.manager
 import honcho.process
@@ -38,7 +37,7 @@ def killed_with_parent() -> None:
 class Process(honcho.process.Process):
     """A process that ends with us, even when we are killed with -9, and so does honcho's helper between the two."""
 
-    def run(self, events: Any = None, ignore_signals: bool = False) -> None:
+    def run(self, events: object = None, ignore_signals: bool = False) -> None:
         """Start the command; called in honcho's helper process, which ignores every signal that can be ignored."""
         end_with_parent(signal.SIGKILL)
         self._child_ctor = lambda *args, **options: honcho.process.Popen(
@@ -54,7 +53,7 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=settings.PORT, help="The port of the web server.")
         parser.add_argument("--no-demo", action="store_true", help="Start empty, also when the sandbox serves.")
 
-    def handle(self, *args: Any, port: int, no_demo: bool, **options: Any) -> None:
+    def handle(self, *args: object, port: int, no_demo: bool, **options: object) -> None:
         if port != settings.PORT:  # settings derive addresses from the port, so they are read again with it
             words = [sys.executable, "-m", "amazon_pilot", "start", *(["--no-demo"] if no_demo else [])]
             os.execvpe(sys.executable, words, os.environ | {"PORT": str(port)})  # noqa: S606

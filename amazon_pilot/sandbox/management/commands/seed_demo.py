@@ -14,12 +14,13 @@ from django.utils.timezone import now
 from amazon_pilot.jobs.models import ScheduleEntry
 from amazon_pilot.jobs.schedule import entries
 from amazon_pilot.sandbox import catalogue
+from amazon_pilot.sandbox.pictures import drawn
 from analysis.models import Comparison
 from notifications.models import Channel, ChannelKind
 from products.amazon import MARKETPLACES
 from products.apify import Receipt, RunAnswer
 from products.listing import normalise
-from products.models import Frequency, Product, Role, ScrapeRun, Seller, Tracking
+from products.models import Frequency, Picture, Product, Role, ScrapeRun, Seller, Tracking
 
 DAYS = 28
 # The last of the old looks lies more than a day back, so that every product is due at once.
@@ -43,6 +44,7 @@ class Command(BaseCommand):
                 for marketplace, some in groupby(products, key=lambda product: product.marketplace):
                     look(marketplace, list(some), at)
                 say_who_is_who(team)
+            show_pictures()
             for (
                 asin,
                 frequency,
@@ -72,6 +74,13 @@ def say_who_is_who(team: Any) -> None:
     own = Tracking.objects.filter(team=team, role=Role.OWN).exclude(product__seller_id="").select_related("product")
     names = {tracking.product.seller_id: tracking.product.seller for tracking in own}
     Seller.objects.bulk_create(Seller(team=team, key=key, name=name, is_own=True) for key, name in names.items())
+
+
+def show_pictures() -> None:
+    """Keep the pictures that the listings name, as if they had been fetched: no process serves them yet."""
+    rows = Product.objects.values_list("pk", "images__0", "picture_row__source")
+    for row in Picture.objects.filter(pk__in=Picture.objects.want_all(list(rows))).select_related("product"):
+        row.keep("jpeg", drawn(row.product.asin))
 
 
 def instants() -> Iterator[datetime]:

@@ -1,113 +1,8 @@
-"""The shapes of what the monitor's JSON takes and answers. Ages and spans are seconds; times are in UTC."""
+"""The shapes of what the monitor's JSON answers. Ages and spans are seconds; times are in UTC."""
 
 from datetime import datetime
-from typing import Annotated, Any
 
-from django.core.exceptions import ValidationError
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
-from django.utils.translation import gettext as _
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema
-
-from ..inspect.grammar import FIRST_YEAR, LAST_YEAR
-from ..inspect.words import whole_number
-
-# What is taken
-
-
-def number_up_to(most: int, words: Any) -> Any:
-    """Return the type of a whole number from 1 to `most` in an address; `words` says so to people, with %d in them."""
-
-    def read(value: Any) -> int:
-        found = value if type(value) is int else whole_number(str(value), most)
-        if not found:
-            raise ValidationError(words % most)
-        return found
-
-    return Annotated[int, BeforeValidator(read), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": most})]
-
-
-def read_moment(value: Any) -> datetime | None:
-    """Return a time, in UTC where it names no zone; None where there is none. Raises ValidationError."""
-    if value is None or value == "":
-        return None
-    try:
-        when = parse_datetime(value.strip()) if isinstance(value, str) else None
-    except ValueError:
-        when = None
-    if when is None or not FIRST_YEAR <= when.year <= LAST_YEAR:
-        raise ValidationError(_("Write a time such as 2026-06-01T12:00:00Z."))
-    return when if timezone.is_aware(when) else timezone.make_aware(when)
-
-
-MOMENT = {"type": "string", "format": "date-time"}
-Text = Annotated[StrictStr, AfterValidator(lambda text: text.strip()[:1000])]
-MomentText = Annotated[StrictStr, WithJsonSchema(MOMENT)]
-Moment = Annotated[datetime | None, BeforeValidator(read_moment), WithJsonSchema(MOMENT)]
-
-
-class Why(BaseModel):
-    """Why it is done, which the audit keeps."""
-
-    reason: Text = ""
-
-
-class PauseIn(Why):
-    """What to pause: `queue:…`, `task:…` or `tag:…`, and until when."""
-
-    name: Text = ""
-    until: Moment = None
-
-
-class ResumeIn(Why):
-    name: Text = ""
-
-
-class ConfirmIn(Why):
-    """What cannot be undone wants the name of what it is done to."""
-
-    confirm: Text = ""
-
-
-class KillIn(Why):
-    """Whose job to kill: the number of the slot, 0 for all."""
-
-    slot: StrictInt = Field(ge=0)
-
-
-class StartIn(Why):
-    """A preview as it was answered, and its number where it asks for that."""
-
-    preview: Any = None
-    confirm: StrictInt | None = None
-
-
-class RestoreIn(Why):
-    """`token`, a UUID, makes asking twice harmless."""
-
-    token: Text = ""
-
-
-class EntryPauseIn(Why):
-    until: Moment = None
-
-
-class EntryIn(Why):
-    """The fields of an entry; those that are not said stay as they are, or as new ones are."""
-
-    model_config = ConfigDict(extra="allow")
-    cron: StrictStr | None = None
-    zone: StrictStr | None = None
-    task: StrictStr | None = None
-    args: list[Any] | dict[str, Any] | None = None
-    queue: StrictStr | None = None
-    missed: StrictStr | None = None
-    missed_limit: StrictInt | None = None
-    missed_window: StrictStr | None = None
-    overlap: StrictStr | None = None
-
-
-# What is answered
+from pydantic import BaseModel, ConfigDict
 
 
 class ErrorBody(BaseModel):
@@ -160,8 +55,8 @@ class JobRow(BaseModel):
 
     job_id: str
     task: str
-    args: Any
-    kwargs: Any
+    args: object
+    kwargs: object
     queue: str
     state: str
     when: datetime | None
@@ -203,8 +98,8 @@ class Attempt(BaseModel):
     execution_id: str
     task: str
     queue: str
-    args: Any
-    kwargs: Any
+    args: object
+    kwargs: object
     attempt: int
     outcome: str
     cause: str
@@ -218,10 +113,10 @@ class Attempt(BaseModel):
     duration: float | None
     worker: str
     slot: int | None
-    progress: Any
+    progress: object
     traceback: str
     log: str
-    result: Any
+    result: object
 
 
 class JobNow(BaseModel):
@@ -231,11 +126,11 @@ class JobNow(BaseModel):
     state: str
     task: str
     queue: str
-    args: Any
-    kwargs: Any
+    args: object
+    kwargs: object
     waits: str
-    progress: Any
-    stack: Any
+    progress: object
+    stack: object
     attempts: list[Attempt]
 
 
@@ -246,7 +141,7 @@ class Worker(BaseModel):
     worker: str
     is_alive: bool
     busy: int
-    slots: list[dict[str, Any]]
+    slots: list[dict[str, object]]
 
 
 class Workers(BaseModel):
@@ -262,7 +157,7 @@ class Warning(BaseModel):
 
 
 class RedisNow(BaseModel):
-    info: dict[str, Any]
+    info: dict[str, object]
     warnings: list[Warning]
 
 
@@ -312,7 +207,7 @@ class Stats(BaseModel):
     total: dict[str, int | None]
     against_last_week: Compared
     workers: WorkersNow
-    redis: dict[str, Any]
+    redis: dict[str, object]
 
 
 class Day(BaseModel):
@@ -334,8 +229,8 @@ class Retention(BaseModel):
 
     at: datetime
     next_clean_up: datetime | None
-    kinds: list[dict[str, Any]]
-    redis: dict[str, Any]
+    kinds: list[dict[str, object]]
+    redis: dict[str, object]
 
 
 class Fire(BaseModel):
@@ -347,9 +242,9 @@ class Fire(BaseModel):
     lag_seconds: float | None
     outcome: str
     job_id: str
-    suppressed: Any
+    suppressed: object
     note: str
-    run: dict[str, Any] | None
+    run: dict[str, object] | None
 
 
 class EntryNow(BaseModel):
@@ -361,14 +256,14 @@ class EntryNow(BaseModel):
     cron: str
     zone: str
     task: str
-    args: Any
+    args: object
     queue: str
     is_paused: bool
     broken: str
     from_settings: bool
     next_at: datetime | None
-    paused: dict[str, Any] | None
-    next_fires: list[dict[str, Any]]
+    paused: dict[str, object] | None
+    next_fires: list[dict[str, object]]
     last_fire: Fire | None
 
 
@@ -429,8 +324,8 @@ class Holder(BaseModel):
 
     job_id: str
     task: str
-    args: Any
-    kwargs: Any
+    args: object
+    kwargs: object
     state: str
     since: datetime
     until: datetime | None
@@ -483,8 +378,3 @@ class Batches(BaseModel):
 
     batches: list[BatchNow]
     next: str
-
-
-def given_of(body: BaseModel) -> dict[str, Any]:
-    """Return what a body says, without the reason and what was left out."""
-    return body.model_dump(exclude_unset=True, exclude={"reason"})
