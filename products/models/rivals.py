@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain
+from typing import Any
 
 from django.db.models import F, Q
 
@@ -68,11 +69,24 @@ def _watched(pairs: Collection[tuple[int, int, int]]) -> dict[int, list[Tracking
 
 
 def _pairs(products: Collection[int]) -> set[tuple[int, int, int]]:
-    """Return the (tracking, team, competitor's product) of which one side is among these products. One query."""
-    own = Tracking.objects.filter(COMPARED, product__in=products, **{f"{RIVAL}__isnull": False})
-    other = Tracking.objects.filter(COMPARED, **{f"{RIVAL}__in": products})
-    columns = ("pk", "team", RIVAL)
-    return set(own.order_by().values_list(*columns).union(other.order_by().values_list(*columns)))
+    """Return the (own product, team, competitor's product) of which one side is among these products. One query.
+
+    It begins with the comparisons, which are few: a batch without any is told apart by two short looks into indexes.
+    """
+    comparisons: Any = Product._meta.get_field("comparisons").related_model
+    competitors = comparisons._meta.get_field("competitors").remote_field.through
+    compared = competitors.objects.filter(comparison__paused=False).order_by()
+    columns = ("comparison__product", "comparison__team", "product")
+    own = compared.filter(comparison__product__in=products).values_list(*columns)
+    return set(own.union(compared.filter(product__in=products).values_list(*columns)))
+
+
+def _owns(pairs: Collection[tuple[int, int, int]]) -> list[Tracking]:
+    """Return the unpaused trackings of the own products among these pairs, with their products."""
+    wanted = {(product, team) for product, team, _rival in pairs}
+    teams, products = {team for _product, team in wanted}, {product for product, _team in wanted}
+    rows = Tracking.objects.filter(team__in=teams, product__in=products, paused=False).select_related("product")
+    return [row for row in rows if (row.product_id, row.team_id) in wanted]
 
 
 def crossings(
@@ -111,11 +125,12 @@ def told_of_rivals(seen: Mapping[int, tuple[Product, Snapshot]], at: datetime) -
     One query where nothing is compared, else seven at most.
     """
     pairs = _pairs(list(seen))
-    owns = list(Tracking.objects.filter(pk__in={own for own, _team, _rival in pairs}).select_related("product"))
+    owns = _owns(pairs) if pairs else []
     wishes = {pk: told for pk, told in told_of(owns).items() if told.minds_rivals} if owns else {}
     if not wishes:
         return []
-    rivals = _watched({pair for pair in pairs if pair[0] in wishes})
+    minding = {(own.product_id, own.team_id): own.pk for own in owns if own.pk in wishes}
+    rivals = _watched({(minding[p, team], team, rival) for p, team, rival in pairs if (p, team) in minding})
     last = Change.objects.last_told([pk for pk, told in wishes.items() if told.rearm_minutes])
     known = {one.product_id: one.product for one in (*owns, *chain.from_iterable(rivals.values()))}
     known |= {pk: product for pk, (product, _snapshot) in seen.items()}
