@@ -65,6 +65,7 @@ chaos: $(VENV)/dev  ## Kill, freeze and cut off workers, schedulers, web, Redis 
 	$(PY) -m benchmarks.chaos $(ARGS)
 	$(PY) -m benchmarks.storm
 	$(PY) -m benchmarks.told
+	$(PY) -m benchmarks.paid
 
 lock: $(VENV)/dev  ## Pin the newest versions that pyproject.toml allows
 	$(LOCK) --upgrade -o requirements.lock
