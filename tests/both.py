@@ -90,7 +90,7 @@ def main(words: list[str]) -> int:
     Tests wait more than they compute; one process takes over what another has not begun.
     """
     is_all = "--all" in words
-    words = ["-q", "-n", "3", "--dist", "worksteal", *(word for word in words if word != "--all")]
+    words = ["-q", "-n", "3", "--dist", "worksteal", "--durations=10", *(word for word in words if word != "--all")]
     first = [] if is_all else ["-m", "not slow and not long"]
     second = [] if is_all else ["-m", "not once and not browser and not long and (slow or both or not page)"]
     code = suite("Everything but real workers, on SQLite and the bundled Redis", words + first)
