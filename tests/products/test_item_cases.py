@@ -59,7 +59,7 @@ def test_case_of_a_page_that_says_nothing_i2(lamp, sandbox, title, empty):
 def test_case_of_a_title_with_a_header_in_it_i3(lamp, alice, sandbox, break_):
     Channel.objects.create(team=alice.teams.get(), kind=ChannelKind.EMAIL, address="alice@example.com")
     title = f"Lamp{break_}Bcc: x@example.com"
-    see(lamp, at=now() - timedelta(hours=1), price=Decimal("10.00"), title=title)
+    see(lamp, at=now() - timedelta(hours=1), price=Decimal("10.00"), title=title.replace("\0", ""))
     serve(sandbox, EMPTY | {"title": title, "price": 14.0, "warehouseAvailability": "In Stock"})
 
     update_product(lamp.pk)
