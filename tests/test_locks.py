@@ -115,6 +115,7 @@ def opened(postgres: dict[str, Any], port: int) -> Connection:
     return link
 
 
+@pytest.mark.later
 def test_a_connection_that_went_silent_is_given_up_and_the_next_one_works(postgres, settings):
     settings.DATABASE_SILENCE_SECONDS = 2
     with proxy("127.0.0.1", int(postgres["port"])) as (port, silent):
@@ -130,6 +131,7 @@ def test_a_connection_that_went_silent_is_given_up_and_the_next_one_works(postgr
         assert opened(postgres, port).execute("SELECT 2").fetchone() == (2,)
 
 
+@pytest.mark.later
 def test_a_statement_that_takes_long_is_waited_for(postgres, settings):
     settings.DATABASE_SILENCE_SECONDS = 1
     link = opened(postgres, int(postgres["port"]))

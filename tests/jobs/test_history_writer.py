@@ -201,6 +201,7 @@ def test_the_registries_go_by_the_clock_of_redis(monkeypatch, redis):
     assert redis.zrange("rq:failed:low", 0, -1) == [b"fresh"]
 
 
+@pytest.mark.later
 @pytest.mark.parametrize(("sign", "leaves"), [(signal.SIGCONT, False), (signal.SIGTERM, True)])
 def test_a_writer_that_was_stopped_and_goes_on_does_not_leave(sign, leaves):
     pid = os.fork()

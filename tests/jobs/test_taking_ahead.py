@@ -74,6 +74,7 @@ def test_nothing_is_laid_behind_what_came_by_wire():
     assert slot_side.receive() == large.message
 
 
+@pytest.mark.later
 def test_a_slot_waits_for_a_worker_that_was_stopped(monkeypatch):
     """It knows what became of its job, and a worker that was suspended wakes up again."""
     monkeypatch.setattr(messages, "SEND_SECONDS", 1)

@@ -101,6 +101,7 @@ def test_a_message_that_tells_of_no_outcome_is_refused(message):
         outcomes.from_message(message, taken_job(), "w1")
 
 
+@pytest.mark.later
 @pytest.mark.parametrize(
     "words",
     [

@@ -172,6 +172,7 @@ def test_the_web_server_is_missed_and_found_again(well, settings):
     assert received
 
 
+@pytest.mark.later
 def test_redis_away_is_an_alert_though_nothing_else_is_known(well, redis_away):
     for second in (0, 30):
         alerts.look(timezone.now() + second * SECOND)

@@ -161,6 +161,7 @@ def test_help_and_quit(terminal):
     assert terminal.dash.press("quit") is False
 
 
+@pytest.mark.later
 def test_a_redis_that_is_away_is_told_and_what_was_seen_stays(terminal, monkeypatch):
     terminal.screen()
     monkeypatch.setattr(store, "connect", lambda: Redis(unix_socket_path="/nowhere/redis.sock"))

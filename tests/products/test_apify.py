@@ -223,6 +223,7 @@ def test_the_token_is_in_no_error_text_and_in_no_log_line(sandbox, settings, cap
     assert all("very_secret" not in path for _, path in sandbox.requests)
 
 
+@pytest.mark.later
 def test_a_read_survives_one_bad_moment_of_apify(sandbox):
     receipt = apify.start_run(LAMPS, COM, ref=uuid4())
     sandbox.apify.fail_next(503, on="items")
@@ -333,6 +334,7 @@ def test_a_run_beyond_the_first_hundred_is_found(sandbox):
     assert apify.find_run(ref, an_hour_ago()) == receipt
 
 
+@pytest.mark.later
 def test_a_listing_that_breaks_off_proves_nothing(sandbox):
     apify.start_run(LAMPS, COM, ref=uuid4())
     sandbox.apify.fail_next(503, on="list", times=apify.READ_RETRIES + 1)

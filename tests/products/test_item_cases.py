@@ -41,6 +41,7 @@ def test_every_case_has_its_test():
     assert {case["asked"][0] for case in CASES} == {"B0SYN00001"}
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("title", SAYS_NOTHING)
 @pytest.mark.parametrize("empty", [{}, {"price": 0, "features": [], "productDetails": [], "countReview": 0}])
 def test_case_of_a_page_that_says_nothing_i2(lamp, sandbox, title, empty):
@@ -55,6 +56,7 @@ def test_case_of_a_page_that_says_nothing_i2(lamp, sandbox, title, empty):
     assert (lamp.failures, Change.objects.count()) == (1, 0)
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("break_", ["\r\n", "\n", "\r", "\u2028", "\x0b", "\x00\n"])
 def test_case_of_a_title_with_a_header_in_it_i3(lamp, alice, sandbox, break_):
     Channel.objects.create(team=alice.teams.get(), kind=ChannelKind.EMAIL, address="alice@example.com")
@@ -85,6 +87,7 @@ def test_case_of_an_actor_that_is_not_there_i4(lamp, sandbox, admin_user):
     assert "404" in Notification.objects.of(None, admin_user).get().subject
 
 
+@pytest.mark.later
 @pytest.mark.parametrize("status", [403, 404, 410, 500])
 def test_case_of_a_dataset_that_cannot_be_read_i5(lamp, sandbox, status):
     sandbox.apify.fail_next(status=status, on="items", times=30)

@@ -149,6 +149,7 @@ def bomb() -> bytes:
     return b"".join(packer.compress(b" " * 1_000_000) for _ in range(300)) + packer.flush()
 
 
+@pytest.mark.later
 @pytest.mark.parametrize(
     "pack",
     [
