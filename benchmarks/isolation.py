@@ -5,6 +5,7 @@ looking for what it has left, and prints microseconds per job as JSON.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -61,6 +62,7 @@ def measure() -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amazon_pilot.settings")
     django.setup()
     settings.DEBUG = False
     print(json.dumps(measure()))

@@ -2,12 +2,13 @@
 
 import ipaddress
 import socket
+import ssl
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 
-from notifications import addresses
+from notifications import addresses, transports
 from notifications.models import Channel
 from notifications.transports import Outcome, TransportError, Webhook
 
@@ -177,3 +178,11 @@ def test_a_network_that_the_operator_opened_is_allowed_and_no_other(settings):
     for other in ("http://10.0.0.1/", "http://8.8.8.8/", "http://example.com/", "https://[fd00:2::5]/"):
         with pytest.raises(ValidationError):
             addresses.parse(other)
+
+
+def test_certificates_are_read_once_and_each_is_checked():
+    kept = transports.trusted()
+
+    assert transports.trusted() is kept
+    assert (kept.check_hostname, kept.verify_mode) == (True, ssl.CERT_REQUIRED)
+    assert kept.get_ca_certs()

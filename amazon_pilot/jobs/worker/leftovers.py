@@ -30,6 +30,8 @@ from ..core import shared_memory
 PR_SET_CHILD_SUBREAPER = 36
 LOOK_SECONDS = 1.0  # after which the traits that are dear to read are read even if jobs are short
 LONG_SECONDS = 0.01  # a job beside which they cost little
+LOOK_JOBS = 64  # or after so many
+INSTANT = 0.0001  # seconds in which no process is started and no crowd of files opened
 MANY = 64  # open files more than at birth: connections that are kept are fewer
 SIGNALS = [int(each) for each in sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGALRM})]
 LIMITS = sorted({number for name, number in vars(resource).items() if name.startswith("RLIMIT_")})
@@ -55,6 +57,7 @@ class Trait:
     read: Callable[[], object]
     put_back: Callable[[Any], object] | None = None
     is_dear: bool = False  # microseconds of its own: not read after each short job
+    is_slow: bool = False  # changing it takes longer than an instant: not read after a job of an instant
 
 
 class Leftovers:
@@ -62,11 +65,13 @@ class Leftovers:
 
     def __init__(self) -> None:
         self.first_free = first_free()
-        self.next_look = 0.0
-        traits = [*TRAITS, Trait("many open files", self.has_many_files)]
+        self.next_look, self.jobs_left = 0.0, 0
+        traits = [*TRAITS, Trait("many open files", self.has_many_files, is_slow=True)]
         self.at_birth = [(trait, copy(read(trait))) for trait in traits]  # some are read as they stand, uncopied
         cheap = [(trait, was) for trait, was in self.at_birth if not trait.is_dear]
-        self.cheap_reads, self.cheap_values = [trait.read for trait, _ in cheap], [was for _, was in cheap]
+        self.after_short = [trait.read for trait, _ in cheap], [was for _, was in cheap]
+        quick = [(trait, was) for trait, was in cheap if not trait.is_slow]
+        self.after_instant = [trait.read for trait, _ in quick], [was for _, was in quick]
 
     def has_many_files(self) -> bool:
         return first_free() > self.first_free + MANY
@@ -75,12 +80,13 @@ class Leftovers:
         """Put back what a job that took so many seconds has changed.
 
         Returns that in words, and whether this process must be replaced. After short jobs the dear traits are read once
-        a second.
+        a second, and each so many jobs.
         """
         now = time.monotonic()
-        if seconds < LONG_SECONDS and now < self.next_look and self.is_as_cheaply():
+        self.jobs_left -= 1
+        if seconds < LONG_SECONDS and now < self.next_look and self.jobs_left > 0 and self.is_as_cheaply(seconds):
             return [], False
-        self.next_look = now + LOOK_SECONDS
+        self.next_look, self.jobs_left = now + LOOK_SECONDS, LOOK_JOBS
         found, must_go = [], False
         for trait, was in self.at_birth:
             if not is_as(trait, was):
@@ -88,10 +94,11 @@ class Leftovers:
                 must_go |= not put_back(trait, was)
         return found, must_go
 
-    def is_as_cheaply(self) -> bool:
+    def is_as_cheaply(self, seconds: float) -> bool:
         """Tell whether what is cheap to read is what it was: every job pays for this look."""
+        reads, were = self.after_instant if seconds < INSTANT else self.after_short
         try:
-            return [read_now() for read_now in self.cheap_reads] == self.cheap_values
+            return [read_now() for read_now in reads] == were
         except Exception:
             return False
 
@@ -320,5 +327,5 @@ TRAITS = [
     Trait("further resource limits", lambda: list(map(resource.getrlimit, LIMITS)), is_dear=True),
     Trait("the session, group or user", lambda: (os.getsid(0), os.getpgid(0), os.geteuid(), os.getegid()), None, True),
     Trait("threads", threading.active_count),
-    Trait("processes", children),
+    Trait("processes", children, is_slow=True),
 ]
