@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypeAlias
 
 ROOT = Path(__file__).parents[1]
 PACKET = 64 * 1024
@@ -112,10 +112,11 @@ class Child:
         return None, said
 
 
+Process: TypeAlias = subprocess.Popen[str] | Child
 nurseries: dict[frozenset[tuple[str, str]], Nursery | None] = {}
 
 
-def start(env: dict[str, str], *words: str, modules: tuple[str, ...] = ()) -> Any:
+def start(env: dict[str, str], *words: str, modules: tuple[str, ...] = ()) -> Process:
     """Run a command of `manage.py`; an environment that is asked for a second time gets a nursery."""
     late = {name: env[name] for name in LATE if name in env}
     key = frozenset(item for item in env.items() if item[0] not in (*LATE, PYTESTS_OWN))

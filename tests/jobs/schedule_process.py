@@ -1,15 +1,13 @@
 """Real scheduler processes for tests: started as a person would, watched through Redis, killed on purpose."""
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from tests import nursery
-
-Process = subprocess.Popen[str] | nursery.Child
+from tests.nursery import Process
 
 
 def start(env: dict[str, str], *words: str) -> Process:
