@@ -11,7 +11,7 @@ PROGRAMS = sorted(
     path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py") if "def main" in path.read_text(encoding="utf-8")
 )
 SMALL = {
-    "ingest": ("--products 120 --only-whole", ["queries_per_batch", "ratio_to_copy", "cpu_ms_per_product"]),
+    "ingest": ("--products 1500 --only-whole", ["queries_per_batch", "ratio_to_copy", "cpu_ms_per_product"]),
     "pages": ("--products 300 --snapshots 3000 --changes 600 --requests 1", ["p95_ms_seller_home", "sequential_scans"]),
     "cleanup": ("--products 20 --kills 1", ["wrong_rows", "longest_step_s", "s_for_a_day_of_100000_products"]),
     "monitor": ("--runs 500 --waiting 300 --failed 90 --requests 1 --bulk 0", ["p95_ms_queues", "refresh_kb_workers"]),
