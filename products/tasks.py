@@ -331,6 +331,9 @@ def fetch_picture(picture: Picture) -> bool:
         logger.info("No picture of product %s: %s", picture.pk, error)
         picture.fail(error, is_final=error.is_final)
         return False
+    except Exception as error:
+        picture.fail(type(error).__name__, is_final=False)  # whatever it was, it is not tried for ever
+        raise
 
 
 @job("default", timeout=60, retry=Backoff(attempts=2, first=60), about=about_run)

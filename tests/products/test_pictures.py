@@ -272,6 +272,24 @@ def test_what_does_not_come_waits_longer_each_time_and_ends(lamp, answers):
     assert (attempts, row.due_at, row.error) == (3, None, "answered 500")
 
 
+@pytest.mark.parametrize("error", [RuntimeError("odd"), UnicodeError("odd"), RecursionError(), MemoryError()], ids=repr)
+def test_whatever_is_raised_it_is_not_tried_for_ever(lamp, answers, monkeypatch, error):
+    row = wanted(lamp)
+
+    def breaks(address):
+        raise error
+
+    monkeypatch.setattr(pictures, "fetch", breaks)
+    for _attempt in range(len(WAITS) + 1):
+        with pytest.raises(type(error)):  # the job fails, where its operators see it
+            fetch_pictures([lamp.pk])
+        Picture.objects.exclude(due_at=None).update(due_at=now())
+
+    row.refresh_from_db()
+    assert (row.due_at, row.error) == (None, type(error).__name__)
+    assert fetch_pictures([lamp.pk]) == "0 of 0 pictures kept"
+
+
 def test_a_picture_stays_until_its_better_has_come(lamp, answers):
     wanted(lamp)
     fetch_pictures([lamp.pk])
