@@ -45,15 +45,9 @@ MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT
 HEADERS = ("asin", "asins", "asin1", "parent asin", "url", "urls", "product url", "link", "amazon url", "product id")
 
 
-class AddProductsForm(forms.Form):
-    """ASINs or Amazon addresses, one per line; an address names its own marketplace."""
+class UsualForm(forms.Form):
+    """What holds for new products that do not say otherwise."""
 
-    products = forms.CharField(
-        label=_("ASINs or addresses"),
-        max_length=LONGEST_PASTE,
-        widget=forms.Textarea(attrs={"rows": 4, "placeholder": "B0SYN00001\nhttps://www.amazon.de/dp/B0SYN00006"}),
-        help_text=_("One per line, up to 10,000. Wrong lines are named, the others are added."),
-    )
     marketplace = forms.ChoiceField(
         label=_("Marketplace of the ASINs"), choices=[(domain, domain) for domain in MARKETPLACES], initial="amazon.com"
     )
@@ -66,6 +60,18 @@ class AddProductsForm(forms.Form):
         help_text=_("With commas between them."),
         validators=[check_tags],
     )
+
+
+class AddProductsForm(UsualForm):
+    """ASINs or Amazon addresses, one per line; an address names its own marketplace."""
+
+    products = forms.CharField(
+        label=_("ASINs or addresses"),
+        max_length=LONGEST_PASTE,
+        widget=forms.Textarea(attrs={"rows": 4, "placeholder": "B0SYN00001\nhttps://www.amazon.de/dp/B0SYN00006"}),
+        help_text=_("One per line, up to 10,000. Wrong lines are named, the others are added."),
+    )
+    field_order = ["products"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

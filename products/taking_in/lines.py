@@ -1,7 +1,7 @@
 """What the lines of a table ask for: each is good, says a product again, names one that is watched, or is wrong."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -58,6 +58,11 @@ class Usual:
         """Return what a team has said of its new products."""
         said = Beginning.objects.of(team)
         return cls(said.marketplace, Role.OWN, said.frequency, names_of(said.tags))
+
+    @classmethod
+    def said(cls, words: Mapping[str, Any]) -> "Usual":
+        """Return what a form says of new products."""
+        return cls(words["marketplace"], words["role"], words["frequency"], names_of(words.get("tags", "")))
 
     def wish(
         self, number: int, marketplace: str, asin: str, *,

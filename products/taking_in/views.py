@@ -1,6 +1,7 @@
 """The pages on which a file or a paste is looked at, taken and undone."""
 
 from decimal import Decimal
+from typing import Any
 
 from django import forms
 from django.conf import settings
@@ -16,19 +17,15 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.teams import for_members
 from amazon_pilot.http import AuthenticatedRequest
 from amazon_pilot.uploads import is_too_large
-from products.amazon import MARKETPLACES
-from products.forms import LONGEST_PASTE, AddProductsForm
+from products.forms import LONGEST_PASTE, AddProductsForm, UsualForm
 from products.models import (
     Beginning,
-    Frequency,
     Import,
     ImportKind,
     ImportState,
     PlanningStopped,
-    Role,
     ScrapeRun,
 )
-from products.models.beginning import check_tags, names_of
 from products.tasks import take_import
 
 from . import lines, taking
@@ -38,7 +35,7 @@ PER_PAGE = 100
 LAST = 5
 
 
-class FileForm(forms.Form):
+class FileForm(UsualForm):
     """A file, or the paste beside it, and what holds for lines that do not say otherwise."""
 
     file = forms.FileField(
@@ -53,27 +50,17 @@ class FileForm(forms.Form):
         ),
     )
     products = forms.CharField(max_length=LONGEST_PASTE, required=False, widget=forms.HiddenInput)
-    marketplace = forms.ChoiceField(
-        label=gettext_lazy("Marketplace where the file names none"),
-        choices=[(domain, domain) for domain in MARKETPLACES],
-        initial="amazon.com",
-    )
-    role = forms.ChoiceField(label=gettext_lazy("These are"), choices=Role.choices, initial=Role.OWN)
-    frequency = forms.ChoiceField(
-        label=gettext_lazy("Look at them"), choices=Frequency.choices, initial=Frequency.DAILY
-    )  # fmt: skip
-    tags = forms.CharField(
-        label=gettext_lazy("Tags of the new ones"),
-        required=False,
-        max_length=400,
-        help_text=gettext_lazy("For lines that name none. With commas between them."),
-        validators=[check_tags],
-    )
+    field_order = ["file", "products"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["marketplace"].label = gettext_lazy("Marketplace where the file names none")
+        self.fields["tags"].help_text = gettext_lazy("For lines that name none. With commas between them.")
 
     def read(self) -> lines.Reading:
         """Return what the file, or else the paste, asks for; raises UnreadableFile."""
         data = self.cleaned_data
-        usual = lines.Usual(data["marketplace"], data["role"], data["frequency"], names_of(data["tags"]))
+        usual = lines.Usual.said(data)
         content = data["file"].read() if data["file"] else data["products"].encode()
         if not content.strip():
             raise UnreadableFile(_("Choose a file that holds a table, or paste lines."))
@@ -88,7 +75,7 @@ def add(request: AuthenticatedRequest) -> HttpResponse:
     if request.method != "POST" or not (form.is_valid() or form.good):
         return _shown(request, form)
     data = form.cleaned_data
-    usual = lines.Usual(data["marketplace"], data["role"], data["frequency"], names_of(data.get("tags", "")))
+    usual = lines.Usual.said(data)
     wishes = [usual.wish(number, *identity) for number, identity in enumerate(form.good, 1)]
     added = taking.watch_all(request.team.pk, wishes)
     warn_when_stopped(request)
