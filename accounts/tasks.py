@@ -35,7 +35,7 @@ def send_invitation(invitation_id: int) -> str:
         return "withdrawn, accepted, expired or sent"
     with translation.override(invitation.language or None):
         words = {"invitation": invitation, "link": link_to(invitation)}
-        text = render_to_string("emails/invitation.txt", words)
+        text = render_to_string("emails/invitation.txt", words).lstrip()
         subject, _blank, body = text.partition("\n")
         send_mail(" ".join(subject.split()), body.strip() + "\n", None, [invitation.email])
     Invitation.objects.filter(pk=invitation.pk).update(sent_at=Now())
