@@ -97,9 +97,15 @@ class Picture(models.Model):
         return self.source
 
     def claim(self) -> bool:
-        """Take this picture for a few minutes; False means that another job was first."""
+        """Take this picture for a few minutes; False means that another job was first, or all have ended in silence.
+
+        The attempt counts from here on, as a job that is killed in it can tell nobody.
+        """
         mine = Picture.objects.filter(pk=self.pk, source=self.source, due_at=self.due_at)
-        return mine.update(due_at=now() + CLAIM) == 1
+        if self.attempts > len(WAITS):
+            mine.update(due_at=None, error="each attempt was ended from outside")
+            return False
+        return mine.update(due_at=now() + CLAIM, attempts=self.attempts + 1) == 1
 
     def keep(self, kind: str, content: bytes) -> bool:
         """Show these bytes from now on; False where the listing names another picture meanwhile."""
@@ -116,6 +122,5 @@ class Picture(models.Model):
         is_over = is_final or self.attempts >= len(WAITS)
         Picture.objects.filter(pk=self.pk, source=self.source).update(
             due_at=None if is_over else now() + WAITS[self.attempts],
-            attempts=min(self.attempts + 1, len(WAITS) + 1),
             error=str(reason)[:200],
         )

@@ -368,6 +368,19 @@ def test_what_a_killed_job_had_is_found_again(lamp, sandbox):
     assert Product.objects.get(pk=lamp.pk).picture
 
 
+def test_a_picture_at_which_each_job_is_killed_is_given_up(lamp, sandbox):
+    row = wanted(lamp)
+    for _killed in range(len(WAITS) + 1):
+        row.refresh_from_db()
+        assert row.claim()
+        Picture.objects.update(due_at=now())
+
+    assert fetch_pictures([lamp.pk]) == "0 of 1 pictures kept"
+    row.refresh_from_db()
+    assert (row.due_at, row.error) == (None, "each attempt was ended from outside")
+    assert sandbox.count("GET", ".jpg") == 0
+
+
 def test_where_no_pictures_are_wished_nobody_is_asked(lamp, sandbox, settings):
     settings.PICTURES = False
     wanted(lamp, "https://images.example/before.jpg")
