@@ -1,0 +1,140 @@
+"""However many runs there are, one request looks at a bounded number, says at how many, and leads on from there."""
+
+import json
+import re
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from amazon_pilot.jobs.inspect import lists, reach
+from amazon_pilot.jobs.inspect.query import parse, runs
+from amazon_pilot.jobs.models import JobRun
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
+
+NUMBER, COMPARED, READ, FOUND = 400, 60, 40, 20
+QUESTIONS = [
+    "duration>9d", "wait>9d", "attempts<1", "worker:nobody", "worker:old", "duration>50s", "-worker:new",
+    "NOT duration<2s", "duration>9d OR wait>9d", "duration>9d OR rare", "outcome:failed duration>9d",
+    "attempts>1 wait>3s -queue:low", "task:send wait>9d", "task:update_product duration>9d", "cause:f1 attempts<1",
+    "queue:low arg.9:nowhere", "common -even", "common wait>9d", "common OR duration>9d", 'error:"common"', "rare",
+    "rare duration<1s", "tag:paid", "-tag:paid", "nowhere", "task:update_product",
+    "task:update_product OR outcome:failed", "queue:low", "outcome:failed", "cause:f1", "", "since:2h duration>9d",
+    "until:2h worker:old", "since:2h until:1h", "arg.0:7", "NOT (common OR queue:low)",
+]  # fmt: skip
+EVERYWHERE = {  # what an index answers by itself, wherever it stands
+    "", "queue:low", "outcome:failed", "cause:f1", "since:2h until:1h", "task:update_product",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def small_bounds(monkeypatch):
+    monkeypatch.setattr(reach, "MOST_COMPARED", COMPARED)
+    monkeypatch.setattr(reach, "MOST_READ", READ)
+    monkeypatch.setattr(reach, "MOST_FOUND", FOUND)
+
+
+@pytest.fixture
+def history():
+    """Have a run each minute, the number 0 the newest; the last ten are those that hardly any question is about."""
+    now = timezone.now()
+    JobRun.objects.bulk_create(made(n, now - timedelta(minutes=n)) for n in range(NUMBER))
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE jobs_jobrun")
+
+
+def made(n, at):
+    is_old, has_failed = n >= NUMBER - 10, n % 5 == 0
+    words = ["common", "even" if n % 2 == 0 else "odd", "rare" if is_old else ""]
+    return JobRun(
+        job_id=f"j{n}", execution_id="e", queue=("critical", "default", "low")[n % 3], started_at=at, ended_at=at,
+        task="products.tasks.update_product" if n % 2 else "notifications.tasks.send_notification", args=[n],
+        worker="old-1" if is_old else f"new-{n % 2}", duration=60.0 if is_old else n % 7, wait=n % 11,
+        attempt=1 + n % 2, tags="paid" if is_old else "", outcome="failed" if has_failed else "succeeded",
+        fingerprint="f1" if has_failed else "", search=" ".join(words).strip(),
+    )  # fmt: skip
+
+
+def walked(text, oldest_first=False, size=15):
+    """Follow the pages of an answer to its end; returns the job ids, and of each page its rows and its note."""
+    pages, cursor = [], ""
+    while True:
+        listing = lists.find(parse(text), cursor, size, oldest_first=oldest_first)
+        pages.append((listing.rows, listing.note))
+        if not (cursor := listing.following):
+            return [row.job_id for rows, _note in pages for row in rows], pages
+        assert len(pages) < NUMBER
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.parametrize("text", QUESTIONS)
+def test_the_pages_of_an_answer_leave_nothing_out_and_repeat_nothing(history, text, oldest_first):
+    wanted = reach.ordered(runs(parse(text)), oldest_first)
+
+    found, _pages = walked(text, oldest_first)
+
+    assert found == list(wanted.values_list("job_id", flat=True))
+
+
+@pytest.mark.parametrize("text", QUESTIONS)
+def test_a_page_that_is_not_full_says_how_far_it_looked_and_only_then(history, text):
+    _found, pages = walked(text)
+
+    for rows, note in pages[:-1]:
+        told = re.fullmatch(r"(\d+) runs were looked at, back to \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.", note)
+        assert bool(told) == (len(rows) < 15)
+        assert not told or int(told[1]) in (COMPARED, READ)
+    assert pages[-1][1] == ""
+    if text in EVERYWHERE:
+        assert not any(note for _rows, note in pages)
+
+
+def test_runs_of_one_moment_are_all_within_the_reach_of_one_request(history):
+    JobRun.objects.update(started_at=timezone.now())
+
+    found, _pages = walked("worker:old OR attempts>1")
+
+    assert sorted(found) == sorted(f"j{n}" for n in range(NUMBER) if n % 2 or n >= NUMBER - 10)
+
+
+def test_a_run_that_is_found_by_its_words_is_found_wherever_it_stands(history):
+    listing = lists.find(parse("rare"), "", 50)
+
+    if connection.vendor == "postgresql":
+        assert (len(listing.rows), listing.total, listing.following) == (10, 10, "")
+    else:
+        assert (listing.rows, listing.total) == ([], None)
+        assert listing.note.startswith(f"{READ} runs were looked at")
+
+
+def rows_read(node):
+    """Add up the rows that the scans of a plan have read, those that did not match too."""
+    own = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+    below = sum(rows_read(each) for each in node.get("Plans", []))
+    return below + (own if "Scan" in node["Node Type"] and node.get("Relation Name") == "jobs_jobrun" else 0)
+
+
+@pytest.mark.parametrize("text", QUESTIONS)
+def test_what_one_request_reads_is_bounded(history, text, monkeypatch):
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite does not tell how many rows it has read.")
+    monkeypatch.setattr(lists, "COUNTED", COMPARED)
+    with CaptureQueriesContext(connection) as seen:
+        lists.find(parse(text), "", 15)
+
+    asked = [each["sql"] for each in seen.captured_queries if each["sql"].startswith("SELECT")]
+    most = {"words": FOUND + 1, "reach": COMPARED + 1}
+    with connection.cursor() as cursor:
+        # So small a table would be read in whatever way; a large one in the order of its index.
+        cursor.execute(f"{lists.PLANNING}; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off")
+        for sql in asked:
+            if "to_tsvector" in sql or "string_to_array" in sql:
+                cursor.execute("SET LOCAL enable_bitmapscan = on")
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}".replace("%", "%%"), [])
+            found = cursor.fetchone()[0]
+            plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+            assert rows_read(plan) <= max(most.values()), (sql, plan)
