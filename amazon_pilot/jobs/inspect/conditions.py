@@ -150,9 +150,8 @@ def _holds(term: Term, job: LiveJob) -> bool:
         return _compare(job.attempt, term.sign, value)
     if field == "wait":
         return job.wait is not None and _compare(job.wait, term.sign, value)
-    simple = {"queue": job.queue, "id": job.id}
-    if field in simple:
-        return bool(simple[field] == value)
+    if field in ("queue", "id"):
+        return bool(value == (job.queue if field == "queue" else job.id))
     if field == "worker":
         return job.worker.startswith(value)
     if field == "about":

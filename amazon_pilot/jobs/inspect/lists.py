@@ -5,7 +5,7 @@ in windows. A question that names no state is answered from both: what has not e
 places, and below it the history. One request looks at so much and no more, says so, and leads on from there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,7 +36,10 @@ COUNTED = 10_000  # rows that are counted exactly; beyond it the page says "more
 SECONDS = 2  # that the database may take for one question
 # How PostgreSQL plans a question: it thinks that an index is as slow as a disk that seeks, and would rather read the
 # table; several processes for one viewer are not worth it, and compiling takes longer than the question does.
-PLANNING = "SET LOCAL random_page_cost = 1.1; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off"
+PLANNING = (
+    "SET LOCAL random_page_cost = 1.1; SET LOCAL enable_seqscan = off; "
+    "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off"
+)
 COLUMNS = (
     "id", "job_id", "task", "args", "kwargs", "queue", "outcome", "attempt", "enqueued_at", "started_at", "ended_at",
     "wait", "duration", "exception", "message", "worker", "is_poison",
@@ -177,7 +180,7 @@ def from_history(query: Query, cursor: str, size: int, *, oldest_first: bool = F
     listing, found = Listing(is_history=True), None
     with in_time(listing):
         near = reach.within(query.sentences(), cursor, oldest_first=oldest_first)
-        found = keys(near.arms, cursor, size + 1, oldest_first=oldest_first)
+        found = keys(near.arms, cursor, size + 1, near.few, oldest_first=oldest_first)
         rows = list(ordered(JobRun.objects.filter(pk__in=found[:size]), oldest_first).only(*COLUMNS))
         listing.rows = [of_run(run) for run in rows]
         is_full = len(found) > size
@@ -185,27 +188,32 @@ def from_history(query: Query, cursor: str, size: int, *, oldest_first: bool = F
     if found is None or near.following:  # a count of all would look at all
         return listing
     with in_time(listing):
-        counted = len(found) if len(found) <= size and not cursor else number(query.arms())
+        counted = len(found) if len(found) <= size and not cursor else number(near)
         listing.total, listing.is_more_than = min(counted, COUNTED), counted > COUNTED
     return listing
 
 
-def keys(arms: list[Q], cursor: str, most: int, *, oldest_first: bool = False) -> list[int]:
-    """Return the keys of the newest runs behind a cursor for which one of `arms` is true; or of the oldest.
+def keys(arms: Sequence[Q], cursor: str, most: int, few: Sequence[Q] = (), *, oldest_first: bool = False) -> list[int]:
+    """Return the keys of the newest runs behind a cursor for which one of `arms` or `few` is true; or of the oldest.
 
     Keys first, and the rows by their keys: so a search runs through an index alone, and reads the rows that it shows.
+    What is true of `few` runs is not asked for in order: PostgreSQL might go through all runs to have them in it.
     """
     found: dict[int, datetime] = {}
+    for arm in few:
+        runs = after(JobRun.objects.filter(arm), cursor, oldest_first=oldest_first)
+        found |= runs.values_list("pk", "started_at")[: reach.MOST_FOUND]
     for arm in arms:
         runs = ordered(after(JobRun.objects.filter(arm), cursor, oldest_first=oldest_first), oldest_first)
         found |= runs.values_list("pk", "started_at")[:most]
     return sorted(found, key=lambda pk: (found[pk], pk), reverse=not oldest_first)[:most]
 
 
-def number(arms: list[Q]) -> int:
-    """Return how many runs there are for which one of `arms` is true; COUNTED + 1 where there are more than COUNTED."""
+def number(near: reach.Reach) -> int:
+    """Return how many runs there are within reach; COUNTED + 1 where there are more than COUNTED."""
     # In the order of the list, though a count needs none: else PostgreSQL may read the table where an index would do.
-    limited = [JobRun.objects.filter(arm).newest()[: COUNTED + 1] for arm in arms]
+    limited = [JobRun.objects.filter(arm).newest()[: COUNTED + 1] for arm in near.arms]
+    limited += [JobRun.objects.filter(arm)[: COUNTED + 1] for arm in near.few]
     if len(limited) == 1:
         return limited[0].count()
     found: set[int] = set()
@@ -222,13 +230,13 @@ def cursor_of(run: JobRun) -> str:
 
 def failed_by_history(query: Query, cursor: str, size: int) -> Listing:
     """Return failed jobs by what the history knows of their failure: rows first, then whether they are failed still."""
-    listing = Listing()
+    listing, badly = Listing(), Q(outcome__in=("failed", "stopped", "lost"))
     seen: set[str] = set()
     with in_time(listing):
         near = reach.within(query.sentences(), cursor)
-        arms = [arm & Q(outcome__in=("failed", "stopped", "lost")) for arm in near.arms]
+        arms, few = ([arm & badly for arm in some] for some in (near.arms, near.few))
         for _turn in range(5):
-            batch = list(JobRun.objects.filter(pk__in=keys(arms, cursor, size * 2)).newest().only(*COLUMNS))
+            batch = list(JobRun.objects.filter(pk__in=keys(arms, cursor, size * 2, few)).newest().only(*COLUMNS))
             if not batch:
                 listing.following, listing.note = near.following, near.note
                 return listing

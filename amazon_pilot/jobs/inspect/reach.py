@@ -33,10 +33,12 @@ LAST_KEY = 10**17  # of a row, behind all that started at the same moment
 class Reach:
     """The conditions of a question as far as one request looks; `following` is the cursor behind that, '' at the end.
 
-    `note` says how far that is.
+    For `few` an index finds few runs, in no order; of `arms` they are looked for in the order of the list. `note` says
+    how far that is.
     """
 
     arms: list[Q]
+    few: list[Q]
     following: str = ""
     note: str = ""
 
@@ -46,41 +48,50 @@ def within(sentences: Sequence[tuple[Node, ...]], cursor: str, *, oldest_first: 
 
     The narrowest bound holds for all of them, so that what is found is complete up to it.
     """
-    arms = [as_q(And(parts)) for parts in sentences]
-    found = [each for parts in sentences if (each := _border(parts, cursor, oldest_first)) is not None]
-    if not found:
-        return Reach(arms)
-    moment, number = min(found) if oldest_first else max(found)
+    few = [parts for parts in sentences if _is_found_at_once(parts)]
+    others = [parts for parts in sentences if parts not in few]
+    scans = {scan for parts in others if (scan := _compared(parts)) is not None}
+    borders = [(moment, most) for scan, most in scans if (moment := _border(scan, most, cursor, oldest_first))]
+    reach = Reach([as_q(And(parts)) for parts in others], [as_q(And(parts)) for parts in few])
+    if not borders:
+        return reach
+    moment, number = min(borders) if oldest_first else max(borders)
     words = {"n": f"{number:,}", "when": f"{localtime(moment):%Y-%m-%d %H:%M:%S}"}
     near = Q(started_at__lte=moment) if oldest_first else Q(started_at__gte=moment)
     return Reach(
-        [arm & near for arm in arms],
+        [arm & near for arm in reach.arms],
+        [arm & near for arm in reach.few],
         following=f"{moment.isoformat()},{LAST_KEY if oldest_first else 0}",
         note=(_("%(n)s runs were looked at, up to %(when)s.") if oldest_first
               else _("%(n)s runs were looked at, back to %(when)s.")) % words,
     )  # fmt: skip
 
 
-def _border(parts: tuple[Node, ...], cursor: str, oldest_first: bool) -> tuple[datetime, int] | None:
-    """Return the start of the last run that is looked at, and at how many runs; None for all that there are."""
+def _is_found_at_once(parts: tuple[Node, ...]) -> bool:
+    """Tell whether an index finds few runs for a sentence: by the jobs that it names, or by words that few have."""
     terms = [part for part in parts if isinstance(part, Term)]
-    if any(term.field in FEW for term in terms) or _is_little([term for term in terms if is_looked_up(term)]):
-        return None
+    asked = tuple(term for term in terms if is_looked_up(term))
+    if any(term.field in FEW for term in terms) or not asked:
+        return any(term.field in FEW for term in terms)
+    return JobRun.objects.filter(as_q(And(asked)))[: MOST_FOUND + 1].count() <= MOST_FOUND
+
+
+def _compared(parts: tuple[Node, ...]) -> tuple[And, int] | None:
+    """Return among which runs each is compared, and how many are; None where one index has what matches in order."""
+    terms = [part for part in parts if isinstance(part, Term)]
     times = [term for term in terms if term.field in ("since", "until")]
     leading = [term for field in IN_ORDER for term in terms if term.field == field][:1]
     if len(parts) == len(times) + len(leading):
         return None
-    is_covered = all(term.field in COVERED for term in terms_of(And(parts)))
-    most = MOST_COMPARED if is_covered else MOST_READ
-    compared = JobRun.objects.filter(as_q(And((*times, *(() if is_covered else leading)))))
-    coming = ordered(after(compared, cursor, oldest_first=oldest_first), oldest_first)
-    starts = coming.values_list("started_at", flat=True)[most - 1 : most]
-    return next(((moment, most) for moment in starts), None)
+    if all(term.field in COVERED for term in terms_of(And(parts))):
+        return And(tuple(times)), MOST_COMPARED
+    return And((*times, *leading)), MOST_READ
 
 
-def _is_little(terms: Sequence[Term]) -> bool:
-    """Tell whether few runs have some words, by the index of words alone; False where none are asked for."""
-    return bool(terms) and JobRun.objects.filter(as_q(And(tuple(terms))))[: MOST_FOUND + 1].count() <= MOST_FOUND
+def _border(scan: And, most: int, cursor: str, oldest_first: bool) -> datetime | None:
+    """Return the start of the last of so many runs behind a cursor; None where there are fewer."""
+    coming = ordered(after(JobRun.objects.filter(as_q(scan)), cursor, oldest_first=oldest_first), oldest_first)
+    return next(iter(coming.values_list("started_at", flat=True)[most - 1 : most]), None)
 
 
 def ordered(runs: JobRunQuerySet, oldest_first: bool) -> JobRunQuerySet:
