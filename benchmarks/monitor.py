@@ -17,12 +17,10 @@ import shutil
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from . import stage
 from .ours import SHARES, Product
@@ -94,12 +92,14 @@ FILLING = """INSERT INTO jobs_jobrun (job_id, execution_id, task, queue, args, k
 TASKS = [f"products.tasks.{name}" for name in ("update_product", "batch_update_products", "collect_scrape_run")]
 TASKS += ["analysis.tasks.competitor_analysis", "notifications.tasks.send_notification"]
 CAUSES = {"TimeoutError": "The answer took too long", "ApifyBusy": "No room", "ValueError": "No such price"}
-# Jobs as the enqueueing script leaves them. Arguments: the queue, how many words all jobs have in common, these words;
-# then of each job its id, payload and description.
-WAITING = """local list, common = 'rq:queue:' .. ARGV[1], tonumber(ARGV[2])
-for i = 3 + common, #ARGV, 3 do
-  redis.call('HSET', 'rq:job:' .. ARGV[i], 'data', ARGV[i + 1], 'description', ARGV[i + 2], unpack(ARGV, 3, 2 + common))
-  redis.call('RPUSH', list, ARGV[i])
+# Jobs as the enqueueing script leaves them, their arguments their place and number. Arguments: the queue, the task, the
+# place, the first number and the last one, and the fields that all have in common.
+WAITING = """local queue, task, place = ARGV[1], ARGV[2], ARGV[3]
+for n = tonumber(ARGV[4]), tonumber(ARGV[5]) do
+  local id, call = string.format('%08x%024x', place, n), string.format('%d, %d', place, n)
+  redis.call('HSET', 'rq:job:' .. id, 'data', '["' .. task .. '", null, [' .. call .. '], {}]',
+    'description', task .. '(' .. call .. ')', unpack(ARGV, 6))
+  redis.call('RPUSH', 'rq:queue:' .. queue, id)
 end"""
 AT_ONCE = 2_000
 
@@ -130,29 +130,18 @@ def fill(options: argparse.Namespace) -> None:
 def wait(place: int, queue: str, number: int) -> None:
     """Have so many jobs wait in a queue, each with arguments of its own."""
     from amazon_pilot.jobs.core import queues
-    from amazon_pilot.jobs.core.enqueue import fields
+    from amazon_pilot.jobs.core.enqueue import fields, payloads
 
     from .app import tasks
 
-    words = iter(fields(tasks.noop, queue, payload(place, 0)))
+    words = iter(fields(tasks.noop, queue, payloads(tasks.noop, [((place, 0), {})])[0]))
     common: list[Any] = ["status", "queued"]
     for pair in zip(words, words, strict=True):
         common += pair if pair[0] not in ("data", "description") else ()
     queues.connection().sadd("rq:queues", queues.key(queue))
     put = queues.connection().register_script(WAITING)
     for first in range(0, number, AT_ONCE):
-        jobs: list[Any] = []
-        for n in range(first, min(number, first + AT_ONCE)):
-            name = f"{tasks.noop.name}({place}, {n})"
-            jobs += [uuid4().hex, zlib.compress(payload(place, n), 1), name]
-        put(args=[queue, len(common), *common, *jobs])
-
-
-def payload(place: int, n: int) -> bytes:
-    """Return what rq keeps of a call of `noop`, before it is compressed."""
-    from .app import tasks
-
-    return f'["{tasks.noop.name}", null, [{place}, {n}], {{}}]'.encode()
+        put(args=[queue, tasks.noop.name, place, first, min(number, first + AT_ONCE) - 1, *common])
 
 
 def fail(number: int) -> None:
