@@ -179,3 +179,36 @@ def test_failures_are_counted_from_their_index(history):
     counted = JobRun.objects.failure_groups(timezone.now() - timedelta(hours=1)).explain()
 
     assert "Index Only Scan using failures_newest_first" in counted
+
+
+# What is told of it
+
+
+def test_a_page_that_looked_in_part_says_so_and_leads_on_from_there(history, admin_client):
+    answer = admin_client.get("/admin/monitor/jobs", {"q": "worker:nobody"})
+    listing, page = answer.context["listing"], answer.content.decode()
+
+    assert f"{COMPARED} runs were looked at, back to" in page
+    assert "Look further" in page
+    assert "No job matches" not in page
+    assert (listing.total, listing.rows) == (None, [])
+    script = admin_client.get("/admin/monitor/api/jobs", {"q": "worker:nobody"}).json()
+    assert (script["note"], script["next"], script["total"]) == (listing.note, listing.following, None)
+    following = admin_client.get("/admin/monitor/jobs", {"q": "worker:nobody", "from": listing.following})
+    assert f"{COMPARED} runs were looked at, back to" in following.content.decode()
+
+
+def test_failed_jobs_are_looked_for_as_far_and_the_next_page_goes_on(history, redis):
+    redis.hset("rq:job:j395", mapping={"status": "failed", "origin": "low"})
+    redis.zadd(f"rq:failed:{JobRun.objects.get(job_id='j395').queue}", {"j395": timezone.now().timestamp() + 900})
+    notes, cursor, found = [], "", []
+    while True:
+        listing = lists.find(parse("state:failed worker:old"), cursor, 50)
+        notes.append(listing.note)
+        found += [row.job_id for row in listing.rows]
+        if not (cursor := listing.following):
+            break
+
+    assert found == ["j395"]
+    assert all("runs were looked at" in note for note in notes[:-1])
+    assert len(notes) > NUMBER // COMPARED - 1
