@@ -21,6 +21,7 @@ from ..core import redaction
 from ..core.values import Args, Kwargs, Text
 from ..models import JobRun
 from . import reach, redis_jobs
+from .grammar import Or, Term
 from .query import Query, parse, within
 from .reach import after, ordered
 from .waiting import in_short
@@ -44,6 +45,7 @@ COLUMNS = (
     "id", "job_id", "task", "args", "kwargs", "queue", "outcome", "attempt", "enqueued_at", "started_at", "ended_at",
     "wait", "duration", "exception", "message", "worker", "is_poison",
 )  # fmt: skip
+BADLY = Or(tuple(Term("outcome", ":", word, 0) for word in ("failed", "stopped", "lost")))
 PRESENT_LABELS = {
     "started": gettext_lazy("Running"),
     "queued": gettext_lazy("Waiting"),
@@ -230,13 +232,14 @@ def cursor_of(run: JobRun) -> str:
 
 def failed_by_history(query: Query, cursor: str, size: int) -> Listing:
     """Return failed jobs by what the history knows of their failure: rows first, then whether they are failed still."""
-    listing, badly = Listing(), Q(outcome__in=("failed", "stopped", "lost"))
+    listing = Listing()
     seen: set[str] = set()
     with in_time(listing):
-        near = reach.within(query.sentences(), cursor)
-        arms, few = ([arm & badly for arm in some] for some in (near.arms, near.few))
+        near = reach.within([(*parts, BADLY) for parts in query.sentences()], cursor)
         for _turn in range(5):
-            batch = list(JobRun.objects.filter(pk__in=keys(arms, cursor, size * 2, few)).newest().only(*COLUMNS))
+            batch = list(
+                JobRun.objects.filter(pk__in=keys(near.arms, cursor, size * 2, near.few)).newest().only(*COLUMNS)
+            )
             if not batch:
                 listing.following, listing.note = near.following, near.note
                 return listing
