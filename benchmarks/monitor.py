@@ -1,17 +1,17 @@
 """The monitor's pages at full size: part of `make bench`, sizes by flags.
 
-Workload: job runs in PostgreSQL (SQLite where that is not installed) over three days, a tenth of them failed for three
-causes, among them twelve needles; waiting and failed jobs in Redis. Each page is asked fifty times through the whole
-Django stack, with the shared sample forgotten before every tenth request, by somebody who may do everything.
-Prints `p95_ms_<page>: …` and `redis_commands_<page>: …` (the most that one request sent) and ends with 1 where a page
-took more than 300 ms at p95 or sent more than 20 commands. `refresh_kb_<page>` is what a refresh sends beside a hundred
-workers, `refresh_gzip_kb_<page>` the same compressed, as the web server in front does.
+Workload: job runs in PostgreSQL over three days, a tenth of them failed for three causes, among them twelve needles;
+waiting and failed jobs in Redis. Each page is asked fifty times, after a first time in which the process reads what it
+keeps, through the whole Django stack, with the shared sample forgotten before every tenth request, by somebody who may
+do everything; `--pages search_asin,overview` asks these alone.
+Prints `p95_ms_<page>: …` and `redis_commands_<page>: …` (the most that one request sent) and ends with 1 where a
+page took more than 300 ms at p95 or sent more than 20 commands. `refresh_kb_<page>` is what a refresh sends beside a
+hundred workers, `refresh_gzip_kb_<page>` the same compressed, as the web server in front does.
 """
 
 import argparse
 import json
 import os
-import random
 import resource
 import shutil
 import sys
@@ -19,12 +19,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from . import stage
 from .ours import SHARES, Product
+from .pages import without_indexes
 
 LINEAR = {"KEYS", "SMEMBERS", "HGETALL", "SCAN", "SORT", "LREM", "LPOS"}  # by the size of what they read
 SMALL = {"pilot:paused", "rq:workers", "pilot:scheduler", "pilot:schedulers"}  # a handful of fields, whatever waits
@@ -42,6 +42,7 @@ def main() -> int:
         "--bulk", type=int, default=200_000, help="Failed jobs that one bulk action retries; 0 for none."
     )
     parser.add_argument("--workers", type=int, default=100, help="With ten busy slots each, for what a refresh sends.")
+    parser.add_argument("--pages", default="", help="Some, with commas between, and nothing else.")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="pilot-monitor-"))
     with ExitStack() as stack:
@@ -53,7 +54,11 @@ def main() -> int:
             "LOG_LEVEL": "ERROR",
         }
         stack.enter_context(Product(folder))
+        if not os.environ["DATABASE_URL"].startswith("postgres"):
+            print("PostgreSQL's programs are not installed (Debian: apt-get install postgresql).")
+            return 1
         start = time.monotonic()
+        chosen(options.pages)
         fill(options)
         print(f"filled in {time.monotonic() - start:.0f} s", flush=True)
         return measure(options)
@@ -62,41 +67,85 @@ def main() -> int:
 # Filling
 
 
-def fill(options: argparse.Namespace) -> None:
-    from django.db import connection
+FILLING = """INSERT INTO jobs_jobrun (job_id, execution_id, task, queue, args, kwargs, tags, attempt, enqueued_at,
+    started_at, ended_at, wait, duration, worker, slot, outcome, cause, is_poison, exception, message, traceback,
+    fingerprint, progress_text, log, log_is_cut, schedule_entry, fire, meta, search)
+  SELECT CASE WHEN is_bad AND place < %(failed)s THEN 'failed-' || %(failed)s - 1 - place ELSE 'run-' || n END, 'e',
+    (%(tasks)s::text[])[1 + floor(random() * 5)], CASE WHEN is_bad THEN 'default' ELSE queue END,
+    jsonb_build_array(asin, n), '{}'::jsonb, '', CASE WHEN is_odd THEN 9 WHEN n %% 20 = 0 THEN 2 ELSE 1 END,
+    began, began, began + interval '1 second', odd_hours * 5 * 3600 - ln(1 - random()) / 2,
+    odd_hours * 2 * 3600 - ln(1 - random()), CASE WHEN is_odd THEN 'odd-1-0000' ELSE worker END, n %% 10,
+    CASE WHEN is_bad THEN 'failed' ELSE 'succeeded' END, '', false, kind, said,
+    CASE WHEN is_bad THEN concat_ws(' ', 'Traceback …', kind, said) ELSE '' END, left(kind, 8), '', '', false, '', '',
+    '{}'::jsonb, trim(concat_ws(' ', asin, n, said, kind))
+  FROM (SELECT n, n / %(share)s AS place, n %% %(share)s = 0 AS is_bad,
+      (%(queues)s::text[])[1 + floor(random() * 3)] AS queue,
+      'B0' || lpad(floor(random() * 10000)::text, 8, '0') AS asin,
+      n - %(runs)s / 3 BETWEEN 0 AND %(needles)s - 1 AS is_odd,
+      concat_ws('-', 'engine', n %% 3, lpad(to_hex(n::bigint * 40 / %(runs)s), 6, '0')) AS worker,
+      now() - interval '3 days' + n * (interval '3 days' / %(runs)s) AS began
+    FROM generate_series(0, %(runs)s - 1) AS n) AS run
+  CROSS JOIN LATERAL (SELECT is_odd::int AS odd_hours,
+    CASE WHEN is_bad THEN (%(kinds)s::text[])[1 + place %% 3] ELSE '' END AS kind,
+    CASE WHEN is_bad THEN (%(texts)s::text[])[1 + place %% 3] ||
+      CASE WHEN place %% %(rare)s = %(rare)s / 2 THEN ' in the haystack' ELSE '' END ELSE '' END AS said) AS cause"""
+TASKS = [f"products.tasks.{name}" for name in ("update_product", "batch_update_products", "collect_scrape_run")]
+TASKS += ["analysis.tasks.competitor_analysis", "notifications.tasks.send_notification"]
+CAUSES = {"TimeoutError": "The answer took too long", "ApifyBusy": "No room", "ValueError": "No such price"}
+# Jobs as the enqueueing script leaves them, their arguments their place and number. Arguments: the queue, the task, the
+# place, the first number and the last one, and the fields that all have in common.
+WAITING = """local queue, task, place = ARGV[1], ARGV[2], ARGV[3]
+for n = tonumber(ARGV[4]), tonumber(ARGV[5]) do
+  local id, call = string.format('%08x%024x', place, n), string.format('%d, %d', place, n)
+  redis.call('HSET', 'rq:job:' .. id, 'data', '["' .. task .. '", null, [' .. call .. '], {}]',
+    'description', task .. '(' .. call .. ')', unpack(ARGV, 6))
+  redis.call('RPUSH', 'rq:queue:' .. queue, id)
+end"""
+AT_ONCE = 2_000
 
-    from amazon_pilot.jobs.core.enqueue import enqueue
-    from amazon_pilot.jobs.models import JobRun
+
+def fill(options: argparse.Namespace) -> None:
+    """Put the waiting and failed jobs into Redis and the runs into PostgreSQL, the oldest first, and count them."""
+    from django.db import connection
+    from django.utils import timezone
+
+    from amazon_pilot.jobs.models import Tally
+
+    start = time.monotonic()
+    for place, queue in enumerate(SHARES):
+        wait(place, queue, options.waiting // len(SHARES))
+    fail(options.failed)
+    print(f"queues filled after {time.monotonic() - start:.0f} s", flush=True)
+    words = {"runs": options.runs, "failed": options.failed, "share": FAILED_SHARE, "needles": NEEDLES}
+    words |= {"rare": max(1, options.runs // FAILED_SHARE // NEEDLES), "tasks": TASKS, "queues": list(SHARES)}
+    words |= {"kinds": list(CAUSES), "texts": list(CAUSES.values())}
+    with connection.cursor() as cursor:
+        with without_indexes(cursor, ("jobs_jobrun",)):
+            cursor.execute(FILLING, words)
+        cursor.execute("VACUUM ANALYZE")
+    print(f"history written after {time.monotonic() - start:.0f} s", flush=True)
+    Tally.objects.fold(timezone.now())  # for the charts, as the minutely task does
+
+
+def wait(place: int, queue: str, number: int) -> None:
+    """Have so many jobs wait in a queue, each with arguments of its own."""
+    from amazon_pilot.jobs.core import queues
+    from amazon_pilot.jobs.core.enqueue import fields, payloads
 
     from .app import tasks
 
-    start = time.monotonic()
-    for place, queue in enumerate(("critical", "default", "low")):
-        number = options.waiting // 3
-        for first in range(0, number, 50_000):
-            enqueue(tasks.noop, [((place, n), {}) for n in range(first, min(number, first + 50_000))], queue=queue)
-    print(f"queues filled after {time.monotonic() - start:.0f} s", flush=True)
-    failed = fail(options.failed)
-    columns = [field for field in JobRun._meta.concrete_fields if not field.primary_key]
-    if connection.vendor == "postgresql":
-        names = ", ".join(f'"{field.column}"' for field in columns)
-        with connection.cursor() as cursor:
-            with cursor.copy(f'COPY "{JobRun._meta.db_table}" ({names}) FROM STDIN') as copy:
-                for run in runs(options.runs, failed):
-                    copy.write_row([plain(getattr(run, field.attname)) for field in columns])
-            cursor.execute("VACUUM ANALYZE")
-    else:
-        JobRun.objects.bulk_create(runs(options.runs, failed), batch_size=2_000)
-    print(f"history written after {time.monotonic() - start:.0f} s", flush=True)
-    tally()
+    words = iter(fields(tasks.noop, queue, payloads(tasks.noop, [((place, 0), {})])[0]))
+    common: list[Any] = ["status", "queued"]
+    for pair in zip(words, words, strict=True):
+        common += pair if pair[0] not in ("data", "description") else ()
+    queues.connection().sadd("rq:queues", queues.key(queue))
+    put = queues.connection().register_script(WAITING)
+    for first in range(0, number, AT_ONCE):
+        put(args=[queue, tasks.noop.name, place, first, min(number, first + AT_ONCE) - 1, *common])
 
 
-def plain(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | dict) else value
-
-
-def fail(number: int) -> list[str]:
-    """Put jobs among the failed of `default`, as fail.lua leaves them; answers their ids."""
+def fail(number: int) -> None:
+    """Put jobs among the failed of `default`, as fail.lua leaves them: `failed-0` and so on."""
     from amazon_pilot.jobs.core import queues
     from amazon_pilot.jobs.core.enqueue import fields, payloads
 
@@ -104,59 +153,13 @@ def fail(number: int) -> list[str]:
 
     data = payloads(tasks.noop, [((1, 1), {})])[0]
     words = fields(tasks.noop, "default", data)
-    ids = [f"failed-{n}" for n in range(number)]
     now = time.time()
-    for first in range(0, number, 2_000):
+    for first in range(0, number, AT_ONCE):
         with queues.connection().pipeline(transaction=False) as pipeline:
-            for n in range(first, min(number, first + 2_000)):
-                pipeline.execute_command("HSET", f"rq:job:{ids[n]}", "status", "failed", "attempt", 1, *words)
-                pipeline.zadd("rq:failed:default", {ids[n]: now + 2_592_000 + n / 1000})
+            for n in range(first, min(number, first + AT_ONCE)):
+                pipeline.execute_command("HSET", f"rq:job:failed-{n}", "status", "failed", "attempt", 1, *words)
+                pipeline.zadd("rq:failed:default", {f"failed-{n}": now + 2_592_000 + n / 1000})
             pipeline.execute()
-    return ids
-
-
-def runs(number: int, failed: list[str]) -> Iterator[Any]:
-    """Yield unsaved runs, the oldest first; every tenth has failed."""
-    from django.utils import timezone
-
-    from amazon_pilot.jobs.models import JobRun
-
-    draw = random.Random(1)
-    names = [f"products.tasks.{name}" for name in ("update_product", "batch_update_products", "collect_scrape_run")]
-    names += ["analysis.tasks.competitor_analysis", "notifications.tasks.send_notification"]
-    causes = [("TimeoutError", "The answer took too long"), ("ApifyBusy", "No room"), ("ValueError", "No such price")]
-    first, span = timezone.now() - timedelta(days=3), timedelta(days=3) / number
-    rare = set(draw.sample(range(number // FAILED_SHARE), NEEDLES))
-    for n in range(number):
-        started: datetime = first + span * n
-        asin = f"B0{draw.randrange(10_000):08}"
-        wait, duration, attempt = draw.expovariate(2), draw.expovariate(1), 2 if n % 20 == 0 else 1
-        worker = f"engine-{n % 3}-{n * 40 // number:06x}"
-        if number // 3 <= n < number // 3 + NEEDLES:  # what the rare searches look for, far from the newest rows
-            wait, duration, attempt, worker = wait + 5 * 3600, duration + 2 * 3600, 9, "odd-1-0000"
-        run = JobRun(
-            job_id=f"run-{n}", execution_id="e", task=draw.choice(names), queue=draw.choice(list(SHARES)),
-            args=[asin, n], started_at=started, enqueued_at=started, ended_at=started + timedelta(seconds=1), wait=wait,
-            duration=duration, outcome="succeeded", worker=worker, slot=n % 10, search=f"{asin} {n}", attempt=attempt,
-        )  # fmt: skip
-        if n % FAILED_SHARE == 0:
-            place = n // FAILED_SHARE
-            kind, text = causes[place % 3]
-            text += " in the haystack" if place in rare else ""
-            run.job_id = failed[-1 - place] if place < len(failed) else run.job_id
-            run.outcome, run.exception, run.message, run.fingerprint = "failed", kind, text, f"{kind:.8}"
-            run.traceback, run.queue = f"Traceback …\n{kind}: {text}", "default"
-            run.search += f" {text} {kind}"
-        yield run
-
-
-def tally() -> None:
-    """Count the history for the charts, as the minutely task does."""
-    from django.utils import timezone
-
-    from amazon_pilot.jobs.models import Tally
-
-    Tally.objects.fold(timezone.now())
 
 
 # Measuring
@@ -169,7 +172,7 @@ def addresses() -> dict[str, str]:
     from amazon_pilot.jobs.core import queues
 
     last: Any = queues.connection().lindex(queues.key("low"), -1)
-    waiting = last.decode()
+    waiting = last.decode() if last else ""
 
     def asked(question: str) -> str:
         return reverse("monitor:jobs") + "?" + urlencode({"q": question})
@@ -218,6 +221,15 @@ def addresses() -> dict[str, str]:
     }
 
 
+def chosen(names: str) -> dict[str, str]:
+    """Return the addresses of some pages, of all where none is named; ends the program where there is no such page."""
+    pages = addresses()
+    wanted = names.split(",") if names else list(pages)
+    if strange := [name for name in wanted if name not in pages]:
+        sys.exit(f"There is no page {', '.join(strange)}; there are {', '.join(pages)}.")
+    return {name: pages[name] for name in wanted}
+
+
 def measure(options: argparse.Namespace) -> int:
     from django.contrib.auth.models import User
     from django.test import Client
@@ -227,8 +239,9 @@ def measure(options: argparse.Namespace) -> int:
     client = Client(SERVER_NAME="127.0.0.1", headers={"accept-language": "en"})
     client.force_login(User.objects.create_superuser("bench", password="x"))
     found: dict[str, float] = {}
-    pages = addresses()
+    pages = chosen(options.pages)
     for name, address in pages.items():
+        client.get(address)
         times, commands, text = [], [0], ""
         for n in range(options.requests):
             if n % 10 == 0:
@@ -249,8 +262,9 @@ def measure(options: argparse.Namespace) -> int:
             found[f"found_{name}"] = text.count('class="state queued"')
         found[f"p95_ms_{name}"] = sorted(times)[len(times) * 95 // 100]
         found[f"redis_commands_{name}"] = max(commands)
-    found |= exported(client) | (crowded(options.workers, client) if options.workers else {})
-    if options.bulk:
+    if not options.pages:
+        found |= exported(client) | (crowded(options.workers, client) if options.workers else {})
+    if options.bulk and not options.pages:
         found |= bulk(options.bulk, client)
     print()
     for name, value in found.items():

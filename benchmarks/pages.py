@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -141,7 +141,7 @@ def fill(options: argparse.Namespace) -> dict[str, Any]:
     words = {"products": options.products, "looks": max(2, options.snapshots // options.products)}
     # Of the changes half a hundred are the seller's, and the agency has the others.
     words["changing"] = max(1, words["looks"] * options.products // options.changes)
-    with connection.cursor() as cursor, without_indexes(cursor):
+    with connection.cursor() as cursor, without_indexes(cursor, FILLED):
         first, *others = FILLING
         cursor.execute(first, words)
         cursor.execute(TRACKED, {"team": teams["agency"], "each": 1})
@@ -154,10 +154,10 @@ def fill(options: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextmanager
-def without_indexes(cursor: Any) -> Iterator[None]:
-    """Fill the large tables without their indexes, and without looking up what each row refers to."""
+def without_indexes(cursor: Any, tables: Iterable[str]) -> Iterator[None]:
+    """Fill large tables without their indexes, and without looking up what each row refers to."""
     made = []
-    for table in FILLED:
+    for table in tables:
         cursor.execute(MADE, {"table": table})
         for name, definition, is_constraint in cursor.fetchall():
             cursor.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"' if is_constraint else f'DROP INDEX "{name}"')

@@ -115,6 +115,18 @@ def test_a_rate_limit_names_who_holds_its_permits_and_who_is_next(stock):
     assert {each.id for each in found.next} == set(ids[2:])
 
 
+def test_each_job_says_the_number_of_permits_anew_and_the_page_says_that(stock, client, boss):
+    client.force_login(boss)
+    assert "so a limit is changed there" not in client.get(URL).content.decode()
+    limited(stock, 3, permits=2)
+    limited(stock, 1, permits=5)
+
+    (found,) = holders.look().limits
+
+    assert found.permits == 5
+    assert "so a limit is changed there" in client.get(URL).content.decode()
+
+
 @pytest.mark.slow
 def test_very_many_rate_limits_come_in_parts(stock):
     for n in range(300):

@@ -180,13 +180,13 @@ def next_clean_up(now: datetime) -> datetime | None:
 
 def line_of(kind: Kind, moment: datetime, days: int | None) -> Line:
     """Look at one kind of row."""
-    parts = kind.parts()
+    parts = [(rows, first) for rows in kind.parts() if (first := oldest(rows)) is not None]
     is_tried = days is not None and kind.variable != "" and days >= kind.least
     return Line(
         kind=kind,
         days=kind.days,
-        rows=added(number(rows, rows) for rows in parts),
-        oldest=min(filter(None, (oldest(rows) for rows in parts)), default=None),
+        rows=added(number(rows, rows) for rows, _first in parts),
+        oldest=min((first for _rows, first in parts), default=None),
         doomed=doomed(parts, moment - timedelta(days=kind.days)),
         tried_days=days if is_tried else None,
         tried=doomed(parts, moment - timedelta(days=days)) if is_tried and days is not None else None,
@@ -216,10 +216,10 @@ def number(rows: Rows, wider: Rows) -> Number:
     return Number(max(COUNTED, int(plan[0]["Plan"]["Plan Rows"])), "about")
 
 
-def doomed(parts: list[Rows], before: datetime) -> Doomed:
-    """Return what of some rows is deleted that are from before a moment."""
+def doomed(parts: list[tuple[Rows, datetime]], before: datetime) -> Doomed:
+    """Return what of some rows is deleted that are from before a moment, given the oldest of each."""
     total, size = Number(0), 0.0
-    for rows in parts:
+    for rows in (rows for rows, first in parts if first < before):
         expired = rows.expired(before)
         found = number(expired, rows.older(before))
         total, size = total + found, size + found.value * (bytes_of_one(expired) if found.value else 0)

@@ -15,6 +15,7 @@ from .grammar import And, Node, Not, Or, Term
 from .redis_jobs import LiveJob
 
 COLUMNS = {"attempts": "attempt", "duration": "duration", "wait": "wait"}
+EXACTLY = "="  # the sign of a condition that names a task as a whole; nobody can write it
 SIGNS = {">": "gt", "<": "lt", ">=": "gte", "<=": "lte", ":": "exact"}
 
 
@@ -42,7 +43,7 @@ def _joined(parts: list[Q], connector: str) -> Q:
 def _condition(term: Term) -> Q:
     field, value = term.field, term.value
     if field == "task":
-        return Q(task__in=[*(name for name in TASKS if value in name), value])
+        return Q(task=value) if term.sign == EXACTLY else Q(task__in=task_names(value))
     if field in ("since", "until"):
         return Q(started_at__gte=value) if field == "since" else Q(started_at__lt=value)
     if field in COLUMNS:
@@ -59,6 +60,17 @@ def _condition(term: Term) -> Q:
         return Q(job_id__in=value.job_ids)
     names = {"queue": "queue", "outcome": "outcome", "cause": "fingerprint", "id": "job_id"}
     return Q(**{names[field]: value}) if field in names else words(value)
+
+
+def task_names(part: str) -> list[str]:
+    """Return the tasks of which a part was written, and what was written: a task that the code has no more."""
+    return list(dict.fromkeys([*(name for name in TASKS if part in name), part]))
+
+
+def is_looked_up(term: Term) -> bool:
+    """Tell whether PostgreSQL finds the runs of a condition by an index of words or tags, in no order."""
+    is_word = term.field in ("", "error", "tag") or (term.field == "arg" and (not term.path or _is_indexed(term.value)))
+    return is_word and connection.vendor == "postgresql"
 
 
 def words(text: str) -> Q:
@@ -92,8 +104,12 @@ def _argument(path: list[str], value: str) -> Q:
     wanted = {value, meant} if isinstance(meant, str | int | float | bool | None) else {value}
     found = _joined([Q(KeyTransformExact(place, Value(each, models.JSONField()))) for each in wanted], Q.OR)
     at_path = found & Q(KeyTransformIsNull(place, False))  # what is not there is not equal, also where this is denied
-    is_indexed = type(meant) in (str, int) and re.fullmatch(r"[A-Za-z0-9]+", value)
-    return words(value) & at_path if is_indexed and connection.vendor == "postgresql" else at_path
+    return words(value) & at_path if _is_indexed(value) and connection.vendor == "postgresql" else at_path
+
+
+def _is_indexed(value: str) -> bool:
+    """Tell whether an argument is one word or whole number, which the search text holds as such."""
+    return type(_as_json(value)) in (str, int) and re.fullmatch(r"[A-Za-z0-9]+", value) is not None
 
 
 def _as_json(value: str) -> Json:
@@ -134,9 +150,8 @@ def _holds(term: Term, job: LiveJob) -> bool:
         return _compare(job.attempt, term.sign, value)
     if field == "wait":
         return job.wait is not None and _compare(job.wait, term.sign, value)
-    simple = {"queue": job.queue, "id": job.id}
-    if field in simple:
-        return bool(simple[field] == value)
+    if field in ("queue", "id"):
+        return bool(value == (job.queue if field == "queue" else job.id))
     if field == "worker":
         return job.worker.startswith(value)
     if field == "about":

@@ -5,7 +5,7 @@ in windows. A question that names no state is answered from both: what has not e
 places, and below it the history. One request looks at so much and no more, says so, and leads on from there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +13,6 @@ from datetime import datetime
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.models import Q
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from redis.exceptions import RedisError
@@ -21,10 +20,10 @@ from redis.exceptions import RedisError
 from ..core import redaction
 from ..core.values import Args, Kwargs, Text
 from ..models import JobRun
-from ..models.job_run import JobRunQuerySet
-from . import redis_jobs
-from .grammar import FIRST_YEAR, LAST_YEAR
+from . import reach, redis_jobs
+from .grammar import Or, Term
 from .query import Query, parse, within
+from .reach import after, ordered
 from .waiting import in_short
 from .words import whole_number
 
@@ -38,11 +37,15 @@ COUNTED = 10_000  # rows that are counted exactly; beyond it the page says "more
 SECONDS = 2  # that the database may take for one question
 # How PostgreSQL plans a question: it thinks that an index is as slow as a disk that seeks, and would rather read the
 # table; several processes for one viewer are not worth it, and compiling takes longer than the question does.
-PLANNING = "SET LOCAL random_page_cost = 1.1; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off"
+PLANNING = (
+    "SET LOCAL random_page_cost = 1.1; SET LOCAL enable_seqscan = off; "
+    "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off"
+)
 COLUMNS = (
     "id", "job_id", "task", "args", "kwargs", "queue", "outcome", "attempt", "enqueued_at", "started_at", "ended_at",
     "wait", "duration", "exception", "message", "worker", "is_poison",
 )  # fmt: skip
+BADLY = Or(tuple(Term("outcome", ":", word, 0) for word in ("failed", "stopped", "lost")))
 PRESENT_LABELS = {
     "started": gettext_lazy("Running"),
     "queued": gettext_lazy("Waiting"),
@@ -178,54 +181,49 @@ def from_history(query: Query, cursor: str, size: int, *, oldest_first: bool = F
     """Return runs, the newest first unless told otherwise; the cursor is start and key of the last row before."""
     listing, found = Listing(is_history=True), None
     with in_time(listing):
-        found = keys(query.arms(), cursor, size + 1, oldest_first=oldest_first)
+        near = reach.within(query.sentences(), cursor, oldest_first=oldest_first)
+        found = keys(near.arms, cursor, size + 1, near.few, oldest_first=oldest_first)
         rows = list(ordered(JobRun.objects.filter(pk__in=found[:size]), oldest_first).only(*COLUMNS))
         listing.rows = [of_run(run) for run in rows]
-        listing.following = cursor_of(rows[-1]) if len(found) > size else ""
-    is_whole = found is not None and len(found) <= size and not cursor
+        is_full = len(found) > size
+        listing.following, listing.note = (cursor_of(rows[-1]), "") if is_full else (near.following, near.note)
+    if found is None or near.following:  # a count of all would look at all
+        return listing
     with in_time(listing):
-        counted = len(found or ()) if is_whole else number(query.arms())
+        counted = len(found) if len(found) <= size and not cursor else number(near)
         listing.total, listing.is_more_than = min(counted, COUNTED), counted > COUNTED
     return listing
 
 
-def ordered(runs: JobRunQuerySet, oldest_first: bool) -> JobRunQuerySet:
-    """Put runs into the order of the list."""
-    return runs.order_by("started_at", "id") if oldest_first else runs.newest()
-
-
-def keys(arms: list[Q], cursor: str, most: int, *, oldest_first: bool = False) -> list[int]:
-    """Return the keys of the newest runs behind a cursor for which one of `arms` is true; or of the oldest.
+def keys(arms: Sequence[Q], cursor: str, most: int, few: Sequence[Q] = (), *, oldest_first: bool = False) -> list[int]:
+    """Return the keys of the newest runs behind a cursor for which one of `arms` or `few` is true; or of the oldest.
 
     Keys first, and the rows by their keys: so a search runs through an index alone, and reads the rows that it shows.
+    What is true of `few` runs is not asked for in order: PostgreSQL might go through all runs to have them in it.
     """
     found: dict[int, datetime] = {}
+    for arm in few:
+        runs = after(JobRun.objects.filter(arm), cursor, oldest_first=oldest_first)
+        found |= runs.values_list("pk", "started_at")[: reach.MOST_FOUND]
     for arm in arms:
         runs = ordered(after(JobRun.objects.filter(arm), cursor, oldest_first=oldest_first), oldest_first)
         found |= runs.values_list("pk", "started_at")[:most]
     return sorted(found, key=lambda pk: (found[pk], pk), reverse=not oldest_first)[:most]
 
 
-def number(arms: list[Q]) -> int:
-    """Return how many runs there are for which one of `arms` is true; COUNTED + 1 where there are more than COUNTED."""
+def number(near: reach.Reach) -> int:
+    """Return how many runs there are within reach; COUNTED + 1 where there are more than COUNTED."""
     # In the order of the list, though a count needs none: else PostgreSQL may read the table where an index would do.
-    limited = [JobRun.objects.filter(arm).newest()[: COUNTED + 1] for arm in arms]
+    limited = [JobRun.objects.filter(arm).newest()[: COUNTED + 1] for arm in near.arms]
+    limited += [JobRun.objects.filter(arm)[: COUNTED + 1] for arm in near.few]
     if len(limited) == 1:
         return limited[0].count()
-    return min(COUNTED + 1, len({pk for runs in limited for pk in runs.values_list("pk", flat=True)}))
-
-
-def after(runs: JobRunQuerySet, cursor: str, *, oldest_first: bool = False) -> JobRunQuerySet:
-    """Return the runs behind a cursor; one that cannot be read is the beginning."""
-    when, _comma, key = cursor.partition(",")
-    number = whole_number(key, 2**62)
-    try:
-        moment = parse_datetime(when) if number is not None else None
-    except ValueError:
-        moment = None
-    if moment is None or number is None or moment.tzinfo is None or not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        return runs
-    return runs.newer_than(moment, number) if oldest_first else runs.older_than(moment, number)
+    found: set[int] = set()
+    for runs in limited:
+        found.update(runs.values_list("pk", flat=True))
+        if len(found) > COUNTED:
+            return COUNTED + 1
+    return len(found)
 
 
 def cursor_of(run: JobRun) -> str:
@@ -235,12 +233,15 @@ def cursor_of(run: JobRun) -> str:
 def failed_by_history(query: Query, cursor: str, size: int) -> Listing:
     """Return failed jobs by what the history knows of their failure: rows first, then whether they are failed still."""
     listing = Listing()
-    arms = [arm & Q(outcome__in=("failed", "stopped", "lost")) for arm in query.arms()]
     seen: set[str] = set()
     with in_time(listing):
+        near = reach.within([(*parts, BADLY) for parts in query.sentences()], cursor)
         for _turn in range(5):
-            batch = list(JobRun.objects.filter(pk__in=keys(arms, cursor, size * 2)).newest().only(*COLUMNS))
+            batch = list(
+                JobRun.objects.filter(pk__in=keys(near.arms, cursor, size * 2, near.few)).newest().only(*COLUMNS)
+            )
             if not batch:
+                listing.following, listing.note = near.following, near.note
                 return listing
             by_queue: dict[str, list[str]] = {}
             for run in batch:

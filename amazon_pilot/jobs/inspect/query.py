@@ -5,7 +5,7 @@ each other are joined by AND; OR binds less, NOT (or a minus) more; brackets gro
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 
 from django.db import models
@@ -14,12 +14,11 @@ from django.utils.translation import gettext as _
 
 from ..models import JobRun
 from . import conditions
-from .conditions import as_q
+from .conditions import EXACTLY, as_q, task_names
 from .grammar import LONGEST, SPAN, TOKEN, And, Node, Not, Or, QueryError, Reader, Term, moment_of, terms_of, unquoted
+from .reach import COVERED
 from .redis_jobs import PARTS, STATES, LiveJob
 
-# Fields whose columns stand in the index of the newest runs: any sentence of these alone is answered from it.
-COVERED = {"attempts", "duration", "wait", "worker", "outcome", "queue", "since", "until"}
 MOST_ARMS, MOST_COVERED_ARMS = 8, 2
 LONGEST_FROZEN = 20 * LONGEST  # its times were written out
 OF_RUNS = {"outcome", "error", "cause", "duration"}  # what only the history knows of a job
@@ -75,7 +74,11 @@ class Query:
         return as_q(And(self.rest))
 
     def arms(self) -> list[Q]:
-        """Return conditions over JobRun of which one has to be true, each of which some index answers.
+        """Return conditions over JobRun of which one has to be true: those of `sentences`."""
+        return [as_q(And(parts)) for parts in self.sentences()]
+
+    def sentences(self) -> list[tuple[Node, ...]]:
+        """Return alternatives, each the conditions that all have to hold, and each answered by some index.
 
         PostgreSQL reads the whole table where an OR joins what stands in different indexes. What stands in one is split
         where looking twice is quicker than looking at everything once; more than eight alternatives stay together.
@@ -83,7 +86,7 @@ class Query:
         whole = And(self.rest)
         arms = _arms(whole)
         most = MOST_COVERED_ARMS if all(term.field in COVERED for term in terms_of(whole)) else MOST_ARMS
-        return [as_q(And(arm)) for arm in arms] if len(arms) <= most else [as_q(whole)]
+        return arms if len(arms) <= most else [(whole,)]
 
     def matches(self, job: LiveJob) -> bool:
         """Tell whether a job that Redis holds is one that is asked for; what only the history knows is not."""
@@ -168,6 +171,8 @@ def _bracketed(node: Node, text: str) -> str:
 def _arms(node: Node, is_negated: bool = False) -> list[tuple[Node, ...]]:
     """Return a sentence as alternatives, each of them conditions that all have to hold."""
     if isinstance(node, Term):
+        if node.field == "task" and not is_negated:  # each has an index that holds its runs in the order of the list
+            return [(replace(node, sign=EXACTLY, value=name),) for name in task_names(node.value)]
         return [(Not(node) if is_negated else node,)]
     if isinstance(node, Not):
         return _arms(node.part, not is_negated)

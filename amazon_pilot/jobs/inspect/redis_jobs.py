@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TypeAlias
 
 from django.utils import timezone
@@ -12,7 +13,7 @@ from rq.utils import as_text
 from ..core.fields import SHOWN
 from ..core.payload import shown_call_of, unpacked
 from ..core.scripts import script
-from ..core.values import Args, Kwargs
+from ..core.values import Args, Call, Kwargs
 from . import store
 from .words import moment_at, sound, whole_number
 
@@ -32,35 +33,92 @@ PARTS = {"retry": "scheduled", "held": "deferred"}  # the states that are part o
 PRESENT = ("started", "queued", "scheduled", "deferred")
 
 
+PLACES = {name: place for place, name in enumerate(SHOWN)}
 Peeked: TypeAlias = tuple[bytes, bytes, list[bytes]]  # how a script tells a job: its id, its score, its fields SHOWN
 
 
-@dataclass(frozen=True)
 class LiveJob:
-    """One job of Redis. `score` is when a planned job is due, or until when a failed one is kept (Unix time)."""
+    """One job of Redis, read as far as it is asked for: of a thousand that are compared, most are never shown.
 
-    id: str
-    state: str
-    queue: str
-    task: str
-    args: Args
-    kwargs: Kwargs
-    attempt: int
-    enqueued_at: datetime | None
-    started_at: datetime | None
-    ended_at: datetime | None
-    score: float | None
-    worker: str = ""
-    tags: str = ""
-    held: str = ""
-    about: str = ""  # its subjects, joined by commas
+    `score` is when a planned job is due, or until when a failed one is kept (Unix time).
+    """
+
+    def __init__(self, state: str, queue: str, id: bytes, score: bytes, values: Sequence[bytes]) -> None:
+        """Take what a script tells of a job, `values` being those of its fields SHOWN, empty where it has none."""
+        self.state, self._queue, self._score, self._values = state, queue, score, values
+        self.id = id.decode(errors="replace")
+
+    def _word(self, name: str) -> str:
+        return bytes(self._values[PLACES[name]]).decode(errors="replace")
+
+    @cached_property
+    def call(self) -> Call:
+        """The call without its secrets; a payload that is no call is shown as its text."""
+        data = bytes(self._values[PLACES["data"]])
+        name = self._word("task") or self._word("description").partition("(")[0]
+        task, args, kwargs = shown_call_of(unpacked(data).decode(errors="replace") if data else "[]", name)
+        return task, args if data else [], kwargs
+
+    @property
+    def task(self) -> str:
+        return self.call[0]
+
+    @property
+    def args(self) -> Args:
+        return self.call[1]
+
+    @property
+    def kwargs(self) -> Kwargs:
+        return self.call[2]
+
+    @property
+    def queue(self) -> str:
+        return self._word("origin") or self._queue
+
+    @property
+    def attempt(self) -> int:
+        return whole_number(self._word("attempt"), 10**9) or 0
+
+    @property
+    def enqueued_at(self) -> datetime | None:
+        return moment(self._word("enqueued_at") or self._word("created_at"))
+
+    @property
+    def started_at(self) -> datetime | None:
+        return moment(self._word("started_at"))
+
+    @property
+    def ended_at(self) -> datetime | None:
+        return moment(self._word("ended_at"))
+
+    @property
+    def score(self) -> float | None:
+        return sound(self._score) if self._score else None
+
+    @property
+    def worker(self) -> str:
+        return self._word("worker_name")
+
+    @property
+    def tags(self) -> str:
+        return self._word("tags")
+
+    @property
+    def held(self) -> str:
+        return self._word("held")
+
+    @property
+    def about(self) -> str:
+        """Its subjects, joined by commas."""
+        return self._word("about")
 
     @property
     def wait(self) -> float | None:
         """Seconds since it was enqueued, or until it started."""
-        if self.enqueued_at is None:
+        enqueued_at = self.enqueued_at
+        if enqueued_at is None:
             return None
-        return max(0.0, ((self.started_at or timezone.now()) - self.enqueued_at).total_seconds())
+        return max(0.0, ((self.started_at or timezone.now()) - enqueued_at).total_seconds())
 
 
 @dataclass(frozen=True)
@@ -76,7 +134,7 @@ def window(state: str, queue: str, start: int, number: int) -> Window:
     """Return the jobs of a state from position `start` on, by one command; raises RedisError where Redis is away."""
     place, is_backwards = STATES[state]
     total, found = script("peek")(store.connect(), place, queue, start, number, int(is_backwards))
-    jobs = [read(state, queue, *words) for words in found]
+    jobs = [LiveJob(state, queue, *words) for words in found]
     return Window([job for job in jobs if is_in(state, job)], len(found), int(total))
 
 
@@ -88,7 +146,7 @@ def survey(places: Sequence[tuple[str, str]], most: int, each: int) -> list[Wind
     words = [word for state, queue in places for word in (STATES[state][0], queue)]
     found = script("survey")(store.connect(), most, each, *words)
     return [
-        Window([read(state, queue, *job) for job in jobs], len(jobs), int(total))
+        Window([LiveJob(state, queue, *job) for job in jobs], len(jobs), int(total))
         for (state, queue), (total, jobs) in zip(places, found, strict=True)
     ]
 
@@ -106,7 +164,7 @@ def find(ids: Sequence[str]) -> list[LiveJob]:
             pipeline.zscore(f"{RQ_KEY_PREFIX}:scheduled:{as_text(values[1])}", id)
         scores = pipeline.execute() if found else []
     return [
-        read(as_text(values[0]), "", id.encode(), str(score or "").encode(), values)
+        LiveJob(as_text(values[0]), "", id.encode(), str(score or "").encode(), values)
         for (id, values), score in zip(found, scores, strict=True)
     ]
 
@@ -114,7 +172,7 @@ def find(ids: Sequence[str]) -> list[LiveJob]:
 def about(subjects: Collection[str], most: int) -> list[LiveJob]:
     """Return the newest jobs about some subjects that have not ended, by one command; at most twenty of a subject."""
     found = script("about")(store.connect(), most, *sorted(subjects)) if subjects else []
-    return [read(as_text(status), "", *job) for status, job in found]
+    return [LiveJob(as_text(status), "", *job) for status, job in found]
 
 
 def count(state: str, queue: str) -> int:
@@ -125,32 +183,6 @@ def count(state: str, queue: str) -> int:
 def is_in(state: str, job: LiveJob) -> bool:
     """Tell the narrower states apart: a retry is scheduled after an attempt, a held job is deferred by somebody."""
     return {"retry": job.attempt > 0, "held": bool(job.held)}.get(state, True)
-
-
-def read(state: str, queue: str, id: bytes, score: bytes, values: Sequence[bytes]) -> LiveJob:
-    """Read one job of the script's answer; a payload that is no call is shown as its text."""
-    words = {name: value.decode(errors="replace") for name, value in zip(SHOWN, values, strict=True) if name != "data"}
-    data = bytes(values[SHOWN.index("data")])
-    payload = unpacked(data).decode(errors="replace") if data else "[]"
-    name = words["task"] or words["description"].partition("(")[0]
-    task, args, kwargs = shown_call_of(payload, name)
-    return LiveJob(
-        id=id.decode(errors="replace"),
-        state=state,
-        queue=words["origin"] or queue,
-        task=task,
-        args=args if data else [],
-        kwargs=kwargs,
-        attempt=whole_number(words["attempt"], 10**9) or 0,
-        enqueued_at=moment(words["enqueued_at"] or words["created_at"]),
-        started_at=moment(words["started_at"]),
-        ended_at=moment(words["ended_at"]),
-        score=sound(score) if score else None,
-        worker=words["worker_name"],
-        tags=words["tags"],
-        held=words["held"],
-        about=words["about"],
-    )
 
 
 def moment(text: str) -> datetime | None:

@@ -41,6 +41,11 @@ class JobRunQuerySet(ExpiringQuerySet["JobRun"]):
         """Return the runs that raised or were lost, whatever became of their job afterwards."""
         return self.exclude(fingerprint="")
 
+    def newest_failures(self, most: int, since: datetime) -> datetime:
+        """Return when the newest so many failures after a moment began; that moment where there are no more."""
+        starts = self.ended_badly().filter(started_at__gte=since).order_by("-started_at")
+        return next(iter(starts.values_list("started_at", flat=True)[most - 1 : most]), since)
+
     def failure_groups(self, since: datetime) -> models.QuerySet["JobRun", Any]:
         """Return failures by cause: fingerprint, task, exception, count, first and last; the most frequent first."""
         return (
@@ -142,6 +147,12 @@ class JobRun(models.Model):
             models.Index(fields=["queue", "-started_at", "-id"], name="runs_of_a_queue"),
             models.Index(
                 fields=["fingerprint", "-started_at"], name="failures_by_cause", condition=~models.Q(fingerprint="")
+            ),
+            # The newest failures are counted by cause from this index alone; runs that went well are not in it.
+            models.Index(
+                fields=["-started_at", "fingerprint", "task", "exception", "id"],
+                name="failures_newest_first",
+                condition=~models.Q(fingerprint=""),
             ),
             models.Index(
                 fields=["schedule_entry", "-started_at"],

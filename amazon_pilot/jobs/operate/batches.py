@@ -207,7 +207,7 @@ def matching(
     row: BulkAction, query: Query, state: str, queue: str, found: Iterable[redis_jobs.Peeked]
 ) -> tuple[list[str], int]:
     """Return the ids of those jobs of a window that a search matches, of how many that were there when it was asked."""
-    jobs = [job for job in (redis_jobs.read(state, queue, *words) for words in found) if _was_there(row, job)]
+    jobs = [job for job in (redis_jobs.LiveJob(state, queue, *words) for words in found) if _was_there(row, job)]
     return [job.id for job in jobs if redis_jobs.is_in(state, job) and query.matches(job)], len(jobs)
 
 

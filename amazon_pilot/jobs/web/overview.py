@@ -17,6 +17,7 @@ from .pages import fragment, page, widget
 
 FAILURES_SHOWN = 8
 RUNNING_SHOWN = 12
+CAUSES_SHOWN, FAILURES_COUNTED = 5, 20_000
 
 
 @page()
@@ -33,7 +34,7 @@ def parts() -> Context:
         "days": widget(days.by_queue),
         "compared": widget(days.against_last_week),
         "failures": widget(lambda: list(recent_failures())),
-        "groups": widget(lambda: list(JobRun.objects.failure_groups(timezone.now() - timedelta(hours=24))[:5])),
+        "causes": widget(causes),
         "fires": widget(lambda: next_fires(8)),
         "tiles": widget(tiles),
         "ranges": RANGES,
@@ -51,6 +52,16 @@ def recent_failures() -> QuerySet[JobRun]:
     columns = ("id", "job_id", "task", "args", "queue", "exception", "message", "started_at", "outcome", "cause")
     bad = JobRun.objects.filter(outcome__in=("failed", "lost"), started_at__gte=timezone.now() - timedelta(days=7))
     return bad.newest().only(*columns)[:FAILURES_SHOWN]
+
+
+def causes() -> Context:
+    """Return the most frequent causes of a day's failures, and since when they are counted; None for the whole day."""
+    day_ago = timezone.now() - timedelta(hours=24)
+    since = JobRun.objects.newest_failures(FAILURES_COUNTED, day_ago)
+    return {
+        "groups": list(JobRun.objects.failure_groups(since)[:CAUSES_SHOWN]),
+        "since": since if since > day_ago else None,
+    }
 
 
 def next_fires(count: int) -> list[ScheduleEntry]:
