@@ -156,11 +156,8 @@ def _is_own_buy_box(change: Change) -> bool:
 
 def late_or_failing(team: Any) -> tuple[list[Tracking], int]:
     """Return the first of what is older than its frequency promises, or fails, the oldest first; and how many are."""
-    bad = (
-        Tracking.objects.filter(team=team)
-        .late_or_failing()
-        .order_by(F("product__checked_at").asc(nulls_first=True), "pk")
-    )
+    oldest = Tracking.objects.filter(team=team).order_by("product__checked_at", "pk")
+    bad = oldest.late_or_failing(most=MOST_COUNTED).order_by(F("product__checked_at").asc(nulls_first=True), "pk")
     ids = list(bad.values_list("pk", flat=True)[:MOST_COUNTED])
     return load(ids[:MOST_LATE]), len(ids)
 

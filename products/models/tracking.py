@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 UNDO = timedelta(hours=1)
 # How long the first data of a new product may take; it comes within a minute where all is well.
 FIRST_LOOK = timedelta(hours=1)
+# So many rows are sorted by anything in no time, and each may be looked at for what no index knows.
+FEW = 2000
 # Between two looks, by the first sign of their frequency.
 INTERVALS = {"1": timedelta(hours=1), "2": timedelta(hours=6), "3": timedelta(days=1), "4": timedelta(days=7)}
 
@@ -85,33 +90,56 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
 
     def late(self, at: datetime | None = None) -> "TrackingQuerySet":
         """Keep what should have been seen again by now, by the frequency that its team chose."""
-        return self._any_of(self._late(at or now(), (True, False)))
+        return self.any_of(late_when(at))
 
     def failing(self) -> "TrackingQuerySet":
         """Keep what is left alone, or whose last look failed."""
-        return self._any_of(self._failing())
+        return self.any_of(FAILING)
 
-    def late_or_failing(self, at: datetime | None = None) -> "TrackingQuerySet":
-        """Keep what is late or fails."""
-        return self._any_of([*self._late(at or now(), (True,)), *self._failing()])
+    def late_or_failing(self, at: datetime | None = None, most: int | None = None) -> "TrackingQuerySet":
+        """Keep what is late or fails; with `most` no more than the first so many for each reason."""
+        return self.any_of([*late_when(at, (True,)), *FAILING], most)
 
-    def _any_of(self, parts: "Sequence[TrackingQuerySet]") -> "TrackingQuerySet":
-        """Keep what is in one of these. An index serves each; put as one condition, each product would be read."""
-        first, *others = (part.filter(paused=False).order_by().values("pk") for part in parts)
-        return self.filter(pk__in=first.union(*others))
+    def any_of(self, conditions: "Sequence[Q]", most: int | None = None) -> "TrackingQuerySet":
+        """Keep what meets one of these. An index serves each; put as one condition, each product would be read."""
+        parts = [self.filter(one).values("pk") for one in conditions]
+        if most is not None:  # within another question, as SQLite limits no part of a union
+            parts = [self.model.everything.filter(pk__in=part[:most]).values("pk") for part in parts]
+        first, *others = (part.order_by() for part in parts)
+        return self.filter(pk__in=first.union(*others) if others else first)
 
-    def _late(self, at: datetime, monitored: Sequence[bool]) -> "list[TrackingQuerySet]":
-        looked_at = self.filter(product__monitored__in=monitored)
-        seen = [looked_at.filter(frequency=one, product__checked_at__lt=at - one.promise) for one in Frequency]
-        return [*seen, looked_at.filter(product__checked_at=None, created_at__lt=at - FIRST_LOOK)]
+    def narrowed(self, conditions: "Sequence[Q]") -> "TrackingQuerySet":
+        """Keep what meets one of these, whatever it is sorted by. One query now, for the ids where there are few.
 
-    def _failing(self) -> "list[TrackingQuerySet]":
-        return [self.filter(product__monitored=False), self.filter(product__failures__gt=0)]
+        Few are found by indexes and then taken by their ids. Where there are more, each row is looked at in the order
+        of the list, and the next that fits is near.
+        """
+        found = self.any_of(conditions, FEW + 1).order_by()
+        ids = list(found.values_list("pk", flat=True)[: FEW + 1])
+        return self.filter(pk__in=ids) if len(ids) <= FEW else self.filter(reduce(or_, conditions))
 
     def matching(self, words: str) -> "TrackingQuerySet":
         """Keep what has these words in its ASIN, title, brand or alias."""
-        found = Q(alias__icontains=words) | Q(product__title__icontains=words) | Q(product__brand__icontains=words)
-        return self.filter(found | Q(product__asin__icontains=words))
+        return self.narrowed(matching_when(words))
+
+
+def late_when(at: datetime | None = None, monitored: "Sequence[bool]" = (True, False)) -> list[Q]:
+    """Return the ways to be late at an instant, for what is or is not monitored, each as an index knows it."""
+    at, looked_at = at or now(), Q(paused=False, product__monitored__in=monitored)
+    seen = [looked_at & Q(frequency=one, product__checked_at__lt=at - one.promise) for one in Frequency]
+    return [*seen, looked_at & Q(product__checked_at=None, created_at__lt=at - FIRST_LOOK)]
+
+
+FAILING = [Q(paused=False, product__monitored=False), Q(paused=False, product__failures__gt=0)]
+
+
+def matching_when(words: str) -> list[Q]:
+    """Return the ways to have these words; PostgreSQL finds parts of a text by an index, SQLite reads each row."""
+    alias = Q(alias__gt="", alias__icontains=words)
+    if connection.vendor == "postgresql":
+        return [alias, Q(product__searched__text__icontains=words)]
+    found = Q(product__title__icontains=words) | Q(product__brand__icontains=words)
+    return [alias | found | Q(product__asin__icontains=words)]
 
 
 class WatchedManager(models.Manager.from_queryset(TrackingQuerySet)):  # type: ignore[misc]
@@ -152,6 +180,10 @@ class Tracking(Wishes):
             models.Index(fields=["product", "paused", "frequency"], name="tracking_decides_frequency"),
             # Which of a team's are late, by their frequency.
             models.Index(fields=["team", "frequency"], name="tracking_of_team_by_frequency"),
+            # A long list by the team's own names, and what it has paused.
+            models.Index("team", Lower("alias"), "id", name="tracking_by_alias", condition=Q(alias__gt="")),
+            models.Index(fields=["team", "id"], name="tracking_paused", condition=Q(paused=True)),
+            models.Index(fields=["team", "role", "id"], name="tracking_of_team_by_role"),
             models.Index(fields=["removed_at"], name="tracking_removed", condition=Q(removed_at__isnull=False)),
         ]
 
