@@ -22,7 +22,7 @@ from .bulk import changed_just_now, removed_just_now
 from .models import Change, Frequency, Role, SavedView, Snapshot, Tag, Tracking
 from .models.position import GONE
 from .models.product import sort_name
-from .models.tracking import FAILING, FEW, late_when
+from .models.tracking import FEW
 
 PER_PAGE = 50
 # More rows are not counted, and not sorted by what moved, which is worked out for each.
@@ -144,11 +144,11 @@ def _in_state(rows: Any, team: Any, state: str) -> "QuerySet[Tracking]":
                 pk__in=Change.objects.filter(team=team, seen_at__gte=sparks.yesterday()).values("tracking")
             )
         case "late":
-            return rows.narrowed(late_when())
+            return rows.late()
         case "gone":
             return rows.filter(product__availability__in=GONE)
         case "failing":
-            return rows.narrowed(FAILING)
+            return rows.failing()
         case "paused":
             return rows.filter(paused=True)
         case _:

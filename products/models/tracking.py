@@ -90,23 +90,19 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
 
     def late(self, at: datetime | None = None) -> "TrackingQuerySet":
         """Keep what should have been seen again by now, by the frequency that its team chose."""
-        return self.any_of(late_when(at))
+        return self.narrowed(late_when(at))
 
     def failing(self) -> "TrackingQuerySet":
         """Keep what is left alone, or whose last look failed."""
-        return self.any_of(FAILING)
+        return self.narrowed(FAILING)
 
-    def late_or_failing(self, at: datetime | None = None, most: int | None = None) -> "TrackingQuerySet":
-        """Keep what is late or fails; with `most` no more than the first so many for each reason."""
-        return self.any_of([*late_when(at, (True,)), *FAILING], most)
+    def late_or_failing(self, at: datetime | None = None) -> "TrackingQuerySet":
+        """Keep what is late or fails."""
+        return self.narrowed([*late_when(at, (True,)), *FAILING])
 
-    def any_of(self, conditions: "Sequence[Q]", most: int | None = None) -> "TrackingQuerySet":
-        """Keep what meets one of these. An index serves each; put as one condition, each product would be read."""
-        parts = [self.filter(one).values("pk") for one in conditions]
-        if most is not None:  # within another question, as SQLite limits no part of a union
-            parts = [self.model.everything.filter(pk__in=part[:most]).values("pk") for part in parts]
-        first, *others = (part.order_by() for part in parts)
-        return self.filter(pk__in=first.union(*others) if others else first)
+    def matching(self, words: str) -> "TrackingQuerySet":
+        """Keep what has these words in its ASIN, title, brand or alias."""
+        return self.narrowed(matching_when(words))
 
     def narrowed(self, conditions: "Sequence[Q]") -> "TrackingQuerySet":
         """Keep what meets one of these, whatever it is sorted by. One query now, for the ids where there are few.
@@ -114,13 +110,21 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
         Few are found by indexes and then taken by their ids. Where there are more, each row is looked at in the order
         of the list, and the next that fits is near.
         """
-        found = self.any_of(conditions, FEW + 1).order_by()
-        ids = list(found.values_list("pk", flat=True)[: FEW + 1])
+        ids = [pk for (pk,) in self.order_by().first_of(conditions, FEW + 1)]
         return self.filter(pk__in=ids) if len(ids) <= FEW else self.filter(reduce(or_, conditions))
 
-    def matching(self, words: str) -> "TrackingQuerySet":
-        """Keep what has these words in its ASIN, title, brand or alias."""
-        return self.narrowed(matching_when(words))
+    def first_of(self, conditions: "Sequence[Q]", most: int, *columns: str) -> list[Any]:
+        """Return the id of the first so many for each condition, with these columns, each once and in no order.
+
+        An index serves each condition; put as one, all rows would be read.
+        """
+        names = ("pk", *columns)
+        parts = [self.filter(one).values_list(*names)[:most] for one in conditions]
+        if not connection.features.supports_slicing_ordering_in_compound:  # SQLite: within another question
+            everything = self.model.everything
+            parts = [everything.filter(pk__in=part.values("pk")).values_list(*names) for part in parts]
+        first, *others = parts
+        return list(first.union(*others) if others else first)
 
 
 def late_when(at: datetime | None = None, monitored: "Sequence[bool]" = (True, False)) -> list[Q]:
