@@ -194,7 +194,7 @@ def fill(options: argparse.Namespace) -> dict[str, Any]:
         cursor.execute(FILLING[-1])
     for name in ("agency", "seller"):
         own, *others = Product.objects.tracked_by(teams[name]).filter(marketplace="amazon.com").order_by("pk")[:6]
-        Comparison.objects.start(teams[name], own, others)
+        Comparison.objects.start(users[name].teams.get(), own, others)
     return users
 
 
