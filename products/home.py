@@ -159,9 +159,8 @@ def late_or_failing(team: Any) -> tuple[list[Tracking], int]:
     """Return the first of what is older than its frequency promises, or fails, the oldest first; and how many are."""
     oldest = Tracking.objects.filter(team=team).order_by("product__checked_at", "pk")
     reasons = [*late_when(monitored=(True,)), *FAILING]
-    found = oldest.first_of(reasons, MOST_COUNTED, "product__checked_at")
-    found.sort(key=lambda row: (row[1] is not None, row[1], row[0]))
-    ids = [pk for pk, _checked_at in found[:MOST_COUNTED]]
+    found = {pk: at for _number, pk, at in oldest.first_of(reasons, MOST_COUNTED, "product__checked_at")}
+    ids = sorted(found, key=lambda pk: (found[pk] is not None, found[pk], pk))[:MOST_COUNTED]
     return load(ids[:MOST_LATE]), len(ids)
 
 

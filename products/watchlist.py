@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Case, ExpressionWrapper, F, FloatField, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models import Case, ExpressionWrapper, F, FloatField, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, Lower, NullIf
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
@@ -146,7 +146,7 @@ def _in_state(rows: Any, team: Any, state: str) -> "QuerySet[Tracking]":
         case "late":
             return rows.late()
         case "gone":
-            return rows.filter(product__availability__in=GONE)
+            return rows.narrowed([Q(product__availability__in=GONE)])
         case "failing":
             return rows.failing()
         case "paused":
@@ -191,8 +191,8 @@ def list_(request: AuthenticatedRequest) -> HttpResponse:
     return render(request, "products/list.html", context)
 
 
-def _counted(rows: "QuerySet[Tracking]") -> int:
-    return rows.order_by()[: MOST_COUNTED + 1].count()
+def _counted(rows: Any) -> int:
+    return MOST_COUNTED + 1 if rows.is_long else rows.order_by()[: MOST_COUNTED + 1].count()
 
 
 def columns(wanted: Wanted, total: int) -> list[dict[str, Any]]:

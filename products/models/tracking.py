@@ -1,5 +1,6 @@
 """One team's interest in a product: private, with what this team wants to hear of it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import reduce
@@ -7,7 +8,7 @@ from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.functions import Lower
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
@@ -55,6 +56,8 @@ class Role(models.TextChoices):
 
 
 class TrackingQuerySet(models.QuerySet["Tracking"]):
+    is_long = False  # known to have more than a few rows; forgotten with the next condition
+
     def watch(self, team: "Team | Any", products: "Sequence[Product]", role: str, frequency: str) -> int:
         """Have `team` watch `products`; return how many are new. What it watches already stays as it was set.
 
@@ -105,26 +108,35 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
         return self.narrowed(matching_when(words))
 
     def narrowed(self, conditions: "Sequence[Q]") -> "TrackingQuerySet":
-        """Keep what meets one of these, whatever it is sorted by. One query now, for the ids where there are few.
+        """Keep what meets one of these, whatever it is sorted by. One query now, for the ids of what few rows meet.
 
-        Few are found by indexes and then taken by their ids. Where there are more, each row is looked at in the order
-        of the list, and the next that fits is near.
+        Few are found by indexes and then taken by their ids. What more rows meet is asked of each row in the order of
+        the list, and the next that fits is near.
         """
-        ids = [pk for (pk,) in self.order_by().first_of(conditions, FEW + 1)]
-        return self.filter(pk__in=ids) if len(ids) <= FEW else self.filter(reduce(or_, conditions))
+        found = self.order_by().first_of(conditions, FEW + 1)
+        counts, left = Counter(number for number, _pk in found), FEW
+        few: set[int] = set()
+        for number in sorted(range(len(conditions)), key=lambda one: counts[one]):
+            left -= counts[number]
+            few |= {number} if left >= 0 else set()
+        many = (one for number, one in enumerate(conditions) if number not in few)
+        kept = self.filter(reduce(or_, many, Q(pk__in=[pk for number, pk in found if number in few])))
+        kept.is_long = any(count > FEW for count in counts.values())
+        return kept
 
     def first_of(self, conditions: "Sequence[Q]", most: int, *columns: str) -> list[Any]:
-        """Return the id of the first so many for each condition, with these columns, each once and in no order.
+        """Return for the first so many rows that meet each condition its number, their ids and these columns.
 
         An index serves each condition; put as one, all rows would be read.
         """
-        names = ("pk", *columns)
-        parts = [self.filter(one).values_list(*names)[:most] for one in conditions]
+        parts = [self.filter(one)[:most] for one in conditions]
         if not connection.features.supports_slicing_ordering_in_compound:  # SQLite: within another question
-            everything = self.model.everything
-            parts = [everything.filter(pk__in=part.values("pk")).values_list(*names) for part in parts]
-        first, *others = parts
-        return list(first.union(*others) if others else first)
+            parts = [self.model.everything.filter(pk__in=part.values("pk")) for part in parts]
+        first, *others = (
+            part.annotate(number=Value(number)).values_list("number", "pk", *columns)
+            for number, part in enumerate(parts)
+        )
+        return list(first.union(*others, all=True) if others else first)
 
 
 def late_when(at: datetime | None = None, monitored: "Sequence[bool]" = (True, False)) -> list[Q]:

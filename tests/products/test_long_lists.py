@@ -177,10 +177,10 @@ def test_what_is_searched_follows_the_product(alice, lamp, tracking):
 ADDRESSES = [
     *(f"/products/?sort={sign}{name}" for name, sort in SORTS.items() if sort.column for sign in ("", "-")),
     *(f"/products/?state={state}&sort={sort}" for state, _word in STATES for sort in ("-added", "name", "price")),
-    *(f"/products/?q={words}&sort={sort}" for words in ("B000012345", "number", "client+7", "no+such+thing")
+    *(f"/products/?q={words}&sort={sort}" for words in ("B000012345", "number", "client+7", "f1c15925", "no+such+thing")
       for sort in ("-added", "name", "price")),
-    "/products/?role=competitor&sort=name", "/products/?site=amazon.de&sort=rank", "/", "/comparisons/new/?q=number+77",
-    "/api/v1/products?q=number+77", "/products/export/?state=late",
+    "/products/?role=competitor&sort=name", "/products/?site=amazon.de&sort=rank", "/", "/comparisons/new/?q=f1c15925",
+    "/api/v1/products?q=f1c15925", "/products/export/?state=late",
 ]  # fmt: skip
 MOST_READ = 10_000
 
@@ -201,8 +201,11 @@ def agency(db):
 @pytest.mark.slow
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="plans of PostgreSQL")
 def test_no_page_of_a_long_list_reads_all_of_it(agency):
+    """With sequential scans made dear: at this size PostgreSQL may well prefer one where an index is nearly as good."""
     read: dict[str, list[str]] = {}
     numbers = set()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
     for address in ADDRESSES:
         with CaptureQueriesContext(connection) as asked:
             answer = agency.get(address)
