@@ -83,8 +83,10 @@ def test_the_next_fire_is_later_than_the_last_one_also_within_the_repeated_hour(
     assert following == at("2026-11-02 01:45", "America/New_York")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.later
+@pytest.mark.parametrize(
+    "zone", [ZONES[0], *(pytest.param(zone, marks=pytest.mark.long) for zone in ZONES[1:])]
+)
 def test_random_lines_agree_with_a_walk_through_every_minute_of_a_year(zone):
     random = Random(zone)
     lines = {str(number): random_line(random) for number in range(12)}
