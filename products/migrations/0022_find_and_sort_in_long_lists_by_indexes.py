@@ -41,11 +41,10 @@ def keep_search_texts(apps, schema_editor):
             cursor.execute(statement)
         try:
             with transaction.atomic(schema_editor.connection.alias):
-                cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
+                for statement in ("CREATE EXTENSION IF NOT EXISTS pg_trgm", *FOUND):
+                    cursor.execute(statement)
         except DatabaseError:
-            return  # not installed, or not allowed: a search reads these short rows one by one
-        for statement in FOUND:
-            cursor.execute(statement)
+            pass  # not installed, or not allowed: a search reads these short rows one by one
 
 
 def keep_none(apps, schema_editor):
