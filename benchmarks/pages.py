@@ -193,8 +193,8 @@ def fill(options: argparse.Namespace) -> dict[str, Any]:
     with connection.cursor() as cursor:
         cursor.execute(FILLING[-1])
     for name in ("agency", "seller"):
-        own, *others = Product.objects.tracked_by(teams[name]).filter(marketplace="amazon.com").order_by("pk")[:6]
-        Comparison.objects.start(users[name].teams.get(), own, others)
+        own, *rivals = Product.objects.tracked_by(teams[name]).filter(marketplace="amazon.com").order_by("pk")[:6]
+        Comparison.objects.start(users[name].teams.get(), own, rivals)
     return users
 
 
@@ -236,7 +236,7 @@ def pages_of(team: Any) -> dict[str, str]:
             words = {"sort": name, "page": str(keyset.Key(*ordered[at]))}
             pages[f"list_by_{name}_{place}"] = f"/products/?{urlencode(words)}"
     if first := Wanted().rows(team).select_related("product").order_by("pk").first():
-        often = Snapshot.objects.order_by("pk").last().product
+        often = Snapshot.objects.order_by("-pk")[0].product
         names = {"": first.product, "often_": often}
         for word, one in names.items():
             for page in ("detail", "chart", "history_export"):

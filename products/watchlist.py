@@ -116,7 +116,7 @@ class Wanted:
 
     def rows(self, team: Any) -> "QuerySet[Tracking]":
         """Keep the team's trackings that are asked for; a state and words ask at once whether few have them."""
-        rows = Tracking.objects.filter(team=team)
+        rows: Any = Tracking.objects.filter(team=team)
         rows = rows.filter(role=self.role) if self.role else rows
         rows = rows.filter(product__marketplace=self.site) if self.site else rows
         rows = rows.filter(pk__in=_tagged(team, int(self.tag))) if self.tag else rows

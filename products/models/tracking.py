@@ -129,7 +129,7 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
 
         An index serves each condition; put as one, all rows would be read.
         """
-        parts = [self.filter(one)[:most] for one in conditions]
+        parts: list[Any] = [self.filter(one)[:most] for one in conditions]
         if not connection.features.supports_slicing_ordering_in_compound:  # SQLite: within another question
             parts = [self.model.everything.filter(pk__in=part.values("pk")) for part in parts]
         first, *others = (
