@@ -1,6 +1,7 @@
 """The sellers' pages at full size: `python -m benchmarks.pages`, sizes by flags.
 
-Workload: products in PostgreSQL, each looked at twice a day, changes and notifications. One agency watches them all,
+Workload: products in PostgreSQL, each looked at twice a day and one of them ten thousand times; changes and
+notifications; a few products late, failing, out of stock, paused or named by their team. One agency watches them all,
 one seller fifty of them, and one user nothing. Each page is asked for through the whole Django stack; of a file the
 first two hundred rows are. Prints `p95_ms_<user>_<page>`, `cpu_ms_…` (of this process alone) and `queries_…`, and names
 each large table that was read row by row. `--plans FILE` keeps every plan. Ends with 1 where one was, or where somebody
@@ -23,7 +24,7 @@ from urllib.parse import urlencode
 
 from tests import both
 
-LARGE = {f"products_{name}" for name in ("product", "tracking", "snapshot", "snapshotrank", "change")}
+LARGE = {f"products_{name}" for name in ("product", "tracking", "snapshot", "snapshotrank", "change", "searchtext")}
 LARGE |= {"notifications_notification"}
 MANY = 10_000
 PAGES = {
@@ -31,9 +32,19 @@ PAGES = {
     "list": "/products/",
     "list_by_move": "/products/?sort=-day",
     "list_searched": "/products/?q=number+4",
+    "list_searched_for_one": "/products/?q=B000000200",
+    "list_searched_for_a_part": "/products/?q=0000200",
+    "list_searched_for_none": "/products/?q=no+such+thing",
+    "list_searched_for_two_signs": "/products/?q=zq",
+    "list_searched_by_price": "/products/?q=number&sort=price",
+    "list_searched_by_name": "/products/?q=client&sort=name",
     "list_own": "/products/?role=own",
     "list_of_a_site": "/products/?site=amazon.de",
     "list_late": "/products/?state=late",
+    "list_late_by_name": "/products/?state=late&sort=name",
+    "list_gone_by_price": "/products/?state=gone&sort=price",
+    "list_failing_by_rank": "/products/?state=failing&sort=rank",
+    "list_competitors_by_name": "/products/?role=competitor&sort=name",
     "list_gone": "/products/?state=gone",
     "list_failing": "/products/?state=failing",
     "list_paused": "/products/?state=paused",
@@ -44,16 +55,27 @@ PAGES = {
     "changes_own_open": "/changes/?role=own&state=open",
     "notifications": "/notifications/",
     "notifications_unread": "/notifications/?unread=1",
+    "comparison_new": "/comparisons/new/",
+    "comparison_new_searched": "/comparisons/new/?own=number+4&q=number+7",
+    "comparison_new_searched_for_none": "/comparisons/new/?q=no+such+thing",
+    "api_products": "/api/v1/products",
+    "api_products_searched": "/api/v1/products?q=number+4&limit=200",
+    "api_changes": "/api/v1/changes?limit=200",
+    "api_changes_of_a_kind": "/api/v1/changes?kind=rating_change",
+    "api_comparisons": "/api/v1/comparisons",
     "export_of_list": "/products/export/",
+    "export_of_what_is_late": "/products/export/?state=late",
     "export_of_list_as_xlsx": "/products/export/?as=xlsx",
     "export_of_changes": "/changes/export/",
 }
 FIRST_PARTS = 3  # of a file: its mark, its head and two hundred rows
+OFTEN = 10_000  # looks at the seller's first product
 LIMIT_MS = 200
 TRACKED = """INSERT INTO products_tracking (team_id, product_id, role, frequency, alias, paused, price_threshold,
     bsr_threshold, bsr_unit, rating_threshold, review_threshold, tell_buybox, tell_availability, tell_listing,
     rearm_minutes, price_way, bsr_way, currency, created_at)
-  SELECT %(team)s, id, CASE WHEN id %% 5 < 3 THEN 'own' ELSE 'competitor' END, '3_daily', '', false, 10, 30, 'percent',
+  SELECT %(team)s, id, CASE WHEN id %% 5 < 3 THEN 'own' ELSE 'competitor' END, '3_daily',
+    CASE WHEN id %% 10 = 0 THEN 'Client ' || id %% 977 ELSE '' END, id %% 400 = 1, 10, 30, 'percent',
     0.2, 10, true, true, false, 0, '', '', '', now() - interval '90 days' FROM products_product
   WHERE id %% %(each)s = 0"""
 FILLING = (
@@ -66,8 +88,11 @@ FILLING = (
     to_jsonb(ARRAY[repeat('bullet ', 40)]), repeat('description ', 60), '[]', '[]', md5(i::text),
     CASE WHEN i %% 20 > 0 THEN i %% 9000 / 100.0 + 1 END, now(), CASE WHEN i %% 15 > 0 THEN i %% 50000 + 1 END,
     'Lamps', now(), (10 + i %% 41) / 10.0, i %% 3000, 'Seller', 'S1',
-    CASE WHEN i %% 50 = 0 THEN 'unavailable' ELSE 'in_stock' END, true, now() - i %% 1440 * interval '1 minute', 0, 'ok'
+    CASE WHEN i %% 50 = 7 THEN 'unavailable' ELSE 'in_stock' END, i %% 500 <> 3,
+    now() - i %% 1440 * interval '1 minute' - CASE WHEN i %% 200 = 77 THEN interval '3 days' ELSE interval '0' END,
+    CASE WHEN i %% 300 = 0 THEN 2 ELSE 0 END, 'ok'
   FROM generate_series(1, %(products)s) i""",
+    "INSERT INTO products_searchtext SELECT id, concat_ws(E'\\n', asin, title, brand) FROM products_product",
     """INSERT INTO products_scraperun (ref, apify_id, marketplace, asins, state, attempts, busy_answers, created_at,
     polls, cost_cap_usd, shares, error, stops_planning, changes_held)
   SELECT gen_random_uuid(), 'r' || i, 'amazon.com', '[]', 'ingested', 1, 0, now() - i * interval '12 hours', 0, 0.1,
@@ -76,6 +101,14 @@ FILLING = (
     availability, availability_text, content_hash, warnings)
   SELECT p.id, r.id, r.created_at, p.price + r.id %% 5, 'USD', 'Seller', 'S1', 'in_stock', '', '', '[]'
   FROM products_scraperun r, products_product p""",
+    """INSERT INTO products_scraperun (ref, apify_id, marketplace, asins, state, attempts, busy_answers, created_at,
+    polls, cost_cap_usd, shares, error, stops_planning, changes_held)
+  SELECT gen_random_uuid(), 'o' || i, 'amazon.com', '[]', 'ingested', 1, 0, now() - i * interval '50 minutes', 0, 0.1,
+    '{}', '', false, false FROM generate_series(1, %(often)s) i""",
+    """INSERT INTO products_snapshot (product_id, scrape_run_id, taken_at, price, currency, seller, seller_id,
+    availability, availability_text, content_hash, warnings)
+  SELECT %(each)s, id, created_at, 20 + id %% 7, 'USD', 'Seller', 'S' || id %% 3, 'in_stock', '', '', '[]'
+  FROM products_scraperun WHERE apify_id LIKE 'o%%'""",
     """INSERT INTO products_snapshotrank (snapshot_id, category, position, rank)
   SELECT id, 'Lamps', 1, id %% 50000 + 1 FROM products_snapshot""",
     """INSERT INTO products_change (tracking_id, team_id, snapshot_id, kind, subject, before, after, percent, direction,
@@ -90,7 +123,10 @@ FILLING = (
   FROM products_change c JOIN notifications_channel n ON n.team_id = c.team_id""",
     "VACUUM ANALYZE",
 )
-FILLED = ("products_snapshot", "products_snapshotrank", "products_change", "notifications_notification")
+FILLED = (
+    *("products_searchtext", "products_snapshot", "products_snapshotrank", "products_change"),
+    "notifications_notification",
+)
 # Constraints, some with an index of their own, and the other indexes: to make them when the rows are there is faster.
 MADE = """SELECT conname, pg_get_constraintdef(oid), true FROM pg_constraint
   WHERE conrelid = %(table)s::regclass AND contype IN ('u', 'c')
@@ -132,24 +168,33 @@ def fill(options: argparse.Namespace) -> dict[str, Any]:
     from django.core.management import call_command
     from django.db import connection
 
+    from analysis.models import Comparison
     from notifications.models import Notification
+    from products.models import Product
 
     call_command("migrate", verbosity=0)
     users = {name: User.objects.create_user(name) for name in ("agency", "seller", "newcomer")}
     teams = {name: user.teams.get().pk for name, user in users.items()}
     Notification.objects.ensure_app_channels(set(teams.values()))
-    words = {"products": options.products, "looks": max(2, options.snapshots // options.products)}
+    words: dict[str, int] = {"products": options.products, "looks": max(2, options.snapshots // options.products)}
     # Of the changes half a hundred are the seller's, and the agency has the others.
+    words |= {"often": OFTEN, "each": max(2, options.products // 50)}
     words["changing"] = max(1, words["looks"] * options.products // options.changes)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER SYSTEM SET max_wal_size = '16GB'")  # nothing of it is ever read again
+        cursor.execute("SELECT pg_reload_conf()")
     with connection.cursor() as cursor, without_indexes(cursor, FILLED):
         first, *others = FILLING
         cursor.execute(first, words)
         cursor.execute(TRACKED, {"team": teams["agency"], "each": 1})
-        cursor.execute(TRACKED, {"team": teams["seller"], "each": max(2, options.products // 50)})
+        cursor.execute(TRACKED, {"team": teams["seller"], "each": words["each"]})
         for statement in others[:-1]:
             cursor.execute(statement, words)
     with connection.cursor() as cursor:
         cursor.execute(FILLING[-1])
+    for name in ("agency", "seller"):
+        own, *rivals = Product.objects.tracked_by(teams[name]).filter(marketplace="amazon.com").order_by("pk")[:6]
+        Comparison.objects.start(users[name].teams.get(), own, rivals)
     return users
 
 
@@ -174,8 +219,9 @@ def pages_of(team: Any) -> dict[str, str]:
     """Return the addresses of a team's pages: of its list by each column the first, the middle and the last as well."""
     from django.urls import reverse
 
+    from analysis.models import Comparison
     from products import keyset
-    from products.models import Tracking
+    from products.models import Snapshot, Tracking
     from products.watchlist import SORTS, Wanted, shown_name
 
     pages, rows = dict(PAGES), Tracking.objects.filter(team=team).annotate(shown=shown_name())
@@ -189,10 +235,19 @@ def pages_of(team: Any) -> dict[str, str]:
         for place, at in (("middle", known // 2), ("last", max(0, known - 10))) if known else ():
             words = {"sort": name, "page": str(keyset.Key(*ordered[at]))}
             pages[f"list_by_{name}_{place}"] = f"/products/?{urlencode(words)}"
-    if tracking := Wanted().rows(team).select_related("product").order_by("pk").first():
-        names = [tracking.product.marketplace, tracking.product.asin]
-        for page in ("detail", "chart", "history_export"):
-            pages[f"product_{page}"] = reverse(f"products:{page}", args=names)
+    if first := Wanted().rows(team).select_related("product").order_by("pk").first():
+        often = Snapshot.objects.order_by("-pk")[0].product
+        names = {"": first.product, "often_": often}
+        for word, one in names.items():
+            for page in ("detail", "chart", "history_export"):
+                address = reverse(f"products:{page}", args=[one.marketplace, one.asin])
+                pages[f"product_{word}{page}"] = f"{address}?range=all"
+            pages[f"api_product_{word}history"] = f"/api/v1/products/{one.marketplace}/{one.asin}/history?limit=200"
+        pages["api_changes_of_a_product"] = f"/api/v1/changes?asin={often.asin}"
+        pages["export_of_history_as_xlsx"] = f"{pages['product_often_history_export']}&as=xlsx"
+    if row := Comparison.objects.filter(team=team).first():
+        pages["comparison"] = row.get_absolute_url()
+        pages["export_of_comparison"] = reverse("analysis:comparison_export", args=[row.pk])
     return pages
 
 

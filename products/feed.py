@@ -20,6 +20,7 @@ from notifications.models import Notification
 from . import keyset
 from .bulk import page_before
 from .models import Change, Kind, Role, Severity, Tag, Tracking
+from .watchlist import boxes
 
 PER_PAGE = 30
 # What one press acknowledges at most; the next press goes on.
@@ -108,21 +109,17 @@ def load(ids: list[int]) -> list[Change]:
     return [found[pk] for pk in ids if pk in found]
 
 
-def filters(asked: Asked, team: Any) -> list[dict[str, Any]]:
-    """Return the boxes above the feed with their choices; one without a choice is left out."""
+def filters(asked: Asked, team: Any) -> dict[str, Any]:
+    """Return the boxes above the feed with their choices."""
     tags = [(str(pk), name) for pk, name in Tag.objects.filter(team=team).values_list("pk", "name")]
-    boxes = (
+    shown = (
         ("state", _("State"), STATES, asked.state),
         ("severity", _("Severity"), Severity.choices, asked.severity),
         ("kind", _("What"), Kind.choices, asked.kind),
         ("role", _("Role"), Role.choices, asked.role),
         ("tag", _("Tag"), tags, asked.tag),
     )
-    return [
-        {"name": name, "label": label, "choices": choices, "value": value}
-        for name, label, choices, value in boxes
-        if choices
-    ]
+    return boxes(shown, rare=("kind", "role", "tag"))
 
 
 @require_POST

@@ -60,6 +60,15 @@ class UsualForm(forms.Form):
         help_text=_("With commas between them."),
         validators=[check_tags],
     )
+    rare: tuple[str, ...] = ("frequency", "tags")  # a phone folds them away
+
+    @property
+    def is_rare_set(self) -> bool:
+        """Whether what is folded away is wrong or says something else than the fields do by themselves."""
+        return any(
+            self[name].errors or str(self[name].value() or "") != (self.fields[name].initial or "")
+            for name in self.rare
+        )
 
 
 class AddProductsForm(UsualForm):

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, F, Q
+from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.timezone import now
@@ -22,6 +22,7 @@ from analysis.models import ModelCall
 from . import sparks
 from .models import Change, DaySpending, Direction, Kind, Role, Severity, Snapshot, Tracking
 from .models.position import GONE
+from .models.tracking import FAILING, late_when
 from .watchlist import load
 
 # A page of one morning; the feed and the list have the rest.
@@ -156,12 +157,10 @@ def _is_own_buy_box(change: Change) -> bool:
 
 def late_or_failing(team: Any) -> tuple[list[Tracking], int]:
     """Return the first of what is older than its frequency promises, or fails, the oldest first; and how many are."""
-    bad = (
-        Tracking.objects.filter(team=team)
-        .late_or_failing()
-        .order_by(F("product__checked_at").asc(nulls_first=True), "pk")
-    )
-    ids = list(bad.values_list("pk", flat=True)[:MOST_COUNTED])
+    oldest = Tracking.objects.filter(team=team).order_by("product__checked_at", "pk")
+    reasons = [*late_when(monitored=(True,)), *FAILING]
+    found = {pk: at for _number, pk, at in oldest.first_of(reasons, MOST_COUNTED, "product__checked_at")}
+    ids = sorted(found, key=lambda pk: (found[pk] is not None, found[pk], pk))[:MOST_COUNTED]
     return load(ids[:MOST_LATE]), len(ids)
 
 

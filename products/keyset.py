@@ -4,17 +4,18 @@ Narrow rows alone are sorted, an id and the value of one column; whoever asks lo
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.dateparse import parse_datetime
 
 Value = Decimal | datetime | str | int | None
+Rows = QuerySet[Any]
 
 
 class NowAsKey(Now):
@@ -83,33 +84,56 @@ def moment(text: str) -> datetime:
 
 
 def cut(
-    rows: QuerySet[Model], column: str, key: Key | None, size: int, *, descending: bool = False, nullable: bool = False
+    rows: Rows,
+    column: str,
+    key: Key | None,
+    size: int,
+    *,
+    descending: bool = False,
+    nullable: bool = False,
+    halves: Sequence[Rows] = (),
 ) -> Slice:
     """Return `size` ids in the order of a column, rows without a value last; one query, or two where these begin.
 
-    A key beyond which nothing is left leads to the first page.
+    `halves` are the same rows in two, each with the column as an index knows it. A key beyond which nothing is left
+    leads to the first page.
     """
     is_back = bool(key and key.is_back)
+    is_falling = descending != is_back
     parts = [False, True] if nullable else [False]
     found: list[tuple[int, Any]] = []
     waiting = key
     for is_empty in reversed(parts) if is_back else parts:
         if waiting and is_empty != (waiting.value is None and nullable):
             continue
-        part = rows.filter(**{f"{column}__isnull": is_empty}) if nullable else rows
-        part = part.filter(_beyond(column, waiting, descending != is_back)) if waiting else part
+        beyond = _beyond(column, waiting, is_falling) if waiting else Q()
         waiting = None
-        found += _first(part, column, size + 1 - len(found), is_empty, descending != is_back)
+        ordered = [_ordered(half.filter(beyond), column, is_empty, is_falling) for half in halves]
+        part = rows.filter(**{f"{column}__isnull": is_empty}) if nullable else rows
+        part = _first_of(part, ordered, size + 1) if ordered else part.filter(beyond)
+        found += _first(part, column, size + 1 - len(found), is_empty, is_falling)
         if len(found) > size:
             break
     if key and not found:
-        return cut(rows, column, None, size, descending=descending, nullable=nullable)
+        return cut(rows, column, None, size, descending=descending, nullable=nullable, halves=halves)
     return _slice(found, key, size)
 
 
-def _first(part: QuerySet[Model], column: str, most: int, is_empty: bool, is_falling: bool) -> list[tuple[int, Any]]:
+def _first_of(rows: Rows, ordered: list[Rows], most: int) -> Rows:
+    """Keep the first of each of these: the first of all are among them. Within another question for SQLite's sake."""
+    first, *others = (
+        rows.model._default_manager.filter(pk__in=one.values("pk")[:most]).values("pk") for one in ordered
+    )
+    return rows.filter(pk__in=first.union(*others))
+
+
+def _ordered(part: Rows, column: str, is_empty: bool, is_falling: bool) -> Rows:
     columns = ["pk"] if is_empty else [column, "pk"]
-    ordered = part.order_by(*(f"-{name}" if is_falling else name for name in columns))
+    return part.order_by(*(f"-{name}" if is_falling else name for name in columns))
+
+
+def _first(part: Rows, column: str, most: int, is_empty: bool, is_falling: bool) -> list[tuple[int, Any]]:
+    ordered = _ordered(part, column, is_empty, is_falling)
     if is_empty:
         return [(pk, None) for pk in ordered.values_list("pk", flat=True)[:most]]
     return list(ordered.values_list("pk", column)[:most])

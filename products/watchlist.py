@@ -1,12 +1,12 @@
 """The list of what a team watches: filtered, sorted by any column, by keys, with what each product did lately."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Case, ExpressionWrapper, F, FloatField, OuterRef, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce, Left, Lower, NullIf
+from django.db.models import Case, ExpressionWrapper, F, FloatField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce, Lower, NullIf
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.http import urlencode
@@ -21,10 +21,12 @@ from .amazon import MARKETPLACES
 from .bulk import changed_just_now, removed_just_now
 from .models import Change, Frequency, Role, SavedView, Snapshot, Tag, Tracking
 from .models.position import GONE
+from .models.product import sort_name
+from .models.tracking import FEW
 
 PER_PAGE = 50
 # More rows are not counted, and not sorted by what moved, which is worked out for each.
-MOST_COUNTED = 2000
+MOST_COUNTED = FEW
 ALL = "show=all"  # an address that asks for nothing, and is no beginning
 ARROWS = (("", "↑"), ("-", "↓"))
 STATES = (
@@ -113,13 +115,13 @@ class Wanted:
         return replace(self, sort="name") if total <= MOST_COUNTED else replace(self, sort="added", falls=True)
 
     def rows(self, team: Any) -> "QuerySet[Tracking]":
-        """Keep the team's trackings that are asked for."""
-        rows = Tracking.objects.filter(team=team)
-        rows = rows.matching(self.q) if self.q else rows
+        """Keep the team's trackings that are asked for; a state and words ask at once whether few have them."""
+        rows: Any = Tracking.objects.filter(team=team)
         rows = rows.filter(role=self.role) if self.role else rows
         rows = rows.filter(product__marketplace=self.site) if self.site else rows
         rows = rows.filter(pk__in=_tagged(team, int(self.tag))) if self.tag else rows
-        return _in_state(rows, team, self.state)
+        rows = _in_state(rows, team, self.state)
+        return rows.matching(self.q) if self.q else rows
 
 
 def sorts_for(total: int) -> dict[str, Sort]:
@@ -142,11 +144,11 @@ def _in_state(rows: Any, team: Any, state: str) -> "QuerySet[Tracking]":
                 pk__in=Change.objects.filter(team=team, seen_at__gte=sparks.yesterday()).values("tracking")
             )
         case "late":
-            return rows.filter(pk__in=Tracking.objects.filter(team=team).late().values("pk"))
+            return rows.late()
         case "gone":
-            return rows.filter(product__availability__in=GONE)
+            return rows.narrowed([Q(product__availability__in=GONE)])
         case "failing":
-            return rows.filter(pk__in=Tracking.objects.filter(team=team).failing().values("pk"))
+            return rows.failing()
         case "paused":
             return rows.filter(paused=True)
         case _:
@@ -189,8 +191,8 @@ def list_(request: AuthenticatedRequest) -> HttpResponse:
     return render(request, "products/list.html", context)
 
 
-def _counted(rows: "QuerySet[Tracking]") -> int:
-    return rows.order_by()[: MOST_COUNTED + 1].count()
+def _counted(rows: Any) -> int:
+    return MOST_COUNTED + 1 if rows.is_long else rows.order_by()[: MOST_COUNTED + 1].count()
 
 
 def columns(wanted: Wanted, total: int) -> list[dict[str, Any]]:
@@ -212,27 +214,38 @@ def _next_ask(sort: Sort, wanted: Wanted) -> str:
     return f"-{sort.name}" if falls else sort.name
 
 
-def filters(wanted: Wanted, team: Any, total: int) -> list[dict[str, Any]]:
-    """Return the boxes above the list with their choices; one without a choice is left out."""
+def filters(wanted: Wanted, team: Any, total: int) -> dict[str, Any]:
+    """Return the boxes above the list with their choices."""
     tags = [(str(pk), name) for pk, name in Tag.objects.filter(team=team).values_list("pk", "name")]
     sorts = [
         (f"{sign}{name}", f"{sort.heading} {arrow}")
         for name, sort in sorts_for(total).items()
         for sign, arrow in ARROWS
     ]
-    boxes = (
-        ("role", _("Role"), Role.choices, wanted.role),
+    shown = (
         ("state", _("State"), STATES, wanted.state),
-        ("tag", _("Tag"), tags, wanted.tag),
-        ("site", _("Marketplace"), [(domain, domain) for domain in MARKETPLACES], wanted.site),
         # A phone shows no headings to press; elsewhere this keeps the sort when a filter changes.
         ("sort", _("Sort"), sorts, f"{'-' * wanted.falls}{wanted.sort}"),
+        ("role", _("Role"), Role.choices, wanted.role),
+        ("tag", _("Tag"), tags, wanted.tag),
+        ("site", _("Marketplace"), [(domain, domain) for domain in MARKETPLACES], wanted.site),
     )
-    return [
+    return boxes(shown, rare=("role", "tag", "site"))
+
+
+def boxes(shown: Iterable[tuple[str, Any, Any, str]], rare: Collection[str]) -> dict[str, Any]:
+    """Return the boxes of a filter bar: the usual ones, those that a phone folds away, and whether one of these is set.
+
+    One without a choice is left out.
+    """
+    made = [
         {"name": name, "label": label, "choices": choices, "value": value}
-        for name, label, choices, value in boxes
+        for name, label, choices, value in shown
         if choices
     ]
+    folded = [box for box in made if box["name"] in rare]
+    usual = [box for box in made if box["name"] not in rare]
+    return {"usual": usual, "rare": folded, "is_open": any(box["value"] for box in folded)}
 
 
 def load(ids: list[int]) -> list[Tracking]:
@@ -250,16 +263,19 @@ def slice_of(rows: Any, wanted: Wanted, text: str) -> keyset.Slice:
     sort = SORTS[wanted.sort]
     if sort.is_worked_out:
         return _worked_out(rows, wanted, text)
+    key, halves = keyset.read_key(text, sort.parse), []
     if sort.column == "shown":
+        halves = [
+            rows.filter(alias__gt="").annotate(shown=Lower("alias")),
+            rows.filter(alias="").annotate(shown=sort_name("product__")),
+        ]
         rows = rows.annotate(shown=shown_name())
-    key = keyset.read_key(text, sort.parse)
-    return keyset.cut(rows, sort.column, key, PER_PAGE, descending=wanted.falls, nullable=sort.nullable)
+    return keyset.cut(rows, sort.column, key, PER_PAGE, descending=wanted.falls, nullable=sort.nullable, halves=halves)
 
 
 def shown_name() -> Any:
     """Return the name that a row shows: the team's own, else the beginning of the title, else the ASIN."""
-    title = NullIf(Left("product__title", 60), Value(""))
-    return Lower(Coalesce(NullIf("alias", Value("")), title, "product__asin"))
+    return Coalesce(NullIf(Lower("alias"), Value("")), sort_name("product__"))
 
 
 def _worked_out(rows: Any, wanted: Wanted, text: str) -> keyset.Slice:

@@ -14,7 +14,7 @@ from ninja import NinjaAPI, Query, Status
 from pydantic import Field
 
 from analysis.models import Comparison, Report
-from products.amazon import parse_address, parse_asin
+from products.amazon import MARKETPLACES, parse_address, parse_asin
 from products.models import Change, ImportedPoint, Product, Tracking
 from products.models.beginning import names_of
 from products.taking_in import taking
@@ -87,8 +87,8 @@ def list_products(
 ) -> Any:
     """List what you watch, in the order in which it was added."""
     rows = Tracking.objects.filter(team=team_of(request)).select_related("product")
-    rows = rows.matching(q.strip()) if q.strip() else rows
     rows = rows.filter(role=role) if role else rows
+    rows = rows.matching(q.strip()) if q.strip() else rows
     return paging.by_pk(rows, after, limit, shown.product)
 
 
@@ -215,7 +215,9 @@ def list_changes(
     """List the changes that you were told of, newest first."""
     rows = _between(Change.objects.filter(team=team_of(request)), "seen_at", since, until)
     rows = rows.filter(kind=kind) if kind else rows
-    rows = rows.filter(tracking__product__asin=asin.upper()) if asin else rows
+    # By all sites, as the index of a product's identity begins with its site.
+    one = {"tracking__product__marketplace__in": MARKETPLACES, "tracking__product__asin": asin.upper()}
+    rows = rows.filter(**one) if asin else rows
     return paging.by_time(
         rows.select_related("tracking__product"), "seen_at", after, limit, shown.change, newest=True
     )  # fmt: skip

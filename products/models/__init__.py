@@ -6,7 +6,7 @@ from .change import Change, Difference, Direction, Kind, Severity, differences
 from .cleanup import Cleanup
 from .imports import Import, ImportedPoint, ImportKind, ImportState
 from .picture import Picture
-from .product import Product
+from .product import Product, SearchText
 from .round import Round
 from .rules import Rules, Told, Unit, Way
 from .saved_view import SavedView
@@ -44,6 +44,7 @@ __all__ = [
     "RunTarget",
     "SavedView",
     "ScrapeRun",
+    "SearchText",
     "Seller",
     "Severity",
     "Snapshot",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.db import models
-from django.db.models import F, Min, Q
-from django.db.models.functions import Now
+from django.db.models import F, Min, Q, Value
+from django.db.models.functions import Coalesce, Left, Lower, Now, NullIf
 from django.urls import reverse
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
@@ -31,9 +31,15 @@ Row = TypeVar("Row")
 MOST_FAILURES = 30_000  # what the column holds
 # What a seller writes.
 CONTENT = ("title", "brand", "bullets", "description", "images", "has_video", "categories", "content_hash")
+NAME_LENGTH = 60  # of a title, as a list is sorted
 SORTED = ("price", "bsr", "rating", "review_count", "checked_at")
 # How long a product rests after its first, second and third failure in a row; after the fourth it is left alone.
 BACKOFF = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
+
+
+def sort_name(path: str = "") -> Lower:
+    """Return a product's name as lists are sorted by it: the beginning of its title, else its ASIN."""
+    return Lower(Coalesce(NullIf(Left(f"{path}title", NAME_LENGTH), Value("")), f"{path}asin"))
 
 
 def day_start(marketplace: Marketplace, at: datetime) -> datetime:
@@ -204,6 +210,7 @@ class Product(models.Model):
             models.Index(fields=["asked_at"], name="product_asked_for", condition=Q(asked_at__isnull=False)),
             # The first rows of a long list, by each column that it is sorted by.
             *(models.Index(fields=[column], name=f"product_by_{column}") for column in SORTED),
+            models.Index(sort_name(), name="product_by_name"),
         ]
 
     def __str__(self) -> str:
@@ -332,3 +339,17 @@ class Product(models.Model):
             self.monitored, self.retry_at = False, None
         else:
             self.retry_at = at + BACKOFF[self.failures - 1]
+
+
+class SearchText(models.Model):
+    """What a search on PostgreSQL looks through: a product's ASIN, title and brand, kept by triggers.
+
+    It stands beside the product, each look at which writes its row anew into all indexes; these words seldom change.
+    SQLite looks through the products themselves, and nothing is kept here.
+    """
+
+    product = models.OneToOneField(Product, models.CASCADE, primary_key=True, related_name="searched")
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return self.text[:80]

@@ -1,11 +1,15 @@
 """One team's interest in a product: private, with what this team wants to hear of it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
-from django.db import models
-from django.db.models import Q
+from django.db import connection, models
+from django.db.models import Q, Value
+from django.db.models.functions import Lower
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 UNDO = timedelta(hours=1)
 # How long the first data of a new product may take; it comes within a minute where all is well.
 FIRST_LOOK = timedelta(hours=1)
+# So many rows are sorted by anything in no time, and each may be looked at for what no index knows.
+FEW = 2000
 # Between two looks, by the first sign of their frequency.
 INTERVALS = {"1": timedelta(hours=1), "2": timedelta(hours=6), "3": timedelta(days=1), "4": timedelta(days=7)}
 
@@ -50,6 +56,8 @@ class Role(models.TextChoices):
 
 
 class TrackingQuerySet(models.QuerySet["Tracking"]):
+    is_long = False  # known to have more than a few rows; forgotten with the next condition
+
     def watch(self, team: "Team | Any", products: "Sequence[Product]", role: str, frequency: str) -> int:
         """Have `team` watch `products`; return how many are new. What it watches already stays as it was set.
 
@@ -85,33 +93,69 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
 
     def late(self, at: datetime | None = None) -> "TrackingQuerySet":
         """Keep what should have been seen again by now, by the frequency that its team chose."""
-        return self._any_of(self._late(at or now(), (True, False)))
+        return self.narrowed(late_when(at))
 
     def failing(self) -> "TrackingQuerySet":
         """Keep what is left alone, or whose last look failed."""
-        return self._any_of(self._failing())
+        return self.narrowed(FAILING)
 
     def late_or_failing(self, at: datetime | None = None) -> "TrackingQuerySet":
         """Keep what is late or fails."""
-        return self._any_of([*self._late(at or now(), (True,)), *self._failing()])
-
-    def _any_of(self, parts: "Sequence[TrackingQuerySet]") -> "TrackingQuerySet":
-        """Keep what is in one of these. An index serves each; put as one condition, each product would be read."""
-        first, *others = (part.filter(paused=False).order_by().values("pk") for part in parts)
-        return self.filter(pk__in=first.union(*others))
-
-    def _late(self, at: datetime, monitored: Sequence[bool]) -> "list[TrackingQuerySet]":
-        looked_at = self.filter(product__monitored__in=monitored)
-        seen = [looked_at.filter(frequency=one, product__checked_at__lt=at - one.promise) for one in Frequency]
-        return [*seen, looked_at.filter(product__checked_at=None, created_at__lt=at - FIRST_LOOK)]
-
-    def _failing(self) -> "list[TrackingQuerySet]":
-        return [self.filter(product__monitored=False), self.filter(product__failures__gt=0)]
+        return self.narrowed([*late_when(at, (True,)), *FAILING])
 
     def matching(self, words: str) -> "TrackingQuerySet":
         """Keep what has these words in its ASIN, title, brand or alias."""
-        found = Q(alias__icontains=words) | Q(product__title__icontains=words) | Q(product__brand__icontains=words)
-        return self.filter(found | Q(product__asin__icontains=words))
+        return self.narrowed(matching_when(words))
+
+    def narrowed(self, conditions: "Sequence[Q]") -> "TrackingQuerySet":
+        """Keep what meets one of these, whatever it is sorted by. One query now, for the ids of what few rows meet.
+
+        Few are found by indexes and then taken by their ids. What more rows meet is asked of each row in the order of
+        the list, and the next that fits is near.
+        """
+        found = self.order_by().first_of(conditions, FEW + 1)
+        counts, left = Counter(number for number, _pk in found), FEW
+        few: set[int] = set()
+        for number in sorted(range(len(conditions)), key=lambda one: counts[one]):
+            left -= counts[number]
+            few |= {number} if left >= 0 else set()
+        many = (one for number, one in enumerate(conditions) if number not in few)
+        kept = self.filter(reduce(or_, many, Q(pk__in=[pk for number, pk in found if number in few])))
+        kept.is_long = any(count > FEW for count in counts.values())
+        return kept
+
+    def first_of(self, conditions: "Sequence[Q]", most: int, *columns: str) -> list[Any]:
+        """Return for the first so many rows that meet each condition its number, their ids and these columns.
+
+        An index serves each condition; put as one, all rows would be read.
+        """
+        parts: list[Any] = [self.filter(one)[:most] for one in conditions]
+        if not connection.features.supports_slicing_ordering_in_compound:  # SQLite: within another question
+            parts = [self.model.everything.filter(pk__in=part.values("pk")) for part in parts]
+        first, *others = (
+            part.annotate(number=Value(number)).values_list("number", "pk", *columns)
+            for number, part in enumerate(parts)
+        )
+        return list(first.union(*others, all=True) if others else first)
+
+
+def late_when(at: datetime | None = None, monitored: "Sequence[bool]" = (True, False)) -> list[Q]:
+    """Return the ways to be late at an instant, for what is or is not monitored, each as an index knows it."""
+    at, looked_at = at or now(), Q(paused=False, product__monitored__in=monitored)
+    seen = [looked_at & Q(frequency=one, product__checked_at__lt=at - one.promise) for one in Frequency]
+    return [*seen, looked_at & Q(product__checked_at=None, created_at__lt=at - FIRST_LOOK)]
+
+
+FAILING = [Q(paused=False, product__monitored=False), Q(paused=False, product__failures__gt=0)]
+
+
+def matching_when(words: str) -> list[Q]:
+    """Return the ways to have these words; PostgreSQL finds parts of a text by an index, SQLite reads each row."""
+    alias = Q(alias__gt="", alias__icontains=words)
+    if connection.vendor == "postgresql":
+        return [alias, Q(product__searched__text__icontains=words)]
+    found = Q(product__title__icontains=words) | Q(product__brand__icontains=words)
+    return [alias | found | Q(product__asin__icontains=words)]
 
 
 class WatchedManager(models.Manager.from_queryset(TrackingQuerySet)):  # type: ignore[misc]
@@ -152,6 +196,10 @@ class Tracking(Wishes):
             models.Index(fields=["product", "paused", "frequency"], name="tracking_decides_frequency"),
             # Which of a team's are late, by their frequency.
             models.Index(fields=["team", "frequency"], name="tracking_of_team_by_frequency"),
+            # A long list by the team's own names, and what it has paused.
+            models.Index("team", Lower("alias"), "id", name="tracking_by_alias", condition=Q(alias__gt="")),
+            models.Index(fields=["team", "id"], name="tracking_paused", condition=Q(paused=True)),
+            models.Index(fields=["team", "role", "id"], name="tracking_of_team_by_role"),
             models.Index(fields=["removed_at"], name="tracking_removed", condition=Q(removed_at__isnull=False)),
         ]
 

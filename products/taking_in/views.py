@@ -51,6 +51,7 @@ class FileForm(UsualForm):
     )
     products = forms.CharField(max_length=LONGEST_PASTE, required=False, widget=forms.HiddenInput)
     field_order = ["file", "products"]
+    rare = ("marketplace", "role", "frequency", "tags")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

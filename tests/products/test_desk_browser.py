@@ -10,8 +10,9 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from products import watchlist
-from products.models import Change, SavedView, Tracking
+from products.models import Beginning, Change, SavedView, Tracking
 from tests.monitor.test_browser import chromium, sync_api, violations  # noqa: F401
+from tests.test_tour import picture
 from tests.world import see
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -145,3 +146,36 @@ def test_a_view_is_kept_and_begins_the_list(desk, size):
     desk.locator(".tabs").get_by_text("All", exact=True).click()
     sync_api.expect(desk.locator("[name=id]")).to_have_count(6)
     assert SavedView.objects.get().is_default
+
+
+def test_a_phone_folds_what_is_seldom_used_until_it_is_set(desk):
+    pages = (
+        (reverse("products:changes"), "?kind=price_change", "#filter-kind", "More filters"),
+        (reverse("products:list"), "?role=own", "#filter-role", "More filters"),
+        (reverse("products:add"), "", "[name=frequency] >> nth=0", "More"),
+    )
+    for address, wish, rare, more in pages:
+        desk.set_viewport_size(PHONE)
+        desk.goto(address)
+        picture(desk, "en-GB", f"folded {address.strip('/').replace('/', ' ')}")
+        sync_api.expect(desk.locator(rare)).to_be_hidden()
+        desk.get_by_text(more, exact=True).first.click()
+        sync_api.expect(desk.locator(rare)).to_be_visible()
+        assert violations(desk) == []
+        picture(desk, "en-GB", f"unfolded {address.strip('/').replace('/', ' ')}")
+        if wish:
+            desk.goto(address + wish)
+            sync_api.expect(desk.locator(rare)).to_be_visible()
+        desk.set_viewport_size({"width": 1440, "height": 900})
+        desk.goto(address)
+        sync_api.expect(desk.locator(rare)).to_be_visible()
+        sync_api.expect(desk.get_by_text(more, exact=True).first).to_be_hidden()
+        picture(desk, "en-GB", f"wide {address.strip('/').replace('/', ' ')}")
+
+
+def test_a_form_that_is_wrong_or_says_otherwise_shows_what_it_folds(desk, alice):
+    desk.set_viewport_size(PHONE)
+    Beginning.objects.create(team=alice.teams.get(), frequency="1_hourly")
+    desk.goto(reverse("products:add"))
+
+    sync_api.expect(desk.locator("[name=frequency]").first).to_be_visible()
