@@ -12,7 +12,8 @@ AT = datetime(2026, 6, 1, 12, tzinfo=UTC)
 JOB = LiveJob(
     id="job-1", state="queued", queue="low", task="products.tasks.update_product", args=[7, "B0LAMP0001", ["x", "y"]],
     kwargs={"site": {"code": "us"}, "flags": [True, None], "0": "zero"}, attempt=2, enqueued_at=AT,
-    started_at=AT + timedelta(seconds=90), ended_at=None, score=None, worker="w1.host", tags="paid,night", about="a:1,b:2",
+    started_at=AT + timedelta(seconds=90), ended_at=None, score=None, worker="w1.host", tags="paid,night",
+    about="a:1,b:2",
 )  # fmt: skip
 
 
@@ -36,7 +37,8 @@ JOB = LiveJob(
         ("task:update", True), ("task:Update", False), ("queue:low", True), ("queue:lo", False), ("id:job-1", True),
         ("id:job-", False), ("worker:w1", True), ("worker:host", False), ("tag:paid", True), ("tag:pai", False),
         ("tag:night", True), ("about:a:1", True), ("about:a:2", False),
-        ("NOT queue:low", False), ("-queue:high", True), ("queue:low task:other", False), ("queue:low task:update", True),
+        ("NOT queue:low", False), ("-queue:high", True), ("queue:low task:other", False),
+        ("queue:low task:update", True),
         ("queue:high OR task:update", True), ("queue:high OR task:other", False), ("", True),
         ("queue:high task:update OR tag:paid", True), ("queue:high (task:update OR tag:paid)", False),
         ("outcome:failed", False), ("error:lamp", False), ("duration>0", False), ("cause:x", False),
@@ -75,7 +77,8 @@ def test_a_span_is_read_in_seconds(text, seconds):
         ("since:9001-01-01", "no time", 1), ("until:1969-12-31", "no time", 1), ("since:2026-02-30", "no time", 1),
         ("since:99999999d", "too long ago", 1), ("since:60y", "no time", 1), ("a since:3000w", "too long ago", 3),
         ("a OR", "missing", 5), ("OR a", "missing", 1), ("a AND OR b", "missing", 7), ("NOT", "missing", 4),
-        ("a (b", "not closed", 3), ("a b)", "closes nothing", 4), ("()", "missing", 2), ("a  )  b", "closes nothing", 4),
+        ("a (b", "not closed", 3), ("a b)", "closes nothing", 4), ("()", "missing", 2),
+        ("a  )  b", "closes nothing", 4),
         ("x" * (LONGEST + 1), "longer", LONGEST + 1),
         ("(" * DEEPEST + "a" + ")" * DEEPEST, "nested too deeply", DEEPEST + 1),
         ("NOT " * DEEPEST + "a", "nested too deeply", 4 * DEEPEST + 1),

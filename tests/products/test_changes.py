@@ -30,7 +30,8 @@ def step(kind, before, after, age=timedelta(days=1)):
     [
         *(("price_change", "100", after, {"price_threshold": Decimal(10)}, told) for after, told in
           (("110", False), ("110.01", True), ("90", False), ("89.99", True))),
-        *(("price_change", "100", after, {"price_threshold": Decimal(10), "price_way": way}, told) for way, after, told in
+        *(("price_change", "100", after, {"price_threshold": Decimal(10), "price_way": way}, told)
+          for way, after, told in
           (("up", "111", True), ("up", "89", False), ("down", "89", True), ("down", "111", False))),
         *(("price_change", *prices, STILL | {"price_below": Decimal(20)}, told) for *prices, told in
           (("20", "19.99", True), ("20.01", "20", False), ("19.99", "19.98", False), ("21", "20", False))),
@@ -38,7 +39,8 @@ def step(kind, before, after, age=timedelta(days=1)):
           (("20", "20.01", True), ("19.99", "20", False), ("20.01", "20.02", False))),
         *(("price_change", "30", after, STILL | {"price_lowest_days": 7}, told) for after, told in
           (("25", False), ("24.99", True))),
-        *(("bsr_change", "100", after, {"bsr_threshold": 30, "bsr_unit": unit}, told) for unit in ("percent", "positions")
+        *(("bsr_change", "100", after, {"bsr_threshold": 30, "bsr_unit": unit}, told)
+          for unit in ("percent", "positions")
           for after, told in (("130", False), ("131", True), ("70", False), ("69", True))),
         *(("bsr_change", "100", after, {"bsr_threshold": 30, "bsr_way": way}, told) for way, after, told in
           (("up", "60", True), ("up", "140", False), ("down", "140", True), ("down", "60", False))),
@@ -47,7 +49,8 @@ def step(kind, before, after, age=timedelta(days=1)):
            ("11", "7", False), ("96", "100", False), ("95", "100", True))),
         *(("bsr_change", *ranks, STILL | {"bsr_outside": 50}, told) for *ranks, told in
           (("50", "51", True), ("49", "50", False), ("51", "52", False), ("52", "49", False))),
-        *(("bsr_change", "90", after, STILL | {"bsr_best_days": 7}, told) for after, told in (("40", False), ("39", True))),
+        *(("bsr_change", "90", after, STILL | {"bsr_best_days": 7}, told) for after, told in
+          (("40", False), ("39", True))),
         *(("rating_change", "4.4", after, {"rating_threshold": Decimal("0.2")}, told) for after, told in
           (("4.6", True), ("4.5", False), ("4.2", True), ("4.3", False))),
         *(("review_count_change", "1000", after, {"review_threshold": Decimal(10)}, told) for after, told in
