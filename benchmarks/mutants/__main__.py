@@ -36,7 +36,7 @@ AREAS = {
     "amazon_pilot/jobs/": ("tests/jobs", "tests/monitor"),
 }
 WORKERS = 2
-MIGRATED = ".pytest_cache/migrated"
+MIGRATED = Path(".pytest_cache/migrated")
 
 
 NAME = re.compile(r"^(\S+\.py:\d+ \S+/\d+)", re.M)
@@ -58,15 +58,17 @@ def mutants(words: argparse.Namespace) -> tuple[int, list[dict[str, Any]]]:
 
 
 def copy_of_the_tree(folder: Path) -> Path:
-    """Copy what git knows or would add, so that nobody's own tree is changed, and the database migrated before."""
+    """Copy what git knows or would add, so that nobody's own tree is changed, with what was compiled and migrated."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(listed, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     for name in filter(None, names.split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    if (ROOT / MIGRATED).exists():
-        shutil.copytree(ROOT / MIGRATED, folder / MIGRATED)
+    packages = {Path(name).parent / "__pycache__" for name in names.split("\0")}
+    for made in [MIGRATED, *packages]:
+        if (ROOT / made).is_dir():
+            shutil.copytree(ROOT / made, folder / made)
     return folder
 
 
