@@ -13,7 +13,7 @@ from amazon_pilot.jobs.core.enqueue import enqueue
 from amazon_pilot.jobs.core.registry import JSONJob
 from amazon_pilot.jobs.inspect.grammar import QueryError
 from amazon_pilot.jobs.models import BulkAction, JobRun, Pause
-from amazon_pilot.jobs.operate import bulk, changes
+from amazon_pilot.jobs.operate import bulk, changes, operations
 from amazon_pilot.jobs.tasks import resume_bulk_actions
 
 from . import tasks
@@ -53,6 +53,17 @@ def test_an_action_that_redis_lost_is_brought_back_by_its_row(redis):
     bulk.run(action.pk)
     resume_bulk_actions()
     assert bulk.resume() == 0
+
+
+def test_what_people_ask_for_goes_before_what_waits(redis):
+    enqueue(tasks.do_nothing, [((n,), {}) for n in range(3)], queue="critical")
+
+    ask("hold", "state:queued queue:default")
+    drained = operations.drain(User.objects.get(), "low", reason="A test")
+
+    first, second = (JSONJob.fetch(id.decode(), connection=redis) for id in redis.lrange("rq:queue:critical", 0, 1))
+    assert first.id == drained.job_id
+    assert second.func_name.endswith("run_bulk_action")
 
 
 @pytest.mark.parametrize(("left", "state"), [(None, "failed"), (0, "failed"), (1, "running"), (3, "running")])

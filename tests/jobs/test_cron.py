@@ -83,6 +83,17 @@ def test_the_next_fire_is_later_than_the_last_one_also_within_the_repeated_hour(
     assert following == at("2026-11-02 01:45", "America/New_York")
 
 
+@pytest.mark.parametrize("before", [0.25, 0.5, 0.75, 1, 1.5, 2, 86_400])
+@pytest.mark.parametrize("after", [0, 0.25, 0.75, 1, 3600])
+def test_a_change_of_clocks_is_found_to_the_second(before, after):
+    change = at("2026-03-08 03:00", "America/New_York")
+    early, late = change - timedelta(seconds=before), change + timedelta(seconds=after)
+
+    found = cron.change_between(early, late, ZoneInfo("America/New_York"))
+
+    assert change <= found < change + timedelta(seconds=1.001)
+
+
 CHANGES = [
     ("America/New_York", "2026-03-08"),
     ("America/New_York", "2026-11-01"),
