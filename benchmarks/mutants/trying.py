@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from multiprocessing.connection import Connection
@@ -63,13 +63,20 @@ def codes_in(code: CodeType) -> Iterator[CodeType]:
             yield from codes_in(constant)
 
 
-def swap(path: str, source: str) -> None:
-    """Give every living function of a module the code that it has in this source, whoever imported it."""
-    file = str(ROOT / path)
+def living_functions() -> dict[str, list[FunctionType]]:
+    """Return all functions of the project that there are, whoever holds them, by their file."""
+    found: dict[str, list[FunctionType]] = {}
+    for each in gc.get_objects():
+        if isinstance(each, FunctionType) and each.__code__.co_filename.startswith(f"{ROOT}/"):
+            found.setdefault(each.__code__.co_filename, []).append(each)
+    return found
+
+
+def swap(functions: Iterable[FunctionType], file: str, source: str) -> None:
+    """Give the functions of a file the code that they have in this source."""
     new = {(code.co_qualname, code.co_firstlineno): code for code in codes_in(compile(source, file, "exec"))}
-    for function in [each for each in gc.get_objects() if isinstance(each, FunctionType)]:
-        old = function.__code__
-        if old.co_filename == file and (code := new.get((old.co_qualname, old.co_firstlineno))):
+    for function in functions:
+        if code := new.get((function.__code__.co_qualname, function.__code__.co_firstlineno)):
             function.__code__ = code
 
 
@@ -122,6 +129,8 @@ class Trier:
         self.run([self.warm.nodeid], following=session.items[-1])
         self.early = self.at_import.stop()
         self.keep_database()
+        self.functions = living_functions()
+        gc.freeze()  # what is there already need not be looked through in each child
         self.line.send(list(self.items))
         while order := self.line.recv():
             verb, *words = order
@@ -192,7 +201,8 @@ class Trier:
         def work(say: Callable[[str], None]) -> None:
             self.failed.clear()
             try:
-                swap(mutant["path"], mutant["code"])
+                file = str(ROOT / mutant["path"])
+                swap(self.functions[file], file, mutant["code"])
             except ValueError:  # other variables from around it
                 say("plain")
                 return
