@@ -167,6 +167,7 @@ def main() -> int:
         f"Seed {words.seed}: {killed} of {len(sample)} killed, {rate:.1f} %, out of {count} mutants;"
         f" {time.monotonic() - start:.0f} s"
     )
+    words.survivors.parent.mkdir(parents=True, exist_ok=True)
     words.survivors.write_text("\n".join([summary, "", *sorted(alive)]))
     print("", *sorted(alive), summary, sep="\n")
     return int(rate < words.least)
