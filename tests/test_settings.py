@@ -142,17 +142,18 @@ def test_the_table_holds_every_variable_that_is_read():
 
 
 @pytest.mark.slow
-def test_a_wrong_value_stops_the_start_with_one_sentence_that_does_not_repeat_it(tmp_path):
+@pytest.mark.parametrize("each", [4, pytest.param(1, marks=pytest.mark.long)])
+def test_a_wrong_value_stops_the_start_with_one_sentence_that_does_not_repeat_it(tmp_path, each):
     https = {"SITE_URL": "https://pilot.example"}
     cases = [
         (name, value, https if name.startswith("SECURE_") else {})
         for name, values in wrong().items()
-        for value in values
+        for value in values[::each]
     ]
 
     said = answers(tmp_path, cases)
 
-    assert len(cases) > 700
+    assert len(cases) > 700 / each
     assert len(said) == len(cases)  # one line each
     for (name, value, _), line in zip(cases, said, strict=True):
         assert line.startswith(f"{name} cannot be used: "), (name, value, line)

@@ -323,7 +323,7 @@ def tell_of(old, tracking):
     old.get_model("products", "Change").objects.create(tracking=tracking, snapshot=look, kind="bsr_change", **words)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.django_db(transaction=True)
 def test_today_s_users_get_a_team_with_all_that_was_theirs():
     before = [

@@ -37,7 +37,6 @@ from products.models import (
 from products.models.imports import ImportKind
 from tests.world import NOON, see
 
-pytestmark = pytest.mark.both
 
 PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\{(?:\w+:)?(\w+)\}")
 METHODS = ("get", "post", "put", "patch", "delete")

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core import checks
 from django.utils.translation import gettext_lazy as _
 
+MOST_QUEUES = 255  # a worker names a queue to Redis by one byte
 TAG = "jobs"  # the checks that workers and schedulers make, which load no page
 
 
@@ -37,8 +38,8 @@ def check_queues(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> l
         for name in settings.RQ_QUEUES
         if not isinstance(settings.QUEUE_WEIGHTS.get(name), int) or settings.QUEUE_WEIGHTS[name] < 1
     ]
-    if len(settings.QUEUE_WEIGHTS) > 26:
-        errors.append(checks.Error("At most 26 queues can be weighed.", id="jobs.E003"))
+    if len(settings.QUEUE_WEIGHTS) > MOST_QUEUES:
+        errors.append(checks.Error(f"At most {MOST_QUEUES} queues can be weighed.", id="jobs.E003"))
     errors += [
         checks.Error(f"The task {task.name} is for the queue {task.queue}, which is in no setting.", id="jobs.E002")
         for task in registry.TASKS.values()

@@ -59,7 +59,7 @@ def test_a_long_job_is_ended_within_seconds(start, queue, redis, how):
 def test_a_job_that_was_given_up_between_two_steps_of_the_worker_has_no_lease(redis, harm, is_lost, is_recorded):
     """rq looks for execution records first and deletes the job later; they may have been written in between."""
     job_id = tasks.add.enqueue(1, 2)
-    script("take")(redis, "w1", "pilot-mark-1-", 1, 1, "default", "a")
+    script("take")(redis, "w1", "pilot-mark-1-", 1, 1, "default", b"\0")
     execution = redis.zrange("rq:wip:default", 0, -1)[0].partition(b":")[2]
     if is_recorded:
         script("record")(redis, "w1", "default", job_id, execution, "now", 1.0, '["started"]', b"")

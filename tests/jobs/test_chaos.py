@@ -12,6 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_nothing_is_lost_in_a_short_storm():
     options = {"jobs": 200, "kills": 6, "outages": 1, "outage-seconds": 3, "freeze-seconds": 0, "slots": 4, "seed": 3}
     figures = run("benchmarks.chaos", **options)

@@ -33,7 +33,7 @@ def look(redis):
 
 def taken(redis, is_behind=False):
     job_id = tasks.add.enqueue(1, 2)
-    script("take")(redis, "a-dead-worker", "pilot-mark-1-", int(not is_behind), 1, "default", "a")
+    script("take")(redis, "a-dead-worker", "pilot-mark-1-", int(not is_behind), 1, "default", b"\0")
     (entry,) = redis.zrange("rq:wip:default", 0, -1)
     return job_id, entry
 
@@ -103,7 +103,7 @@ def test_that_a_job_has_begun_is_known_for_a_day_though_its_worker_is_gone(redis
 @pytest.mark.parametrize("is_recorded", [True, False])
 def test_a_job_that_goes_back_before_it_began_leaves_no_row_without_an_end(redis, history, is_recorded):
     job_id = tasks.add.enqueue(1, 2)
-    ((reply,), *_) = script("take")(redis, "w1", "pilot-mark-1-", 1, 1, "default", "a")
+    ((reply,), *_) = script("take")(redis, "w1", "pilot-mark-1-", 1, 1, "default", b"\0")
     held = TakenJob.from_reply(reply)
     held.is_recorded = is_recorded
     if is_recorded:
@@ -119,7 +119,7 @@ def test_a_job_that_goes_back_before_it_began_leaves_no_row_without_an_end(redis
 
 def test_a_job_that_goes_back_unopened_again_and_again_has_losses_in_the_end(redis):
     for _ in range(13):  # ten times unopened, then three losses
-        script("take")(redis, "a-dead-worker", "pilot-mark-1-", 0, 1, "default", "a")
+        script("take")(redis, "a-dead-worker", "pilot-mark-1-", 0, 1, "default", b"\0")
         if not (entries := redis.zrange("rq:wip:default", 0, -1)):
             job_id, entries = taken(redis, is_behind=True)[0], redis.zrange("rq:wip:default", 0, -1)
         redis.zadd("rq:wip:default", {entries[0]: time.time() + GRACE - 1})

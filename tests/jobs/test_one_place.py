@@ -1,5 +1,6 @@
 """Operations on jobs in every state, held against an oracle: a job is in one place, and runs as often as it should."""
 
+import random
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from django_rq.queues import get_queue
 from rq.job import JobStatus
 
+from amazon_pilot.jobs.apps import MOST_QUEUES
 from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.core.registry import JSONJob
 from amazon_pilot.jobs.core.scripts import script
@@ -56,7 +58,7 @@ def take():
     ran = []
     names = queues.names()
     while True:
-        order = "".join(chr(97 + n) for n in range(len(names)))
+        order = bytes(range(len(names)))
         jobs, _resting, _more = script("take")(redis(), "w1", "w1x", 10, len(names), *names, *[order] * 10)
         if not jobs:
             return ran
@@ -76,7 +78,7 @@ def end(job_id, queue, execution, verdict="finished"):
 
 def start(job_id):
     """Have a worker take the next job, which has to be this one; return its execution."""
-    [found], _resting, _more = script("take")(redis(), "w1", "w1x", 1, 1, "default", "a")
+    [found], _resting, _more = script("take")(redis(), "w1", "w1x", 1, 1, "default", b"\0")
     assert found[1].decode() == job_id
     return found[2].decode()
 
@@ -320,6 +322,24 @@ def test_a_job_that_was_deleted_and_brought_back_is_in_one_place_and_runs_as_oft
         end(PARENT_OF[job_id], "default", EXECUTIONS[PARENT_OF[job_id]])
     runs = int(bool(is_back) and state in (*WAITS, *LIVING) and state not in ("held", "held_planned"))
     assert unpause_and_run_everything().count(job_id) == runs
+
+
+@pytest.mark.parametrize("count", [1, 3, 26, 128, MOST_QUEUES])
+def test_each_of_so_many_queues_is_looked_at_in_the_order_drawn(count):
+    names = [f"q{n}" for n in range(count)]
+    for name in names:
+        queued()
+        redis().rename("rq:queue:default", f"rq:queue:{name}")
+    orders = [bytes(queues.draw_order([1] * count, random.Random(n))) for n in range(count + 1)]
+    assert all(sorted(order) == list(range(count)) for order in orders)
+
+    jobs, _resting, more = script("take")(redis(), "w1", "w1x", count, count, *names, *orders)
+
+    came, left = [names.index(queue.decode()) for queue, *_rest in jobs], set(range(count))
+    for order, number in zip(orders, came, strict=False):
+        assert number == next(n for n in order if n in left)  # the first of its order that is not empty yet
+        left.remove(number)
+    assert (left, more) == (set(), 0)
 
 
 def test_a_sentence_says_for_which_job_one_waits():

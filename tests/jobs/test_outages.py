@@ -154,7 +154,7 @@ def test_a_slot_that_dies_while_the_bells_are_armed_is_replaced_by_one_that_live
 @pytest.mark.parametrize(("seconds_ago", "verdict"), [(4, "queued"), (7, "started"), (None, "started")])
 def test_the_living_renew_first_where_nobody_looked_for_a_while(redis, seconds_ago, verdict):
     job_id = tasks.add.enqueue(1, 2)
-    script("take")(redis, "a-dead-worker", "pilot-mark-1-", 1, 1, "default", "a")
+    script("take")(redis, "a-dead-worker", "pilot-mark-1-", 1, 1, "default", b"\0")
     execution = redis.zrange("rq:wip:default", 0, -1)[0]
     redis.zadd("rq:wip:default", {execution: time.time()})  # its lease ended a minute ago
     if seconds_ago is not None:

@@ -26,7 +26,7 @@ def status(redis, job_id):
 def lost(redis, seconds_ago):
     """Enqueue a job and have a worker take it that is dead since; its lease was over so long ago."""
     job_id = tasks.add.enqueue(1, 2)
-    script("take")(redis, "a-dead-worker", "pilot-mark-1-", 1, 1, "default", "a")
+    script("take")(redis, "a-dead-worker", "pilot-mark-1-", 1, 1, "default", b"\0")
     (entry,) = redis.zrange("rq:wip:default", 0, -1)
     redis.zadd("rq:wip:default", {entry: time.time() + 60 - seconds_ago})
     redis.set("pilot:looked", time.time() - 3)

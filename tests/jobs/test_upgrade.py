@@ -7,10 +7,12 @@ one job in each state, a paused queue, a schedule entry, a bulk action that was 
 import gzip
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from base64 import b64decode
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,21 +28,31 @@ OLD = json.loads((DATA / "redis.json").read_text())
 JOBS = OLD["jobs"]
 
 
-@pytest.fixture
-def installation(redis: Redis, tmp_path) -> dict[str, str]:
-    """The environment of an old installation whose database was just migrated."""
-    with sqlite3.connect(tmp_path / "old.sqlite3") as database:
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory) -> Path:
+    """The old database, migrated."""
+    path = tmp_path_factory.mktemp("upgrade") / "old.sqlite3"
+    with sqlite3.connect(path) as database:
         database.executescript(gzip.decompress((DATA / "database.sql.gz").read_bytes()).decode())
-    for key, (ttl, value) in OLD["redis"].items():
-        redis.restore(b64decode(key), ttl, b64decode(value))
-    env = os.environ | {
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'old.sqlite3'}",
+    manage(env_of(path), "migrate", "--verbosity", "0")
+    return path
+
+
+def env_of(path: Path) -> dict[str, str]:
+    return os.environ | {
+        "DATABASE_URL": f"sqlite:///{path}",
         "DJANGO_SETTINGS_MODULE": "tests.jobs.settings",
         "VAR_DIR": str(settings.VAR_DIR),
         "WORKER_CONCURRENCY": "2",
     }
-    manage(env, "migrate", "--verbosity", "0")
-    return env
+
+
+@pytest.fixture
+def installation(redis: Redis, migrated, tmp_path) -> dict[str, str]:
+    """The environment of an old installation whose database was just migrated."""
+    for key, (ttl, value) in OLD["redis"].items():
+        redis.restore(b64decode(key), ttl, b64decode(value))
+    return env_of(Path(shutil.copy(migrated, tmp_path)))
 
 
 def manage(env: dict[str, str], *words: str) -> str:

@@ -16,7 +16,7 @@ from products.models.product import in_turns
 from products.tasks import batch_update_products, update_due_products, update_product
 from tests.world import answer_of, enqueued, listing, started_run
 
-PLANNERS, ROUNDS, EACH = 10, 100, 4
+PLANNERS, EACH = 10, 4
 
 
 BUDGETS = {
@@ -39,9 +39,10 @@ def used() -> tuple[Decimal, dict[str, Decimal], dict[str, Decimal]]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("rounds", [10, pytest.param(100, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", BUDGETS)
 @pytest.mark.django_db(transaction=True)
-def test_ten_planners_at_once_never_pass_a_budget(alice, charlie, settings, name):
+def test_ten_planners_at_once_never_pass_a_budget(alice, charlie, settings, name, rounds):
     setattr(settings, name, BUDGETS[name])
     products = Product.objects.ensure([("amazon.com", f"B0{number:08}") for number in range(PLANNERS * EACH)])
     Tracking.objects.watch(alice.teams.get(), products[: len(products) // 2], "own", "3_daily")
@@ -50,7 +51,7 @@ def test_ten_planners_at_once_never_pass_a_budget(alice, charlie, settings, name
 
     def plan(number: int) -> None:
         try:
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 gate.wait()
                 with suppress(PlanningStopped):
                     ScrapeRun.objects.plan(products[number * EACH : (number + 1) * EACH])
@@ -71,7 +72,7 @@ def test_ten_planners_at_once_never_pass_a_budget(alice, charlie, settings, name
     for thread in threads:
         thread.join()
 
-    assert (odd, len(seen)) == ([], ROUNDS)
+    assert (odd, len(seen)) == ([], rounds)
     of_teams = "TEAM" in name
     for spent, by_runs, by_rows, day in seen:
         assert by_runs == by_rows

@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 WAKE_UP_REST_SECONDS = 0.02
 FOLLOW_UP_SECONDS = 60  # until a slot has begun with a follow-up and has noted how long this one may take
-LETTERS = "abcdefghijklmnopqrstuvwxyz"  # by which TAKE knows the queues
 
 
 @dataclass
@@ -173,7 +172,7 @@ class Broker:
     def take_command(self, number: int, idle: int) -> Command:
         """Return the TAKE of `number` jobs, each with an order of its own; those after the first `idle` lie behind."""
         self.batch += 1
-        orders = ["".join(LETTERS[n] for n in queues.draw_order(self.weights, self.draw)) for _ in range(number)]
+        orders = [bytes(queues.draw_order(self.weights, self.draw)) for _ in range(number)]
         mark = f"{self.mark}{self.batch}-"
         return script("take").command(self.worker, mark, idle, len(self.names), *self.names, *orders)
 

@@ -1,7 +1,7 @@
 -- Take jobs out of their queues and mark them started, for every free slot at once.
 -- Arguments: worker; the mark that begins the execution ids of this batch; how many of the jobs begin at once (the ids of
 --   those that will lie behind another carry a b); number of queues and their names;
---   then one order of the queues per job wanted, as letters (a = first queue), drawn by weight.
+--   then one order of the queues per job wanted, as bytes (0 = first queue), drawn by weight.
 -- Answer: {jobs, resting, more}. A job is {queue, id, execution id, rare, HMGET of FIELDS.TAKEN}; `rare` is 1 where rq's own code must
 --   end it. `resting` names the queues that are paused now, or all of them while rq is suspended. `more` is 1 where so
 --   many ids without a job to run were met that it stopped looking.
@@ -47,10 +47,14 @@ end
 local examined, MOST = 0, 1000
 local function next_job(order)
   for i = 1, #order do
-    local queue = names[order:byte(i) - 96]
+    local place = order:byte(i) + 1
+    local queue = names[place]
     while queue and examined < MOST do
       local id = redis.pcall('LPOP', queue_key(queue)) -- pcall: what stands there may be no list, and no job
-      if type(id) ~= 'string' then break end
+      if type(id) ~= 'string' then
+        names[place] = nil -- nothing comes while this script runs
+        break
+      end
       examined = examined + 1
       local job = redis.pcall('HMGET', job_key(id), unpack(READ))
       if job[1] == 'queued' then
