@@ -87,6 +87,15 @@ def test_each_has_its_turn_before_any_has_a_second_one():
     assert in_turns(["a1", "a2", "a3", "b1", "c1", "b2"], lambda row: row[0]) == ["a1", "b1", "c1", "a2", "b2", "a3"]
 
 
+def test_a_product_that_is_known_is_not_made_again(lamp):
+    both = [("amazon.com", "B0LAMP0001"), ("amazon.com", "B0LAMP0002")]
+
+    found = [Product.objects.ensure(both), Product.objects.ensure(both)]
+
+    assert [{product.asin for product in products} for products in found] == [{"B0LAMP0001", "B0LAMP0002"}] * 2
+    assert Product.objects.count() == 2
+
+
 def test_a_batch_holds_all_ids_of_a_site_and_never_two_sites(db):
     Product.objects.ensure([(site, f"B0BATCH{n:03}") for site in ("amazon.com", "amazon.de") for n in range(5)])
 
@@ -183,6 +192,27 @@ def test_busy_answers_are_counted_and_each_waits_longer(lamp):
 
     assert [wait.total_seconds() / 60 for wait in waits] == [1, 5, 15, 15]
     assert (run.busy_answers, run.attempts, run.state) == (4, 0, "planned")
+
+
+def test_planning_that_goes_on_has_no_refusal_behind_it(lamp):
+    ScrapeRun.objects.plan([lamp]).mark_failed("no", stops_planning=True)
+    before = ScrapeRun.objects.refusal(), ScrapeRun.objects.is_stopped()
+
+    resumed = [ScrapeRun.objects.resume_planning() for _time in range(2)]
+
+    assert (before[0] is None, before[1], resumed) == (False, True, [1, 0])
+    assert (ScrapeRun.objects.refusal(), ScrapeRun.objects.is_stopped()) == (None, False)
+
+
+@pytest.mark.parametrize("is_refusal", [True, False])
+def test_a_refusal_alone_keeps_in_mind_that_somebody_asked(lamp, is_refusal):
+    run = ScrapeRun.objects.plan([lamp])
+    Product.objects.update(asked_at=NOON)
+
+    run.mark_failed("no", stops_planning=is_refusal)
+
+    lamp.refresh_from_db()
+    assert lamp.asked_at == (NOON if is_refusal else None)
 
 
 @pytest.mark.parametrize(
