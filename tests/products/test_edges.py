@@ -47,10 +47,10 @@ def test_texts_are_cut_at_what_their_columns_hold_and_not_before(lamp):
 
 def test_a_rank_in_a_category_of_a_very_long_name_is_compared_with_its_own(lamp):
     see(lamp, ranks=(Rank("R" * 199 + "a" + "z" * 50, 100),))
+    same = see(lamp, LATER, ranks=(Rank("R" * 199 + "a" + "z" * 50, 10),))
+    other = see(lamp, LATER + timedelta(days=1), ranks=(Rank("R" * 199 + "b", 100),))
 
-    other = see(lamp, LATER, ranks=(Rank("R" * 199 + "b", 10),))
-
-    assert other == []
+    assert ([change.kind for change in same], other) == (["bsr_change"], [])
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 1), (29_999, 30_000), (30_000, 30_000)])
@@ -265,6 +265,13 @@ def test_each_kind_of_row_has_its_age(kind, days, db):
 
     assert abs(old - timedelta(days=days)) < timedelta(seconds=10)
     assert not Cleanup.objects.exists()
+
+
+@pytest.mark.parametrize(("kind", "days", "period"), [("daily", 91, 1), ("weekly", 365, 7)])
+def test_only_whole_periods_are_thinned_out(kind, days, period, db):
+    age = now() - WORK[kind].until()
+
+    assert timedelta(days=days) <= age <= timedelta(days=days + period, seconds=10)
 
 
 @pytest.mark.parametrize(
