@@ -126,8 +126,8 @@ class Trier:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.items = {item.nodeid: item for item in session.items}
         self.warm = next(item for item in session.items if is_in_a_transaction(item))
-        self.run([self.warm.nodeid], following=session.items[-1])
         self.early = self.at_import.stop()
+        self.run([self.warm.nodeid], following=session.items[-1])
         self.keep_database()
         self.functions = living_functions()
         gc.freeze()  # what is there already need not be looked through in each child
