@@ -116,9 +116,7 @@ def test_lines_agree_with_a_walk_through_each_minute_of_the_days_around_a_change
 
 
 @pytest.mark.later
-@pytest.mark.parametrize(
-    "zone", [ZONES[0], *(pytest.param(zone, marks=pytest.mark.long) for zone in ZONES[1:])]
-)
+@pytest.mark.parametrize("zone", [ZONES[0], *(pytest.param(zone, marks=pytest.mark.long) for zone in ZONES[1:])])
 def test_random_lines_agree_with_a_walk_through_every_minute_of_a_year(zone):
     random = Random(zone)
     lines = {str(number): random_line(random) for number in range(12)}
