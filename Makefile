@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
-LOCK := $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 TEMPLATES = amazon_pilot products analysis notifications accounts templates
 DJADE = find $(TEMPLATES) -name '*.html' -print0 | xargs -0 $(VENV)/bin/djade --target-version 5.2
@@ -12,7 +12,7 @@ SCRIPTS = static amazon_pilot/jobs/static
 # Where it is set each process of the suite would compile the whole project anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run quick test check check-long bench simulate kill-schedulers chaos lock format
+.PHONY: help run quick test check check-long bench simulate kill-schedulers chaos mutants lock format
 
 run: $(VENV)/runtime  ## The whole product on one port: make run PORT=8123
 	@exec $(PY) manage.py start $(if $(PORT),--port $(PORT))
@@ -67,10 +67,14 @@ chaos: $(VENV)/dev  ## Kill, freeze and cut off workers, schedulers, web, Redis 
 	$(PY) -m benchmarks.told
 	$(PY) -m benchmarks.paid
 
+mutants: $(VENV)/dev $(VENV)/mutants/ready  ## 300 small faults put into the code at random: the fast tests must notice 85 % of them
+	$(PY) -m benchmarks.mutants --survivors var/mutants.txt $(ARGS)
+
 lock: $(VENV)/dev  ## Pin the newest versions that pyproject.toml allows
-	$(LOCK) --upgrade -o requirements.lock
-	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
-	$(LOCK) --upgrade --group bench -o requirements-bench.lock
+	$(LOCK) pyproject.toml --upgrade -o requirements.lock
+	$(LOCK) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) pyproject.toml --upgrade --group bench -o requirements-bench.lock
+	$(LOCK) --upgrade --group mutants -o requirements-mutants.lock
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Amazon Pilot needs Python 3.11 or newer; name one with make PYTHON=python3.12")'
@@ -84,6 +88,12 @@ $(VENV)/runtime: requirements.lock | $(PY)
 $(VENV)/peers/ready: requirements-bench.lock | $(PY)
 	$(PYTHON) -m venv $(VENV)/peers
 	$(VENV)/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-bench.lock
+	@touch $@
+
+# What makes mutants needs other versions than we do, and nothing of ours.
+$(VENV)/mutants/ready: requirements-mutants.lock | $(PY)
+	$(PYTHON) -m venv $(VENV)/mutants
+	$(VENV)/mutants/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-mutants.lock
 	@touch $@
 
 $(VENV)/dev: requirements-dev.lock | $(PY)

@@ -65,6 +65,58 @@ def test_the_cost_counts_cached_tokens_at_their_own_price(settings):
     assert llm._cost_usd(1000, 400, 100) == Decimal("0.0022")
 
 
+def test_a_cost_has_eight_places_and_beyond_what_a_column_holds_it_is_unknown(settings):
+    settings.OPENAI_USD_PER_MILLION_INPUT = Decimal("0.123456789")
+    assert llm._cost_usd(1, 0, 0) == Decimal("0.00000012")
+
+    settings.OPENAI_USD_PER_MILLION_INPUT = llm.MOST_USD - 1
+    assert llm._cost_usd(1_000_000, 0, 0) is None
+    assert llm._cost_usd(999_999, 0, 0) is not None
+
+
+@pytest.mark.parametrize(
+    ("told", "counts"),
+    [
+        (None, (0, 0, 0, 0, False)),
+        ({"prompt_tokens": 10}, (10, 0, 0, 0, False)),
+        ({"completion_tokens": 10}, (0, 0, 10, 0, False)),
+        ({"prompt_tokens": 10, "completion_tokens": 4}, (10, 0, 4, 0, True)),
+        ({"prompt_tokens": 10.0, "completion_tokens": 4.0}, (10, 0, 4, 0, True)),
+        ({"prompt_tokens": 10.5, "completion_tokens": True}, (0, 0, 0, 0, False)),
+        ({"prompt_tokens": -1, "completion_tokens": 4}, (0, 0, 4, 0, False)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, (0, 0, 0, 0, True)),
+        (
+            {"prompt_tokens": 10, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 6},
+             "completion_tokens_details": {"reasoning_tokens": 3}},
+            (10, 6, 4, 3, True),
+        ),
+        (
+            {"prompt_tokens": 10, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 99},
+             "completion_tokens_details": {"reasoning_tokens": 99}},
+            (10, 10, 4, 4, True),
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_server_counted_is_bounded_by_itself(told, counts, settings):
+    usage = llm._usage({"usage": told, "model": "m" * 300}, "r" * 300)
+
+    found = usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens
+    assert (*found, usage.cost_usd is not None) == counts
+    assert (usage.model, usage.request_id) == ("m" * 100, "r" * 100)
+    assert llm._usage({}, "").model == settings.OPENAI_MODEL
+
+
+def test_no_answer_costs_more_than_what_is_set_aside_for_it(settings):
+    messages = [{"role": "user", "content": "\u4f60" * 500}]
+    most = llm._most_usd(messages, CompetitorReport)
+
+    assert most >= llm._cost_usd(1500, 0, settings.OPENAI_MAX_OUTPUT_TOKENS)
+    assert most >= llm._cost_usd(1500, 1500, settings.OPENAI_MAX_OUTPUT_TOKENS)
+    assert llm._most_usd([*messages, *messages], CompetitorReport) > most
+    settings.OPENAI_USD_PER_MILLION_OUTPUT = Decimal(10) ** 18
+    assert llm._most_usd(messages, CompetitorReport) == llm.MOST_USD - 1
+
+
 def test_rules_and_facts_travel_in_messages_of_their_own(sandbox, monkeypatch):
     sent = []
     kept = llm._post

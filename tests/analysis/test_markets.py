@@ -154,6 +154,20 @@ def test_ratings_that_are_equal_share_a_place_and_are_rounded_to_a_hundredth():
     assert (numbers["median"], numbers["difference"]) == ("4.25", "-0.05")
 
 
+def test_a_difference_of_ratings_has_two_places():
+    numbers = market({"rating": "4.3"}, {"rating": "4.1"}, {"rating": "4.4"})["rating"]
+
+    assert (numbers["median"], numbers["difference"]) == ("4.25", "0.05")
+
+
+def test_a_listing_is_told_by_its_first_twenty_bullets_and_a_rank_with_its_category():
+    sheet, _score = optimization_sheet(product(0, "9", 73, bullets=[f"{n}" + "b" * 700 for n in range(10, 35)]))
+
+    told = [fact["value"] for fact in sheet.facts if fact["name"] == "bullet"]
+    assert told == [(f"{n}" + "b" * 700)[:600] for n in range(10, 30)]
+    assert [fact["value"] for fact in sheet.facts if fact["name"] == "best sellers rank"] == ["73 in Lamps"]
+
+
 def test_an_own_rating_of_long_ago_has_no_place():
     assert "place" not in market({"rating": "5.0", "at": OLD}, {"rating": "4.0"}, {"rating": "4.2"})["rating"]
 

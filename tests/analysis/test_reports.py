@@ -1,12 +1,14 @@
 """Reports: our numbers, the model's words, and what becomes of them when the model fails."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db.models.functions import Now
 from django.utils.timezone import now
 
+from analysis import spending
 from analysis.facts import comparison_sheet
 from analysis.llm import LLMError
 from analysis.models import Comparison, ModelCall, Report, Suggestion
@@ -19,7 +21,7 @@ from analysis.tasks import (
     resume_reports,
 )
 from notifications.models import Notification
-from products.models import Product
+from products.models import Product, Tracking
 from tests.world import enqueued, see
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,6 +37,69 @@ def comparison(alice, lamp, competitors):
 @pytest.fixture
 def report(comparison):
     return Report.objects.ask_comparison(comparison)
+
+
+@pytest.mark.parametrize(("count", "is_right"), [(0, False), (2, False), (3, True), (5, True), (6, False)])
+def test_a_comparison_has_from_three_to_five_competitors(alice, lamp, competitors, count, is_right):
+    more = Product.objects.ensure([("amazon.com", "B0LAMP0099")])
+    Tracking.objects.watch(alice.teams.get(), more, "competitor", "3_daily")
+    chosen = [*competitors, *more][:count]
+
+    if is_right:
+        Comparison.objects.start(alice.teams.get(), lamp, chosen)
+    else:
+        with pytest.raises(ValidationError, match="from 3 to 5"):
+            Comparison.objects.start(alice.teams.get(), lamp, chosen)
+
+    assert Comparison.objects.count() == int(is_right)
+
+
+@pytest.mark.parametrize(
+    ("state", "age", "is_due"),
+    [
+        ("pending", timedelta(seconds=50), False),
+        ("pending", timedelta(seconds=70), True),
+        ("processing", timedelta(minutes=9, seconds=50), False),
+        ("processing", timedelta(minutes=10, seconds=10), True),
+        ("failed", timedelta(hours=1), False),
+    ],
+)
+def test_a_report_is_taken_up_that_waits_or_was_left(alice, lamp, state, age, is_due):
+    Report.objects.ask_optimization(alice.teams.get(), lamp)
+    Report.objects.update(state=state, next_at=Now() - age)
+
+    assert Report.objects.due().exists() is is_due
+
+
+@pytest.mark.parametrize(
+    ("created_at", "is_of_today"),
+    [
+        (datetime(2026, 6, 30, tzinfo=UTC), True),
+        (datetime(2026, 6, 29, 23, 59, 59, 999999, tzinfo=UTC), False),
+        (datetime(2026, 6, 30, 12, tzinfo=UTC), True),
+    ],
+)
+def test_what_a_day_cost_begins_at_midnight_and_what_is_not_settled_counts_as_reserved(
+    alice, monkeypatch, created_at, is_of_today
+):
+    team = alice.teams.get()
+    for known, held in ((Decimal(1), Decimal(8)), (None, Decimal(2))):
+        ModelCall.objects.create(team=team, purpose="x", model="m", cost_usd=known, reserved_usd=held)
+    ModelCall.objects.update(created_at=created_at)
+    monkeypatch.setattr(spending, "now", lambda: datetime(2026, 6, 30, 23, 59, 59, 999999, tzinfo=UTC))
+
+    assert ModelCall.objects.spent_today_usd(team.pk) == (Decimal(3) if is_of_today else 0)
+    assert ModelCall.objects.cost_since(created_at) == 3
+    ModelCall.objects.filter(cost_usd=1).delete()
+    assert ModelCall.objects.cost_since(created_at) == 2
+
+
+@pytest.mark.parametrize("task", [analyse_due_comparisons, optimise_due_products, resume_reports])
+def test_a_round_waits_once_however_often_it_is_asked_for(task):
+    for _time in range(2):
+        task.enqueue()
+
+    assert enqueued() == [(task.name, [])]
 
 
 @pytest.mark.later

@@ -6,12 +6,14 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
+from rq.job import _current_job
 
 from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.core.enqueue import enqueue
 from amazon_pilot.jobs.core.registry import JSONJob
+from amazon_pilot.jobs.inspect.grammar import QueryError
 from amazon_pilot.jobs.models import BulkAction, JobRun, Pause
-from amazon_pilot.jobs.operate import bulk, changes
+from amazon_pilot.jobs.operate import bulk, changes, operations
 from amazon_pilot.jobs.tasks import resume_bulk_actions
 
 from . import tasks
@@ -51,6 +53,44 @@ def test_an_action_that_redis_lost_is_brought_back_by_its_row(redis):
     bulk.run(action.pk)
     resume_bulk_actions()
     assert bulk.resume() == 0
+
+
+def test_what_people_ask_for_goes_before_what_waits(redis):
+    enqueue(tasks.do_nothing, [((n,), {}) for n in range(3)], queue="critical")
+
+    ask("hold", "state:queued queue:default")
+    drained = operations.drain(User.objects.get(), "low", reason="A test")
+
+    first, second = (JSONJob.fetch(id.decode(), connection=redis) for id in redis.lrange("rq:queue:critical", 0, 1))
+    assert first.id == drained.job_id
+    assert second.func_name.endswith("run_bulk_action")
+
+
+@pytest.mark.parametrize(("left", "state"), [(None, "failed"), (0, "failed"), (1, "running"), (3, "running")])
+def test_an_action_that_breaks_has_failed_when_its_task_is_not_tried_again(redis, left, state):
+    action = ask("hold", "state:queued queue:default")
+    BulkAction.objects.update(query="(")  # which nobody can read
+    [job_id] = redis.lrange("rq:queue:critical", 0, -1)
+    job = JSONJob.fetch(job_id.decode(), connection=redis)
+    job.retries_left = left
+
+    token = _current_job.set(job)
+    with pytest.raises(QueryError):
+        bulk.run(action.pk)
+    _current_job.reset(token)
+
+    row = row_of(action)
+    assert (row.state, bool(row.error), row.ended_at is None) == (state, True, state == "running")
+
+
+def test_an_action_that_breaks_outside_of_a_job_has_failed():
+    action = ask("hold", "state:queued queue:default")
+    BulkAction.objects.update(query="(")
+
+    with pytest.raises(QueryError):
+        bulk.run(action.pk)
+
+    assert row_of(action).state == "failed"
 
 
 def test_a_killed_worker_leaves_an_action_that_the_next_one_ends(start, waiting):

@@ -83,10 +83,40 @@ def test_the_next_fire_is_later_than_the_last_one_also_within_the_repeated_hour(
     assert following == at("2026-11-02 01:45", "America/New_York")
 
 
+@pytest.mark.parametrize("before", [0.25, 0.5, 0.75, 1, 1.5, 2, 86_400])
+@pytest.mark.parametrize("after", [0, 0.25, 0.75, 1, 3600])
+def test_a_change_of_clocks_is_found_to_the_second(before, after):
+    change = at("2026-03-08 03:00", "America/New_York")
+    early, late = change - timedelta(seconds=before), change + timedelta(seconds=after)
+
+    found = cron.change_between(early, late, ZoneInfo("America/New_York"))
+
+    assert change <= found < change + timedelta(seconds=1.001)
+
+
+CHANGES = [
+    ("America/New_York", "2026-03-08"),
+    ("America/New_York", "2026-11-01"),
+    ("Australia/Lord_Howe", "2026-04-05"),  # by half an hour
+    ("Australia/Lord_Howe", "2026-10-04"),
+    ("Asia/Shanghai", "2026-02-28"),  # never
+]
+LINES = ("*/20 * * * *", "30 * * * *", "0,30 0-5 * * *", "15 2 * * *", "45 1 * * 0,6", "0 */6 * * *")
+
+
+@pytest.mark.parametrize(("zone", "day"), CHANGES)
+@pytest.mark.parametrize("line", LINES)
+def test_lines_agree_with_a_walk_through_each_minute_of_the_days_around_a_change(zone, day, line):
+    start = at(day, zone) - timedelta(days=1)
+    end = start + timedelta(days=3)
+
+    found = cron.next_fires(cron.parse(line), ZoneInfo(zone), start - timedelta(seconds=1), 250)
+
+    assert [moment for moment in found if moment < end] == oracle.fires({"": line}, zone, start, end)[""]
+
+
 @pytest.mark.later
-@pytest.mark.parametrize(
-    "zone", [ZONES[0], *(pytest.param(zone, marks=pytest.mark.long) for zone in ZONES[1:])]
-)
+@pytest.mark.parametrize("zone", [ZONES[0], *(pytest.param(zone, marks=pytest.mark.long) for zone in ZONES[1:])])
 def test_random_lines_agree_with_a_walk_through_every_minute_of_a_year(zone):
     random = Random(zone)
     lines = {str(number): random_line(random) for number in range(12)}
@@ -132,6 +162,16 @@ def random_line(random: Random) -> str:
         ("every minute", "* * * * *"),
         ("every 6 hours", "0 */6 * * *"),
         ("every 60 minutes", "0 * * * *"),
+        ("every 1 minute", "* * * * *"),
+        ("every 30 minutes", "*/30 * * * *"),
+        ("every 1 hour", "0 * * * *"),
+        ("every 12 hours", "0 */12 * * *"),
+        ("every 24 hours", "0 0 * * *"),
+        ("daily at 23:59", "59 23 * * *"),
+        ("daily at 0:00", "0 0 * * *"),
+        ("@annually", "0 0 1 1 *"),
+        ("weekly", "0 0 * * 0"),
+        ("  0 9 * * *  ", "  0 9 * * *"),
     ],
 )
 def test_cron_lines_aliases_and_phrases_are_understood(text, line):
@@ -152,7 +192,16 @@ def test_cron_lines_aliases_and_phrases_are_understood(text, line):
         ("0 0 31 2 *", "That day never comes", 5),
         ("daily at 25:00", "25 is not from 0 to 23", 10),
         ("daily at 09:60", "60 is not from 0 to 59", 13),
+        ("daily at 24:00", "24 is not from 0 to 23", 10),
         ("every 7 minutes", "60 cannot be divided evenly by 7", 7),
+        ("every 0 minutes", "60 cannot be divided evenly by 0", 7),
+        ("every 120 minutes", "60 cannot be divided evenly by 120", 7),
+        ("every 9 hours", "24 cannot be divided evenly by 9", 7),
+        ("every 48 hours", "24 cannot be divided evenly by 48", 7),
+        ("0 9 1-99 * *", "“1-99” cannot be read as day of the month", 5),
+        ("0 9 * 1,13 *", "“13” cannot be read as month", 9),
+        ("0 9", "Five fields are needed (minute, hour, day of the month, month, day of the week), not 2", 4),
+        ("1 2 3 4 5 6 7", "not 7", 11),
         ("", "A cron line is needed", 1),
     ],
 )

@@ -46,6 +46,8 @@ def test_many_ticks_at_one_time_fire_once(scheduler, clock, redis):
 
     assert len(queued(redis)) == 1
     assert Fire.objects.count() == 1
+    [mark] = redis.keys("pilot:fired:*")
+    assert timedelta(days=6, hours=23) < timedelta(seconds=redis.ttl(mark)) <= timedelta(days=7)
 
 
 def test_the_template_moves_to_the_next_time_with_the_fire(scheduler, clock, redis):

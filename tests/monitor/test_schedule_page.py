@@ -15,6 +15,7 @@ from tests.jobs.schedule_world import Clock, at, make_entry, make_scheduler
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/monitor/schedule"
 NOW = at("2026-01-05 12:00")
+SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +43,29 @@ def test_a_missed_fire_names_the_silence_of_the_schedulers():
     missed = fire("missed", timedelta(hours=3), decided_at=NOW - timedelta(hours=2))
 
     assert cause(missed) == "No scheduler ran from 2026-01-05 08:55:00 to 2026-01-05 10:00:00."
+
+
+@pytest.mark.parametrize(
+    ("ago", "is_named"),
+    [
+        (timedelta(hours=3), True),
+        (timedelta(hours=3, seconds=1), False),
+        (timedelta(hours=2), True),
+        (timedelta(hours=1, minutes=59), False),
+    ],
+)
+def test_a_silence_holds_from_its_first_to_its_last_second(ago, is_named):
+    Silence.objects.note(NOW - timedelta(hours=3), NOW - timedelta(hours=2))
+
+    assert ("No scheduler ran" in cause(fire("missed", ago))) is is_named
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_fire_that_was_looked_at_within_the_grace_gave_way_to_another(settings, late):
+    looked_at = NOW - timedelta(hours=3) + settings.SCHEDULE_GRACE + late * SECOND
+    missed = fire("missed", timedelta(hours=3), decided_at=looked_at)
+
+    assert ("in its stead" in cause(missed)) is (not late)
 
 
 def test_a_missed_fire_without_a_known_silence_says_when_it_was_looked_at():

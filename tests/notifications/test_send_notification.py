@@ -56,6 +56,43 @@ def test_an_email_says_what_changed_and_where(drafted, settings):
     assert "<b>Kettle" not in html
 
 
+def test_texts_are_cut_at_what_their_columns_hold(drafted, email, change, tracking):
+    tracking.alias = "A" * 100
+    tracking.save()
+    change.tracking, change.before, change.after = tracking, "B" * 200, "C" * 200
+    change.kind = "buybox_change"
+    Notification.objects.all().delete()
+    (long,) = Notification.objects.draft_changes([change])
+    email.note_refusal("x" * 999, for_good=True)
+    email.refresh_from_db()
+    long.mark_unknown("y" * 999)
+    long.refresh_from_db()
+
+    assert (len(long.subject), len(long.error), len(email.disabled_reason)) == (200, 300, 300)
+
+
+@pytest.mark.parametrize("name", ["pause_channel", "remove_channel", "read", "read_all"])
+def test_what_changes_something_is_no_get(client, alice, drafted, email, name):
+    client.force_login(alice)
+    words = [] if name == "read_all" else [drafted.pk if name == "read" else email.pk]
+
+    assert client.get(reverse(f"notifications:{name}", args=words)).status_code == 405
+    email.refresh_from_db()
+    assert not email.paused
+
+
+def test_a_channel_that_is_used_again_has_no_refusal_behind_it(client, alice, email):
+    client.force_login(alice)
+    for _time in range(3):
+        email.note_refusal("no")
+    email.note_refusal("gone", for_good=True)
+
+    client.post(reverse("notifications:pause_channel", args=[email.pk]))
+
+    email.refresh_from_db()
+    assert (email.paused, email.disabled_reason, email.failures) == (False, "", 0)
+
+
 @pytest.mark.later
 def test_a_second_job_sends_nothing(drafted):
     send_notification(drafted.pk)

@@ -8,9 +8,112 @@ from django.contrib.auth.models import User
 
 from products.listing import Availability, Rank
 from products.models import Change, Product, Tracking, differences
+from products.models.change import Difference, Kind
+from products.models.past import Past
+from products.models.rules import Told
 from tests.world import NOON, answer_of, listing, see, started_run
 
 LATER = NOON + timedelta(days=1)
+
+
+# Under these a price and a rank are silent, so that one wish is heard alone.
+STILL = {"price_threshold": Decimal(100), "bsr_threshold": 10**6, "bsr_unit": "positions"}
+
+
+def step(kind, before, after, age=timedelta(days=1)):
+    numbers = [Decimal(value) if value.replace(".", "").isdigit() else value for value in (before, after)]
+    return Difference(Kind(kind), *numbers, NOON, NOON + age)
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "wishes", "is_told"),
+    [
+        *(("price_change", "100", after, {"price_threshold": Decimal(10)}, told) for after, told in
+          (("110", False), ("110.01", True), ("90", False), ("89.99", True))),
+        *(("price_change", "100", after, {"price_threshold": Decimal(10), "price_way": way}, told)
+          for way, after, told in
+          (("up", "111", True), ("up", "89", False), ("down", "89", True), ("down", "111", False))),
+        *(("price_change", *prices, STILL | {"price_below": Decimal(20)}, told) for *prices, told in
+          (("20", "19.99", True), ("20.01", "20", False), ("19.99", "19.98", False), ("21", "20", False))),
+        *(("price_change", *prices, STILL | {"price_above": Decimal(20)}, told) for *prices, told in
+          (("20", "20.01", True), ("19.99", "20", False), ("20.01", "20.02", False))),
+        *(("price_change", "30", after, STILL | {"price_lowest_days": 7}, told) for after, told in
+          (("25", False), ("24.99", True))),
+        *(("bsr_change", "100", after, {"bsr_threshold": 30, "bsr_unit": unit}, told)
+          for unit in ("percent", "positions")
+          for after, told in (("130", False), ("131", True), ("70", False), ("69", True))),
+        *(("bsr_change", "100", after, {"bsr_threshold": 30, "bsr_way": way}, told) for way, after, told in
+          (("up", "60", True), ("up", "140", False), ("down", "140", True), ("down", "60", False))),
+        *(("bsr_change", *ranks, {"bsr_threshold": 1, "bsr_unit": "positions"}, told) for *ranks, told in
+          (("10", "5", False), ("5", "10", False), ("11", "6", True), ("10", "15", True), ("15", "10", True),
+           ("11", "7", False), ("96", "100", False), ("95", "100", True))),
+        *(("bsr_change", *ranks, STILL | {"bsr_outside": 50}, told) for *ranks, told in
+          (("50", "51", True), ("49", "50", False), ("51", "52", False), ("52", "49", False))),
+        *(("bsr_change", "90", after, STILL | {"bsr_best_days": 7}, told) for after, told in
+          (("40", False), ("39", True))),
+        *(("rating_change", "4.4", after, {"rating_threshold": Decimal("0.2")}, told) for after, told in
+          (("4.6", True), ("4.5", False), ("4.2", True), ("4.3", False))),
+        *(("review_count_change", "1000", after, {"review_threshold": Decimal(10)}, told) for after, told in
+          (("1100", False), ("1101", True), ("900", False), ("899", True))),
+        *(("availability_change", *words, {"tell_availability": False, "tell_back": True}, told) for *words, told in
+          (("unavailable", "in_stock", True), ("no_offer", "low_stock", True), ("low_stock", "in_stock", False),
+           ("in_stock", "unavailable", False), ("unavailable", "no_offer", False))),
+        *((kind, "one", "another", {wish: is_so}, is_so) for kind, wish in
+          (("buybox_change", "tell_buybox"), ("listing_change", "tell_listing"),
+           ("availability_change", "tell_availability")) for is_so in (True, False)),
+    ],
+)  # fmt: skip
+def test_each_wish_has_its_edge(kind, before, after, wishes, is_told):
+    past = Past()
+    past.prices[7, 7], past.ranks[7, 7] = Decimal(25), 40
+
+    reasons = step(kind, before, after).reasons(Tracking(product_id=7), Told(**wishes), past)
+
+    assert bool(reasons) is is_told
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_told_late"), [("price_change", False), ("buybox_change", False), ("buybox_lost", True)]
+)
+def test_a_value_of_three_intervals_ago_is_the_oldest_that_is_compared(kind, is_told_late):
+    told, last = Told(price_threshold=Decimal(0)), timedelta(days=3)
+    found = [step(kind, "1", "2", age).reasons(Tracking(), told, Past()) for age in (last, last + timedelta(seconds=1))]
+
+    assert [bool(reasons) for reasons in found] == [True, is_told_late]
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "direction", "severity"),
+    [
+        *(("price_change", "100", after, way, severity) for after, way, severity in
+          (("80", "down", "3_critical"), ("80.01", "down", "2_warning"), ("90", "down", "2_warning"),
+           ("90.01", "down", "1_info"), ("109.99", "up", "1_info"), ("110", "up", "2_warning"),
+           ("120", "up", "3_critical"))),
+        *(("bsr_change", "100", after, way, severity) for after, way, severity in
+          (("50", "better", "3_critical"), ("51", "better", "2_warning"), ("70", "better", "2_warning"),
+           ("71", "better", "1_info"), ("99", "better", "1_info"), ("101", "worse", "1_info"),
+           ("130", "worse", "2_warning"), ("150", "worse", "3_critical"))),
+        *(("rating_change", "4.4", after, way, severity) for after, way, severity in
+          (("4.3", "down", "2_warning"), ("4.5", "up", "1_info"), ("3", "down", "2_warning"), ("5", "up", "1_info"))),
+        *(("review_count_change", "100", after, way, "1_info") for after, way in (("99", "down"), ("101", "up"))),
+        *(("availability_change", "in_stock", after, "", severity) for after, severity in
+          (("unavailable", "3_critical"), ("no_offer", "1_info"), ("low_stock", "1_info"))),
+        ("buybox_change", "A", "B", "", "2_warning"),
+        ("buybox_new_seller", "A", "B", "", "2_warning"),
+        ("buybox_lost", "A", "B", "", "3_critical"),
+        ("buybox_won", "A", "B", "", "1_info"),
+        ("listing_change", "a", "b", "", "1_info"),
+        ("rival_price", "9", "10", "worse", "2_warning"),
+        ("rival_rank", "9", "10", "worse", "2_warning"),
+        # A step of nothing, which is never told, is neither good nor bad news.
+        ("bsr_change", "100", "100", "worse", "1_info"),
+        ("rating_change", "4.4", "4.4", "down", "1_info"),
+    ],
+)  # fmt: skip
+def test_each_step_has_its_direction_and_severity(kind, before, after, direction, severity):
+    difference = step(kind, before, after)
+
+    assert (difference.direction, difference.severity) == (direction, severity)
 
 
 def kinds(changes):

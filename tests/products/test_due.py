@@ -53,6 +53,15 @@ def test_a_product_that_nobody_watches_is_not_due(lamp):
         (Frequency.DAILY, timedelta(hours=10), True),
         (Frequency.WEEKLY, timedelta(days=6), False),
         (Frequency.WEEKLY, timedelta(days=7), True),
+        # To the second.
+        (Frequency.HOURLY, timedelta(minutes=49, seconds=59), False),
+        (Frequency.HOURLY, timedelta(minutes=50), True),
+        (Frequency.SIX_HOURLY, timedelta(hours=5, minutes=29, seconds=59), False),
+        (Frequency.SIX_HOURLY, timedelta(hours=5, minutes=30), True),
+        (Frequency.DAILY, timedelta(hours=9), False),
+        (Frequency.DAILY, timedelta(hours=9, seconds=1), True),
+        (Frequency.WEEKLY, timedelta(days=6, hours=9), False),
+        (Frequency.WEEKLY, timedelta(days=6, hours=9, seconds=1), True),
     ],
 )
 def test_each_frequency_has_its_time(lamp, frequency, ago, is_due):
@@ -61,6 +70,22 @@ def test_each_frequency_has_its_time(lamp, frequency, ago, is_due):
     checked(lamp, ago)
 
     assert due(frequency) == ([lamp] if is_due else [])
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_due"),
+    [
+        ({"retry_at": AT}, True),
+        ({"retry_at": AT + timedelta(seconds=1)}, False),
+        ({"monitored": False}, False),
+        ({"checked_at": None}, True),
+    ],
+)
+def test_a_product_that_rests_is_due_again_at_its_time(lamp, facts, is_due):
+    checked(lamp, timedelta(days=2))
+    Product.objects.update(**facts)
+
+    assert due("3_daily") == ([lamp] if is_due else [])
 
 
 @pytest.mark.slow

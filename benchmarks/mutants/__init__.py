@@ -1,0 +1,1 @@
+"""Small changes made to our code on purpose: do the fast tests of its area notice them?"""
