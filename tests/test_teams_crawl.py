@@ -37,7 +37,6 @@ from products.models import (
 from products.models.imports import ImportKind
 from tests.world import NOON, see
 
-
 PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\{(?:\w+:)?(\w+)\}")
 METHODS = ("get", "post", "put", "patch", "delete")
 # Not a team's: operators' rooms, the played services, links that are secrets themselves, and what says so of itself.

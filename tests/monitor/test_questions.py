@@ -1,19 +1,30 @@
 """The query box: what a text is read into, at its edges, and which jobs of Redis hold what is asked for."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rq.utils import utcformat
 
+from amazon_pilot.jobs.core.fields import SHOWN
 from amazon_pilot.jobs.inspect.grammar import DEEPEST, LONGEST, And, Not, Or, QueryError, Reader, Term
 from amazon_pilot.jobs.inspect.query import MOST_ARMS, parse
 from amazon_pilot.jobs.inspect.redis_jobs import LiveJob
 
 AT = datetime(2026, 6, 1, 12, tzinfo=UTC)
-JOB = LiveJob(
-    id="job-1", state="queued", queue="low", task="products.tasks.update_product", args=[7, "B0LAMP0001", ["x", "y"]],
-    kwargs={"site": {"code": "us"}, "flags": [True, None], "0": "zero"}, attempt=2, enqueued_at=AT,
-    started_at=AT + timedelta(seconds=90), ended_at=None, score=None, worker="w1.host", tags="paid,night",
-    about="a:1,b:2",
+
+
+def live(args, kwargs, **fields):
+    """A job as a script tells it; what is not said of it is empty."""
+    words = dict.fromkeys(SHOWN, "") | fields
+    words["data"] = json.dumps(["products.tasks.update_product", None, args, kwargs])
+    return LiveJob("queued", "low", b"job-1", b"", [words[name].encode() for name in SHOWN])
+
+
+JOB = live(
+    [7, "B0LAMP0001", ["x", "y"]], {"site": {"code": "us"}, "flags": [True, None], "0": "zero"}, attempt="2",
+    enqueued_at=utcformat(AT), started_at=utcformat(AT + timedelta(seconds=90)), worker_name="w1.host",
+    tags="paid,night", about="a:1,b:2",
 )  # fmt: skip
 
 
@@ -49,7 +60,7 @@ def test_a_job_of_redis_holds_what_is_asked_for(text, is_found, db):
 
 
 def test_of_a_job_that_nobody_dated_no_time_is_told():
-    job = LiveJob("job-1", "queued", "low", "t", [], {}, 1, None, None, None, None)
+    job = live([], {})
 
     found = [parse(text).matches(job) for text in ("since:1h", "until:1h", "wait>=0", "wait<1h")]
     assert found == [False] * 4
@@ -140,10 +151,10 @@ def test_states_and_queues_that_hold_for_the_whole_are_known(text, states, queue
         ("queue:low", 1),
         ("queue:low OR queue:high", 2),
         ("queue:a OR queue:b OR queue:c", 1),  # one index answers all of it at once
-        ("task:a OR queue:b OR tag:c", 3),
-        ("NOT (task:a OR tag:b)", 1),
-        ("NOT (task:a tag:b)", 2),
-        ("(task:a OR tag:b) (task:c OR tag:d)", 4),
+        ("arg:a OR queue:b OR tag:c", 3),
+        ("NOT (arg:a OR tag:b)", 1),
+        ("NOT (arg:a tag:b)", 2),
+        ("(arg:a OR tag:b) (arg:c OR tag:d)", 4),
         (" OR ".join(f"task:t{n}" for n in range(MOST_ARMS)), MOST_ARMS),
         (" OR ".join(f"task:t{n}" for n in range(MOST_ARMS + 1)), 1),
     ],
