@@ -1,11 +1,14 @@
 """The door for a web server, and when a request is a transaction."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import django
+from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import DatabaseError, connection
 from django.http import HttpRequest
@@ -81,3 +84,7 @@ from amazon_pilot.jobs.history import releases  # noqa: E402 - their models are 
 from amazon_pilot.jobs.schedule import watch  # noqa: E402
 
 releases.notice()
+# What is loaded stays. To look through all of it for garbage would hold up each fourth page by a fifth of a second.
+import_module(settings.ROOT_URLCONF)
+gc.collect()
+gc.freeze()

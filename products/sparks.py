@@ -1,6 +1,6 @@
 """The last thirty days of the products on one page: lines as small as a word, and what moved since yesterday.
 
-Two queries for a page, whatever the number of looks: the last snapshot of each day, and its ranks.
+One query for a page, whatever the number of looks: the last snapshot of each day, with its rank.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
 
-from django.db.models import F, Window
+from django.db.models import F, OuterRef, Subquery, Window
 from django.db.models.functions import RowNumber, TruncDay
 from django.utils.timezone import get_current_timezone, localdate, make_aware, now
 
@@ -107,26 +106,21 @@ def rows(trackings: Sequence[Tracking]) -> list[Row]:
 
 def pasts(products: Iterable[Product]) -> dict[int, Past]:
     """Return the past of each product by its id."""
-    known = {product.pk: product for product in products}
-    found: dict[int, Past] = {pk: Past() for pk in known}
-    looks = _last_of_each_day(list(known))
-    lines = SnapshotRank.objects.filter(snapshot__in=[look["id"] for look in looks])
-    ranks = {
-        (snapshot, category): rank for snapshot, category, rank in lines.values_list("snapshot", "category", "rank")
-    }
-    for look in looks:
-        past, product = found[look["product_id"]], known[look["product_id"]]
-        rank = ranks.get((look["id"], product.bsr_category))
-        past.prices.append((look["taken_at"], look["price"]))
-        past.ranks.append((look["taken_at"], None if rank is None else Decimal(rank)))
+    found = {product.pk: Past() for product in products}
+    for product, at, price, rank in _last_of_each_day(list(found)):
+        past = found[product]
+        past.prices.append((at, price))
+        past.ranks.append((at, None if rank is None else Decimal(rank)))
     return found
 
 
-def _last_of_each_day(products: list[int]) -> list[Any]:
+def _last_of_each_day(products: list[int]) -> Iterable[tuple[int, datetime, Decimal | None, int | None]]:
+    """Return product, instant, price and rank among its kind, in the order of time."""
     recent = Snapshot.objects.filter(product__in=products, taken_at__gte=now() - MONTH).order_by()
     place = Window(RowNumber(), partition_by=[F("product"), TruncDay("taken_at")], order_by=F("taken_at").desc())
-    last = recent.annotate(place=place).filter(place=1).order_by("taken_at")
-    return list(last.values("id", "product_id", "taken_at", "price"))
+    lines = SnapshotRank.objects.filter(snapshot=OuterRef("pk"), category=OuterRef("product__bsr_category"))
+    last = recent.annotate(place=place, rank=Subquery(lines.values("rank")[:1])).filter(place=1).order_by("taken_at")
+    return last.values_list("product_id", "taken_at", "price", "rank")
 
 
 def _move(
@@ -153,9 +147,11 @@ def path(points: list[tuple[datetime, Decimal | None]]) -> str:
     parts: list[str] = []
     last: Decimal | None = None
     for at, value in points:
+        if value == last:
+            continue  # the line runs on
         if value is not None:
             parts.append(f"M{x(at)} {y(value)}" if last is None else f"H{x(at)}V{y(value)}")
-        elif last is not None:
+        else:
             parts.append(f"H{x(at)}")
         last = value
     return "".join(parts) + (f"H{WIDTH}" if last is not None else "")
@@ -164,7 +160,8 @@ def path(points: list[tuple[datetime, Decimal | None]]) -> str:
 def _across(first: datetime) -> Callable[[datetime], int]:
     end = now()
     start = min(first, end - MONTH)
-    return lambda at: max(0, min(WIDTH, round((at - start) / (end - start) * WIDTH)))
+    began, each = start.timestamp(), WIDTH / (end - start).total_seconds()
+    return lambda at: max(0, min(WIDTH, round((at.timestamp() - began) * each)))
 
 
 def _down(least: Decimal, most: Decimal) -> Callable[[Decimal], int]:

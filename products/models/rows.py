@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from django.db import connection, models
+from django.db.models.expressions import RawSQL
 
 
 class PackedJSONField(models.BinaryField):
@@ -30,6 +31,13 @@ class PackedJSONField(models.BinaryField):
     def from_db_value(self, value: Any, *_more: object) -> Any:
         """Return the value that was stored."""
         return None if value is None else json.loads(zlib.decompress(value))
+
+
+def among(ids: Sequence[int]) -> RawSQL:
+    """Return ids for `pk__in` as one parameter: a thousand of them take longer to prepare than to look up."""
+    if connection.vendor == "postgresql":
+        return RawSQL("SELECT unnest(%s::bigint[])", [list(ids)])  # noqa: S611 - no text of anybody's
+    return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(list(ids))])  # noqa: S611
 
 
 def insert(rows: Sequence[Any]) -> None:

@@ -13,6 +13,7 @@ from django.db.models.functions import Lower
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from .rows import among
 from .rules import Wishes
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
             left -= counts[number]
             few |= {number} if left >= 0 else set()
         many = (one for number, one in enumerate(conditions) if number not in few)
-        kept = self.filter(reduce(or_, many, Q(pk__in=[pk for number, pk in found if number in few])))
+        ids = [pk for number, pk in found if number in few]
+        kept = self.filter(reduce(or_, many, Q(pk__in=among(ids) if ids else [])))
         kept.is_long = any(count > FEW for count in counts.values())
         return kept
 
