@@ -59,7 +59,8 @@ def test_a_refresh_beside_a_hundred_busy_workers_and_two_hundred_queues_is_small
     for number in range(100):
         slots = [slot | rest | {"slot": each, "job": f"{number}-{each}"} for each in range(1, 11)]
         picture = {"worker": f"w{number}", "host": "h", "pid": 1, "state": "working", "born": now, "clock": now}
-        picture |= {"queues": dict.fromkeys(settings.QUEUE_WEIGHTS, 1), "takes": {}, "ended": dict.fromkeys(("succeeded", "failed", "lost"), 0)}
+        picture |= {"queues": dict.fromkeys(settings.QUEUE_WEIGHTS, 1), "takes": {}}
+        picture |= {"ended": dict.fromkeys(("succeeded", "failed", "lost"), 0)}
         redis.set(f"pilot:worker:w{number}", json.dumps(picture | {"slots": slots}))
         redis.zadd("pilot:workers", {f"w{number}": now})
     redis.delete(snapshot.KEY)
