@@ -10,8 +10,10 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause
+from amazon_pilot.jobs.web import failures, overview, pages
 
 pytestmark = pytest.mark.django_db
+BROKEN = "could not be loaded; the web server"
 
 
 @pytest.fixture
@@ -162,3 +164,27 @@ def test_the_audit_names_actions_in_the_readers_language_and_filters_by_them(adm
     assert "job:1" not in page
     assert '<td class="field-verb">暂停</td>' in page
     assert '?action=retry">重试</a>' in page
+
+
+@pytest.mark.parametrize("name", ["overview", "queues", "workers", "redis", "failures", "alerts", "limits", "batches"])
+def test_a_part_that_breaks_is_told_and_leaves_the_others_standing(admin_client, run, monkeypatch, name):
+    """Each part in turn: whatever it raises, the page comes and says in its line of health that it is not whole."""
+    whole, parts = pages.widget, []
+
+    def breaking(build):
+        parts.append(build)
+        return whole(build if len(parts) != broken else lambda: 1 / 0)
+
+    for module in (pages, overview, failures):
+        monkeypatch.setattr(module, "widget", breaking)
+    address, broken = reverse(f"monitor:{name}"), 0
+    sound = admin_client.get(address).content.decode()
+    number = len(parts)
+
+    assert number > 0
+    assert BROKEN not in sound
+    for broken in range(1, number + 1):
+        parts.clear()
+        answer = admin_client.get(address)
+        assert answer.status_code == 200
+        assert BROKEN in answer.content.decode(), broken

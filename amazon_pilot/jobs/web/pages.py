@@ -158,14 +158,22 @@ def reason_of(request: HttpRequest, *, required: bool = False) -> str:
 
 def show(request: HttpRequest, template: str, title: str, **context: object) -> HttpResponse:
     """Return a page in the admin's frame."""
-    return TemplateResponse(request, f"jobs/{template}.html", frame(request) | {"title": title} | context)
+    known = frame(request) | {"title": title, "is_partly_broken": is_partly_broken(context)}
+    return TemplateResponse(request, f"jobs/{template}.html", known | context)
 
 
 def fragment(request: HttpRequest, template: str, **context: object) -> HttpResponse:
     """Return the part of a page that refreshes itself, and with it the line of health and the counts in the menu."""
     roles = {f"may_{role}": may(request.user, role) for role in PERMISSIONS}
     known = {"part": f"jobs/{template}.html", "monitor_links": links(request)}
+    known["is_partly_broken"] = is_partly_broken(context)
     return TemplateResponse(request, "jobs/_live.html", roles | known | context)
+
+
+def is_partly_broken(context: Context) -> bool:
+    """Tell whether a part of a page raised something that is no outage, which the line of health then says."""
+    parts = (part for part in context.values() if isinstance(part, dict))
+    return any("error" in part and not part.get("is_away") for part in parts)
 
 
 def frame(request: HttpRequest) -> Context:

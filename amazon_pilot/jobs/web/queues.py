@@ -89,11 +89,12 @@ def queue_list(request: HttpRequest) -> HttpResponse:
     """Show all queues and everything that is paused: /admin/monitor/queues?sort=-failed."""
     order = request.GET.get("sort", "")
     seen = pages.widget(snapshot.current)
-    day = pages.widget(days.by_queue).get("value", {})
+    day = pages.widget(days.by_queue)
     context: Context = {
         "sample": seen,
+        "days": day,
         "pauses": pages.widget(pauses),
-        "lines": pages.widget_of(seen, lambda now: ordered(lines_of(now, day), order)),
+        "lines": pages.widget_of(seen, lambda now: ordered(lines_of(now, day.get("value", {})), order)),
         "headings": headings(order),
         "bars": pages.widget_of(seen, bars),
         "bar_states": BARS,
