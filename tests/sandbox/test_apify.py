@@ -31,7 +31,7 @@ def client_with(sandbox, token):
 
 
 def test_a_run_goes_from_ready_through_running_to_its_items(client):
-    store.set_options(run_seconds=0.4)
+    store.set_options(run_seconds=2)
 
     run = client.actor(ACTOR).start(run_input={"urls": ADDRESSES})
     statuses = {str(run.status)}

@@ -219,9 +219,9 @@ const stamp = (end) => `${end.toISOString().slice(0, 16)}Z`;
 const local = (end) => new Date(end - end.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
 
 // What an address or a field says; null is now. What is no time, is to come or has just been is now too.
-function endOf(text) {
+function endOf(text, recent = 60000) {
   const end = new Date(text ?? "");
-  return end < Date.now() - 60000 ? end : null;
+  return end < Date.now() - recent ? end : null;
 }
 
 // How long a range is, in milliseconds, by its name: one of the buttons', or a length that somebody typed. NaN is none.
@@ -265,7 +265,8 @@ if (charts) {
     choose({ range: length.elements.range.value.toLowerCase().replace(/\s/g, "") || usual });
   });
   document.querySelectorAll("[data-shift]").forEach((button) => button.addEventListener("click", () => {
-    choose({ end: endOf(Number(end ?? Date.now()) + button.dataset.shift * lengthOf(range)) });
+    const span = lengthOf(range); // who came back to where he began has meanwhile looked at something
+    choose({ end: endOf(Number(end ?? Date.now()) + button.dataset.shift * span, Math.max(60000, span / 12)) });
   }));
   now.addEventListener("click", () => choose({ end: null }));
   // A year is typed digit by digit, and each is a time: it is asked for when the typing has stopped.
