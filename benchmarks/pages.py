@@ -3,7 +3,7 @@
 Workload: products in PostgreSQL, each looked at twice a day and one of them ten thousand times; changes and
 notifications; a few products late, failing, out of stock, paused or named by their team. One agency watches them all,
 one seller fifty of them, and one user nothing. Each page is asked for through the whole Django stack; of a file the
-first two hundred rows are. Prints `p95_ms_<user>_<page>`, `cpu_ms_…` (of this process alone) and `queries_…`, and names
+beginning is. Prints `p95_ms_<user>_<page>`, `cpu_ms_…` (of this process alone) and `queries_…`, and names
 each large table that was read row by row. `--plans FILE` keeps every plan. Ends with 1 where one was, or where somebody
 waits over 200 ms at p95.
 """
@@ -69,7 +69,7 @@ PAGES = {
     "export_of_list_as_xlsx": "/products/export/?as=xlsx",
     "export_of_changes": "/changes/export/",
 }
-FIRST_PARTS = 3  # of a file: its mark, its head and two hundred rows
+FIRST_PARTS = 3  # of a file: its mark, its head and its first rows
 OFTEN = 10_000  # looks at the seller's first product
 LIMIT_MS = 200
 TRACKED = """INSERT INTO products_tracking (team_id, product_id, role, frequency, alias, paused, price_threshold,

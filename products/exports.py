@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from amazon_pilot.http import AuthenticatedRequest
 
-from .giving_out import CHUNK, Cell, Row, give_out, in_chunks
+from .giving_out import Cell, Row, give_out, in_chunks, sizes
 from .history_import import imported
 from .models import Change, Product, Snapshot, SnapshotRank, Tracking
 from .watchlist import Wanted
@@ -112,10 +112,12 @@ def _seen_row(snapshot: Snapshot, ranks: list[SnapshotRank]) -> list[Any]:
     ]
 
 
-def snapshots_by_time(rows: Any, size: int = CHUNK) -> Iterator[list[Snapshot]]:
+def snapshots_by_time(rows: Any) -> Iterator[list[Snapshot]]:
     """Yield snapshots oldest first, a chunk at a time by their keys."""
     after = Q()
-    while chunk := list(rows.filter(after).order_by("taken_at", "pk")[:size]):
+    for size in sizes():
+        if not (chunk := list(rows.filter(after).order_by("taken_at", "pk")[:size])):
+            return
         yield chunk
         last = chunk[-1]
         after = Q(taken_at__gt=last.taken_at) | Q(taken_at=last.taken_at, pk__gt=last.pk)
@@ -140,10 +142,12 @@ def change_rows(team: Any) -> Iterator[Row]:
         yield from (_change_row(change) for change in chunk)
 
 
-def changes_newest_first(rows: Any, size: int = CHUNK) -> Iterator[list[Change]]:
+def changes_newest_first(rows: Any) -> Iterator[list[Change]]:
     """Yield changes a chunk at a time by their keys."""
     after = Q()
-    while chunk := list(rows.filter(after)[:size]):
+    for size in sizes():
+        if not (chunk := list(rows.filter(after)[:size])):
+            return
         yield chunk
         last = chunk[-1]
         after = Q(seen_at__lt=last.seen_at) | Q(seen_at=last.seen_at, pk__lt=last.pk)

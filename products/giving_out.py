@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice, repeat
 from typing import TypeVar
 
 from django.db.models import Model, QuerySet
@@ -24,6 +24,7 @@ Cell = str | int | Decimal | datetime | bool | None
 Row = Sequence[Cell]
 Item = TypeVar("Item", bound=Model)
 
+FIRST = 50  # rows, with which a file begins at once
 CHUNK = 500  # SQLite takes a condition of fewer than 1,000 parts
 FORMATS = {
     "csv": "text/csv; charset=utf-8",
@@ -53,10 +54,17 @@ def file_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80] or "export"
 
 
-def in_chunks(rows: "QuerySet[Item]", size: int = CHUNK) -> Iterator[list[Item]]:
+def sizes() -> Iterator[int]:
+    """Return how many rows are taken at a time: few at first, then a chunk, for ever."""
+    return chain([FIRST], repeat(CHUNK))
+
+
+def in_chunks(rows: "QuerySet[Item]") -> Iterator[list[Item]]:
     """Yield rows by their keys, a chunk at a time; each is one query that reads no more than it gives."""
     last = 0
-    while chunk := list(rows.filter(pk__gt=last).order_by("pk")[:size]):
+    for size in sizes():
+        if not (chunk := list(rows.filter(pk__gt=last).order_by("pk")[:size])):
+            return
         yield chunk
         last = chunk[-1].pk
 
@@ -66,7 +74,9 @@ def as_csv(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[bytes]:
     yield b"\xef\xbb\xbf"
     left = iter(rows)
     yield _lines([columns])
-    while some := list(islice(left, 200)):
+    for size in sizes():
+        if not (some := list(islice(left, size))):
+            return
         yield _lines(some)
 
 

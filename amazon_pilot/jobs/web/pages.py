@@ -165,7 +165,7 @@ def show(request: HttpRequest, template: str, title: str, **context: object) -> 
 def fragment(request: HttpRequest, template: str, **context: object) -> HttpResponse:
     """Return the part of a page that refreshes itself, and with it the line of health and the counts in the menu."""
     roles = {f"may_{role}": may(request.user, role) for role in PERMISSIONS}
-    known = {"part": f"jobs/{template}.html", "monitor_links": links(request)}
+    known: Context = {"part": f"jobs/{template}.html", "monitor_links": links(request)}
     known["is_partly_broken"] = is_partly_broken(context)
     return TemplateResponse(request, "jobs/_live.html", roles | known | context)
 
