@@ -7,7 +7,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Max, Min
+from django.db.models import F, Max, Min, Window
+from django.db.models.functions import RowNumber, TruncDay
 from django.utils.timezone import localdate, now
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -91,9 +92,12 @@ class BuyBox:
 
 
 def buy_box(tracking: Tracking, start: datetime) -> BuyBox:
-    """Return who held the buy box at the end of each day since `start`, in the viewer's zone. Two queries."""
+    """Return who held the buy box at the end of each day since `start`, in the viewer's zone. Three queries."""
     looks = Snapshot.objects.filter(product=tracking.product_id, taken_at__gte=start).order_by("taken_at")
-    rows = list(looks.values_list("taken_at", "seller_id", "seller"))
+    place = Window(RowNumber(), partition_by=[TruncDay("taken_at")], order_by=F("taken_at").desc())
+    last = looks.exclude(seller="", seller_id="").annotate(place=place).filter(place=1)
+    rows = [(at, "", "") for at in looks.values_list("taken_at", flat=True)[:1]]  # from when on days are counted
+    rows += last.values_list("taken_at", "seller_id", "seller")
     own = Seller.objects.own(tracking.team_id) if tracking.role == Role.OWN else frozenset()
     return share([(at, key or name) for at, key, name in rows], own, {key or name: name for _at, key, name in rows})
 

@@ -3,15 +3,17 @@
 from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
+from random import Random
 
 import pytest
+from django.utils import timezone
 from django.utils.timezone import localdate, now
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from products.models import Tracking
+from products.models import Snapshot, Tracking
 from products.ranks import Rank
-from products.standing import record, share, standing
+from products.standing import buy_box, record, share, standing
 from tests.world import see
 
 
@@ -61,6 +63,26 @@ def test_an_old_price_is_no_record_of_ninety_days(lamp):
 
 
 holders = st.sampled_from(["", "Alice", "Rival", "Third"])
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai", "America/New_York"])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_database_tells_the_days_as_counting_every_look_does(lamp, zone, seed):
+    random, start = Random(seed), now() - timedelta(days=12)
+    for hours in sorted(random.sample(range(14 * 24), 30), reverse=True):
+        holder = random.choice(["", "Alice", "Rival"])
+        see(lamp, now() - timedelta(hours=hours), seller=holder, seller_id=holder and random.choice(["", holder[0]]))
+    looks = Snapshot.objects.filter(taken_at__gte=start).order_by("taken_at")
+
+    with timezone.override(zone):
+        found = buy_box(Tracking.objects.get(), start)
+        expected = share((at, key or name) for at, key, name in looks.values_list("taken_at", "seller_id", "seller"))
+
+    days = {holder.seller: holder.days for holder in expected.holders}
+    names = {"A": "Alice", "R": "Rival"}
+    assert (found.known, found.unknown) == (expected.known, expected.unknown)
+    assert sorted(holder.days for holder in found.holders) == sorted(days.values())
+    assert {holder.seller for holder in found.holders} == {names.get(key, key) for key in days}
 
 
 @pytest.mark.slow
