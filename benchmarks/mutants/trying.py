@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -85,9 +86,12 @@ def in_child(work: Callable[[Callable[[str], None]], None], seconds: float) -> s
     ours, theirs = os.pipe()
     if not (pid := os.fork()):
         os.setsid()
-        with suppress(BaseException):
+        try:
             work(lambda words: write_all(theirs, words))
-        os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
     os.close(theirs)
     os.set_inheritable(ours, False)
     end, parts = time.monotonic() + seconds, []
@@ -211,11 +215,11 @@ class Trier:
 
         words = in_child(work, 20 + 10 * sum(self.seconds[name] for name in names))
         self.restore_database()
-        if words == "plain\n":
+        if words in ("plain\n", ""):  # ended without a word: that may be the mutant's doing, or ours
             return self.plain(mutant)
         if words == f"{SURVIVED}\n":
             return SURVIVED, f"{len(names)} tests"
-        return KILLED, (words or "time limit").strip() or "end of the process"
+        return KILLED, (words or "time limit").strip()
 
     def plain(self, mutant: dict[str, Any]) -> tuple[str, str]:
         """Write the mutant into this copy of the tree and start a pytest there, with all tests that know the module."""
