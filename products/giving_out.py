@@ -54,16 +54,16 @@ def file_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80] or "export"
 
 
-def sizes() -> Iterator[int]:
+def sizes(size: int = CHUNK) -> Iterator[int]:
     """Return how many rows are taken at a time: few at first, then a chunk, for ever."""
-    return chain([FIRST], repeat(CHUNK))
+    return chain([FIRST], repeat(size))
 
 
-def in_chunks(rows: "QuerySet[Item]") -> Iterator[list[Item]]:
+def in_chunks(rows: "QuerySet[Item]", size: int = CHUNK) -> Iterator[list[Item]]:
     """Yield rows by their keys, a chunk at a time; each is one query that reads no more than it gives."""
     last = 0
-    for size in sizes():
-        if not (chunk := list(rows.filter(pk__gt=last).order_by("pk")[:size])):
+    for most in sizes(size):
+        if not (chunk := list(rows.filter(pk__gt=last).order_by("pk")[:most])):
             return
         yield chunk
         last = chunk[-1].pk
