@@ -67,6 +67,7 @@ def codes_in(code: CodeType) -> Iterator[CodeType]:
 def living_functions() -> dict[str, list[FunctionType]]:
     """Return all functions of the project that there are, whoever holds them, by their file."""
     found: dict[str, list[FunctionType]] = {}
+    gc.unfreeze()  # else what a web server froze at its start is not told
     for each in gc.get_objects():
         if isinstance(each, FunctionType) and each.__code__.co_filename.startswith(f"{ROOT}/"):
             found.setdefault(each.__code__.co_filename, []).append(each)
