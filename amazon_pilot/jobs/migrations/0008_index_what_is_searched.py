@@ -4,53 +4,9 @@ Built beside the traffic on PostgreSQL, where a big table would else stand still
 one dropped whose place it takes.
 """
 
-from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
 from django.db import migrations, models
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor as Editor
-from django.db.migrations.state import ProjectState as State
 
-
-class AddIndex(AddIndexConcurrently):
-    """Add an index beside the traffic on PostgreSQL, plainly elsewhere."""
-
-    def database_forwards(self, app_label: str, schema_editor: Editor, from_state: State, to_state: State) -> None:
-        if schema_editor.connection.vendor == "postgresql":
-            # What an interrupted build leaves behind has the name and is never used.
-            schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {self.index.name}")
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
-        else:
-            migrations.AddIndex.database_forwards(self, app_label, schema_editor, from_state, to_state)
-
-    def database_backwards(self, app_label: str, schema_editor: Editor, from_state: State, to_state: State) -> None:
-        if schema_editor.connection.vendor == "postgresql":
-            super().database_backwards(app_label, schema_editor, from_state, to_state)
-        else:
-            migrations.AddIndex.database_backwards(self, app_label, schema_editor, from_state, to_state)
-
-
-class RemoveIndex(RemoveIndexConcurrently):
-    """Remove an index beside the traffic on PostgreSQL, plainly elsewhere."""
-
-    def database_forwards(self, app_label: str, schema_editor: Editor, from_state: State, to_state: State) -> None:
-        kind = RemoveIndexConcurrently if schema_editor.connection.vendor == "postgresql" else migrations.RemoveIndex
-        kind.database_forwards(self, app_label, schema_editor, from_state, to_state)
-
-    def database_backwards(self, app_label: str, schema_editor: Editor, from_state: State, to_state: State) -> None:
-        kind = RemoveIndexConcurrently if schema_editor.connection.vendor == "postgresql" else migrations.RemoveIndex
-        kind.database_backwards(self, app_label, schema_editor, from_state, to_state)
-
-
-class SetOnPostgreSQL(migrations.RunSQL):
-    """Run SQL on PostgreSQL alone."""
-
-    def database_forwards(self, app_label: str, schema_editor: Editor, from_state: State, to_state: State) -> None:
-        if schema_editor.connection.vendor == "postgresql":
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
-
-    def database_backwards(self, app_label: str, schema_editor: Editor, from_state: State, to_state: State) -> None:
-        if schema_editor.connection.vendor == "postgresql":
-            super().database_backwards(app_label, schema_editor, from_state, to_state)
-
+from amazon_pilot.postgresql.steps import AddIndex, RemoveIndex, SetOnPostgreSQL
 
 # An index answers alone only for pages that a vacuum has seen, so it looks more often than after a fifth of the rows.
 OFTEN = ("autovacuum_vacuum_scale_factor", "autovacuum_vacuum_insert_scale_factor", "autovacuum_analyze_scale_factor")

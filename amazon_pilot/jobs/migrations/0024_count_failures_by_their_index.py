@@ -1,10 +1,8 @@
 """What failed lately is counted by cause from an index of failures alone, the newest first."""
 
-from importlib import import_module
-
 from django.db import migrations, models
 
-AddIndex = import_module("amazon_pilot.jobs.migrations.0008_index_what_is_searched").AddIndex
+from amazon_pilot.postgresql.steps import AddIndex
 
 
 class Migration(migrations.Migration):
