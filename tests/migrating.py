@@ -1,7 +1,7 @@
-"""Databases of their own that are migrated in processes of their own, and what is in them in words that can be compared.
+"""Databases beside the tests' own, migrated in processes of their own, and what is in them in words to compare.
 
-`python -m tests.migrating [app.name …]` takes the path of before, without the migrations that replace others, and leaves a
-row in each table.
+`python -m tests.migrating [app.name …]` takes the path of before, without the migrations that replace others, and
+leaves a row in each table.
 """
 
 import os
@@ -34,7 +34,7 @@ class OldPath(MigrationExecutor):
 
     def __init__(self, *words: Any) -> None:
         super().__init__(*words)
-        self.loader.replace_migrations = False
+        self.loader.replace_migrations = False  # type: ignore[attr-defined]
         self.loader.build_graph()
         for key, migration in self.loader.replacements.items():
             self.loader.graph.remove_replacement_node(key, migration.replaces)
@@ -54,7 +54,7 @@ class Database:
         self._run("manage.py", "migrate", "--verbosity", "0", *words)
 
     def migrate_by_the_old_path(self, *targets: str) -> None:
-        """Migrate to these, such as products.0013_note_when_apify_called, or to the end, and leave a row in each table."""
+        """Migrate to these, such as products.0013_note_when_apify_called, or to the end, and leave rows."""
         self._run("-m", "tests.migrating", *targets)
 
     def _run(self, *words: str) -> None:
@@ -66,7 +66,8 @@ class Database:
     @contextmanager
     def opened(self) -> Iterator[Any]:
         """A connection that commits by itself."""
-        opened = sqlite3.connect(self.place, isolation_level=None) if self.is_file else psycopg.connect(self.url, autocommit=True)
+        is_file, place = self.is_file, self.place
+        opened = sqlite3.connect(place, isolation_level=None) if is_file else psycopg.connect(self.url, autocommit=True)
         try:
             yield opened
         finally:
@@ -94,7 +95,7 @@ class Database:
 
 def schema_of_file(database: Database) -> dict[str, list[str]]:
     """Each table's columns and constraints in the order of their names: later columns stand behind the older ones."""
-    found = defaultdict(list)
+    found: dict[str, list[str]] = defaultdict(list)
     for kind, name, table, sql in database.ask("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql > ''"):
         if kind == "table":
             found[name] += sorted(parts(sql[sql.index("(") + 1 : sql.rindex(")")]))
@@ -142,10 +143,11 @@ def schema_of_server(database: Database) -> dict[str, list[str]]:
 
 def fill(apps: StateApps) -> None:
     """Have one row in each table of ours, and a second user; the first one is gone, so that keys are not all 1."""
-    users = [apps.get_model("auth", "User").objects.create(username=name) for name in ("gone", "ann", "ben")]
+    user: Any = apps.get_model("auth", "User")
+    users = [user.objects.create(username=name) for name in ("gone", "ann", "ben")]
     users[0].delete()
     rows: dict[Any, Any] = {type(users[1]): users[1]}
-    waiting = [one for one in apps.get_models(include_auto_created=True) if one._meta.app_label in OURS]
+    waiting: list[Any] = [one for one in apps.get_models(include_auto_created=True) if one._meta.app_label in OURS]
     while waiting:
         model = next(one for one in waiting if needs(one) <= rows.keys())
         waiting.remove(model)
@@ -159,8 +161,9 @@ def needs(model: Any) -> set[Any]:
 
 
 def asks_for(field: Any) -> bool:
-    has_value = field.has_default() or field.has_db_default() or field.primary_key and not field.is_relation
-    return field.is_relation and field.related_model is not field.model or not (has_value or field.null)
+    if field.is_relation:
+        return bool(field.related_model is not field.model)
+    return not (field.has_default() or field.has_db_default() or field.primary_key or field.null)
 
 
 def value_for(field: Any, rows: dict[Any, Any]) -> Any:
@@ -176,6 +179,6 @@ def value_for(field: Any, rows: dict[Any, Any]) -> Any:
 if __name__ == "__main__":
     django.setup()
     executor = OldPath(connection)
-    targets = [tuple(word.split(".")) for word in sys.argv[1:]] or executor.loader.graph.leaf_nodes()
+    targets: Any = [tuple(word.split(".")) for word in sys.argv[1:]] or executor.loader.graph.leaf_nodes()
     executor.migrate(targets)
     fill(executor.loader.project_state(targets).apps)

@@ -11,7 +11,6 @@ from django.contrib.auth.models import User
 from django.core import mail
 from django.core.cache import cache
 from django.db import IntegrityError, connection, transaction
-from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 from django.urls import reverse
 
@@ -20,6 +19,7 @@ from accounts.models import ApiToken, Invitation, Membership, Preferences, Team,
 from amazon_pilot.jobs.models import AuditEntry
 from notifications.models import Channel, Notification
 from products.models import Change, Product, Tracking
+from tests.migrating import OldPath
 from tests.world import NOON, run_jobs, see
 
 OWNER, MEMBER, VIEWER = TeamRole.OWNER, TeamRole.MEMBER, TeamRole.VIEWER
@@ -331,7 +331,7 @@ def test_today_s_users_get_a_team_with_all_that_was_theirs():
         *(("products", "0002_keep_answers_apart_and_days_within_budget"),),
         ("notifications", "0003_find_the_newest_by_an_index"),
     ]
-    executor = MigrationExecutor(connection)
+    executor = OldPath(connection)
     latest = executor.loader.graph.leaf_nodes()
     executor.migrate(before)
     old = executor.loader.project_state(before).apps
@@ -348,7 +348,7 @@ def test_today_s_users_get_a_team_with_all_that_was_theirs():
             old.get_model("notifications", "Channel").objects.create(user=user, kind="email", address="a@example.com")
             old.get_model("accounts", "ApiToken").objects.create(user=user, name=user.username, digest=user.username)
     finally:
-        executor = MigrationExecutor(connection)
+        executor = OldPath(connection)
         executor.migrate(latest)
 
     for name in ("ann", "ben"):

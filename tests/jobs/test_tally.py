@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
 from amazon_pilot.jobs.models import JobRun, Tally, Total
 from amazon_pilot.jobs.models.total import BUCKETS, SUM
 from tests.busy_day import run
+from tests.migrating import OldPath
 
 pytestmark = pytest.mark.django_db
 
@@ -142,20 +142,20 @@ def test_totals_that_had_a_table_of_their_own_are_carried_over_and_back():
     before = [("jobs", "0022_give_scripts_tokens")]
     kept = {("low:urgent", "b.c", "failed"): 3, ("default", "a" * 200, "succeeded"): 2**40, ("q" * 100, "a", "lost"): 1}
     Total.objects.raise_by(Total.Name.POISONED, {("low", "b.c"): 4})
-    executor = MigrationExecutor(connection)
+    executor = OldPath(connection)
     latest = executor.loader.graph.leaf_nodes()
     try:
         executor.migrate(before)
         old = executor.loader.project_state(before).apps.get_model("jobs", "TallyTotal")
         for (queue, task, outcome), number in kept.items():
             old.objects.create(queue=queue, task=task, outcome=outcome, count=number)
-        MigrationExecutor(connection).migrate(latest)
+        OldPath(connection).migrate(latest)
         assert list(Total.objects.ended().items()) == list(kept.items())
         assert dict(Total.objects.filter(name="poisoned").values_list("outcome", "count")) == {"b.c": 4}
 
-        MigrationExecutor(connection).migrate(before)
+        OldPath(connection).migrate(before)
         rows = old.objects.order_by("pk").values_list("queue", "task", "outcome", "count")
         assert {(queue, task, outcome): number for queue, task, outcome, number in rows} == kept
     finally:
-        MigrationExecutor(connection).migrate(latest)
+        OldPath(connection).migrate(latest)
     assert Total.objects.ended() == kept
