@@ -299,6 +299,16 @@ def test_the_key_is_in_no_error_text_and_in_no_log_line(sandbox, settings, caplo
     assert "very-secret" not in str(caught.value) + caplog.text
 
 
+@pytest.mark.parametrize(("length", "kept"), [(299, 299), (300, 300), (301, 300)])
+def test_a_long_refusal_is_cut(sandbox, length, kept):
+    sandbox.openai.fail_next(401, message="Z" * length)
+
+    with pytest.raises(llm.LLMRefused) as caught:
+        llm.ask(RULES, FACTS, CompetitorReport)
+
+    assert str(caught.value).count("Z") == kept
+
+
 def test_each_schema_is_one_that_strict_servers_accept():
     def check(node):
         if node.get("type") == "object":

@@ -275,10 +275,11 @@ def test_a_report_whose_worker_was_lost_is_picked_up(report):
 
 
 @pytest.mark.later
-def test_the_weekly_rounds_ask_for_each_once(comparison, lamp):
-    analyse_due_comparisons()
-    analyse_due_comparisons()
-    optimise_due_products()
+def test_the_weekly_rounds_ask_for_each_once(comparison, lamp, settings):
+    by_the_clock = {line["task"] for line in settings.SCHEDULE.values()}
+    for task in (analyse_due_comparisons, analyse_due_comparisons, optimise_due_products):
+        assert task.name in by_the_clock
+        task()
 
     assert Report.objects.filter(kind="competitors").count() == 1
     assert Report.objects.filter(kind="optimization").get().product == lamp

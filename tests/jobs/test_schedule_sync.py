@@ -11,7 +11,7 @@ from amazon_pilot.jobs.models import Fire, ScheduleEntry
 from amazon_pilot.jobs.schedule import entries, store
 from amazon_pilot.jobs.schedule.checks import check_schedule
 from amazon_pilot.jobs.schedule.scheduler import PilotScheduler
-from tests.jobs.schedule_world import TASK, at, clock, fetch, make_entry, queued, scheduler
+from tests.jobs.schedule_world import TASK, at, clock, fetch, make_entry, make_scheduler, queued, scheduler
 
 __all__ = ["clock", "scheduler"]
 
@@ -96,6 +96,17 @@ def test_the_settings_become_rows_once(db, settings):
 
     entry = ScheduleEntry.objects.get()
     assert (entry.name, entry.queue, entry.zone, entry.from_settings) == ("tea", "low", settings.TIME_ZONE, True)
+
+
+def test_a_scheduler_brings_the_settings_in_with_its_first_turn_alone(db, redis, clock, settings):
+    new = make_scheduler(redis, clock)
+    settings.SCHEDULE = {"tea": {"cron": "@daily", "task": TASK}}
+    new.tick()
+    settings.SCHEDULE = {"milk": {"cron": "@daily", "task": TASK}}  # which is for the next scheduler to bring in
+    clock.forward(seconds=20)
+    new.tick()
+
+    assert ScheduleEntry.objects.get().name == "tea"
 
 
 def test_a_line_that_changes_in_the_settings_changes_its_row_and_one_that_leaves_goes(db, settings):

@@ -279,7 +279,7 @@ def batches(row: BulkAction) -> Iterator[Batch]:
 
 @job(
     "critical", name="amazon_pilot.jobs.tasks.run_bulk_action", timeout=6 * 3600,
-    retry=Backoff(attempts=4, first=5, cap=60), unique=True,
+    retry=Backoff(attempts=4, first=5), unique=True,
 )  # fmt: skip
 def run_bulk_action(pk: int) -> str:
     """Carry out what an operator asked to be done to many jobs; run again, it goes on with what is left."""
