@@ -140,6 +140,7 @@ def test_a_fresh_database_holds_no_rows_but_those_of_people_s_rights(fresh):
     assert fresh.counts().keys() == {
         *("auth_group", "auth_group_permissions", "auth_permission", "django_content_type"),
     }
+    assert len(fresh.schema().get("triggers", [])) == (2 if connection.vendor == "postgresql" else 0)
 
 
 @pytest.mark.long
