@@ -9,6 +9,7 @@ from django.db import models, transaction
 from django.db.models import F, Max, Q
 from django.db.models.functions import Now
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.timezone import now
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -270,7 +271,7 @@ class Report(models.Model):
     def headline(self) -> str:
         """One line for a notification."""
         return gettext("%(kind)s ready: %(name)s") % {
-            "kind": self.get_kind_display(),
+            "kind": capfirst(self.get_kind_display()),
             "name": str(self.comparison or self.product)[:120],
         }
 
