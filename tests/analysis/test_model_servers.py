@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings as conf
 
-from analysis import answers, llm
+from analysis import answers, llm, refusals
 from analysis.llm import CompetitorReport, OptimizationReport
 
 REPORT = {
@@ -329,3 +329,9 @@ def test_a_body_without_end_is_cut_short(model):
     with pytest.raises(llm.LLMError, match="too long") as caught:
         ask()
     assert len(caught.value.usages) == 1
+
+
+@pytest.mark.parametrize("shape", [lambda text: text, lambda text: {"error": {"message": text}}, lambda text: [text]])
+@pytest.mark.parametrize(("length", "kept"), [(399, 399), (400, 400), (401, 400)])
+def test_a_reason_is_cut_where_a_row_has_no_more_room(shape, length, kept):
+    assert refusals.reason_of(shape("Z" * length)) == "Z" * kept

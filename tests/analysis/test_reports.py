@@ -11,9 +11,10 @@ from django.utils.timezone import now
 from analysis import spending
 from analysis.facts import comparison_sheet
 from analysis.llm import LLMError
-from analysis.models import Comparison, ModelCall, Report, Suggestion
+from analysis.models import Comparison, ModelCall, Report, Spending, Suggestion
 from analysis.tasks import (
     analyse_due_comparisons,
+    cleanup,
     competitor_analysis,
     optimise_due_products,
     optimization_analysis,
@@ -283,6 +284,16 @@ def test_the_weekly_rounds_ask_for_each_once(comparison, lamp, settings):
 
     assert Report.objects.filter(kind="competitors").count() == 1
     assert Report.objects.filter(kind="optimization").get().product == lamp
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("hours", "is_kept"), [(61 * 24 + 1, True), (62 * 24 - 1, True), (62 * 24 + 1, False)])
+def test_what_was_spent_is_kept_for_two_months(hours, is_kept):
+    Spending.objects.create(key="a day", begun_at=now() - timedelta(hours=hours))
+
+    cleanup()
+
+    assert Spending.objects.exists() is is_kept
 
 
 @pytest.mark.later

@@ -90,6 +90,10 @@ def test_a_fire_left_out_by_a_pause_names_who_paused_it_then():
     ("outcome", "note", "says"),
     [
         ("skipped_overlap", "Job stock-1767603600 had not ended.", "Job stock-1767603600 had not ended."),
+        (
+            *("skipped_overlap", "On 2026-01-05 job stock-1767603600 had not ended."),
+            "On 2026-01-05 job stock-1767603600 had not ended.",
+        ),
         ("error", "There is no task x.", "There is no task x."),
         ("missed", "No scheduler sent it for six days.", "No scheduler sent it for six days."),
         ("enqueued", "", ""),

@@ -139,6 +139,13 @@ def test_release_takes_it_for_true(desk, batch, django_capture_on_commit_callbac
     assert enqueued() == []  # alice reads on these pages alone
 
 
+@pytest.mark.parametrize(("length", "kept"), [(499, 499), (500, 500), (501, 500)])
+def test_the_reason_of_a_discarded_batch_fits_its_rows(batch, length, kept):
+    held.discard(ScrapeRun.objects.get(pk=batch.pk), "Z" * length)
+
+    assert set(batch.targets.values_list("reason", flat=True)) == {"Z" * kept}
+
+
 def test_discard_forgets_it(desk, batch):
     desk.post(reverse("products:discard", args=[batch.pk]))
 
