@@ -109,6 +109,20 @@ def test_a_scheduler_brings_the_settings_in_with_its_first_turn_alone(db, redis,
     assert ScheduleEntry.objects.get().name == "tea"
 
 
+def test_a_new_scheduler_plans_anew_what_was_planned_while_the_clock_was_ahead(db, redis, clock, settings):
+    settings.SCHEDULE = {}
+    clock.now = at("2026-01-05 08:00")
+    entry = make_entry(next_at=at("2027-01-05 09:00"))
+    missed = Fire.objects.create(
+        entry=entry, planned_at=at("2026-01-06 09:00"), decided_at=at("2027-01-05 09:00"), outcome="missed"
+    )
+
+    make_scheduler(redis, clock).tick()
+
+    assert ScheduleEntry.objects.get().next_at == at("2026-01-05 09:00")
+    assert not Fire.objects.filter(pk=missed.pk).exists()
+
+
 def test_a_line_that_changes_in_the_settings_changes_its_row_and_one_that_leaves_goes(db, settings):
     settings.SCHEDULE = {name: {"cron": "@daily", "task": TASK} for name in ("tea", "milk")}
     entries.load_settings()
