@@ -124,7 +124,13 @@ def test_a_history_outlives_its_entry(person):
     assert get(client, "schedule-history", "never")[1]["error"]["code"] == "unknown"
 
 
-@pytest.mark.parametrize("words", [{"limit": "0"}, {"limit": "x"}, {"limit": "501"}, {"from": "soon"}])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *({"limit": limit} for limit in ("0", "x", "501")),
+        *({"from": place} for place in ("soon", "2026-01-05", "2026-01-05T09:00:00", "2026-02-30T09:00:00Z")),
+    ],
+)
 def test_a_page_that_makes_no_sense_is_refused(person, words):
     make_entry()
     status, told = get(person("view"), "schedule-history", "stock", **words)
