@@ -173,6 +173,26 @@ def test_a_state_of_a_run_lasts_only_so_long(lamp, state, facts, is_over):
     assert ScrapeRun.objects.overdue().exists() is is_over
 
 
+@pytest.mark.parametrize(
+    ("kind", "state", "ages", "is_kept"),
+    [
+        *(("uncertain", "starting", {"starting_at": seconds}, kept) for seconds, kept in ((65, True), (55, False))),
+        *(("unwatched", "started", {"checked_at": seconds}, kept) for seconds, kept in ((125, True), (115, False))),
+        *(("unwatched", "started", {"started_at": seconds}, kept) for seconds, kept in ((125, True), (115, False))),
+        ("unwatched", "started", {"started_at": 125, "checked_at": 115}, False),
+        *(("unbilled", "failed", {"checked_at": seconds}, kept) for seconds, kept in ((3605, True), (3595, False))),
+        *(("unbilled", "ingested", {"created_at": hours * 3600, "checked_at": 3605}, kept)
+          for hours, kept in ((47.9, True), (48.1, False))),
+    ],
+)  # fmt: skip
+def test_a_run_is_asked_about_again_after_its_time(lamp, kind, state, ages, is_kept):
+    run = ScrapeRun.objects.plan([lamp])
+    times = {name: Now() - timedelta(seconds=age) for name, age in ages.items()}
+    ScrapeRun.objects.filter(pk=run.pk).update(state=state, apify_id="a", **times)
+
+    assert getattr(ScrapeRun.objects, kind)().exists() is is_kept
+
+
 @pytest.mark.parametrize(("age", "is_lost"), [(timedelta(minutes=3), True), (timedelta(minutes=2, seconds=50), False)])
 def test_a_start_is_lost_after_its_time_of_grace(lamp, age, is_lost):
     run = ScrapeRun.objects.plan([lamp])
