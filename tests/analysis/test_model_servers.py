@@ -146,6 +146,16 @@ def test_an_answer_cut_off_at_the_limit_is_paid_once_and_names_the_setting(model
     assert model.asked[0][2]["max_completion_tokens"] == 1234
 
 
+def test_a_second_answer_that_is_cut_off_names_the_setting_too(model):
+    model.say("no json at all")
+    model.say(GOOD[:30], finish="length")
+
+    with pytest.raises(llm.LLMRefused, match="raise OPENAI_MAX_OUTPUT_TOKENS") as caught:
+        ask()
+
+    assert (caught.value.can_be_mended, len(caught.value.usages), len(model.asked)) == (True, 2, 2)
+
+
 def test_an_answer_that_is_whole_although_the_limit_was_reached_is_taken(model):
     model.say(f"{GOOD} And further", finish="length")
 
