@@ -71,6 +71,7 @@ def test_a_frozen_question_means_the_same_in_any_zone_and_later(text, zone, monk
     times = [term.value for term in terms(parse(once))]
     assert all(abs(a - b.value) < timedelta(seconds=2) for a, b in zip(times, terms(before), strict=True))
     assert frozen(once) == once
+    assert not {"2h", "30m", "1d"} & {*once.replace(":", " ").split()}  # what lasts from now on is none later
     assert all(term.value.utcoffset() == timedelta(0) for term in terms(parse(once)))
 
 

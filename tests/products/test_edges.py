@@ -203,6 +203,15 @@ def test_a_start_is_lost_after_its_time_of_grace(lamp, age, is_lost):
     assert run.state == ("planned" if is_lost else "starting")
 
 
+def test_a_run_is_asked_about_ever_less_often(lamp):
+    run, waits = ScrapeRun.objects.plan([lamp]), []
+    for _question in range(12):
+        waits.append(run.note_poll().total_seconds())
+        run.refresh_from_db()
+
+    assert (waits, run.polls) == ([10, 20, 40] + 9 * [60], 12)
+
+
 def test_busy_answers_are_counted_and_each_waits_longer(lamp):
     run, waits = ScrapeRun.objects.plan([lamp]), []
     for _answer in range(4):
