@@ -57,9 +57,11 @@ def comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     latest = reports[0] if reports else None
     report = chosen or good or latest
     show_faces(report, request.team)
-    context = {"report": report, "latest": latest, "reports": reports, "comparison": row, "product": row.product}
-    if address := sharing.address_of(row):
-        context["link"] = request.build_absolute_uri(address)
+    address = sharing.address_of(row)
+    context = {
+        "report": report, "latest": latest, "reports": reports, "comparison": row, "product": row.product,
+        "link": address and request.build_absolute_uri(address),
+    }  # fmt: skip
     template = "analysis/_report.html" if request.htmx else "analysis/comparison.html"
     return render(request, template, context)
 
