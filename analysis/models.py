@@ -85,6 +85,7 @@ class Comparison(models.Model):
     name = models.CharField(_("name"), max_length=100, blank=True)
     paused = models.BooleanField(_("paused"), default=False)
     created_at = models.DateTimeField(_("made at"), auto_now_add=True)
+    shared_until = models.DateTimeField(_("shared until"), null=True, blank=True, editable=False)
 
     objects = ComparisonQuerySet.as_manager()
 
