@@ -319,3 +319,12 @@ def test_a_product_is_snoozed_and_heard_again(page, lamp):
 
     assert [change.kind for change in see(lamp, now() + timedelta(minutes=1), price=Decimal("20"))] == ["price_change"]
     assert "You hear nothing of this product" not in page.get(lamp.get_absolute_url()).content.decode()
+
+
+def test_the_usual_rules_tell_of_every_change_at_once_and_of_nothing_that_was_not_asked_for():
+    assert not USUAL.is_silent(NOON, NOON)
+    assert {name: value for name, value in vars(USUAL).items() if value and value is not True} == {
+        "price_threshold": 10, "bsr_threshold": 30, "rating_threshold": Decimal("0.2"), "review_threshold": 10,
+        "price_way": "any", "bsr_way": "any", "bsr_unit": "percent",
+    }  # fmt: skip
+    assert {name for name, value in vars(USUAL).items() if value is True} == {"tell_buybox", "tell_availability"}
