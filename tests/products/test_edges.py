@@ -203,6 +203,19 @@ def test_a_start_is_lost_after_its_time_of_grace(lamp, age, is_lost):
     assert run.state == ("planned" if is_lost else "starting")
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(("seconds", "is_broken_off"), [(595, False), (605, True)])
+def test_a_clean_up_that_broke_off_is_named_once(seconds, is_broken_off):
+    Cleanup.objects.begin()
+    one, ended, *_others = Cleanup.objects.all()
+    long_ago = Now() - timedelta(seconds=seconds)
+    Cleanup.objects.filter(pk=one.pk).update(stepped_at=long_ago)
+    Cleanup.objects.filter(pk=ended.pk).update(stepped_at=long_ago, ended_at=Now())
+
+    assert Cleanup.objects.revive() == ([one.kind] if is_broken_off else [])
+    assert Cleanup.objects.revive() == []
+
+
 def test_a_run_is_asked_about_ever_less_often(lamp):
     run, waits = ScrapeRun.objects.plan([lamp]), []
     for _question in range(12):
