@@ -162,7 +162,10 @@ class RedisNow(BaseModel):
 
 
 class QueueToday(BaseModel):
-    """What a queue holds, and what ended in it today; null is not known."""
+    """What a queue holds, what ended in it today, shares that failed within 24 hours and one; null is not known.
+
+    `wait_p95` are seconds: 95 % of what ended in the last hour waited no longer, about.
+    """
 
     model_config = ConfigDict(extra="allow")
     name: str
@@ -176,6 +179,9 @@ class QueueToday(BaseModel):
     processed_today: int
     succeeded_today: int
     failed_today: int
+    error_rate: float | None
+    error_rate_hour: float | None
+    wait_p95: float | None
 
 
 class Ended(BaseModel):
