@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TypedDict
 
+from django.core.cache import cache
 from django.db.models import Max, Q, Sum
 from django.db.models.functions import TruncDay
 from django.utils import timezone
@@ -16,6 +17,8 @@ from ..models.tally import HOUR, MINUTE, Counted, counts, heights, heights_of
 from ..models.total import BUCKETS
 from .charts import BAD, GOOD, MOST_TAIL
 from .percentile import percentile
+
+REMEMBERED_SECONDS = 60  # a minute's own figures, by one process
 
 
 class Ended(TypedDict):
@@ -60,13 +63,12 @@ def ended(start: datetime, now: datetime) -> dict[tuple[str, date], Counter[str]
 
     Hours come from tallies; what has not been folded is counted on the spot, as the charts do.
     """
-    return _ended(start, now, not_folded(start, now))
+    return _ended(start, now, not_folded(start, now, Tally.objects.counted_until()))
 
 
-def not_folded(start: datetime, now: datetime) -> list[Counted]:
+def not_folded(start: datetime, now: datetime, folded: datetime | None) -> list[Counted]:
     """Count what ended after `start` and after the last minute that was folded, of a quarter of an hour at most."""
-    known = Tally.objects.counted_until()
-    return counts(max(known + MINUTE if known else start, now - MOST_TAIL, start), now)
+    return counts(max(folded + MINUTE if folded else start, now - MOST_TAIL, start), now)
 
 
 def _ended(start: datetime, now: datetime, late: Iterable[Counted]) -> dict[tuple[str, date], Counter[str]]:
@@ -99,16 +101,28 @@ class Hour:
         return {"error_rate_hour": rate, "wait_p95": percentile(self.waits, 0.95, self.longest)}
 
 
-def last_hours(now: datetime, late: Iterable[Counted]) -> dict[str, LastHour]:
-    """Return the last hour of every queue in which something ended, in one query; `late` is what is not folded yet."""
-    start = now.replace(second=0, microsecond=0) - HOUR
-    found: dict[str, Hour] = defaultdict(Hour)
-    minutes = Tally.objects.between("minute", start, now).order_by().values("queue", "outcome")
-    for row in minutes.annotate(**heights("wait"), n=Sum("count"), longest=Max("wait_max")):
-        found[row["queue"]].add(row["outcome"], row["n"], heights_of(row, "wait"), row["longest"])
+def last_hours(now: datetime, folded: datetime | None, late: Iterable[Counted]) -> dict[str, LastHour]:
+    """Return the last hour of every queue in which something ended.
+
+    `folded` is the last minute that was folded, None where none was, and `late` is what came after it.
+    """
+    found = _folded_hours(now.replace(second=0, microsecond=0) - HOUR, folded) if folded else defaultdict(Hour)
     for new in late:
         found[new["queue"]].add(new["outcome"], new["count"], new["wait_buckets"], new["wait_max"])
     return {queue: hour.told() for queue, hour in found.items()}
+
+
+def _folded_hours(start: datetime, last: datetime) -> dict[str, Hour]:
+    """Add up the minutes of each queue in one query, once for each that is folded: with 200 queues that takes 0.3 s."""
+    key = f"monitor:hours:{start.timestamp():.0f}:{last.timestamp():.0f}"
+    known: dict[str, Hour] | None = cache.get(key)
+    if known is None:
+        known = defaultdict(Hour)
+        minutes = Tally.objects.between("minute", start, last + MINUTE).order_by().values("queue", "outcome")
+        for row in minutes.annotate(**heights("wait"), n=Sum("count"), longest=Max("wait_max")):
+            known[row["queue"]].add(row["outcome"], row["n"], heights_of(row, "wait"), row["longest"])
+        cache.set(key, known, REMEMBERED_SECONDS)
+    return known
 
 
 def told(counted: Counter[str]) -> Ended:
@@ -131,8 +145,9 @@ def by_queue(now: datetime | None = None) -> dict[str, Day]:
     midnight = timezone.make_aware(datetime(today.year, today.month, today.day))
     day_ago = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=24)
     start = min(midnight, day_ago)
-    late = not_folded(start, now)
-    counted, hours = _ended(start, now, late), last_hours(now, late)
+    folded = Tally.objects.counted_until()
+    late = not_folded(start, now, folded)
+    counted, hours = _ended(start, now, late), last_hours(now, folded, late)
     wholes: dict[str, Counter[str]] = defaultdict(Counter)
     for (name, _day), each in counted.items():
         wholes[name] += each
