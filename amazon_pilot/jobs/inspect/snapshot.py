@@ -303,8 +303,9 @@ def _worker(picture: Picture, seen: float, now: float) -> Worker:
     busy = sum(bool(slot.get("job")) for slot in picture["slots"])
     is_alive = silence < SILENT_SECONDS
     state = "dead" if not is_alive else "quiet" if picture["state"] != "working" else "busy" if busy else "idle"
-    skew = picture.get("clock", seen) - seen  # by how much its clock is ahead of Redis's, seconds
+    clock = picture.get("clock", seen)
+    skew = clock - seen  # by how much its clock is ahead of Redis's, seconds
     return {
         **picture, "seen": seen, "silence": silence, "busy": busy, "is_alive": is_alive, "shown_state": state,
-        "skew": skew,
+        "skew": skew, "uptime": max(0.0, clock - picture["born"]),
     }  # fmt: skip

@@ -135,12 +135,20 @@ class JobNow(BaseModel):
 
 
 class Worker(BaseModel):
-    """A worker as it shows itself, with its slots."""
+    """A worker as it shows itself, with its slots.
+
+    `uptime` are seconds, `cpu` is the share of one processor used lately, `runs` its release and versions, and
+    `last_error` the newest attempt on it that raised or was lost; null is not known.
+    """
 
     model_config = ConfigDict(extra="allow")
     worker: str
     is_alive: bool
     busy: int
+    uptime: float
+    cpu: float | None = None
+    runs: dict[str, str] | None = None
+    last_error: dict[str, object] | None
     slots: list[dict[str, object]]
 
 
