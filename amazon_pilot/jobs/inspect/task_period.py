@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypedDict, cast
 
 from django.core.cache import cache
 from django.db.models import Case, Max, Q, Sum, Value, When
@@ -19,6 +19,16 @@ WEEK = timedelta(days=7)
 SLOWEST = 10
 
 Numbers = dict[str, float | None]
+
+
+class Half(TypedDict):
+    """What ended in one way in one of two spans, beside the heights of its buckets."""
+
+    is_now: int
+    outcome: str
+    n: int
+    wait_longest: float
+    duration_longest: float
 
 
 @dataclass(frozen=True)
@@ -89,24 +99,26 @@ def _figures(task: str, start: datetime, end: datetime, back: timedelta) -> tupl
         times = Q(at__gte=start, at__lt=end) | Q(at__gte=start - back, at__lt=end - back)
         hours = Tally.objects.filter(times, span="hour", task=task).order_by()
         halves = hours.annotate(is_now=Case(When(at__gte=start, then=Value(1)), default=Value(0)))
-        rows: list[Any] = list(
-            halves.values("is_now", "outcome").annotate(
-                n=Sum("count"), wait_longest=Max("wait_max"), duration_longest=Max("duration_max"),
-                **heights("wait"), **heights("duration"),
-            )
+        sums = halves.values("is_now", "outcome").annotate(
+            n=Sum("count"), wait_longest=Max("wait_max"), duration_longest=Max("duration_max"),
+            **heights("wait"), **heights("duration"),
         )  # fmt: skip
+        rows = cast(list[Half], list(sums))
         known = _told([row for row in rows if row["is_now"]]), _told([row for row in rows if not row["is_now"]])
         cache.set(key, known, REMEMBERED_SECONDS)
     return known
 
 
-def _told(rows: list[dict[str, Any]]) -> Numbers:
+def _told(rows: list[Half]) -> Numbers:
     """Return how many runs there were, what share failed, and percentiles of wait and run in seconds, about."""
     count, bad = sum(row["n"] for row in rows), sum(row["n"] for row in rows if row["outcome"] in BAD)
     told: Numbers = {"count": count, "failed": bad / count if count else None}
-    for column in ("wait", "duration"):
+    longests = {
+        "wait": max((row["wait_longest"] for row in rows), default=0.0),
+        "duration": max((row["duration_longest"] for row in rows), default=0.0),
+    }
+    for column, longest in longests.items():
         sums = [sum(parts) for parts in zip(*(heights_of(row, column) for row in rows), strict=True)]
-        longest = max((row[f"{column}_longest"] for row in rows), default=0.0)
         for n in (50, 95):
             told[f"{column}_{n}"] = percentile(sums, n / 100, longest)
     return told

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Self, TypedDict, cast
+from typing import Self, TypedDict, cast
 
 from django.db import models, transaction
 from django.db.models.fields.json import KT
@@ -239,9 +239,9 @@ def heights(column: str) -> dict[str, models.Sum]:
     return {name: models.Sum(Cast(bucket, models.IntegerField()), default=0) for name, bucket in buckets.items()}
 
 
-def heights_of(row: Mapping[str, Any], column: str) -> list[int]:
+def heights_of(row: Mapping[str, object], column: str) -> list[int]:
     """Return how many runs lie in each bucket, of a row that was annotated with `heights`."""
-    return [row[f"{column}_{n}"] for n in range(len(BUCKETS) + 1)]
+    return [cast(int, row[f"{column}_{n}"]) for n in range(len(BUCKETS) + 1)]
 
 
 def sums(tallies: TallyQuerySet, bucket: str) -> list[Counted]:
