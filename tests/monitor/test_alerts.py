@@ -20,6 +20,7 @@ from amazon_pilot.jobs.core.limits import GRACE
 from amazon_pilot.jobs.inspect import alerts, snapshot, store
 from amazon_pilot.jobs.models import Alert, AuditEntry, Fire, JobRun, Reading, RuleChange, Silence, Tally
 from amazon_pilot.jobs.models.alert import CALM
+from amazon_pilot.jobs.operate import alerts as operate_alerts
 from amazon_pilot.jobs.schedule import watch
 from notifications.models import Channel, Notification
 from products.models import DaySpending
@@ -421,6 +422,89 @@ def test_the_watch_lives_through_what_goes_wrong(monkeypatch, settings, caplog):
     assert len(turns) >= 3
     settings.ALERTS = False
     assert watch.begin() is None
+
+
+# A test of them
+
+
+@pytest.fixture
+def editor(person, transactional_db, redis, settings):
+    settings.WEBHOOK_PRIVATE_NETWORKS = [ipaddress.ip_network("127.0.0.0/8")]
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    client = person("edit")
+    return client, User.objects.get(username="edit-er")
+
+
+def channel(user, kind, address, **more):
+    return Channel.objects.create(team=user.teams.get(), user=user, kind=kind, address=address, **more)
+
+
+def press_test(client):
+    answer = client.post(reverse("monitor:alert-test"), {"reason": "drill"}, follow=True)
+    return [str(message) for message in answer.context["messages"]]
+
+
+def test_a_test_goes_through_ones_own_channels_and_says_what_became_of_each(editor, operator):
+    client, user = editor
+    good, received = receiver()
+    bad, refused = receiver(500)
+    hook = channel(user, "webhook", f"http://127.0.0.1:{good.server_port}/hook")
+    channel(user, "webhook", f"http://127.0.0.1:{bad.server_port}/hook")
+    channel(user, "email", "edit@example.com")
+    channel(user, "email", "quiet@example.com", paused=True)
+    channel(operator, "email", "olga@example.com")
+
+    said = press_test(client)
+    good.shutdown()
+    bad.shutdown()
+
+    told = dict(sentence.split(": ", 1) for sentence in said)
+    assert told[f"webhook http://127.0.0.1:{good.server_port}/hook"] == "was told."
+    assert told["e-mail edit@example.com"] == "was told."
+    assert told["e-mail quiet@example.com"] == "is paused."
+    assert told["on these pages"] == "was told."
+    failed = told[f"webhook http://127.0.0.1:{bad.server_port}/hook"]
+    assert failed.startswith("was not told: ")
+    assert failed.endswith("It is tried again.")
+    assert len(said) == 5
+    headers, body = received[0]
+    assert headers["X-Pilot-Signature"] == f"sha256={hmac.new(hook.secret.encode(), body, hashlib.sha256).hexdigest()}"
+    assert "A test of the alerts, asked for by edit-er" in json.loads(body)["subject"]
+    assert (len(received), len(refused), [message.to for message in mail.outbox]) == (1, 1, [["edit@example.com"]])
+    assert not Notification.objects.filter(channel__user=operator).exists()
+    assert not Alert.objects.exists()
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.actor, entry.reason, entry.count) == ("test alert", user, "drill", 5)
+    assert entry.detail == {}  # the addresses of webhooks may be secrets
+
+
+def test_a_channel_that_answers_too_late_keeps_nobody_waiting(editor, monkeypatch):
+    client, user = editor
+    channel(user, "email", "edit@example.com")
+    monkeypatch.setattr(operate_alerts, "PATIENCE", -1.0)
+
+    assert "e-mail edit@example.com: is told within minutes." in press_test(client)
+    assert Notification.objects.get(channel__kind="email").state == "pending"
+
+
+def test_whom_no_alert_is_told_hears_so(editor):
+    client, user = editor
+    user.user_permissions.remove(Permission.objects.get(codename="operate_jobs"))
+
+    assert press_test(client) == ["No alert is told to you: that takes the role operate and a channel of your own."]
+    assert not Notification.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", ["view", "operate"])
+def test_only_an_editor_tests(person, redis, role):
+    client = person(role)
+
+    assert client.post(reverse("monitor:alert-test")).status_code == 403
+    assert client.get(reverse("monitor:alert-test")).status_code in (403, 405)
+    assert "Send a test" not in client.get(reverse("monitor:alerts")).content.decode()
+    assert not AuditEntry.objects.exists()
+    assert not Notification.objects.exists()
 
 
 # The page
