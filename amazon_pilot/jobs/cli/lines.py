@@ -13,7 +13,7 @@ def line_of_worker(row: Told) -> str:
     """Return a worker: its state, busy slots, hours since its start, processor, version, and last error."""
     runs, error = row.get("runs") or {}, row["last_error"]
     cells = [f"{row['worker']:20}{row['shown_state']:8}{row['busy']}/{len(row['slots'])} slots"]
-    cells.append(f"up {row['uptime'] / 3600:.1f} h")
+    cells.append(f"up {row.get('uptime', 0) / 3600:.1f} h")
     if row.get("cpu") is not None:
         cells.append(f"{row['cpu']:.0%} processor")
     if runs:

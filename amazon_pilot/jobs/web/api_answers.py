@@ -145,7 +145,7 @@ class Worker(BaseModel):
     worker: str
     is_alive: bool
     busy: int
-    uptime: float
+    uptime: float | None = None
     cpu: float | None = None
     runs: dict[str, str] | None = None
     last_error: dict[str, object] | None
