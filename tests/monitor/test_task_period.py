@@ -12,8 +12,6 @@ from amazon_pilot.jobs.inspect.window import window
 from amazon_pilot.jobs.models import JobRun, Tally
 from amazon_pilot.jobs.templatetags.monitor import figure, signed
 
-from .test_browser import chromium, sync_api, visit  # noqa: F401 - fixtures
-
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
 
 NOW = datetime(2026, 3, 10, 12, 30, 20, tzinfo=UTC)
@@ -177,22 +175,6 @@ def test_a_script_gets_the_part_alone(page):
     assert "Against the week before" in part
     assert "What it promises" not in part
     page({"HX-Request": "true"}, 404, task="never.was")
-
-
-@pytest.mark.browser
-def test_what_is_told_follows_the_time_that_the_charts_show(visit, busy_day):
-    page = visit("view")
-    runs(1, timezone.now() - 5 * HOUR, duration=999.0, task="tests.jobs.tasks.add", worker="slow")
-    slow = f"#period a[href='{reverse('monitor:job', args=[JobRun.objects.get(worker='slow').job_id])}']"
-    page.goto("/admin/monitor/task/tests.jobs.tasks.add")
-    sync_api.expect(page.locator("#slowest-title")).to_be_visible()
-    sync_api.expect(page.locator(slow)).to_have_count(0)
-
-    page.get_by_role("button", name="6 hours").click()
-    sync_api.expect(page.locator(slow)).to_have_count(1)
-    page.get_by_role("button", name="1 hour").click()
-    sync_api.expect(page.locator(slow)).to_have_count(0)
-    assert page.url.endswith("tests.jobs.tasks.add")
 
 
 @pytest.mark.parametrize("asked", [{"range": "1x"}, {"range": ""}, {"end": "yesterday"}, {"end": "2001-01-01T00:00Z"}])
