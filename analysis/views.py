@@ -13,6 +13,7 @@ from accounts.teams import for_members
 from amazon_pilot.http import AuthenticatedRequest
 from products.models import Product
 
+from . import sharing
 from .forms import ComparisonForm
 from .models import Comparison, Report, State, Suggestion, SuggestionState
 from .picking import Picking
@@ -56,7 +57,11 @@ def comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     latest = reports[0] if reports else None
     report = chosen or good or latest
     show_faces(report, request.team)
-    context = {"report": report, "latest": latest, "reports": reports, "comparison": row, "product": row.product}
+    address = sharing.address_of(row)
+    context = {
+        "report": report, "latest": latest, "reports": reports, "comparison": row, "product": row.product,
+        "link": address and request.build_absolute_uri(address),
+    }  # fmt: skip
     template = "analysis/_report.html" if request.htmx else "analysis/comparison.html"
     return render(request, template, context)
 
