@@ -1,15 +1,17 @@
 """What the product tells the monitor about itself: today's numbers, and which page belongs to a job.
 
 The engine room knows no product, so it finds these functions by the settings MONITOR_TILES, MONITOR_RELATED,
-MONITOR_CHECKS and MONITOR_TELL.
+MONITOR_CHECKS, MONITOR_TELL and MONITOR_TELL_ONE.
 """
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -20,10 +22,12 @@ from django.utils.translation import gettext as _
 
 from analysis.models import ModelCall, Report, Spending
 from analysis.texts import one_line, storable
-from notifications.models import Channel, Notification
+from notifications.models import Channel, ChannelQuerySet, Notification, State
 from notifications.tasks import send_notification
 from products.models import BudgetUse, Change, DaySpending, Product, ScrapeRun, Severity
 from products.models.spending import MICROS
+
+logger = logging.getLogger(__name__)
 
 MOST_RELATED = 5
 NEARLY = Decimal("0.9")  # of a budget: from there on an operator may want to know
@@ -135,14 +139,53 @@ def tell(text: str, severity: str, path: str) -> list[Callable[[], Any]]:
     Operators are the staff who may act on jobs; theirs is also what they added for a team. A channel hears what is as
     grave as it was set to.
     """
+    channels = _channels(_operators()).active().filter(least_severity__lte=LEVELS[severity])
+    rows = _told(channels, text, path)
+    return [partial(send_notification, row.pk) for row in Notification.objects.write(rows)]
+
+
+def tell_one(user_id: int, text: str, severity: str, path: str) -> list[tuple[str, Callable[[], str]]]:
+    """Write to the channels of one operator as `tell` does; return of each its name, and what sends it and says how.
+
+    What it would not hear is said too. None are those of somebody whom no alert is told.
+    """
+    channels = list(_channels(_operators() & {user_id}))
+    heard = [one for one in channels if not one.is_silent and one.least_severity <= LEVELS[severity]]
+    rows = _told(heard, text, path)
+    Notification.objects.write(rows)
+    keys = {row.channel_id: row.key for row in rows}
+    return [(str(one), partial(_sent, one, keys.get(one.pk))) for one in channels]
+
+
+def _operators() -> set[int]:
     people = get_user_model()._default_manager.with_perm(
         "jobs.operate_jobs", backend="django.contrib.auth.backends.ModelBackend"
     )
-    operators = set(people.filter(is_staff=True).values_list("pk", flat=True))
+    return set(people.filter(is_staff=True).values_list("pk", flat=True))
+
+
+def _channels(operators: set[int]) -> ChannelQuerySet:
     Notification.objects.ensure_operators_channels(operators)
-    channels = Channel.objects.active().filter(user__in=operators, least_severity__lte=LEVELS[severity])
-    rows = [
-        Notification(channel=channel, subject=one_line(text, 200), body=storable(text), path=path)
-        for channel in channels
-    ]
-    return [partial(send_notification, row.pk) for row in Notification.objects.write(rows)]
+    return Channel.objects.filter(user__in=operators).order_by("pk")
+
+
+def _told(channels: Iterable[Channel], text: str, path: str) -> list[Notification]:
+    words = {"subject": one_line(text, 200), "body": storable(text), "path": path}
+    return [Notification(channel=channel, **words) for channel in channels]
+
+
+def _sent(channel: Channel, key: UUID | None) -> str:
+    """Send one notification and say what became of it, or why the channel does not hear it, where there is none."""
+    if key is None:
+        return _("is paused.") if channel.is_silent else _("hears graver things alone.")
+    row = Notification.objects.get(key=key)
+    if row.state != State.SENT:
+        try:
+            send_notification(row.pk)
+        except Exception:  # the row says what became of it, and is sent again
+            logger.warning("A test of the alerts was not sent at once", exc_info=True)
+        row.refresh_from_db()
+    if row.state == State.SENT:
+        return _("was told.")
+    said, again = _("was not told: %s") % row.error, _("It is tried again.")
+    return f"{said} {again}" if row.state == State.PENDING else said

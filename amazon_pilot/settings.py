@@ -335,6 +335,7 @@ MONITOR_RELATED = "amazon_pilot.business.related"  # the rows that a job's argum
 MONITOR_SUBJECTS = "amazon_pilot.subjects"  # what jobs are about, and why it is looked at next when it is
 MONITOR_CHECKS = ["amazon_pilot.business.checks"]  # what the product counts among its health
 MONITOR_TELL = "amazon_pilot.business.tell"  # writes to operators what an alert says
+MONITOR_TELL_ONE = "amazon_pilot.business.tell_one"  # the same to one of them, as a test
 RQ_SHOW_ADMIN_LINK = False
 RQ_API_TOKEN = ""
 

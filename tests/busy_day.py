@@ -144,6 +144,7 @@ class BusyDay:
             "worker": name, "state": "working", "pid": 4711, "host": "engine-room-1.example.internal",
             "born": seen - 7200, "seen": seen, "queues": {"critical": 6, "default": 3, "low": 1},
             "takes": {"critical": 12, "default": 7, "low": 1}, "ended": {"succeeded": 1204, "failed": 3, "lost": 0},
+            "cpu": 0.31, "runs": {"release": "2026-06-01", "version": "0.1.0", "python": "3.11.2", "rq": "3.0.0"},
             "slots": [{"pid": 1, "jobs": 0} | slot for slot in slots],
         }  # fmt: skip
         queues.connection().set(keys.worker(name), json.dumps(picture))

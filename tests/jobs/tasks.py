@@ -127,6 +127,14 @@ def sleep(seconds: float) -> str:
     return "slept"
 
 
+@job("default")
+def burn(seconds: float) -> None:
+    """Keep a processor busy."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
 @job("default", timeout=300)
 def stay_until(path: str) -> None:
     """Run until somebody makes this file."""

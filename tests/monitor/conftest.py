@@ -2,13 +2,15 @@
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.cache import cache
 
 from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.operate import batches
 
 
 @pytest.fixture(autouse=True)
-def _connection_of_this_test():
+def _nothing_of_the_test_before():
+    cache.clear()
     yield
     queues._connections.clear()
 

@@ -16,9 +16,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from amazon_pilot.jobs.core import keys
+from amazon_pilot.jobs.core.limits import GRACE
 from amazon_pilot.jobs.inspect import alerts, snapshot, store
-from amazon_pilot.jobs.models import Alert, AuditEntry, JobRun, RuleChange, Tally
+from amazon_pilot.jobs.models import Alert, AuditEntry, Fire, JobRun, Reading, RuleChange, Silence, Tally
 from amazon_pilot.jobs.models.alert import CALM
+from amazon_pilot.jobs.operate import alerts as operate_alerts
 from amazon_pilot.jobs.schedule import watch
 from notifications.models import Channel, Notification
 from products.models import DaySpending
@@ -84,9 +86,14 @@ def test_each_subject_is_an_alert_of_its_own_and_one_that_comes_again_is_a_new_o
 @pytest.fixture
 def well(redis, transactional_db, settings):
     settings.WEB_HEALTH_URL = ""
+    well_again(redis)
+    return redis
+
+
+def well_again(redis):
+    """Show a worker and a scheduler that live now, however slow this machine is."""
     serve()
     redis.hset(keys.SCHEDULER, mapping={"leader": "first", "tick_at": time.time()})
-    return redis
 
 
 def old_job(redis):
@@ -130,7 +137,27 @@ def evicting(redis):
     redis.config_set("maxmemory-policy", "allkeys-lru")
 
 
+def missed_fire(redis):
+    now = timezone.now()
+    Silence.objects.note(now - timedelta(hours=3), now - 5 * SECOND)
+    for hours in (2, 1):
+        planned = now - timedelta(hours=hours)
+        Fire.objects.create(entry_id="stock", planned_at=planned, decided_at=now, outcome="missed")
+
+
+def lost_lease(redis, ago=60):
+    redis.zadd("rq:wip:low", {f"job-{ago}:pilot-gone": time.time() + GRACE - ago})
+
+
+def many_failed(redis, number=101, before=0, minutes=50):
+    rest = dict.fromkeys(("waiting", "running", "scheduled", "held", "canceled", "oldest"), 0)
+    at = timezone.now() - timedelta(minutes=minutes)
+    Reading.objects.create(span="minute", at=at, queue="low", failed=before, **rest)
+    redis.zadd("rq:failed:low", {f"job{n}": time.time() + 999 for n in range(before + number)})
+
+
 CAUSES = {
+    "fire_missed": missed_fire, "work_stuck": lost_lease, "failed_kept": many_failed,
     "queue_age": old_job, "failure_rate": failing, "scheduler_silent": silent, "worker_gone": no_worker,
     "poison": poisoned, "history_behind": behind, "product": budget, "redis_memory": nearly_full,
     "redis_settings": evicting,
@@ -190,6 +217,101 @@ def test_a_rule_that_breaks_leaves_the_others_standing(well, monkeypatch, caplog
     look()
     assert [row.rule for row in Alert.objects.firing()] == ["scheduler_silent"]
     assert "queue_age could not be looked at" in caplog.text
+
+
+# The rules that tell of the schedule, of stuck work and of failed jobs
+
+UNDO = {
+    "fire_missed": lambda redis: Fire.objects.all().delete(),
+    "work_stuck": lambda redis: redis.delete("rq:wip:low"),
+    "failed_kept": lambda redis: (redis.delete("rq:failed:low"), Reading.objects.all().delete()),
+}
+
+
+@pytest.mark.later
+@pytest.mark.parametrize("rule", UNDO)
+def test_a_cause_that_comes_and_goes_is_told_once_and_over_once(well, operator, rule):
+    for second in range(0, 300, 10):
+        UNDO[rule](well)
+        if second < 100 or second // 10 % 3:  # it lasts, and then flaps
+            CAUSES[rule](well)
+        well_again(well)
+        look(second)
+        watch.tell()
+    assert [(row.rule, row.resolved_at) for row in Alert.objects.all()] == [(rule, None)]
+    UNDO[rule](well)
+    for second in (300, 310, 310 + CALM.seconds, 400):
+        well_again(well)
+        look(second)
+        watch.tell()
+
+    [alert] = Alert.objects.all()
+    assert alert.resolved_at is not None
+    texts = list(Notification.objects.order_by("pk").values_list("subject", flat=True))
+    assert [text.startswith("Over: ") for text in texts] == [False, True]
+
+
+def test_a_missed_fire_is_told_with_its_cause_and_over_after_an_hour(well, person):
+    missed_fire(well)
+    look()
+
+    alert = Alert.objects.firing().get()
+    assert alert.subject == "stock"
+    assert alert.text.startswith("stock missed 2 fires, the last of ")
+    assert "No scheduler ran from" in alert.text
+    assert alerts.address(alert) == reverse("monitor:schedule")
+    for second in (3500, 3700, 3700 + CALM.seconds):
+        look(second)
+    assert [row.resolved_at is not None for row in Alert.objects.filter(rule="fire_missed")] == [True]
+
+
+@pytest.mark.parametrize("outcome", [each for each in Fire.Outcome if each != "missed"])
+def test_what_fired_or_was_left_out_on_purpose_is_not_missed(well, outcome):
+    now = timezone.now()
+    Fire.objects.create(entry_id="stock", planned_at=now - 9 * SECOND, decided_at=now, outcome=outcome)
+    assert alerts.fire_missed(alerts.Look(now, None), 3600) == {}
+
+
+@pytest.mark.parametrize(("ago", "is_stuck"), [(-20, False), (0, False), (5, False), (15, True), (3600, True)])
+def test_a_lease_is_stuck_when_its_countdown_is_long_over(well, ago, is_stuck):
+    lost_lease(well, ago)
+    found = alerts.work_stuck(alerts.Look(timezone.now(), snapshot.current()), 10)
+    assert list(found) == (["low"] if is_stuck else [])
+    assert not is_stuck or "1 lost and not brought back" in found["low"]
+
+
+def test_what_runs_beyond_its_timeout_is_stuck(well):
+    picture = json.loads(well.get("pilot:worker:w1"))
+    picture["slots"][0] |= {"job": "j", "execution": "e", "task": "tests.jobs.tasks.add", "queue": "low", "since": 1.0}
+    well.set("pilot:worker:w1", json.dumps(picture))
+    well.delete(snapshot.KEY)
+
+    found = alerts.work_stuck(alerts.Look(timezone.now(), snapshot.current()), 10)
+    assert "1 beyond their timeout" in found["low"]
+
+
+@pytest.mark.parametrize(
+    ("number", "before", "minutes", "fires"),
+    [
+        (100, 0, 50, False), (101, 0, 50, True), (101, 5000, 50, True), (0, 5000, 50, False),
+        (101, 0, 70, False),  # what there was more than an hour ago is not asked
+    ],
+)  # fmt: skip
+def test_failed_jobs_fire_by_how_many_came_and_not_by_how_many_are_kept(well, number, before, minutes, fires):
+    many_failed(well, number, before, minutes)
+    found = alerts.failed_kept(alerts.Look(timezone.now(), snapshot.current()), 100)
+    assert list(found) == (["low"] if fires else [])
+
+
+def test_each_of_them_leads_to_what_says_more(well):
+    for name in ("work_stuck", "failed_kept"):
+        CAUSES[name](well)
+    look()
+    look(30)
+    assert {alert.rule: alerts.address(alert) for alert in Alert.objects.firing()} == {
+        "work_stuck": reverse("monitor:stuck"),
+        "failed_kept": reverse("monitor:jobs") + "?q=state%3Afailed+queue%3Alow",
+    }
 
 
 # Telling
@@ -307,6 +429,89 @@ def test_the_watch_lives_through_what_goes_wrong(monkeypatch, settings, caplog):
     assert len(turns) >= 3
     settings.ALERTS = False
     assert watch.begin() is None
+
+
+# A test of them
+
+
+@pytest.fixture
+def editor(person, transactional_db, redis, settings):
+    settings.WEBHOOK_PRIVATE_NETWORKS = [ipaddress.ip_network("127.0.0.0/8")]
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    client = person("edit")
+    return client, User.objects.get(username="edit-er")
+
+
+def channel(user, kind, address, **more):
+    return Channel.objects.create(team=user.teams.get(), user=user, kind=kind, address=address, **more)
+
+
+def press_test(client):
+    answer = client.post(reverse("monitor:alert-test"), {"reason": "drill"}, follow=True)
+    return [str(message) for message in answer.context["messages"]]
+
+
+def test_a_test_goes_through_ones_own_channels_and_says_what_became_of_each(editor, operator):
+    client, user = editor
+    good, received = receiver()
+    bad, refused = receiver(500)
+    hook = channel(user, "webhook", f"http://127.0.0.1:{good.server_port}/hook")
+    channel(user, "webhook", f"http://127.0.0.1:{bad.server_port}/hook")
+    channel(user, "email", "edit@example.com")
+    channel(user, "email", "quiet@example.com", paused=True)
+    channel(operator, "email", "olga@example.com")
+
+    said = press_test(client)
+    good.shutdown()
+    bad.shutdown()
+
+    told = dict(sentence.split(": ", 1) for sentence in said)
+    assert told[f"webhook http://127.0.0.1:{good.server_port}/hook"] == "was told."
+    assert told["e-mail edit@example.com"] == "was told."
+    assert told["e-mail quiet@example.com"] == "is paused."
+    assert told["on these pages"] == "was told."
+    failed = told[f"webhook http://127.0.0.1:{bad.server_port}/hook"]
+    assert failed.startswith("was not told: ")
+    assert failed.endswith("It is tried again.")
+    assert len(said) == 5
+    headers, body = received[0]
+    assert headers["X-Pilot-Signature"] == f"sha256={hmac.new(hook.secret.encode(), body, hashlib.sha256).hexdigest()}"
+    assert "A test of the alerts, asked for by edit-er" in json.loads(body)["subject"]
+    assert (len(received), len(refused), [message.to for message in mail.outbox]) == (1, 1, [["edit@example.com"]])
+    assert not Notification.objects.filter(channel__user=operator).exists()
+    assert not Alert.objects.exists()
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.actor, entry.reason, entry.count) == ("test alert", user, "drill", 5)
+    assert entry.detail == {}  # the addresses of webhooks may be secrets
+
+
+def test_a_channel_that_answers_too_late_keeps_nobody_waiting(editor, monkeypatch):
+    client, user = editor
+    channel(user, "email", "edit@example.com")
+    monkeypatch.setattr(operate_alerts, "PATIENCE", -1.0)
+
+    assert "e-mail edit@example.com: is told within minutes." in press_test(client)
+    assert Notification.objects.get(channel__kind="email").state == "pending"
+
+
+def test_whom_no_alert_is_told_hears_so(editor):
+    client, user = editor
+    user.user_permissions.remove(Permission.objects.get(codename="operate_jobs"))
+
+    assert press_test(client) == ["No alert is told to you: that takes the role operate and a channel of your own."]
+    assert not Notification.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", ["view", "operate"])
+def test_only_an_editor_tests(person, redis, role):
+    client = person(role)
+
+    assert client.post(reverse("monitor:alert-test")).status_code == 403
+    assert client.get(reverse("monitor:alert-test")).status_code in (403, 405)
+    assert "Send a test" not in client.get(reverse("monitor:alerts")).content.decode()
+    assert not AuditEntry.objects.exists()
+    assert not Notification.objects.exists()
 
 
 # The page

@@ -261,6 +261,20 @@ def test_the_time_shown_is_moved_by_the_keyboard_and_kept_in_the_address(visit, 
     sync_api.expect(page.locator("[data-chart-note]")).not_to_have_text("Nothing is kept of that time any more.")
 
 
+def test_what_is_told_of_a_task_follows_the_time_that_its_charts_show(visit, busy_day):
+    run("slow", hours=5, duration=999.0)
+    page = visit("view")
+    slow = page.locator("#period a[href$='/job/slow']")
+    page.goto("/admin/monitor/task/tests.jobs.tasks.add")
+    sync_api.expect(page.locator("#slowest-title")).to_be_visible()
+    sync_api.expect(slow).to_have_count(0)
+
+    page.get_by_role("button", name="6 hours").click()
+    sync_api.expect(slow).to_have_count(1)
+    page.get_by_role("button", name="1 hour").click()
+    sync_api.expect(slow).to_have_count(0)
+
+
 def test_a_length_is_typed_and_kept_in_the_address(visit, busy_day):
     page = visit("view")
     page.goto("/admin/monitor/queue/default")

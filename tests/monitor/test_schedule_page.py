@@ -8,6 +8,7 @@ from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 from django.utils import timezone
 
+from amazon_pilot.jobs.inspect import unfired
 from amazon_pilot.jobs.models import AuditEntry, Fire, JobRun, ScheduleEntry, Silence
 from amazon_pilot.jobs.schedule import board, entries, store
 from tests.jobs.schedule_world import Clock, at, make_entry, make_scheduler
@@ -31,7 +32,7 @@ def fire(outcome, ago, entry="stock", **more):
 
 
 def cause(row):
-    return board.causes([row])[0]
+    return unfired.causes([row])[0]
 
 
 # Why something did not fire
@@ -104,7 +105,7 @@ def test_what_the_row_itself_says_is_said(outcome, note, says):
     row = fire(outcome, timedelta(hours=3), note=note)
 
     assert cause(row) == says
-    assert board.in_the_way(row) == ("stock-1767603600" if outcome == "skipped_overlap" else "")
+    assert unfired.in_the_way(row) == ("stock-1767603600" if outcome == "skipped_overlap" else "")
 
 
 def test_a_scheduler_that_comes_back_notes_for_how_long_nobody_looked(redis):
@@ -138,7 +139,7 @@ def test_causes_of_many_fires_take_two_queries(django_assert_num_queries):
     rows = [fire("skipped_paused", timedelta(minutes=n), note="x") for n in range(30)]
 
     with django_assert_num_queries(2):
-        assert len(board.causes(rows)) == 30
+        assert len(unfired.causes(rows)) == 30
 
 
 # The page

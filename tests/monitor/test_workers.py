@@ -6,6 +6,7 @@ import time
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.core.scripts import script
@@ -60,7 +61,10 @@ def test_a_refresh_beside_a_hundred_busy_workers_and_two_hundred_queues_is_small
         slots = [slot | rest | {"slot": each, "job": f"{number}-{each}"} for each in range(1, 11)]
         picture = {"worker": f"w{number}", "host": "h", "pid": 1, "state": "working", "born": now, "clock": now}
         picture |= {"queues": dict.fromkeys(settings.QUEUE_WEIGHTS, 1), "takes": {}}
-        picture |= {"ended": dict.fromkeys(("succeeded", "failed", "lost"), 0)}
+        picture |= {"ended": dict.fromkeys(("succeeded", "failed", "lost"), 0), "cpu": number / 100}
+        picture |= {"runs": {"release": f"r{number}", "version": "0.1.0", "python": "3.11.2", "rq": "3.0.0"}}
+        failed = {"outcome": "failed", "exception": f"shop.Error{number}", "fingerprint": "f", "worker": f"w{number}"}
+        JobRun.objects.create(job_id=f"f{number}", execution_id="e", task="t", started_at=timezone.now(), **failed)
         redis.set(f"pilot:worker:w{number}", json.dumps(picture | {"slots": slots}))
         redis.zadd("pilot:workers", {f"w{number}": now})
     redis.delete(snapshot.KEY)

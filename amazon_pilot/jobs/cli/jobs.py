@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from ..apps import TAG
 from ..core import registry
 from ..core.values import Answer
-from ..inspect import as_json, export, retention, snapshot, store
+from ..inspect import as_json, export, retention, store, workers
 from ..inspect import stats as inspect_stats
 from ..inspect.grammar import QueryError
 from ..inspect.job_detail import collect
@@ -280,9 +280,8 @@ class Command(BaseCommand):
     do_quiet = do_wake = do_stop = do_kill = do_on_worker
 
     def do_workers(self, by: Actor, options: Options) -> None:
-        workers = snapshot.current().workers
-        lines = [f"{row['worker']:20}{row['shown_state']:8}{row['busy']}/{len(row['slots'])} slots" for row in workers]
-        self.tell(options, {"workers": workers}, lines)
+        seen: Told = {"workers": workers.told()}
+        self.tell(options, seen, [cli_lines.line_of_worker(row) for row in seen["workers"]])
 
     def do_recover(self, by: Actor, options: Options) -> None:
         """Bring back what is lost; that nothing was is no failure."""

@@ -9,6 +9,20 @@ def lines_of(rows: list[Told]) -> list[str]:
     return ["  ".join([f"{row['when']:%F %T}" if row["when"] else "", *(row[name] for name in names)]) for row in rows]
 
 
+def line_of_worker(row: Told) -> str:
+    """Return a worker: its state, busy slots, hours since its start, processor, version, and last error."""
+    runs, error = row.get("runs") or {}, row["last_error"]
+    cells = [f"{row['worker']:20}{row['shown_state']:8}{row['busy']}/{len(row['slots'])} slots"]
+    cells.append(f"up {row.get('uptime', 0) / 3600:.1f} h")
+    if row.get("cpu") is not None:
+        cells.append(f"{row['cpu']:.0%} processor")
+    if runs:
+        cells.append(" ".join(filter(None, (runs["version"], runs["release"], f"python {runs['python']}"))))
+    if error:
+        cells.append(f"last error {error['started_at']:%F %T} {error['exception'] or error['cause']} {error['job_id']}")
+    return "  ".join(cells)
+
+
 def lines_of_limits(seen: Told) -> list[str]:
     """Return the rate limits, each with its holders, and the unique keys."""
     lines = []

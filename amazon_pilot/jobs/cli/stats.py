@@ -6,22 +6,33 @@ NOW = {
     "waiting": "waiting", "running": "running", "scheduled": "scheduled", "retry": "retries", "failed": "failed",
     "processed today": "processed_today", "failed today": "failed_today",
 }  # fmt: skip
+RATES = {"failed 24 h": "error_rate", "failed 1 h": "error_rate_hour"}
 PER_DAY = ("processed", "succeeded", "failed")
 
 
 def lines_of(seen: Told) -> list[str]:
     """Return the queues as a table with a total, the workers and Redis in a line each."""
-    rows = [[queue["name"], queue] for queue in seen["queues"]] + [["total", seen["total"]]]
-    cells = [[name, *(shown(row[key]) for key in NOW.values())] for name, row in rows]
+    cells = [[queue["name"], *numbers(queue), *rates(queue)] for queue in seen["queues"]]
+    cells.append(["total", *numbers(seen["total"]), *["-"] * (len(RATES) + 1)])
     for line, queue in zip(cells, seen["queues"], strict=False):
         line[0] += " (paused)" if queue["paused"] else ""
     workers, redis = seen["workers"], seen["redis"]
     memory = f"{redis['used_memory'] / 2**20:.1f} MiB (peak {redis['used_memory_peak'] / 2**20:.1f})"
     return [
-        *table(["queue", *NOW], cells),
+        *table(["queue", *NOW, *RATES, "wait p95 1 h"], cells),
         f"workers: {workers['alive']} alive, {workers['busy']} of {workers['slots']} slots busy",
         f"Redis: version {redis['redis_version']}, memory {memory}",
     ]
+
+
+def numbers(queue: Told) -> list[str]:
+    return [shown(queue[key]) for key in NOW.values()]
+
+
+def rates(queue: Told) -> list[str]:
+    """Return the shares that failed, and how long 95 % of the last hour waited at most, about."""
+    shares = ["-" if queue[key] is None else f"{queue[key]:.1%}" for key in RATES.values()]
+    return [*shares, "-" if queue["wait_p95"] is None else f"{queue['wait_p95']:.1f} s"]
 
 
 def lines_of_days(past: Told) -> list[str]:

@@ -20,8 +20,20 @@ class Slot(TypedDict):
     cancelled: NotRequired[bool]
 
 
+class Versions(TypedDict):
+    """What a worker runs: the release, '' for none, and the versions of this project, Python and rq."""
+
+    release: str
+    version: str
+    python: str
+    rq: str
+
+
 class Picture(TypedDict):
-    """One worker. `queues` are its weights; since it was born, `takes` were taken by queue, `ended` by what came."""
+    """One worker. `queues` are its weights; since it was born, `takes` were taken by queue, `ended` by what came.
+
+    `cpu` is the share of one processor that it and its slots used lately; an older worker tells neither it nor `runs`.
+    """
 
     worker: str
     state: str
@@ -33,6 +45,8 @@ class Picture(TypedDict):
     takes: dict[str, int]
     ended: dict[str, int]
     slots: list[Slot]
+    cpu: NotRequired[float | None]
+    runs: NotRequired[Versions]
 
 
 class Worker(Picture):
@@ -44,6 +58,7 @@ class Worker(Picture):
     is_alive: bool
     shown_state: str
     skew: float
+    uptime: float  # seconds from its start until it was seen
 
 
 class Running(Slot):

@@ -4,6 +4,7 @@ A rule reads the shared sample and single rows; it scans nothing. The same rules
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,18 +12,19 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import Min, Sum
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from redis.exceptions import RedisError
 
 from ..core.values import Text
-from ..models import Alert, JobRun, RuleChange, Tally
+from ..models import Alert, JobRun, Reading, RuleChange, Tally
 from ..models.alert import Severity
 from ..models.job_run import Outcome
-from . import backlog, health, redis_health, snapshot
+from . import backlog, health, redis_health, snapshot, stuck, unfired
 from .words import span
 
 logger = logging.getLogger(__name__)
@@ -109,6 +111,43 @@ def poison(look: Look, limit: float) -> Found:
     }
 
 
+def fire_missed(look: Look, limit: float) -> Found:
+    """Return the entries of which it was found within `limit` seconds that they missed a fire, each with its cause."""
+    missed = unfired.missed_lately(look.now - timedelta(seconds=limit), look.now)
+    found = {}
+    for entry, fires in missed.items():
+        last, n = fires[0], len(fires)
+        text = ngettext("%(entry)s missed its fire of %(at)s.", "%(entry)s missed %(n)d fires, the last of %(at)s.", n)
+        at = f"{timezone.localtime(last.fire.planned_at):%Y-%m-%d %H:%M %Z}"
+        found[entry[:120]] = f"{text % {'entry': entry, 'n': n, 'at': at}} {last.cause}".strip()
+    return found
+
+
+def work_stuck(look: Look, limit: float) -> Found:
+    """Return the queues whose jobs do not go on: what should have been brought back, or killed, `limit` seconds ago."""
+    if look.sample is None:
+        return {}
+    lost = Counter(lease.queue for lease in stuck.old_leases() if -lease.remaining > limit)
+    late = Counter(slot["queue"] for slot in stuck.late() if slot["over"] > limit)
+    text = _("Queue %(name)s: %(lost)d lost and not brought back, %(late)d beyond their timeout.")
+    return {name[:120]: text % {"name": name, "lost": lost[name], "late": late[name]} for name in lost | late}
+
+
+def failed_kept(look: Look, limit: float) -> Found:
+    """Return the queues that keep more than `limit` failed jobs more than they did at their fewest within an hour.
+
+    How many are kept in all says little: they stay for days, and one bad night would fire until they expire.
+    """
+    readings = Reading.objects.between("minute", look.now - timedelta(hours=1), look.now).order_by()
+    fewest = {row["queue"]: row["fewest"] for row in readings.values("queue").annotate(fewest=Min("failed"))}
+    text = _("Queue %(name)s keeps %(n)d failed jobs, %(more)d more than at some time within the hour.")
+    return {
+        queue.name[:120]: text % {"name": queue.name, "n": queue.failed, "more": queue.failed - fewest[queue.name]}
+        for queue in (look.sample.queues if look.sample else ())
+        if queue.failed - fewest.get(queue.name, queue.failed) > limit
+    }
+
+
 def history_behind(look: Look, limit: float) -> Found:
     if look.sample is None or not look.sample.unwritten:
         return {}
@@ -156,6 +195,7 @@ def web_down(look: Look, limit: float) -> Found:
 
 
 SECONDS, PERCENT, TIMES = gettext_lazy("seconds"), gettext_lazy("percent"), gettext_lazy("times the queue's limit")
+JOBS = gettext_lazy("jobs")
 MINUTE = timedelta(minutes=1)
 SOON = timedelta(seconds=20)
 RULES = (
@@ -169,6 +209,12 @@ RULES = (
          "monitor:workers", 600, SECONDS),
     Rule("poison", gettext_lazy("A job was put aside as poison"), Severity.WARNING, timedelta(), poison,
          "monitor:stuck", 3600, SECONDS),
+    Rule("fire_missed", gettext_lazy("The schedule missed a fire"), Severity.WARNING, timedelta(), fire_missed,
+         "monitor:schedule", 3600, SECONDS),
+    Rule("work_stuck", gettext_lazy("Work is stuck"), Severity.CRITICAL, SOON, work_stuck,
+         "monitor:stuck", 10, SECONDS),
+    Rule("failed_kept", gettext_lazy("Many failed jobs were added within an hour"), Severity.WARNING, SOON, failed_kept,
+         "monitor:failures", 100, JOBS),
     Rule("history_behind", gettext_lazy("The history is behind"), Severity.WARNING, timedelta(), history_behind,
          "monitor:stuck", 60, SECONDS),
     Rule("product", gettext_lazy("A check of the product fails, such as its budget"), Severity.WARNING, timedelta(),
@@ -236,4 +282,6 @@ def address(alert: Alert) -> str:
     rule = BY_NAME.get(alert.rule)
     if rule is not None and rule.name == "queue_age":
         return reverse("monitor:queue", args=[alert.subject])
+    if rule is not None and rule.name == "failed_kept":
+        return f"{reverse('monitor:jobs')}?{urlencode({'q': f'state:failed queue:{alert.subject}'})}"
     return reverse(rule.page if rule else "monitor:alerts")

@@ -272,7 +272,7 @@ def _queue(
         failed=row.failed,
         finished=row.finished,
         canceled=row.canceled,
-        oldest=_age(as_text(row.since), now),
+        oldest=_age(row.since, now),
         next_due=sound(row.next_due) if row.next_due else None,
         weight_ratio=weights[name] / sum(weights.values()),
         share_ratio=mine / total if total else None,
@@ -283,10 +283,10 @@ def _queue(
     )
 
 
-def _age(since: str, now: float) -> float:
+def _age(since: bytes | str, now: float) -> float:
     """Return seconds since a time as rq writes it; 0 where it is none, so that one damaged job hides no queue."""
     try:
-        return max(0.0, now - utcparse(since).timestamp()) if since else 0.0
+        return max(0.0, now - utcparse(as_text(since)).timestamp()) if since else 0.0
     except ValueError:
         return 0.0
 
@@ -303,8 +303,9 @@ def _worker(picture: Picture, seen: float, now: float) -> Worker:
     busy = sum(bool(slot.get("job")) for slot in picture["slots"])
     is_alive = silence < SILENT_SECONDS
     state = "dead" if not is_alive else "quiet" if picture["state"] != "working" else "busy" if busy else "idle"
-    skew = picture.get("clock", seen) - seen  # by how much its clock is ahead of Redis's, seconds
+    clock = picture.get("clock", seen)
+    skew = clock - seen  # by how much its clock is ahead of Redis's, seconds
     return {
         **picture, "seen": seen, "silence": silence, "busy": busy, "is_alive": is_alive, "shown_state": state,
-        "skew": skew,
+        "skew": skew, "uptime": max(0.0, clock - picture["born"]),
     }  # fmt: skip

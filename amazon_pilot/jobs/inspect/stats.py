@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import Literal
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
@@ -11,30 +12,34 @@ from django.utils.translation import gettext as _
 from ..core import queues
 from ..core.values import Answer
 from . import snapshot
-from .days import against_last_week, by_day, told
+from .days import against_last_week, by_day, by_queue, told
 
 DAYS, MOST_DAYS = 10, 90
 
 
 HELD = ("waiting", "running", "scheduled", "retries", "deferred", "failed")
+ENDED: tuple[Literal["processed", "succeeded", "failed"], ...] = ("processed", "succeeded", "failed")
+RATES: tuple[Literal["error_rate", "error_rate_hour", "wait_p95"], ...] = ("error_rate", "error_rate_hour", "wait_p95")
 
 
 def glance(now: datetime | None = None) -> Answer:
     """Return the shared sample's figures and today's by queue; `retries` are about how many of the scheduled, or None.
 
+    `error_rate` is of 24 hours, `error_rate_hour` and `wait_p95` (seconds, about) of the last one; None where nothing
+    ended.
     Raises RedisError.
     """
     seen = snapshot.current()
     now = now or timezone.now()
-    today = timezone.localdate(now)
-    ended = by_day(today, now)
+    days = by_queue(now)
     rows: list[Answer] = [
         {"name": queue.name, "paused": queue.paused}
         | {name: getattr(queue, name) for name in HELD}
-        | {f"{name}_today": number for name, number in told(ended[queue.name, today]).items()}
+        | {f"{name}_today": days[queue.name][name] for name in ENDED}
+        | {name: days[queue.name][name] for name in RATES}
         for queue in seen.queues
     ]
-    numbers = [name for name in rows[0] if name not in ("name", "paused")] if rows else []
+    numbers = [*HELD, *(f"{name}_today" for name in ENDED)] if rows else []
     return {
         "taken_at": seen.taken.isoformat(),
         "weighed_at": seen.weighed.isoformat() if seen.weighed else None,

@@ -51,6 +51,8 @@ def reason(connection: Redis, known: Dossier, sample: Sample) -> Reason | None:
     if known.state in ("rate_limited", "ready_to_enqueue"):
         limit = known.fields.get("rate_limit_key", "")
         return Reason(_("It waits for its turn under the rate limit %s.") % limit)
+    if known.state == "created":  # rq writes a job down before it is enqueued
+        return Reason(_("It was made, and nobody has put it on a queue."))
     return None
 
 
@@ -155,7 +157,10 @@ def _place(connection: Redis, known: Dossier, size: int, first: bytes) -> str:
 
 
 def _moment(text: bytes | str | None) -> datetime | None:
-    return utcparse(as_text(text)) if text else None
+    try:
+        return utcparse(as_text(text)) if text else None
+    except ValueError:  # a damaged job at an end of the queue says nothing of the others
+        return None
 
 
 def _scheduled(connection: Redis, known: Dossier) -> Reason:

@@ -1,12 +1,13 @@
 """Runs counted by minute and hour: what the charts draw and Prometheus reads, so that neither scans the history."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Self, TypedDict, cast
 
 from django.db import models, transaction
-from django.db.models.functions import TruncHour, TruncMinute
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast, TruncHour, TruncMinute
 from django.utils.translation import gettext_lazy as _
 
 from .expiring import ExpiringQuerySet
@@ -95,7 +96,8 @@ class Tally(models.Model):
     wait_max = models.FloatField(_("longest wait"), default=0)
     duration_sum = models.FloatField(_("duration"), default=0, help_text=_("Seconds, all runs together."))
     duration_max = models.FloatField(_("longest duration"), default=0)
-    # Of minutes alone, and empty where none is known: how many runs lie in each of BUCKETS, and one for the longer.
+    # How many runs lie in each of BUCKETS, and one for the longer; empty where none is known, as of hours that an older
+    # version counted.
     wait_buckets = models.JSONField(default=list, editable=False)
     duration_buckets = models.JSONField(default=list, editable=False)
 
@@ -175,7 +177,7 @@ class Summed(TypedDict):
 
 
 class Counted(Summed):
-    """What the tally of a minute says."""
+    """What a tally says, but for its span."""
 
     wait_buckets: list[int]
     duration_buckets: list[int]
@@ -231,12 +233,25 @@ def _parts(start: datetime, end: datetime) -> Iterable[Part]:
     return cast(Iterable[Part], parts)
 
 
-def sums(tallies: models.QuerySet[Tally], bucket: str) -> list[Summed]:
+def heights(column: str) -> dict[str, models.Sum]:
+    """Return the sums, by name, that add up a group's buckets of `wait` or `duration`; 0 where no row knows them."""
+    buckets = {f"{column}_{n}": KT(f"{column}_buckets__{n}") for n in range(len(BUCKETS) + 1)}
+    return {name: models.Sum(Cast(bucket, models.IntegerField()), default=0) for name, bucket in buckets.items()}
+
+
+def heights_of(row: Mapping[str, object], column: str) -> list[int]:
+    """Return how many runs lie in each bucket, of a row that was annotated with `heights`."""
+    return [cast(int, row[f"{column}_{n}"]) for n in range(len(BUCKETS) + 1)]
+
+
+def sums(tallies: TallyQuerySet, bucket: str) -> list[Counted]:
     """Add tallies up by the annotation `bucket`, queue, task and outcome."""
     rows = (
         tallies.order_by()
         .values(bucket, "queue", "task", "outcome")
         .annotate(
+            **heights("wait"),
+            **heights("duration"),
             n=models.Sum("count"),
             w=models.Sum("wait_sum"),
             wm=models.Max("wait_max"),
@@ -255,6 +270,8 @@ def sums(tallies: models.QuerySet[Tally], bucket: str) -> list[Summed]:
             "wait_max": row["wm"],
             "duration_sum": row["d"],
             "duration_max": row["dm"],
+            "wait_buckets": heights_of(row, "wait"),
+            "duration_buckets": heights_of(row, "duration"),
         }
         for row in rows
     ]

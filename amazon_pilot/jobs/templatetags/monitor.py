@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from django import template
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.template.context import RequestContext
 from django.urls import reverse
 from django.utils import timezone
@@ -63,6 +64,23 @@ def percent(ratio: float | str | None) -> str:
     if ratio in (None, ""):
         return "–"
     return "<1%" if 0 < float(ratio) < 0.01 else f"{float(ratio) * 100:.0f}%"
+
+
+@register.filter
+def figure(value: float | None, kind: str) -> str:
+    """Write a figure of a comparison: a count, a share or seconds; – for nothing."""
+    if value is None:
+        return "–"
+    return span(value) if kind == "span" else percent(value) if kind == "share" else str(intcomma(value))
+
+
+@register.filter
+def signed(change: float | None) -> str:
+    """Write by what share something changed, with its sign; – for nothing."""
+    if change is None:
+        return "–"
+    whole = round(change * 100)
+    return f"{'+' if whole > 0 else '−' if whole < 0 else '±'}{intcomma(abs(whole))}%"
 
 
 @register.filter

@@ -17,6 +17,7 @@ from ..inspect import alerts
 from ..inspect.words import whole_number
 from ..models import Alert, AuditEntry, RuleChange
 from ..models.person import known
+from ..operate import alerts as operate_alerts
 from . import pages
 
 PAST_SHOWN = 50
@@ -40,6 +41,18 @@ def alert_list(request: HttpRequest) -> HttpResponse:
 def shown(rows: QuerySet[Alert]) -> list[tuple[Alert, str]]:
     """Return alerts, each with the page that says more."""
     return [(alert, alerts.address(alert)) for alert in rows[:PAST_SHOWN]]
+
+
+@transaction.non_atomic_requests  # what is written is sent after its commit, and no lock is held meanwhile
+@pages.action("edit")
+def test(request: HttpRequest) -> HttpResponse:
+    """Tell who presses it, through his own channels, that this is a test, and what became of each."""
+    said = operate_alerts.try_out(request.user, pages.reason_of(request))
+    for sentence in said:
+        messages.info(request, sentence)
+    if not said:
+        messages.warning(request, _("No alert is told to you: that takes the role operate and a channel of your own."))
+    return pages.back(request, "monitor:alerts")
 
 
 @pages.action("operate")

@@ -17,7 +17,7 @@ from ninja import Query, Router
 from pydantic import BaseModel, create_model
 
 from ..core.values import Answer
-from ..inspect import as_json, redis_health, retention, snapshot, stats, store
+from ..inspect import as_json, redis_health, retention, snapshot, stats, store, workers
 from ..inspect.as_json import MOST, PAGE, found, job_of, queues_now
 from ..inspect.job_detail import collect
 from ..inspect.words import whole_number
@@ -99,7 +99,7 @@ def job(request: HttpRequest, job_id: str) -> Answer:
 @look(router, "/workers", "workers", answers.Workers)
 def worker_list(request: HttpRequest) -> Answer:
     """The workers that were seen within an hour, with their slots."""
-    return {"workers": snapshot.current().workers}
+    return {"workers": workers.told()}
 
 
 @look(router, "/redis", "redis", answers.RedisNow)

@@ -135,12 +135,20 @@ class JobNow(BaseModel):
 
 
 class Worker(BaseModel):
-    """A worker as it shows itself, with its slots."""
+    """A worker as it shows itself, with its slots.
+
+    `uptime` are seconds, `cpu` is the share of one processor used lately, `runs` its release and versions, and
+    `last_error` the newest attempt on it that raised or was lost; null is not known.
+    """
 
     model_config = ConfigDict(extra="allow")
     worker: str
     is_alive: bool
     busy: int
+    uptime: float | None = None
+    cpu: float | None = None
+    runs: dict[str, str] | None = None
+    last_error: dict[str, object] | None
     slots: list[dict[str, object]]
 
 
@@ -162,7 +170,10 @@ class RedisNow(BaseModel):
 
 
 class QueueToday(BaseModel):
-    """What a queue holds, and what ended in it today; null is not known."""
+    """What a queue holds, what ended in it today, shares that failed within 24 hours and one; null is not known.
+
+    `wait_p95` are seconds: 95 % of what ended in the last hour waited no longer, about.
+    """
 
     model_config = ConfigDict(extra="allow")
     name: str
@@ -176,6 +187,9 @@ class QueueToday(BaseModel):
     processed_today: int
     succeeded_today: int
     failed_today: int
+    error_rate: float | None
+    error_rate_hour: float | None
+    wait_p95: float | None
 
 
 class Ended(BaseModel):

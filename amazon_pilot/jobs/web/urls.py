@@ -42,6 +42,7 @@ urlpatterns = [
     path("batches", batches.batch_list, name="batches"),
     path("batches/<int:pk>", batches.batch, name="batch"),
     path("alerts", alerts.alert_list, name="alerts"),
+    path("alerts/test", alerts.test, name="alert-test"),
     path("alerts/<str:rule>/silence", alerts.silence, name="alert-silence"),
     path("alerts/<str:rule>/edit", alerts.edit, name="alert-edit"),
     path("schedule", schedule.schedule, name="schedule"),

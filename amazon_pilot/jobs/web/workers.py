@@ -9,6 +9,7 @@ from ..core.values import Context
 from ..inspect import snapshot
 from ..inspect.stuck import late, losses, old_leases, poison, unwritten
 from ..inspect.words import whole_number
+from ..inspect.workers import last_errors
 from ..operate import operations
 from . import pages
 
@@ -16,7 +17,12 @@ from . import pages
 @pages.page()
 def worker_list(request: HttpRequest) -> HttpResponse:
     """Show every worker that was seen within an hour."""
-    context: Context = {"sample": pages.widget(snapshot.current), "losses": pages.widget(losses)}
+    seen = pages.widget(snapshot.current)
+    context: Context = {
+        "sample": seen,
+        "losses": pages.widget(losses),
+        "errors": pages.widget_of(seen, lambda now: last_errors([worker["worker"] for worker in now.workers])),
+    }
     if request.headers.get("HX-Request"):
         return pages.fragment(request, "_workers", **context)
     return pages.show(request, "workers", _("Workers"), **context)

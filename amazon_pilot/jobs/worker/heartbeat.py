@@ -9,15 +9,18 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from django.conf import settings
 from rq.defaults import RQ_KEY_PREFIX
 from rq.utils import utcformat
 from rq.version import VERSION
 
+from ... import __version__
 from ..core import keys
 from ..core.scripts import insisting, script
 from ..core.values import Command, Json, Word
 from .broker import Broker
 from .pool import Pool, SlotHandle
+from .processor_time import ProcessorTime
 
 RECORD_SECONDS = 90  # a killed worker leaves rq's lists after so long
 SNAPSHOT_SECONDS = 3600  # the monitor shows a dead worker for so long
@@ -35,6 +38,10 @@ class Heartbeat:
         self.weights = list(weights)
         self.key = f"{RQ_KEY_PREFIX}:worker:{worker}"
         self.born_at = datetime.now(UTC)
+        self.processor_time = ProcessorTime()
+        self.runs = {
+            "release": settings.RELEASE, "version": __version__, "python": platform.python_version(), "rq": VERSION,
+        }  # fmt: skip
 
     def birth(self) -> Command:
         """Forget a worker of the same name and appear in rq's lists."""
@@ -87,6 +94,8 @@ class Heartbeat:
             "queues": dict(zip(self.names, self.weights, strict=True)),
             "takes": broker.takes,
             "ended": broker.ended,
+            "cpu": self.processor_time.share(handle.pid for handle in pool if handle.pid),
+            "runs": self.runs,
             "slots": [self._slot(handle) for handle in pool],
         }
         held = [(handle.taken_job, handle.shared.tail(LOG_TAIL)) for handle in pool if handle.taken_job is not None]

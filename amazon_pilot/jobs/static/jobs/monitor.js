@@ -236,6 +236,8 @@ if (charts) {
   const [field, now, forward] = ["[data-end]", "[data-now]", '[data-shift="1"]'].map((each) => document.querySelector(each));
   const when = document.querySelector("[data-chart-when]");
   const length = document.querySelector("[data-length]"), usual = buttons[0].dataset.range;
+  const period = document.querySelector("#period"); // what is told of the same time, by the server
+  let shownFor = location.search;
   let range = asked.get("range") || usual, end = endOf(asked.get("end")), typed = 0;
 
   const redraw = () => show(charts, range, end);
@@ -256,6 +258,8 @@ if (charts) {
     when.textContent = end ? charts.dataset.fixed.replace("{end}", times.moment(end)) : charts.dataset.untilNow;
     keep();
     redraw();
+    if (period && location.search !== shownFor) htmx.ajax("GET", location.pathname + location.search, { target: period, swap: "innerHTML" });
+    shownFor = location.search;
   };
 
   buttons.forEach((button) => button.addEventListener("click", () => choose({ range: button.dataset.range })));
