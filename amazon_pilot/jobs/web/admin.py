@@ -18,6 +18,7 @@ from django.urls import URLPattern
 from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
 from django_rq.queues import get_queue_by_index
@@ -32,7 +33,7 @@ from ..inspect.export import plain
 from ..inspect.words import breakable, span
 from ..models import AuditEntry, JobRun, Pause
 from ..models.audit_entry import ACTIONS
-from ..operate import changes
+from ..operate import changes, operations
 from ..operate.roles import may
 from ..operate.table import OPERATIONS
 from .admin_schedule import label_halves  # the import also registers the schedule's pages
@@ -133,8 +134,7 @@ class PauseAdmin(admin.ModelAdmin):
     def resume(self, request: HttpRequest, pauses: QuerySet[Pause]) -> None:
         """Let workers start these jobs again."""
         for name in sorted(set(pauses.values_list("name", flat=True))):
-            Pause.objects.end(name, by=request.user)
-            AuditEntry.objects.record(request.user, "resume", name)
+            operations.resume(request.user, name)
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Ask for the role that may act on jobs."""
@@ -212,12 +212,14 @@ class AuditEntryAdmin(HistoryAdmin):
     @admin.action(description=_("Export the selected lines as CSV"), permissions=["view"])
     def export(self, request: HttpRequest, entries: QuerySet[AuditEntry]) -> HttpResponse:
         """Return the selected lines as a file that a spreadsheet opens."""
+        rows = list(entries.select_related("actor"))  # before the line that this one writes
+        AuditEntry.objects.record(request.user, "export", "audit", count=len(rows))
         answer = HttpResponse(content_type="text/csv; charset=utf-8")
         answer["Content-Disposition"] = 'attachment; filename="audit.csv"'
         lines = csv.writer(answer)
         names = shown(request, ("at", "by", "source", "address", "action", "target", "count", "reason", "detail"))
         lines.writerow(names)
-        for entry in entries.select_related("actor"):
+        for entry in rows:
             told = {
                 "at": entry.at.isoformat(),
                 "by": entry.actor.get_username() if entry.actor else "",
@@ -233,7 +235,14 @@ def shown(request: HttpRequest, names: Sequence[str]) -> list[str]:
     return [name for name in names if name != "address" or may(request.user, "admin")]
 
 
-def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+# What changes something when it is posted to, by django-rq's names of its addresses; every other page only looks.
+RAW_ACTS = {
+    "clear", "requeue_all", "delete_failed_jobs", "delete_job", "requeue_job", "enqueue_job", "stop_job", "actions",
+}  # fmt: skip
+ASKS_AGAIN = "confirm_action"  # is posted to, and only shows what would be done
+
+
+def guarded(view: Callable[..., HttpResponse], name: str) -> Callable[..., HttpResponse]:
     """Let django-rq's pages be seen by those who may view jobs, and its buttons pressed by those who administer them.
 
     Its own views ask only whether somebody is staff, and some of them empty a queue.
@@ -241,14 +250,14 @@ def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
     @wraps(view)
     def check(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        role = "view" if request.method in ("GET", "HEAD") else "admin"
-        if not may(request.user, role):
+        looks = request.method in ("GET", "HEAD")
+        if not may(request.user, "view" if looks else "admin"):
             raise PermissionDenied
-        if role == "admin":
+        if not looks and name in RAW_ACTS:
             AuditEntry.objects.record(request.user, "django-rq", request.path[-200:])
         return view(request, *args, **kwargs)
 
-    return check
+    return check if name in {*RAW_ACTS, ASKS_AGAIN} else require_safe(check)
 
 
 def worker_details(request: HttpRequest, queue_index: int, key: str) -> HttpResponse:
@@ -304,13 +313,15 @@ def job_detail(request: HttpRequest, queue_index: int, job_id: str) -> HttpRespo
 class RawQueueAdmin(QueueAdmin):
     """django-rq's own pages: the raw view of Redis."""
 
+    actions = None  # there are no rows to choose
+
     def get_urls(self) -> list[URLPattern]:
         patterns: list[URLPattern] = super().get_urls()
         for pattern in patterns:
             for ours in (worker_details, job_detail):
                 if str(pattern.name).endswith(ours.__name__) and "cron" not in str(pattern.name):
                     pattern.callback = self.admin_site.admin_view(ours)
-            pattern.callback = guarded(pattern.callback)
+            pattern.callback = guarded(pattern.callback, str(pattern.name).removeprefix("django_rq_"))
         return patterns
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -318,3 +329,12 @@ class RawQueueAdmin(QueueAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return may(request.user, "view")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
