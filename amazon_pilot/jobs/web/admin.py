@@ -23,11 +23,13 @@ from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
 from django_rq.queues import get_queue_by_index
 from django_rq.views import each_context
+from rq import Queue
 from rq.exceptions import NoSuchJobError
+from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
 
-from ..core import queues, redaction
+from ..core import queues, redaction, secrets
 from ..core.registry import TASKS, JSONJob
 from ..inspect.export import plain
 from ..inspect.words import breakable, span
@@ -284,15 +286,14 @@ def worker_details(request: HttpRequest, queue_index: int, key: str) -> HttpResp
 
 
 def job_detail(request: HttpRequest, queue_index: int, job_id: str) -> HttpResponse:
-    """Show one job as django-rq does, without the secrets among its arguments."""
+    """Show one job as django-rq does, without the secrets among its arguments and in its meta."""
     request.current_app = admin.site.name
     queue = get_queue_by_index(queue_index)
+    job = found_job(queue, job_id)
     try:
-        job = JSONJob.fetch(job_id, connection=queue.connection)
-    except NoSuchJobError as error:
-        raise Http404 from error
-    try:
-        job._args, job._kwargs = redaction.call(str(job.func_name), job.args, job.kwargs)
+        call = str(job.func_name), list(job.args), job.kwargs
+        job.meta, job.description = discreet(job.meta, call), discreet(job.description, call)
+        job._args, job._kwargs = redaction.call(*call)
         is_valid = True
     except Exception:  # the payload may be anything, and the page says so
         is_valid = False
@@ -309,6 +310,37 @@ def job_detail(request: HttpRequest, queue_index: int, job_id: str) -> HttpRespo
     return render(request, "django_rq/job_detail.html", context)
 
 
+def result_detail(request: HttpRequest, queue_index: int, job_id: str, result_id: str) -> HttpResponse:
+    """Show one result as django-rq does, without secrets."""
+    request.current_app = admin.site.name
+    queue = get_queue_by_index(queue_index)
+    job = found_job(queue, job_id)
+    result = next((each for each in job.results() if each.id == result_id), None)
+    if result is None:
+        raise Http404
+    try:
+        call = str(job.func_name), list(job.args), job.kwargs
+    except Exception:  # the payload may be anything
+        call = "", [], {}
+    result.return_value = discreet(result.return_value, call)
+    result.exc_string = discreet(result.exc_string, call)
+    context = {**each_context(request), "queue_index": queue_index, "job": job, "queue": queue, "result": result}
+    return render(request, "django_rq/result_detail.html", context)
+
+
+def found_job(queue: Queue, job_id: str) -> Job:
+    """Return a job of Redis; raises Http404."""
+    try:
+        return JSONJob.fetch(job_id, connection=queue.connection)
+    except NoSuchJobError as error:
+        raise Http404 from error
+
+
+def discreet(value: Any, call: tuple[str, list[Any], dict[str, Any]]) -> Any:
+    """Return what a job keeps beside its call as it may be shown: by the names of keys, and by the call's values."""
+    return secrets.scrubbed(redaction.redacted(value), secrets.of_environment() + secrets.forms_of_call(*call))
+
+
 @admin.register(Dashboard)
 class RawQueueAdmin(QueueAdmin):
     """django-rq's own pages: the raw view of Redis."""
@@ -318,7 +350,7 @@ class RawQueueAdmin(QueueAdmin):
     def get_urls(self) -> list[URLPattern]:
         patterns: list[URLPattern] = super().get_urls()
         for pattern in patterns:
-            for ours in (worker_details, job_detail):
+            for ours in (worker_details, job_detail, result_detail):
                 if str(pattern.name).endswith(ours.__name__) and "cron" not in str(pattern.name):
                     pattern.callback = self.admin_site.admin_view(ours)
             pattern.callback = guarded(pattern.callback, str(pattern.name).removeprefix("django_rq_"))
