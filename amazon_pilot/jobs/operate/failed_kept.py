@@ -56,9 +56,11 @@ def _going(connection: Redis, queue: str, given: Going | None, now: datetime) ->
     if given is not None:
         number = min(over, int(connection.zcount(failed(queue), "-inf", given["score"])))
         return cast(Going, {**given, "number": number}) if number else None
-    [(_last, score)] = connection.zrange(failed(queue), over - 1, over - 1, withscores=True)
+    last = cast(list[tuple[bytes, float]], connection.zrange(failed(queue), over - 1, over - 1, withscores=True))
+    if not last:
+        return None  # fewer by now
     due = (now + NOTICE).timestamp()
-    return Going(number=over, score=float(score), told_at=now.timestamp(), due=due)
+    return Going(number=over, score=last[0][1], told_at=now.timestamp(), due=due)
 
 
 def trim(now: datetime | None = None, seconds: float | None = None) -> tuple[int, bool]:
