@@ -176,15 +176,24 @@ def running_in(workers: Iterable[Worker]) -> list[Running]:
 def current(connection: Redis | None = None) -> Sample:
     """Return the shared sample, taking a new one where it has grown old; raises RedisError where Redis is away."""
     connection = connection or store.connect()
-    words = connection.get(KEY)
-    known = loads(words) if words else None
+    known = shared(connection)
     if known and known.age < FRESH_SECONDS:
         return known
     if not may_take(connection) and known:
         return known  # somebody takes it at this moment
+    since = shared(connection)
+    if since and since.age < FRESH_SECONDS:
+        connection.delete(LOCK)
+        return since  # somebody took it between these two steps
     taken = take(connection, known)
     together(connection, ("SET", KEY, json.dumps(asdict(taken)), "EX", KEPT_SECONDS), ("DEL", LOCK))
     return taken
+
+
+def shared(connection: Redis) -> Sample | None:
+    """Return the sample that others have left, however old; None where there is none."""
+    words = connection.get(KEY)
+    return loads(words) if words else None
 
 
 def may_take(connection: Redis) -> bool:
