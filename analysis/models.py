@@ -9,6 +9,7 @@ from django.db import models, transaction
 from django.db.models import F, Max, Q
 from django.db.models.functions import Now
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.timezone import now
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -84,6 +85,7 @@ class Comparison(models.Model):
     name = models.CharField(_("name"), max_length=100, blank=True)
     paused = models.BooleanField(_("paused"), default=False)
     created_at = models.DateTimeField(_("made at"), auto_now_add=True)
+    shared_until = models.DateTimeField(_("shared until"), null=True, blank=True, editable=False)
 
     objects = ComparisonQuerySet.as_manager()
 
@@ -270,7 +272,7 @@ class Report(models.Model):
     def headline(self) -> str:
         """One line for a notification."""
         return gettext("%(kind)s ready: %(name)s") % {
-            "kind": self.get_kind_display(),
+            "kind": capfirst(self.get_kind_display()),
             "name": str(self.comparison or self.product)[:120],
         }
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.http import QueryDict
 
 from products.models import Product, Role, Tracking
+from products.models.tracking import FEW, matching_when
 from products.watchlist import load
 
 MOST_FOUND = 12
@@ -55,7 +56,9 @@ def _picks(
     mine, words = Tracking.objects.filter(team=team), words.strip()[:100]
     chosen = dict(mine.filter(product__in=keys).values_list("product", "pk"))
     rows = mine.filter(**narrowed).exclude(product__in=[*keys, *others])
-    rows = rows.matching(words) if words else rows
-    ids = list(rows.order_by("-pk").values_list("pk", flat=True)[: MOST_FOUND + 1])
+    if words:  # the newest of so many that have them, as an index finds them: this list is no place to page through
+        ids = sorted({pk for _number, pk in rows.first_of(matching_when(words), FEW)}, reverse=True)
+    else:
+        ids = list(rows.order_by("-pk").values_list("pk", flat=True)[: MOST_FOUND + 1])
     in_order = [chosen[key] for key in keys if key in chosen]
     return Picks(words, load(in_order), load(ids[:MOST_FOUND]), len(ids) > MOST_FOUND)

@@ -13,6 +13,7 @@ from accounts.teams import for_members
 from amazon_pilot.http import AuthenticatedRequest
 from products.models import Product
 
+from . import sharing
 from .forms import ComparisonForm
 from .models import Comparison, Report, State, Suggestion, SuggestionState
 from .picking import Picking
@@ -57,6 +58,8 @@ def comparison(request: AuthenticatedRequest, pk: int) -> HttpResponse:
     report = chosen or good or latest
     show_faces(report, request.team)
     context = {"report": report, "latest": latest, "reports": reports, "comparison": row, "product": row.product}
+    if address := sharing.address_of(row):
+        context["link"] = request.build_absolute_uri(address)
     template = "analysis/_report.html" if request.htmx else "analysis/comparison.html"
     return render(request, template, context)
 

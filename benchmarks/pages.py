@@ -69,7 +69,7 @@ PAGES = {
     "export_of_list_as_xlsx": "/products/export/?as=xlsx",
     "export_of_changes": "/changes/export/",
 }
-FIRST_PARTS = 3  # of a file: its mark, its head and its first rows
+FIRST_PARTS = 3  # of a file: its mark, its head and its first rows; a workbook, packed in blocks, has begun with one
 OFTEN = 10_000  # looks at the seller's first product
 LIMIT_MS = 200
 TRACKED = """INSERT INTO products_tracking (team_id, product_id, role, frequency, alias, paused, price_threshold,
@@ -93,7 +93,7 @@ FILLING = (
     now() - i %% 1440 * interval '1 minute' - CASE WHEN i %% 200 = 77 THEN interval '3 days' ELSE interval '0' END,
     CASE WHEN i %% 300 = 0 THEN 2 ELSE 0 END, 'ok'
   FROM generate_series(1, %(products)s) i""",
-    "INSERT INTO products_searchtext SELECT id, concat_ws(E'\\n', asin, title, brand) FROM products_product",
+    "INSERT INTO products_searchtext SELECT id, UPPER(concat_ws(E'\\n', asin, title, brand)) FROM products_product",
     """INSERT INTO products_scraperun (ref, apify_id, marketplace, asins, state, attempts, busy_answers, created_at,
     polls, cost_cap_usd, shares, error, stops_planning, changes_held)
   SELECT gen_random_uuid(), 'r' || i, 'amazon.com', '[]', 'ingested', 1, 0, now() - i * interval '12 hours', 0, 0.1,
@@ -291,7 +291,7 @@ def ask(client: Any, address: str) -> None:
     answer = client.get(address)
     assert answer.status_code == 200, f"{address} answers {answer.status_code}"
     if answer.streaming:
-        list(islice(answer.streaming_content, FIRST_PARTS))
+        list(islice(answer.streaming_content, 1 if "as=xlsx" in address else FIRST_PARTS))
         answer.close()
 
 

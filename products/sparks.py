@@ -14,6 +14,7 @@ from django.db.models.functions import RowNumber, TruncDay
 from django.utils.timezone import get_current_timezone, localdate, make_aware, now
 
 from .models import Product, Snapshot, SnapshotRank, Tracking
+from .models.position import GONE
 
 MONTH = timedelta(days=30)
 WIDTH, HEIGHT, EDGE = 96, 28, 3
@@ -80,6 +81,10 @@ class Row:
     @cached_property
     def is_late(self) -> bool:
         return self.tracking.is_late()
+
+    @property
+    def is_gone(self) -> bool:
+        return self.product.availability in GONE
 
     @cached_property
     def price_day(self) -> Move | None:

@@ -5,7 +5,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Case, ExpressionWrapper, F, FloatField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import (
+    Case,
+    ExpressionWrapper,
+    F,
+    FloatField,
+    OuterRef,
+    Prefetch,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
 from django.db.models.functions import Coalesce, Lower, NullIf
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
@@ -24,7 +36,7 @@ from .models.position import GONE
 from .models.product import sort_name
 from .models.tracking import FEW
 
-PER_PAGE = 50
+PER_PAGE = 25
 # More rows are not counted, and not sorted by what moved, which is worked out for each.
 MOST_COUNTED = FEW
 ALL = "show=all"  # an address that asks for nothing, and is no beginning
@@ -249,8 +261,9 @@ def boxes(shown: Iterable[tuple[str, Any, Any, str]], rare: Collection[str]) -> 
 
 
 def load(ids: list[int]) -> list[Tracking]:
-    """Return the trackings of a page with all that its rows show, in the order of their ids."""
-    rows = Tracking.objects.filter(pk__in=ids).select_related("product").defer(*HEAVY).prefetch_related("tags")
+    """Return the trackings of a page with all that its rows show, their tags as `labels`, in the order of their ids."""
+    rows = Tracking.objects.filter(pk__in=ids).select_related("product").defer(*HEAVY)
+    rows = rows.prefetch_related(Prefetch("tags", to_attr="labels"))
     found = {row.pk: row for row in rows}
     return [found[pk] for pk in ids if pk in found]
 

@@ -49,8 +49,11 @@ def symbol(currency: str) -> str:
 
 
 def percent(value: Decimal | None) -> str:
-    """Write a signed percentage with one decimal, or nothing."""
-    return "" if value is None else f"{value:+.1f} %"
+    """Write a signed percentage with one decimal, what rounds to nought without a sign, or nothing."""
+    if value is None:
+        return ""
+    written = f"{value:+.1f}"
+    return f"{written} %" if float(written) else "0.0 %"
 
 
 def values(change: "Change") -> tuple[str, str]:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import islice
 from xml.sax.saxutils import escape, quoteattr
 
-LONGEST_CELL, ROWS_OF_A_SHEET, ROWS_AT_ONCE = 32_767, 500_000, 200
+LONGEST_CELL, ROWS_OF_A_SHEET, ROWS_AT_ONCE = 32_767, 500_000, 50
 # Signs that XML does not know, and what the format itself would read as the code of a sign.
 ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 CODED = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
@@ -78,11 +78,13 @@ def write(
             with archive.open(f"xl/worksheets/sheet{count}.xml", "w") as sheet:
                 head = "".join(f'<c s="3" t="inlineStr"><is><t>{_plain(column)}</t></is></c>' for column in columns)
                 sheet.write(f"{SHEET_BEGINS}<row>{head}</row>".encode())
+                yield outlet.take()
                 written = 0
                 while some := list(islice(left, ROWS_AT_ONCE)):
                     lines = (f"<row>{''.join(cell(value, is_formula) for value in row)}</row>" for row in some)
                     sheet.write("".join(lines).encode())
-                    yield outlet.take()
+                    if part := outlet.take():  # what is packed comes out now and then
+                        yield part
                     written += len(some)
                     if is_full := written >= ROWS_OF_A_SHEET:
                         break

@@ -20,7 +20,7 @@ function steps(label, color, more) {
 }
 
 // Intervals without an offer are shaded, whoever holds the buy box is a band along the foot, and each change of these kinds
-// is a dotted line with its name, where there is room for one.
+// is a dotted line with its name above, where there is room for one.
 function overlay(data, kinds, hasBand) {
   return (u) => {
     const { left, top, width, height } = u.bbox, ctx = u.ctx, dot = devicePixelRatio;
@@ -40,17 +40,21 @@ function overlay(data, kinds, hasBand) {
     });
     ctx.strokeStyle = ctx.fillStyle = style("--soft");
     ctx.setLineDash([2 * dot, 4 * dot]);
+    const told = data.changes.filter((change) => kinds.includes(change.kind)).sort((a, b) => a.at - b.at)
+      .map((change) => ({ label: change.label, x: Math.round(across(change.at)) })).filter(({ x }) => x >= left && x <= left + width);
+    ctx.beginPath();
+    told.forEach(({ x }) => { ctx.moveTo(x, top); ctx.lineTo(x, top + height); });
+    ctx.stroke();
+    ctx.restore();
+    ctx.save();
+    ctx.fillStyle = style("--soft");
     ctx.font = `${10 * dot}px system-ui, sans-serif`;
     let free = -Infinity;
-    data.changes.filter((change) => kinds.includes(change.kind)).sort((a, b) => a.at - b.at).forEach((change) => {
-      const x = Math.round(across(change.at));
-      ctx.beginPath();
-      ctx.moveTo(x, top);
-      ctx.lineTo(x, top + height);
-      ctx.stroke();
-      if (x < free) return;
-      ctx.fillText(change.label, x + 3 * dot, top + 10 * dot);
-      free = x + ctx.measureText(change.label).width + 8 * dot;
+    told.forEach(({ label, x }) => {
+      const wide = ctx.measureText(label).width, from = Math.min(x, left + width - wide);
+      if (from < free) return;
+      ctx.fillText(label, from, top - 4 * dot);
+      free = from + wide + 8 * dot;
     });
     ctx.restore();
   };
@@ -60,7 +64,7 @@ function draw(panel, data, { title, kinds, series, columns, axes, scales, hasBan
   const box = panel.appendChild(Object.assign(document.createElement("div"), { className: "chart" }));
   const size = () => ({ width: box.clientWidth, height: height() });
   const chart = new uPlot({
-    title, ...size(), series: [{ label: panel.dataset.time, value: times.legend }, ...series], axes: [axis(times.axis), ...axes], scales,
+    title, ...size(), padding: [18, null, null, null], series: [{ label: panel.dataset.time, value: times.legend }, ...series], axes: [axis(times.axis), ...axes], scales,
     hooks: { drawClear: [overlay(data, kinds, hasBand)] }, cursor: { drag: { x: true, y: false }, sync: { key: "history" } },
   }, [data.at, ...columns], box);
   new ResizeObserver(() => chart.setSize(size())).observe(box);

@@ -41,7 +41,8 @@ PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\{(?:\w+:)?(\w+)\}")
 METHODS = ("get", "post", "put", "patch", "delete")
 # Not a team's: operators' rooms, the played services, links that are secrets themselves, and what says so of itself.
 OPERATORS_ROOMS = ("admin/", "sandbox/")
-SECRET_LINKS = {"invited", "products:apify_hook", "account_confirm_email", "account_reset_password_from_key"}
+SECRET_LINKS = {"invited", "products:apify_hook", "analysis:shared", "account_confirm_email"}
+SECRET_LINKS |= {"account_reset_password_from_key"}
 OPERATORS = {"products:release", "products:discard", "withdraw_invitation"}
 EXPLAINS = {"api:openapi-json", "api:api-root"}  # what can be asked, for everybody
 MARK, LATER = "aliceonly", NOON + timedelta(hours=1)
@@ -134,9 +135,11 @@ def things(alice, lamp, competitors):
             "products:forget_seller": seller.pk,
             "analysis:decide": advice.pk,
             **dict.fromkeys(
-                ("analysis:comparison", "analysis:comparison_export", "analysis:ask_comparison"), comparison.pk
+                ("analysis:comparison", "analysis:comparison_export", "analysis:ask_comparison", "analysis:share"),
+                comparison.pk,
             ),
             "analysis:remove_comparison": comparison.pk,
+            "analysis:end_sharing": comparison.pk,
             "notifications:read": notice.pk,
             **dict.fromkeys(("notifications:pause_channel", "notifications:remove_channel"), channel.pk),
             "revoke_token": token.pk,

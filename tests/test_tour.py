@@ -5,6 +5,7 @@ No page is closed to anybody (axe, in both themes), scrolls sideways on a phone,
 
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.urls import reverse
+from django.utils.timezone import now
 
 from analysis.models import Comparison, Report
+from analysis.sharing import address_of
 from analysis.tasks import competitor_analysis, optimization_analysis
 from notifications.models import Notification
 from products.models import Change, Product
@@ -45,6 +48,8 @@ def shop(owner, sandbox):
     comparison, lamp = Comparison.objects.get(), Product.objects.get(asin="B0LAMP0001", marketplace="amazon.com")
     report = Report.objects.ask_comparison(comparison)
     competitor_analysis(report.pk)
+    comparison.shared_until = now() + timedelta(days=9)
+    comparison.save()
     advice = Report.objects.ask_optimization(owner.teams.get(), lamp)
     optimization_analysis(advice.pk)
     Notification.objects.draft_changes(Change.objects.order_by("-pk")[:30])
@@ -63,6 +68,7 @@ def shop(owner, sandbox):
         "team deleted": reverse("delete_team"),
         "comparisons": reverse("analysis:comparisons"),
         "comparison": reverse("analysis:comparison", args=[comparison.pk]),
+        "comparison shared": address_of(comparison),
         "comparison new": reverse("analysis:compare"),
         "suggestions": reverse("analysis:suggestions", kwargs=one),
         "notifications": reverse("notifications:list"),

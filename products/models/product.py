@@ -342,7 +342,7 @@ class Product(models.Model):
 
 
 class SearchText(models.Model):
-    """What a search on PostgreSQL looks through: a product's ASIN, title and brand, kept by triggers.
+    """What a search on PostgreSQL looks through: a product's ASIN, title and brand in capitals, kept by triggers.
 
     It stands beside the product, each look at which writes its row anew into all indexes; these words seldom change.
     SQLite looks through the products themselves, and nothing is kept here.

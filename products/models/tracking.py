@@ -7,9 +7,10 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.db import connection, models
 from django.db.models import Q, Value
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Upper
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
@@ -155,7 +156,8 @@ def matching_when(words: str) -> list[Q]:
     """Return the ways to have these words; PostgreSQL finds parts of a text by an index, SQLite reads each row."""
     alias = Q(alias__gt="", alias__icontains=words)
     if connection.vendor == "postgresql":
-        return [alias, Q(product__searched__text__icontains=words)]
+        texts = apps.get_model("products", "SearchText").objects.filter(text__contains=Upper(Value(words)))
+        return [alias, Q(product__in=texts.values("product"))]
     found = Q(product__title__icontains=words) | Q(product__brand__icontains=words)
     return [alias | found | Q(product__asin__icontains=words)]
 

@@ -95,9 +95,11 @@ def move(value: Move | None) -> SafeString:
 
 
 @register.filter
-def shown(tracking: Tracking) -> str:
-    """Write what a product is called: by its user, by Amazon, or by its ASIN."""
-    return tracking.alias or tracking.product.title or tracking.product.asin
+def shown(tracking: Tracking, most: int = 0) -> str:
+    """Write what a product is called: by its user, by Amazon, or by its ASIN; with `most` signs at most."""
+    # Django's truncatechars looks up each sign in Unicode's tables, which a page of titles notices.
+    name = tracking.alias or tracking.product.title or tracking.product.asin
+    return f"{name[: most - 1].rstrip()}…" if 0 < most < len(name) else name
 
 
 @register.filter

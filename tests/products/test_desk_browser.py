@@ -179,3 +179,13 @@ def test_a_form_that_is_wrong_or_says_otherwise_shows_what_it_folds(desk, alice)
     desk.goto(reverse("products:add"))
 
     sync_api.expect(desk.locator("[name=frequency]").first).to_be_visible()
+
+
+def test_a_phone_may_keep_the_desk_among_its_applications(desk):
+    desk.goto(reverse("products:home"))
+    browser = desk.context.new_cdp_session(desk)
+    manifest = browser.send("Page.getAppManifest")
+    assert manifest["url"].endswith("pilot.webmanifest")
+    assert not manifest["errors"]
+    reasons = {one["errorId"] for one in browser.send("Page.getInstallabilityErrors")["installabilityErrors"]}
+    assert reasons <= {"in-incognito"}  # as each context of a test is

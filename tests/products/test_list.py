@@ -1,6 +1,7 @@
 """The list: by keys, whatever it is sorted by; filters; bulk actions; removal and its undo."""
 
 import json
+import math
 import re
 from datetime import timedelta
 from decimal import Decimal
@@ -71,10 +72,10 @@ def test_every_sort_leads_through_all_rows_once_and_back(page, shop):
             walked += asins(texts[-1])
             key = key_of(texts[-1], "Next page")
         assert len(walked) == len(set(walked)) == COUNT, sort
-        assert len(texts) == 3
+        assert len(texts) == math.ceil(COUNT / watchlist.PER_PAGE)
         back = listed(page, sort=sort, page=key_of(texts[-1], "Previous page"))
         assert asins(back) == asins(texts[-2]), sort
-        assert asins(listed(page, sort=sort, page=key_of(back, "Previous page"))) == asins(texts[0]), sort
+        assert asins(listed(page, sort=sort, page=key_of(back, "Previous page"))) == asins(texts[-3]), sort
 
 
 @pytest.mark.slow
@@ -92,9 +93,7 @@ def test_a_sort_is_that_of_its_column_with_the_unknown_last(page, shop):
 
 
 def test_the_queries_do_not_grow_with_the_page(page, alice, shop):
-    with CaptureQueriesContext(
-        connection,
-    ) as many:
+    with CaptureQueriesContext(connection) as many:
         assert len(asins(listed(page))) == watchlist.PER_PAGE
     Tracking.everything.filter(team=alice.teams.get()).exclude(product=shop[1]).delete()
     with CaptureQueriesContext(connection) as one:
