@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from django.conf import settings
@@ -110,7 +109,7 @@ def of_environment() -> Forms:
     return written(value for value in values if len(value) >= LEAST)
 
 
-def in_settings(named: Mapping[str, Any]) -> Iterator[str]:
+def in_settings(named: Mapping[str, object]) -> Iterator[str]:
     """Yield the values whose names end as those of secrets do, at any depth, and the passwords within addresses."""
     for name, value in named.items():
         for each in value if isinstance(value, list | tuple) else [value]:

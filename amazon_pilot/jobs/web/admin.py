@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import wraps
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from django.contrib import admin
 from django.contrib.admin import ModelAdmin
@@ -31,6 +31,7 @@ from rq.worker import Worker
 
 from ..core import queues, redaction, secrets
 from ..core.registry import TASKS, JSONJob
+from ..core.values import Call, Json
 from ..inspect.export import plain
 from ..inspect.words import breakable, span
 from ..models import AuditEntry, JobRun, Pause
@@ -39,6 +40,8 @@ from ..operate import changes, operations
 from ..operate.roles import may
 from ..operate.table import OPERATIONS
 from .admin_schedule import label_halves  # the import also registers the schedule's pages
+
+T = TypeVar("T")
 
 
 class HistoryAdmin(admin.ModelAdmin):
@@ -336,9 +339,10 @@ def found_job(queue: Queue, job_id: str) -> Job:
         raise Http404 from error
 
 
-def discreet(value: Any, call: tuple[str, list[Any], dict[str, Any]]) -> Any:
+def discreet(value: T, call: Call) -> T:
     """Return what a job keeps beside its call as it may be shown: by the names of keys, and by the call's values."""
-    return secrets.scrubbed(redaction.redacted(value), secrets.of_environment() + secrets.forms_of_call(*call))
+    known = secrets.of_environment() + secrets.forms_of_call(*call)
+    return cast(T, secrets.scrubbed(redaction.redacted(cast(Json, value)), known))
 
 
 @admin.register(Dashboard)
