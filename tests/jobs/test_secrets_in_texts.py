@@ -289,3 +289,14 @@ def test_a_job_without_a_text_pays_nothing_and_one_without_secrets_little():
     assert costs["begun"] < 5
     assert costs["one_line"] < 200
     assert costs["result"] < 200
+
+
+NAMES = "password pwd apiKey X-Api-Key refreshToken Set-Cookie sessionId clientSecret Authorization access_key bearer"
+
+
+@pytest.mark.parametrize("name", [*NAMES.split(), "passphrase", "credentials"])
+def test_each_name_of_a_secret_is_suspected(name):
+    """Else the search that spares most jobs would spare one that has a secret."""
+    assert redaction.is_secret(name)
+    at_hand(tasks.do_nothing, {"deep": [{name: "cherry-blossom"}]})
+    assert secrets.scrub("cherry-blossom") == "…"

@@ -116,6 +116,11 @@ def named_by(task: str) -> tuple[str, ...]:
     return TASKS[task].secrets if task in TASKS else ()
 
 
+def has_secrets(task: str) -> bool:
+    """Tell whether a parameter of a task is a secret, by its name or by the task's word; True of an unknown task."""
+    return task not in TASKS or bool(named_by(task)) or any(is_secret(name) for name in parameters(task))
+
+
 def parameters(task: str) -> tuple[str, ...]:
     """Return the names of a task's positional parameters; none of a task that is not registered."""
     return _parameters(TASKS[task].function) if task in TASKS else ()
