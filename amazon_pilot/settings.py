@@ -264,6 +264,8 @@ WORKER_GRACE_SECONDS = whole("WORKER_GRACE_SECONDS", 30, 0, 3600)
 WORKER_SLOT_JOBS = whole("WORKER_SLOT_JOBS", 10_000, 1, 1_000_000)
 WORKER_SLOT_MEMORY_MB = whole("WORKER_SLOT_MEMORY_MB", 512, 64, 65_536)
 JOB_FAILURE_TTL = 30 * 86_400  # seconds for which Redis keeps a failed job; its history is in JobRun
+# The most failed jobs of one queue that Redis keeps; what is more is deleted a day after it was told of.
+FAILED_JOBS_KEPT = whole("FAILED_JOBS_KEPT", 10_000, 1, 10_000_000)
 # For how many days rows of the engine are kept; jobs/retention.py says which, and shows what a change would delete.
 RETENTION_SUCCEEDED_DAYS = whole("RETENTION_SUCCEEDED_DAYS", 30, 1, 3650)
 RETENTION_FAILED_DAYS = whole("RETENTION_FAILED_DAYS", 90, 1, 3650)

@@ -1,5 +1,6 @@
 """The engine's own housekeeping."""
 
+import time
 from datetime import UTC, datetime
 
 from . import Task, job
@@ -7,7 +8,7 @@ from .core.registry import TASKS
 from .history import retention
 from .inspect import snapshot
 from .models import KeptJob, Tally
-from .operate import bulk, tokens  # noqa: F401  # a task is known by being imported
+from .operate import bulk, failed_kept, tokens  # noqa: F401  # a task is known by being imported
 
 CLEANUP_SECONDS = 240  # then another job goes on, well before this one is out of time
 DRAINED_AT_ONCE = 1000  # Redis stands still for a few milliseconds meanwhile
@@ -24,15 +25,21 @@ def cleanup() -> str:
     for task in others:
         task.enqueue()
     KeptJob.objects.prune()
+    begun = time.monotonic()
     deleted, is_done = retention.clean_up(seconds=CLEANUP_SECONDS)
-    if not is_done:
+    trimmed, is_trimmed = failed_kept.trim(seconds=CLEANUP_SECONDS - (time.monotonic() - begun))
+    if not (is_done and is_trimmed):
         cleanup.enqueue()
-    return f"{deleted.total()} rows, {len(others)} apps"
+    return f"{deleted.total()} rows, {trimmed} failed jobs, {len(others)} apps"
 
 
 @job("critical", timeout=120, unique=True)
 def tally() -> str:
-    """Count the runs that ended since the last time, by minute and hour, for the charts and for Prometheus."""
+    """Count the runs that ended since the last time, by minute and hour, for the charts and for Prometheus.
+
+    And tell of failed jobs that are too many, so that a day passes before the clean-up deletes them.
+    """
+    failed_kept.look()
     until = datetime.fromtimestamp(snapshot.current().written_until, UTC)
     return f"{Tally.objects.fold(until)} runs"
 

@@ -2,6 +2,9 @@
 
 import contextlib
 import ctypes
+import html
+import json
+import logging
 import mmap
 import multiprocessing
 import os
@@ -9,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -453,3 +457,56 @@ def ask_outside(url: str) -> int:
     """Ask a service and wait for its answer, however long."""
     with urllib.request.urlopen(url, timeout=100) as answer:
         return int(answer.status)
+
+
+class TelltaleError(Exception):
+    """Says what it should not."""
+
+
+def in_all_writings(secret: str) -> list[str]:
+    """Answer a secret as people write it into logs."""
+    return [
+        f"signing in with {secret}", repr({"p": secret}), json.dumps({"p": secret}), repr(secret.encode()),
+        f"https://api.example/v1?{urllib.parse.urlencode({'key': secret, 'n': 1})}", json.dumps(json.dumps([secret])),
+        f"https://api.example/{urllib.parse.quote(secret, safe='')}", html.escape(f"<p>{secret}</p>"),
+        f"headers={[('Authorization', 'Bearer ' + secret)]!r}",
+    ]  # fmt: skip
+
+
+def tell(secret: str, ends: str) -> Any:
+    """Log, print, show and keep a secret in every writing, and end as is asked for with it."""
+    for text in in_all_writings(secret):
+        logging.getLogger(__name__).warning("%s", text)
+        print(text)
+    progress(40, f"with {secret}")
+    job = get_current_job()
+    assert job is not None
+    job.meta |= {"note": f"used {secret}", "password": secret}
+    if ends == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if ends == "raise":
+        try:
+            raise KeyError(secret)
+        except KeyError as error:
+            raise TelltaleError(" ".join(in_all_writings(secret))) from error
+    return {"said": in_all_writings(secret), secret: 1, "access_token": "another-one", "asin": "B0LAMP0001"}
+
+
+@job("default", timeout=60)
+def telltale(password: str, ends: str) -> Any:
+    return tell(password, ends)
+
+
+@job("default", timeout=60, secrets=("pin",))
+def telltale_by_its_own_word(pin: str, ends: str) -> Any:
+    return tell(pin, ends)
+
+
+@job("default", timeout=60, isolated=True)
+def telltale_in_a_fork(ends: str, options: dict[str, Any]) -> Any:
+    return tell(options["headers"]["Authorization"].removeprefix("Bearer "), ends)
+
+
+@job("default", timeout=60)
+def telltale_of_the_environment(ends: str) -> Any:
+    return tell(os.environ["SHOP_API_KEY"], ends)

@@ -54,6 +54,11 @@ def lines_of_retention(seen: Told) -> list[str]:
     redis = seen["redis"]
     return [
         *table([*head, *tried] if is_tried else head, cells),
+        f"of one queue at most {redis['failed_most']} failed jobs are kept",
+        *(
+            "{number} failed jobs of {queue} will be deleted from {from} on".format(**each)
+            for each in redis["failed_going"]
+        ),
         f"next clean-up: {seen['next_clean_up'] or 'none is planned'}",
         "Redis keeps a job that succeeded for {result_seconds} s, one that failed for {failure_seconds} s".format(
             **redis

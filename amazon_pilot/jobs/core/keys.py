@@ -21,6 +21,7 @@ LOG = "pilot:log:"  # of an execution: the end of its log
 STACK = "pilot:stack:"  # of an execution: where it was when somebody asked
 READING = "pilot:reading"  # what the queues held at the last whole minute
 WATCHED = "pilot:watched"  # somebody has looked at the alerts' rules a moment ago
+GOING = "pilot:going"  # hash: of which queues how many failed jobs will be deleted, and from when on
 SCHEDULER = "pilot:scheduler"  # hash: what the leading scheduler tells of itself
 SCHEDULERS = "pilot:schedulers"  # sorted set: the schedulers, by when they were last seen
 

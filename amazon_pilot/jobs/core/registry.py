@@ -102,6 +102,7 @@ class Registered:
     about: Callable[..., Iterable[str]] | None = None  # names the subjects of a call: see core/subjects.py
     subjects: tuple[str, ...] = ()  # given for the calls at hand, beside those
     isolated: bool = False  # runs in a fork of its slot, as in rq's own worker
+    secrets: tuple[str, ...] = ()  # parameters that are secrets, whatever they are called
 
     @cached_property
     def signature(self) -> inspect.Signature:

@@ -11,6 +11,8 @@ import struct
 import time
 import zlib
 
+from . import secrets
+
 LOG_LIMIT = 64 * 1024
 TEXT_LIMIT = 200
 HEADER = struct.Struct("=iiii")  # percent (-1 = none), bytes of text, bytes of log, 1 where the log lost its beginning
@@ -89,14 +91,14 @@ class SharedMemory:
 
     def set_progress(self, percent: int, text: str) -> None:
         """Note how far the running job is."""
-        words = text.encode(errors="replace")[:TEXT_LIMIT]
+        words = secrets.scrub(text).encode(errors="replace")[:TEXT_LIMIT]
         _, _, log, cut = HEADER.unpack_from(self.memory)
         self.memory[HEADER.size : HEADER.size + len(words)] = words
         HEADER.pack_into(self.memory, 0, max(0, min(100, percent)), len(words), log, cut)
 
     def write(self, words: str) -> None:
-        """Add to the log; past its limit the older half goes, and `is_cut` says so."""
-        data = words.encode(errors="replace")
+        """Add to the log, without secrets; past its limit the older half goes, and `is_cut` says so."""
+        data = secrets.scrub(words).encode(errors="replace")
         percent, text, used, cut = HEADER.unpack_from(self.memory)
         if used + len(data) > LOG_LIMIT:
             kept = (self.memory[LOG_AT : LOG_AT + used] + data)[-LOG_LIMIT // 2 :]

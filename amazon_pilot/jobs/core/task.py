@@ -104,6 +104,7 @@ def job(
     tags: tuple[str, ...] = (),
     isolated: bool = False,
     about: Callable[..., Iterable[str]] | None = None,
+    secrets: tuple[str, ...] = (),
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Register a function as a task of `queue`; `timeout` in seconds.
 
@@ -111,7 +112,8 @@ def job(
     with a tag can be paused together. A `name` keeps jobs that wait going when the function moves; without one it is
     the function's own, with its module. With `isolated` each job runs in a fork of its slot and leaves nothing behind,
     for some milliseconds: for code that is not trusted. `about` takes the arguments of a call and returns what its job
-    is about, such as ["product:17"]: the monitor finds jobs by it, and leads from one to the other.
+    is about, such as ["product:17"]: the monitor finds jobs by it, and leads from one to the other. `secrets` names the
+    parameters that are secrets though they are not called so: they are shown nowhere, nor in what the task logs.
 
     Raises TypeError for `@job` without a queue, and TaskNameError if another function has the name.
     """
@@ -122,7 +124,7 @@ def job(
         called = name or f"{function.__module__}.{function.__qualname__}"
         task = Task(
             function, called, queue, timeout=timeout, retry=retry, unique=unique, tags=tags, isolated=isolated,
-            about=about,
+            about=about, secrets=secrets,
         )  # fmt: skip
         register(task)
         return task

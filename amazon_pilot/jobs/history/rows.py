@@ -14,7 +14,7 @@ from typing import Any, Required, TypedDict, cast
 
 from django.db import connection, models, transaction
 
-from ..core import payload, subjects
+from ..core import payload, redaction, secrets, subjects
 from ..core.values import Args, Json
 from ..models.cause import Cause, Seen
 from ..models.job_run import JobRun, Outcome, searchable
@@ -94,6 +94,8 @@ def row_of(text: bytes, data: bytes) -> Row:
     meta, result = value_of(event.get("meta")) or {}, value_of(event.get("result"))
     if not isinstance(meta, dict):
         meta = {"meta": meta}
+    if meta:
+        meta = without_secrets(meta, event.get("task", ""), data)
     return {
         "job_id": event["id"],
         "execution_id": event["execution"],
@@ -141,6 +143,15 @@ def call_of(task: str, data: bytes) -> tuple[str, str, str, Args]:
         return name, encode(args), encode(kwargs), [args, kwargs]
     except Exception:  # whatever a stranger put there: it must not hide what became of the job
         return task, encode([UNTELLABLE]), "{}", []
+
+
+def without_secrets(meta: dict[str, Json], task: str, data: bytes) -> dict[str, Json]:
+    """Return a job's meta as it may be kept: without what a key names as a secret, and without its call's secrets."""
+    try:
+        found = secrets.forms_of_call(*payload.call_of(payload.unpacked(data).decode(errors="replace"), task))
+    except Exception:  # whatever a stranger put there: it is no call
+        found = ()
+    return cast(dict[str, Json], secrets.scrubbed(redaction.redacted(meta), secrets.of_environment() + found))
 
 
 def value_of(text: str | None) -> Json:

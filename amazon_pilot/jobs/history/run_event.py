@@ -16,7 +16,7 @@ from typing import TypedDict, TypeVar, cast
 from django.conf import settings
 from rq.utils import utcparse
 
-from ..core import keys, limits, payload
+from ..core import keys, limits, payload, redaction, secrets
 from ..core.shared_memory import SharedMemory
 from ..core.taken_job import TakenJob
 from ..core.values import Command, Json
@@ -156,7 +156,9 @@ def tried(describe: Callable[[], T], otherwise: T) -> T:
 def failure(error: BaseException, task: str) -> dict[str, Json]:
     """Return an error's class, message, traceback and fingerprint; a sentence stands for what cannot be told."""
     name = tried(lambda: name_of(type(error)), "an error that cannot tell its name")
-    message = tried(lambda: str(error)[:2000], f"The message of this {name} could not be told: its __str__ failed.")
+    message = tried(
+        lambda: secrets.scrub(str(error))[:2000], f"The message of this {name} could not be told: its __str__ failed."
+    )
     trace = tried(lambda: trace_of(error), f"The traceback of this {name} could not be told.\n{name}: {message}")
     mark = tried(lambda: fingerprint(name, task, error.__traceback__), "") or fingerprint(name, task, None)
     return {"exception": name, "message": message, "traceback": trace, "fingerprint": mark}
@@ -169,7 +171,7 @@ def name_of(kind: type[BaseException]) -> str:
 
 def trace_of(error: BaseException) -> str:
     """Return the traceback as Python prints it, at most 32 kB of its end, where the cause stands."""
-    return "".join(traceback.format_exception(error))[-TRACEBACK_LIMIT:]
+    return secrets.scrub("".join(traceback.format_exception(error)))[-TRACEBACK_LIMIT:]
 
 
 def fingerprint(exception: str, task: str, trace: TracebackType | None) -> str:
@@ -196,19 +198,31 @@ def encode_trace(text: str) -> str:
 
 
 def encode_value(value: object) -> tuple[str, str]:
-    """Return a return value as JSON and as rq keeps it in a result: base64 of that; both '' for None.
+    """Return a return value as JSON for people, and as rq keeps it for programs: base64 of JSON; both '' for None.
+
+    What people read is without what a key names as a secret, and both are without the secrets of the job.
+    """
+    if value is None:
+        return "", ""
+    text = result_of(value)
+    told = text
+    if "{" in text and (shown := redaction.redacted(found := json.loads(text))) != found:
+        told = json.dumps(shown)
+    return told, base64.b64encode(text.encode()).decode()
+
+
+def result_of(value: object) -> str:
+    """Return a return value as JSON.
 
     A value that is not JSON, is nested too deep or larger than 64 kB, is replaced by a sentence: the job succeeded all
     the same.
     """
-    if value is None:
-        return "", ""
     text = tried(lambda: json.dumps(value, allow_nan=False), json.dumps(UNSERIALIZABLE))
     if len(text) > RESULT_LIMIT:
-        text = json.dumps(f"A result of {len(text)} bytes was not kept; {RESULT_LIMIT} is the limit.")
-    elif text.count("[") + text.count("{") > payload.LEVELS and levels_of(text) > payload.LEVELS:
-        text = json.dumps(f"A result nested deeper than {payload.LEVELS} levels was not kept.")
-    return text, base64.b64encode(text.encode()).decode()
+        return json.dumps(f"A result of {len(text)} bytes was not kept; {RESULT_LIMIT} is the limit.")
+    if text.count("[") + text.count("{") > payload.LEVELS and levels_of(text) > payload.LEVELS:
+        return json.dumps(f"A result nested deeper than {payload.LEVELS} levels was not kept.")
+    return secrets.scrub_json(text)
 
 
 def levels_of(text: str) -> int:
@@ -222,8 +236,10 @@ def levels_of(text: str) -> int:
 
 def kept(value: object) -> object:
     """Return a result as rq's code can keep it: itself, or the sentence that stands for it."""
-    text, _ = encode_value(value)
-    return value if value is None or tried(lambda: json.loads(text) == value, False) else json.loads(text)
+    if value is None:
+        return None
+    text = result_of(value)
+    return value if tried(lambda: json.loads(text) == value, False) else json.loads(text)
 
 
 def dates(started: float, ended: float) -> tuple[str, str]:

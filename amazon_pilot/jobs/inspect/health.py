@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -101,7 +101,7 @@ def look() -> Health:
 
 def of_sample(seen: Sample) -> Iterator[Finding]:
     """Yield what the shared sample knows: scheduler, workers, queues, the history's lag, Redis."""
-    for part in (scheduler, workers, queues, history, redis):
+    for part in (scheduler, workers, queues, history, redis, failed_jobs):
         yield from part(seen)
 
 
@@ -155,6 +155,23 @@ def redis(seen: Sample) -> Iterator[Finding]:
     grave = [risk for risk in redis_health.warnings(seen.info) if risk.is_grave]
     if grave:
         yield Finding("monitor:redis", str(grave[0].text), count=len(grave))
+
+
+def failed_jobs(seen: Sample) -> Iterator[Finding]:
+    """Yield how many failed jobs will be deleted since a queue keeps too many, and from when on."""
+    for queue, going in seen.going.items():
+        words = {"n": going["number"], "queue": queue, "when": when_of(going), "most": settings.FAILED_JOBS_KEPT}
+        text = ngettext(
+            "%(n)d failed job of %(queue)s will be deleted from %(when)s on: at most %(most)d are kept.",
+            "%(n)d failed jobs of %(queue)s will be deleted from %(when)s on: at most %(most)d are kept.",
+            going["number"],
+        )  # fmt: skip
+        yield Finding("monitor:retention", text % words, "warn")
+
+
+def when_of(going: snapshot.Going) -> str:
+    """Return from when on failed jobs are deleted, in the viewer's zone."""
+    return f"{timezone.localtime(datetime.fromtimestamp(going['due'], UTC)):%Y-%m-%d %H:%M %Z}"
 
 
 def pauses() -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """How long rows are kept, and what the next clean-up deletes; to try another number of days changes nothing."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -9,7 +10,7 @@ from django.utils.translation import gettext as _
 from ..core.values import Answer
 from ..history import retention
 from ..models import AuditEntry
-from . import lists
+from . import lists, snapshot
 
 
 def number_of(text: str) -> int | None:
@@ -49,8 +50,21 @@ def as_json(days: int | None = None) -> Answer:
         "at": moment.isoformat(),
         "next_clean_up": planned.isoformat() if planned else None,
         "kinds": [kind_as_json(line) for line in lines],
-        "redis": {"result_seconds": result_ttl(), "failure_seconds": settings.JOB_FAILURE_TTL},
+        "redis": {
+            "result_seconds": result_ttl(),
+            "failure_seconds": settings.JOB_FAILURE_TTL,
+            "failed_most": settings.FAILED_JOBS_KEPT,
+            "failed_going": failed_going(),
+        },
     }
+
+
+def failed_going() -> list[Answer]:
+    """Return how many failed jobs of which queue will be deleted, and from when on."""
+    return [
+        {"queue": name, "number": going["number"], "from": datetime.fromtimestamp(going["due"], UTC).isoformat()}
+        for name, going in snapshot.current().going.items()
+    ]
 
 
 def kind_as_json(line: retention.Line) -> Answer:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 from django.conf import settings
 from redis import Redis
@@ -41,6 +41,15 @@ INFO = (
 
 
 Info: TypeAlias = dict[str, Any]  # numbers and words by the names that Redis gives them
+
+
+class Going(TypedDict):
+    """How many failed jobs of a queue will be deleted, up to which score; told when, due from when on (Unix time)."""
+
+    number: int
+    score: float
+    told_at: float
+    due: float
 
 
 @dataclass
@@ -104,6 +113,7 @@ class Sample:
     schedulers: dict[str, float]
     info: Info
     sizes: list[tuple[float, dict[str, int]]] = field(default_factory=list)
+    going: dict[str, Going] = field(default_factory=dict)  # failed jobs beyond what a queue may keep, by queue
     weighed_at: float | None = None  # when the scheduler last took a reading; None where it lies long ago
 
     @property
@@ -166,15 +176,24 @@ def running_in(workers: Iterable[Worker]) -> list[Running]:
 def current(connection: Redis | None = None) -> Sample:
     """Return the shared sample, taking a new one where it has grown old; raises RedisError where Redis is away."""
     connection = connection or store.connect()
-    words = connection.get(KEY)
-    known = loads(words) if words else None
+    known = shared(connection)
     if known and known.age < FRESH_SECONDS:
         return known
     if not may_take(connection) and known:
         return known  # somebody takes it at this moment
+    since = shared(connection)
+    if since and since.age < FRESH_SECONDS:
+        connection.delete(LOCK)
+        return since  # somebody took it between these two steps
     taken = take(connection, known)
     together(connection, ("SET", KEY, json.dumps(asdict(taken)), "EX", KEPT_SECONDS), ("DEL", LOCK))
     return taken
+
+
+def shared(connection: Redis) -> Sample | None:
+    """Return the sample that others have left, however old; None where there is none."""
+    words = connection.get(KEY)
+    return loads(words) if words else None
 
 
 def may_take(connection: Redis) -> bool:
@@ -198,7 +217,7 @@ def take(connection: Redis, before: Sample | None = None) -> Sample:
     """Look at Redis: one script and one INFO. `before` lends the sizes of the last minutes."""
     names = queues.names()
     answer = script("snapshot")(connection, TAKES_MINUTES, MOST_WORKERS, *names)
-    seconds, micros, told, takes, pauses, workers, unwritten, first, report, schedulers, words = answer
+    seconds, micros, told, takes, pauses, workers, unwritten, first, report, schedulers, words, going = answer
     rows = [QueueRow._make(row) for row in told]
     now = int(seconds) + int(micros) / 1e6
     sizes = [(at, size) for at, size in (before.sizes if before else []) if at > now - SIZES_SECONDS]
@@ -220,6 +239,7 @@ def take(connection: Redis, before: Sample | None = None) -> Sample:
         schedulers={as_text(k): now - float(v) for k, v in zip(schedulers[::2], schedulers[1::2], strict=True)},
         info={name: found[name] for name in INFO if name in found},
         sizes=sizes,
+        going={as_text(name): json.loads(told) for name, told in zip(going[::2], going[1::2], strict=True)},
         weighed_at=reading["at"],
     )
 

@@ -21,7 +21,8 @@ ACTIONS = [
     gettext_noop("run"), gettext_noop("pause"), gettext_noop("resume"), gettext_noop("drain"), gettext_noop("quiet"),
     gettext_noop("wake"), gettext_noop("stop"), gettext_noop("kill"), gettext_noop("recover"), gettext_noop("create"),
     gettext_noop("update"), gettext_noop("abort"), gettext_noop("prune"), gettext_noop("mark release"),
-    gettext_noop("silence"), gettext_noop("end silence"), "django-rq",
+    gettext_noop("silence"), gettext_noop("end silence"), gettext_noop("save search"), gettext_noop("forget search"),
+    gettext_noop("export"), "django-rq",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
@@ -96,6 +96,16 @@ def _begin(token: UUID, asked: dict[str, object], told: dict[str, Any]) -> tuple
             AuditEntry.objects.record(row.by, row.action, row.target, reason=row.reason, count=0, goes_on=True, **told)
             run_bulk_action.options(queue=_queue_that_moves(), at_front=True).enqueue(row.pk)
     return row, is_new
+
+
+def carry_out(action: str, ids: list[str], reason: str) -> BulkAction:
+    """Have the machine do an action to these jobs here and now; what a kill leaves undone is picked up by `resume`."""
+    with transaction.atomic():
+        row = BulkAction.objects.create(token=uuid4(), action=action, ids=ids, reason=reason, expected=len(ids))
+        AuditEntry.objects.record(None, action, row.target, reason=reason, count=0, goes_on=True, expected=len(ids))
+    run(row.pk)
+    row.refresh_from_db()
+    return row
 
 
 def kept_until(row: BulkAction) -> datetime | None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import wraps
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from django.contrib import admin
 from django.contrib.admin import ModelAdmin
@@ -18,24 +18,30 @@ from django.urls import URLPattern
 from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
 from django_rq.admin import QueueAdmin
 from django_rq.models import Dashboard
 from django_rq.queues import get_queue_by_index
 from django_rq.views import each_context
+from rq import Queue
 from rq.exceptions import NoSuchJobError
+from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
 
-from ..core import queues, redaction
+from ..core import queues, redaction, secrets
 from ..core.registry import TASKS, JSONJob
+from ..core.values import Call, Json
 from ..inspect.export import plain
 from ..inspect.words import breakable, span
 from ..models import AuditEntry, JobRun, Pause
 from ..models.audit_entry import ACTIONS
-from ..operate import changes
+from ..operate import changes, operations
 from ..operate.roles import may
 from ..operate.table import OPERATIONS
 from .admin_schedule import label_halves  # the import also registers the schedule's pages
+
+T = TypeVar("T")
 
 
 class HistoryAdmin(admin.ModelAdmin):
@@ -133,8 +139,7 @@ class PauseAdmin(admin.ModelAdmin):
     def resume(self, request: HttpRequest, pauses: QuerySet[Pause]) -> None:
         """Let workers start these jobs again."""
         for name in sorted(set(pauses.values_list("name", flat=True))):
-            Pause.objects.end(name, by=request.user)
-            AuditEntry.objects.record(request.user, "resume", name)
+            operations.resume(request.user, name)
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Ask for the role that may act on jobs."""
@@ -212,12 +217,14 @@ class AuditEntryAdmin(HistoryAdmin):
     @admin.action(description=_("Export the selected lines as CSV"), permissions=["view"])
     def export(self, request: HttpRequest, entries: QuerySet[AuditEntry]) -> HttpResponse:
         """Return the selected lines as a file that a spreadsheet opens."""
+        rows = list(entries.select_related("actor"))  # before the line that this one writes
+        AuditEntry.objects.record(request.user, "export", "audit", count=len(rows))
         answer = HttpResponse(content_type="text/csv; charset=utf-8")
         answer["Content-Disposition"] = 'attachment; filename="audit.csv"'
         lines = csv.writer(answer)
         names = shown(request, ("at", "by", "source", "address", "action", "target", "count", "reason", "detail"))
         lines.writerow(names)
-        for entry in entries.select_related("actor"):
+        for entry in rows:
             told = {
                 "at": entry.at.isoformat(),
                 "by": entry.actor.get_username() if entry.actor else "",
@@ -233,7 +240,14 @@ def shown(request: HttpRequest, names: Sequence[str]) -> list[str]:
     return [name for name in names if name != "address" or may(request.user, "admin")]
 
 
-def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+# What changes something when it is posted to, by django-rq's names of its addresses; every other page only looks.
+RAW_ACTS = {
+    "clear", "requeue_all", "delete_failed_jobs", "delete_job", "requeue_job", "enqueue_job", "stop_job", "actions",
+}  # fmt: skip
+ASKS_AGAIN = "confirm_action"  # is posted to, and only shows what would be done
+
+
+def guarded(view: Callable[..., HttpResponse], name: str) -> Callable[..., HttpResponse]:
     """Let django-rq's pages be seen by those who may view jobs, and its buttons pressed by those who administer them.
 
     Its own views ask only whether somebody is staff, and some of them empty a queue.
@@ -241,14 +255,14 @@ def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
     @wraps(view)
     def check(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        role = "view" if request.method in ("GET", "HEAD") else "admin"
-        if not may(request.user, role):
+        looks = request.method in ("GET", "HEAD")
+        if not may(request.user, "view" if looks else "admin"):
             raise PermissionDenied
-        if role == "admin":
+        if not looks and name in RAW_ACTS:
             AuditEntry.objects.record(request.user, "django-rq", request.path[-200:])
         return view(request, *args, **kwargs)
 
-    return check
+    return check if name in {*RAW_ACTS, ASKS_AGAIN} else require_safe(check)
 
 
 def worker_details(request: HttpRequest, queue_index: int, key: str) -> HttpResponse:
@@ -275,15 +289,14 @@ def worker_details(request: HttpRequest, queue_index: int, key: str) -> HttpResp
 
 
 def job_detail(request: HttpRequest, queue_index: int, job_id: str) -> HttpResponse:
-    """Show one job as django-rq does, without the secrets among its arguments."""
+    """Show one job as django-rq does, without the secrets among its arguments and in its meta."""
     request.current_app = admin.site.name
     queue = get_queue_by_index(queue_index)
+    job = found_job(queue, job_id)
     try:
-        job = JSONJob.fetch(job_id, connection=queue.connection)
-    except NoSuchJobError as error:
-        raise Http404 from error
-    try:
-        job._args, job._kwargs = redaction.call(str(job.func_name), job.args, job.kwargs)
+        call = str(job.func_name), list(job.args), job.kwargs
+        job.meta, job.description = discreet(job.meta, call), discreet(job.description, call)
+        job._args, job._kwargs = redaction.call(*call)
         is_valid = True
     except Exception:  # the payload may be anything, and the page says so
         is_valid = False
@@ -300,17 +313,51 @@ def job_detail(request: HttpRequest, queue_index: int, job_id: str) -> HttpRespo
     return render(request, "django_rq/job_detail.html", context)
 
 
+def result_detail(request: HttpRequest, queue_index: int, job_id: str, result_id: str) -> HttpResponse:
+    """Show one result as django-rq does, without secrets."""
+    request.current_app = admin.site.name
+    queue = get_queue_by_index(queue_index)
+    job = found_job(queue, job_id)
+    result = next((each for each in job.results() if each.id == result_id), None)
+    if result is None:
+        raise Http404
+    try:
+        call = str(job.func_name), list(job.args), job.kwargs
+    except Exception:  # the payload may be anything
+        call = "", [], {}
+    result.return_value = discreet(result.return_value, call)
+    result.exc_string = discreet(result.exc_string, call)
+    context = {**each_context(request), "queue_index": queue_index, "job": job, "queue": queue, "result": result}
+    return render(request, "django_rq/result_detail.html", context)
+
+
+def found_job(queue: Queue, job_id: str) -> Job:
+    """Return a job of Redis; raises Http404."""
+    try:
+        return JSONJob.fetch(job_id, connection=queue.connection)
+    except NoSuchJobError as error:
+        raise Http404 from error
+
+
+def discreet(value: T, call: Call) -> T:
+    """Return what a job keeps beside its call as it may be shown: by the names of keys, and by the call's values."""
+    known = secrets.of_environment() + secrets.forms_of_call(*call)
+    return cast(T, secrets.scrubbed(redaction.redacted(cast(Json, value)), known))
+
+
 @admin.register(Dashboard)
 class RawQueueAdmin(QueueAdmin):
     """django-rq's own pages: the raw view of Redis."""
 
+    actions = None  # there are no rows to choose
+
     def get_urls(self) -> list[URLPattern]:
         patterns: list[URLPattern] = super().get_urls()
         for pattern in patterns:
-            for ours in (worker_details, job_detail):
+            for ours in (worker_details, job_detail, result_detail):
                 if str(pattern.name).endswith(ours.__name__) and "cron" not in str(pattern.name):
                     pattern.callback = self.admin_site.admin_view(ours)
-            pattern.callback = guarded(pattern.callback)
+            pattern.callback = guarded(pattern.callback, str(pattern.name).removeprefix("django_rq_"))
         return patterns
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -318,3 +365,12 @@ class RawQueueAdmin(QueueAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return may(request.user, "view")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False

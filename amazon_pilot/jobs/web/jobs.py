@@ -3,6 +3,7 @@
 import json
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -19,7 +20,7 @@ from ..inspect.grammar import FIELDS, QueryError
 from ..inspect.lists import Listing, ask
 from ..inspect.query import frozen, parse
 from ..inspect.redis_jobs import STATES
-from ..models import SavedSearch
+from ..models import AuditEntry, SavedSearch
 from ..models.job_run import Outcome
 from .pages import action, back, fragment, page, show, widget
 
@@ -136,12 +137,18 @@ def save_search(request: HttpRequest) -> HttpResponse:
         text = frozen(text, relative=False)
     except QueryError as error:
         raise ValidationError(str(error)) from error
-    SavedSearch.objects.update_or_create(user=request.user, name=name, defaults={"query": text})  # type: ignore[misc]
+    with transaction.atomic():
+        SavedSearch.objects.update_or_create(user=request.user, name=name, defaults={"query": text})  # type: ignore[misc]
+        AuditEntry.objects.record(request.user, "save search", f"search {name}", query=text)
     return HttpResponseRedirect(reverse("monitor:jobs") + "?" + urlencode({"q": text}))
 
 
 @action("view")
 def forget_search(request: HttpRequest, pk: int) -> HttpResponse:
     """Forget one of this user's searches."""
-    searches(request).filter(pk=pk).delete()
+    found = searches(request).filter(pk=pk).first()
+    if found is not None:
+        with transaction.atomic():
+            AuditEntry.objects.record(request.user, "forget search", f"search {found.name}", query=found.query)
+            found.delete()
     return back(request, "monitor:jobs")

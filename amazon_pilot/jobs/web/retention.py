@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from ..inspect import snapshot
+from ..inspect import health, snapshot
 from ..inspect.retention import last_clean_up, number_of, result_ttl, told
 from . import pages
 
@@ -21,6 +21,7 @@ def page(request: HttpRequest) -> HttpResponse:
     return pages.show(
         request, "retention", _("Retention"), text=text, days=days, problem=problem,
         preview=pages.widget(lambda: told(days)),
-        sample=pages.widget(snapshot.current), last=pages.widget(last_clean_up),
-        result_ttl=result_ttl(), failure_ttl=settings.JOB_FAILURE_TTL,
+        sample=pages.widget(snapshot.current),
+        going=pages.widget(lambda: list(health.failed_jobs(snapshot.current()))), last=pages.widget(last_clean_up),
+        result_ttl=result_ttl(), failure_ttl=settings.JOB_FAILURE_TTL, failed_most=settings.FAILED_JOBS_KEPT,
     )  # fmt: skip

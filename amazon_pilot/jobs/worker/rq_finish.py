@@ -25,7 +25,7 @@ from rq.job import Job, JobStatus, Retry
 from rq.rate_limit import RateLimitRegistry
 from rq.serializers import JSONSerializer
 
-from ..core import keys, limits
+from ..core import keys, limits, secrets
 from ..core.queues import connection
 from ..core.registry import JSONJob
 from ..core.scripts import script
@@ -78,6 +78,7 @@ class Closer(Worker):
         is_stopped = self._stopped_job_id == job.id
         self.outcome = "stopped" if is_stopped else "retrying" if job.should_retry else "failed"
         self.is_persisted = False
+        kwargs["exc_string"] = secrets.scrub(str(kwargs.get("exc_string") or ""))
         super().handle_job_failure(job, *args, **kwargs)
         self.check_persisted()
 
@@ -183,6 +184,7 @@ def mark_times(job: JSONJob, execution: Execution, worker: str, started: float) 
 def finish_later(message: Message, worker: str, shared: SharedMemory) -> Message:
     """End a job that another slot ran, and that needs rq's code; returns what became of it."""
     taken_job, (kind, started, value, trace, line) = TakenJob.from_reply(list(message[1:6])), message[6:11]
+    secrets.of_job(taken_job)  # its callbacks may log
     claimed = claim(taken_job, worker, shared)
     if claimed is None:
         refuse(taken_job, worker, line)

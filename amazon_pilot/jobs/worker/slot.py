@@ -29,7 +29,7 @@ from rq.job import _current_job
 from rq.timeouts import JobTimeoutException
 
 from ...embedded import end_with_parent
-from ..core import faults
+from ..core import faults, secrets
 from ..core import shared_memory as shared_memory
 from ..core.payload import parsed
 from ..core.queues import connection
@@ -58,7 +58,8 @@ class Tee:
 
     def write(self, words: str) -> int:
         self.shared.write(words)
-        return self.stream.write(words)
+        self.stream.write(secrets.scrub(words))
+        return len(words)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -77,6 +78,17 @@ class LogHandler(logging.Handler):
             self.shared.write(self.format(log_record) + "\n")
         except Exception:
             self.handleError(log_record)
+
+
+class Discreet(logging.Formatter):
+    """Writes a line as another formatter does, without secrets: the worker's own output is read by people, too."""
+
+    def __init__(self, inner: logging.Formatter | None) -> None:
+        super().__init__()
+        self.inner = inner or logging.Formatter()
+
+    def format(self, log_record: logging.LogRecord) -> str:
+        return secrets.scrub(self.inner.format(log_record))
 
 
 class RunningJob(JSONJob):
@@ -174,6 +186,9 @@ class Slot:
         random.seed()
         os.nice(NICE)
         shared_memory.use(self.shared)
+        secrets.of_environment()
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(Discreet(handler.formatter))
         logging.getLogger().addHandler(LogHandler(self.shared))
         sys.stdout = Tee(sys.stdout, self.shared)
         sys.stderr = Tee(sys.stderr, self.shared)
@@ -218,6 +233,7 @@ class Slot:
     def run_job(self, taken_job: TakenJob) -> Message:
         """Run one job and answer its outcome."""
         self.shared.clear()
+        secrets.of_job(taken_job)
         if (task := TASKS.get(name_of(taken_job))) is not None and task.isolated:
             return self.run_isolated(taken_job)
         self.look_after_connections()

@@ -11,7 +11,7 @@ from django_rq.workers import get_exception_handlers
 from rq.job import Retry as ReturnedRetry
 from rq.job_lifecycle import call_exception_handlers
 
-from ..core import faults
+from ..core import faults, secrets
 from ..core.limits import LONGEST
 from ..core.registry import TASKS, JSONJob, UnknownTaskError
 from ..core.shared_memory import SharedMemory
@@ -202,7 +202,7 @@ def tell_handlers(job: JSONJob, error: BaseException) -> None:
 
 def meta_of(job: JSONJob) -> str:
     """Return the job's meta as JSON, '' if a task or a handler has put something else there: then it is not kept."""
-    return run_event.tried(lambda: json.dumps(job.meta, allow_nan=False), "")
+    return run_event.tried(lambda: secrets.scrub_json(json.dumps(job.meta, allow_nan=False)), "")
 
 
 def verdict_of(job: JSONJob) -> tuple[str, int]:

@@ -1,7 +1,7 @@
 -- Look at everything that changes by the second, in one step. Reads only; nothing here grows with the number of jobs.
 -- Arguments: how many minutes of takes, how many workers at most, then the queues' names.
 -- Answer: {seconds, microseconds, queues, takes, paused, workers (what each does, when it was seen), unwritten,
---   first unwritten, report, schedulers, the minute's reading}.
+--   first unwritten, report, schedulers, the minute's reading, failed jobs that will be deleted}.
 local minutes, most = tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local queues, takes = {}, {}
@@ -35,4 +35,4 @@ for _, stream in ipairs({KEY.RUNS, KEY.FAILURES}) do
 end
 return {time[1], time[2], queues, takes, redis.call('HGETALL', KEY.PAUSED), workers, unwritten, first,
   redis.call('HGETALL', KEY.SCHEDULER), redis.call('ZRANGE', KEY.SCHEDULERS, 0, -1, 'WITHSCORES'),
-  redis.call('GET', KEY.READING) or ''}
+  redis.call('GET', KEY.READING) or '', redis.call('HGETALL', KEY.GOING)}
