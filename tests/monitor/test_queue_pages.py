@@ -85,9 +85,9 @@ def test_the_list_tells_what_ended_today_and_what_share_of_a_day_failed(person):
     is_today = timezone.localdate(hour - timedelta(hours=23)) == timezone.localdate(now)
     ended = 160 + (1040 if is_today else 0)
     assert today["default"]["Ended, failed today"] == f"{ended:,}, 10"
-    assert today["default"]["Error rate, 24 h"] == "&lt;1%"  # 10 of 1,200
+    assert today["default"]["Errors, 1 h, 24 h"].endswith(", &lt;1%")  # 10 of 1,200
     assert today["low"]["Ended, failed today"] == "0, 0"
-    assert today["low"]["Error rate, 24 h"] == "–"
+    assert today["low"]["Errors, 1 h, 24 h"] == "–, –"
 
 
 def queues_today(client):

@@ -327,5 +327,5 @@ def _worker(picture: Picture, seen: float, now: float) -> Worker:
     skew = clock - seen  # by how much its clock is ahead of Redis's, seconds
     return {
         **picture, "seen": seen, "silence": silence, "busy": busy, "is_alive": is_alive, "shown_state": state,
-        "skew": skew, "uptime": max(0.0, clock - picture["born"]),
+        "skew": skew, "uptime": max(0.0, clock - picture.get("born", clock)),
     }  # fmt: skip
