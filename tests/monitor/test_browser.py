@@ -64,7 +64,7 @@ def visit(chromium, live_server, client):
         user.user_permissions.set(allowed)
         client.force_login(user)
         context = chromium.new_context(base_url=live_server.url, viewport=DESKTOP)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
         context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_server.url}])
         context.add_init_script(f"localStorage.setItem('monitor.seconds', '{seconds}')")
