@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .history_import import with_imported
 from .models import Change, Product, Role, Seller, SnapshotRank, Tracking
+from .models.rows import among
 
 RANGES = {
     "week": timedelta(days=7),
@@ -57,7 +58,7 @@ def history(product: Product, span: str, tracking: Tracking) -> dict[str, Any]:
     rows = thin(with_imported(list(own.values(*columns)), product, team_id, start))
     if rows:
         rows.append(rows[-1] | {"taken_at": now()})
-    ranks = _ranks(product, start, rows)
+    ranks = _ranks(product, rows)
     sellers = list(dict.fromkeys(row["seller"] for row in rows if row["seller"]))
     changes = Change.objects.filter(team=team_id, tracking__product=product, seen_at__gte=start)
     return {
@@ -86,9 +87,9 @@ def _is_held(row: dict[str, Any], mine: frozenset[str]) -> bool | None:
     return (row.get("seller_id") or row["seller"]) in mine if row["seller"] else None
 
 
-def _ranks(product: Product, start: datetime, rows: list[Any]) -> dict[str, list[int | None]]:
+def _ranks(product: Product, rows: list[Any]) -> dict[str, list[int | None]]:
     """Return the column of each category, that of the product's own rank first, then those seen most often."""
-    lines = SnapshotRank.objects.filter(snapshot__product=product, snapshot__taken_at__gte=start)
+    lines = SnapshotRank.objects.filter(snapshot__in=among([row["id"] for row in rows if row["id"]]))
     found: dict[str, dict[int, int]] = {}
     for snapshot, category, rank in lines.order_by().values_list("snapshot_id", "category", "rank"):
         found.setdefault(category, {})[snapshot] = rank

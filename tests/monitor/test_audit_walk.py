@@ -236,7 +236,7 @@ PRESSED = [
     Act("monitor:alert-silence", "silence", "operate", lambda: (RULE, {"minutes": "9"}), must=True, what="on"),
     Act("monitor:alert-silence", "end silence", "operate", lambda: (RULE, {"minutes": "0"}), what="off"),
     Act("monitor:alert-edit", "edit", "edit", lambda: (RULE, {"is_on": "on", "limit": "5"})),
-    Act("monitor:alert-test", "test alert", "edit", lambda: ({}, {})),
+    Act("monitor:alert-test", "test alert", "edit", lambda: ([], {})),
     Act("monitor:save-search", "save search", "view", lambda: ([], {"name": "n", "q": "state:failed"}), says=False),
     Act("monitor:forget-search", "forget search", "view", lambda: ([a_search()], {}), says=False),
     Act("monitor:token-make", "create", "view", lambda: ([], {"name": "n", "scope": "read"}), says=False),
