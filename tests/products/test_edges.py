@@ -16,6 +16,8 @@ from products.models.imports import Import
 from products.models.product import in_turns
 from products.models.rivals import Crossing
 from products.models.rules import Told
+from products.templatetags.pilot import shown
+from products.words import percent
 from tests.world import NOON, see
 
 LATER = NOON + timedelta(days=1)
@@ -366,3 +368,22 @@ def test_what_a_job_had_longer_than_five_minutes_is_left_over_in_parts(alice, se
 
     assert [len(part) for part in found] == [3, 1]
     assert products[0].pk not in [pk for part in found for pk in part]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (None, ""), ("0", "0.0 %"), ("0.04", "0.0 %"), ("-0.04", "0.0 %"), ("-0.06", "-0.1 %"),
+        ("0.06", "+0.1 %"), ("-12.34", "-12.3 %"), ("1e4", "+10000.0 %"),
+    ],
+)  # fmt: skip
+def test_what_rounds_to_nought_has_no_sign(value, written):
+    assert percent(None if value is None else Decimal(value)) == written
+
+
+@pytest.mark.parametrize(
+    ("title", "most", "written"),
+    [("abcde", 0, "abcde"), ("abcde", 5, "abcde"), ("abcde", 4, "abc…"), ("ab de", 4, "ab…"), ("abcde", 1, "…")],
+)
+def test_a_name_is_cut_where_there_is_no_room_for_all_of_it(title, most, written):
+    assert shown(Tracking(product=Product(title=title)), most) == written
