@@ -23,6 +23,7 @@ from amazon_pilot.jobs.core import queues, registry  # noqa: E402
 from amazon_pilot.jobs.core.registry import JSONJob  # noqa: E402
 from amazon_pilot.jobs.worker import rq_finish  # noqa: E402
 from amazon_pilot.jobs.worker.pool import SlotHandle  # noqa: E402
+from amazon_pilot.jobs.worker.prefetch import Prefetch  # noqa: E402
 from amazon_pilot.jobs.worker.supervisor import GAVE_BACK_AT_ONCE, Supervisor  # noqa: E402
 from tests.jobs import tasks  # noqa: E402
 
@@ -67,7 +68,7 @@ class Stage:
 
     def flood(self) -> None:
         """Have the worker take as if jobs had been short and many."""
-        self.worker.broker.prefetch.mean = 0.0001
+        self.worker.broker.prefetch = Prefetch(0.0001)
         self.worker.broker.is_flooded = self.worker.broker.is_hungry = True
 
     def take(self) -> None:

@@ -14,7 +14,7 @@ from amazon_pilot.jobs.core.taken_job import TakenJob
 from amazon_pilot.jobs.models import JobRun, Pause
 from amazon_pilot.jobs.worker import messages
 from amazon_pilot.jobs.worker.messages import MESSAGE_LIMIT, MessageSocket, SlotQueue
-from amazon_pilot.jobs.worker.outcomes import GivenBack, Succeeded
+from amazon_pilot.jobs.worker.outcomes import Failed, GivenBack, Succeeded
 from amazon_pilot.jobs.worker.pool import Pool
 from amazon_pilot.jobs.worker.prefetch import DEEPEST, Prefetch
 from amazon_pilot.jobs.worker.recent_outcomes import PLACE, PLACES, RecentOutcomes
@@ -110,7 +110,18 @@ def test_nothing_is_taken_ahead_until_jobs_have_shown_to_be_short():
     assert prefetch.depth == 0
     for _ in range(200):
         prefetch.note(outcome(0.01))
-    assert prefetch.depth <= 1
+    assert prefetch.depth == 2
+
+
+def test_neither_a_quick_failure_nor_a_lost_turn_on_the_processor_makes_short_jobs_long():
+    prefetch = Prefetch(0.0001)
+    failure = Failed(TakenJob("low", "j", "e", False, []), "w", ("failed", 0, 0, 60, "", "", "", "", 0.0, 0.001, "", ""))
+    for _ in range(7):  # most jobs are as short as before
+        prefetch.note(failure)
+        assert prefetch.depth == DEEPEST
+    for seconds in (0.09, 0.0001, 0.05, 0.0001):
+        prefetch.note(outcome(seconds))
+        assert prefetch.depth >= 20
 
 
 def test_jobs_behind_a_long_one_go_to_other_slots(start, tmp_path, history):
@@ -238,7 +249,7 @@ def broker(redis, transactional_db):
     worker.connection.come_up()
     for handle in worker.pool:
         handle.pid = os.getpid()
-    worker.broker.prefetch.mean = 0.001
+    worker.broker.prefetch = Prefetch(0.001)
     worker.broker.is_flooded = True
     yield worker.broker
     worker.connection.close()

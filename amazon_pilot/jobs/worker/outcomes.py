@@ -54,6 +54,11 @@ class Outcome(ABC):
 
     counts_as = "succeeded"
 
+    @property
+    def seconds(self) -> float | None:
+        """How long the task took by its slot's own account; None where the slot gave none."""
+        return None
+
     @abstractmethod
     def command(self) -> Command | None:
         """Return the command that tells Redis, None where this outcome needs none of its own."""
@@ -68,6 +73,10 @@ class Succeeded(Outcome):
     """The task returned; committed with all others of its kind in one script."""
 
     words: Message  # ttl, started and ended as text, both in seconds, result, line
+
+    @property
+    def seconds(self) -> float:
+        return float(self.words[4] - self.words[3])
 
     def command(self) -> None:
         return None  # see `commit`
@@ -89,6 +98,10 @@ class Failed(Outcome):
     )
 
     counts_as = "failed"
+
+    @property
+    def seconds(self) -> float:
+        return float(self.words[9] - self.words[8])
 
     def command(self) -> Command:
         return script("fail").command(self.worker, *self.taken_job.run_id, *self.words, self.taken_job.data)
