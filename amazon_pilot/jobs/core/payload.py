@@ -12,6 +12,8 @@ UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 LEVELS = 100  # of a value that is kept: databases, templates and Python's own recursion end at some hundreds
 TOO_DEEP = f"What lies here is nested deeper than {LEVELS} levels and was not kept."
 DIGITS = 1000  # of a number that is kept
+# JSON without any of these, and with few brackets, holds nothing that a database cannot: one search tells it of most.
+SUSPECT = re.compile(r"\\u|NaN|Infinity|[0-9]{150}|[eE][+]?[0-9]{3}")
 
 
 def parsed(text: str | bytes) -> Json:
@@ -74,7 +76,9 @@ def loaded(text: str | None, otherwise: Json) -> Json:
     if not text:
         return otherwise
     try:
-        return storable(json.loads(text))
+        value: Json = json.loads(text)
+        is_plain = text.isascii() and text.count("[") + text.count("{") <= LEVELS and not SUSPECT.search(text)
+        return value if is_plain else storable(value)
     except RecursionError:
         return otherwise if isinstance(otherwise, dict) else TOO_DEEP
     except ValueError:

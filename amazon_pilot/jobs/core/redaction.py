@@ -48,6 +48,8 @@ def under(name: str, value: Json) -> Json:
 
 def call(task: str, args: Sequence[Json], kwargs: Mapping[str, Json]) -> tuple[Args, Kwargs]:
     """Return the arguments of a call as they may be kept and shown."""
+    if not kwargs and not has_secrets(task) and not any(isinstance(value, dict | list | tuple) for value in args):
+        return list(args), {}
     own = named_by(task)
     shown = [MARK if name in own and says(value) else under(name, value) for name, value in by_place(task, args)]
     hidden = {name: MARK if name in own and says(value) else under(str(name), value) for name, value in kwargs.items()}
@@ -118,7 +120,12 @@ def named_by(task: str) -> tuple[str, ...]:
 
 def has_secrets(task: str) -> bool:
     """Tell whether a parameter of a task is a secret, by its name or by the task's word; True of an unknown task."""
-    return task not in TASKS or bool(named_by(task)) or any(is_secret(name) for name in parameters(task))
+    return task not in TASKS or bool(named_by(task)) or _has_secret(parameters(task))
+
+
+@lru_cache(maxsize=1024)
+def _has_secret(names: tuple[str, ...]) -> bool:
+    return any(map(is_secret, names))
 
 
 def parameters(task: str) -> tuple[str, ...]:

@@ -108,8 +108,9 @@ class TakenJob:
     @property
     def timeout(self) -> int | None:
         """Seconds that the job may run; None where it asked for no limit."""
-        default = cast(float, settings.RQ_QUEUES.get(self.queue, {}).get("DEFAULT_TIMEOUT", 180))
-        seconds = self.number("timeout") or int(default)
+        seconds = self.number("timeout")
+        if not seconds:
+            seconds = int(cast(float, settings.RQ_QUEUES.get(self.queue, {}).get("DEFAULT_TIMEOUT", 180)))
         return seconds if seconds > 0 else None
 
     @property

@@ -91,11 +91,11 @@ def row_of(text: bytes, data: bytes) -> Row:
     message, exception = event.get("message", ""), event.get("exception", "")
     if event["outcome"] == Outcome.LOST:
         exception = exception or "lost"
-    meta, result = value_of(event.get("meta")) or {}, value_of(event.get("result"))
-    if not isinstance(meta, dict):
-        meta = {"meta": meta}
-    if meta:
-        meta = without_secrets(meta, event.get("task", ""), data)
+    meta: dict[str, Json] = {}
+    if said := event.get("meta"):
+        told = value_of(said) or {}
+        meta = without_secrets(told if isinstance(told, dict) else {"meta": told}, event.get("task", ""), data)
+    result = value_of(event["result"]) if "result" in event else None
     return {
         "job_id": event["id"],
         "execution_id": event["execution"],
@@ -128,7 +128,7 @@ def row_of(text: bytes, data: bytes) -> Row:
         "schedule_entry": str(meta.get("entry", ""))[:100],
         "fire": str(meta.get("fire", ""))[:100],
         "meta": as_json(meta) if meta else "{}",
-        "search": searchable([*words, message, exception, exception.rpartition(".")[2]]),
+        "search": searchable([*words, message, exception, exception.rpartition(".")[2]] if exception else words),
         "about": subjects.split(event.get("about", "")),
     }
 
@@ -140,7 +140,7 @@ def call_of(task: str, data: bytes) -> tuple[str, str, str, Args]:
     """
     try:
         name, args, kwargs = payload.shown_call_of(payload.unpacked(data).decode(errors="replace"), task)
-        return name, encode(args), encode(kwargs), [args, kwargs]
+        return name, encode(args) if args else "[]", encode(kwargs) if kwargs else "{}", [args, kwargs]
     except Exception:  # whatever a stranger put there: it must not hide what became of the job
         return task, encode([UNTELLABLE]), "{}", []
 
@@ -185,10 +185,10 @@ def moment(seconds: float | None) -> datetime | None:
         return None
 
 
-def date(text: str | None) -> datetime | None:
-    """Return a time as rq writes it; its own reader takes twenty times as long."""
+def date(text: Json) -> datetime | None:
+    """Return a time as rq writes it, None for anything else; its own reader takes twenty times as long."""
     try:
-        return datetime.fromisoformat(text).astimezone(UTC) if text else None
+        return datetime.fromisoformat(text).astimezone(UTC) if isinstance(text, str) and len(text) > 10 else None
     except (ValueError, OverflowError):
         return None
 

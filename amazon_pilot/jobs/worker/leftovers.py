@@ -13,6 +13,7 @@ import locale
 import logging
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -40,6 +41,9 @@ TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)  # a slot ends when its worker says so
 
 handler_of = _signal.getsignal  # without the enum of `signal`, which takes a hundred times as long
+STANDARD_FILES = select.poll()
+for number in (0, 1, 2):
+    STANDARD_FILES.register(number, 0)
 OWN_SIGNALS = [int(each) for each in (*QUIET, signal.SIGUSR1, signal.SIGPIPE, signal.SIGCHLD)]
 
 
@@ -164,9 +168,9 @@ def set_streams(was: Streams) -> None:
     sys.stdin, sys.stdout, sys.stderr = was
 
 
-def inherited() -> list[bool]:
-    """Raise OSError if one of standard input, output and error is closed, which this tells soonest."""
-    return list(map(os.get_inheritable, (0, 1, 2)))
+def closed_files() -> list[int]:
+    """Return which of the numbers of standard input, output and error are closed, by one system call."""
+    return [number for number, event in STANDARD_FILES.poll(0) if event & select.POLLNVAL]
 
 
 def descriptors() -> list[tuple[int, int]]:
@@ -306,7 +310,7 @@ TRAITS = [
     Trait("the umask", umask, os.umask),
     Trait("the standard streams", streams, set_streams),
     Trait("closed standard streams", lambda: (sys.stdout.closed, sys.stderr.closed)),
-    Trait("one of the files 0 to 2, closed", inherited),
+    Trait("one of the files 0 to 2, closed", closed_files),
     Trait("the files 0 to 2", descriptors, is_dear=True),
     Trait("the root logger", root_logger, set_root_logger),
     Trait("handlers of the slot's signals", own_handlers, lambda was: set_handlers(was, OWN_SIGNALS)),

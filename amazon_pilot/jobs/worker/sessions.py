@@ -22,16 +22,19 @@ LASTING_ON_SQLITE = re.compile(r"\s*(PRAGMA|ATTACH|DETACH|CREATE\s+TEMP)", re.I)
 
 touched: set[str] = set()  # aliases of connections whose session a statement may have changed
 open_cursors: set[int] = set()  # on the server
+opened: set[str] = set()  # aliases of connections that any job has opened: before there is one, nothing is looked at
 
 
 def watch() -> None:
     """Look at what is sent on every connection that is opened from now on."""
     connections.close_all()
+    opened.clear()
     connection_created.connect(watch_connection, dispatch_uid="pilot-sessions")
 
 
 def watch_connection(sender: Any, connection: BaseDatabaseWrapper, **more: Any) -> None:
     raw: Any = connection.connection
+    opened.add(connection.alias)
     if connection.vendor == "postgresql":
         raw.cursor_factory = watching(raw.cursor_factory, connection.alias)
         raw.server_cursor_factory = watching_server(raw.server_cursor_factory)
@@ -83,6 +86,8 @@ def watching_server(factory: Any) -> Any:
 
 def clear() -> list[str]:
     """Close each connection in which a job has left something; returns in words what."""
+    if not opened:
+        return []
     found = []
     for connection in connections.all(initialized_only=True):
         if (raw := connection.connection) is not None and (what := left_in(connection, raw)):

@@ -46,6 +46,7 @@ NICE = 5  # a slot gives way to those that feed it, worker and Redis: where it d
 AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)  # it will be back
 REDIS_AGAIN = 1.0  # seconds, beside what a connection waits by itself
 LEFT_WORDS = 77  # the exit code of a slot that has left what it had to say in its shared memory
+read_call = json.JSONDecoder().decode  # `json.loads` would guess at the encoding first
 MESSAGE_FOLLOWS = ("follows",)  # in the slot queue: the message itself is too large for it and comes by message socket
 
 
@@ -60,6 +61,11 @@ class Tee:
         self.shared.write(words)
         self.stream.write(secrets.scrub(words))
         return len(words)
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether a job has closed the stream: each job is asked for."""
+        return self.stream.closed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -100,11 +106,17 @@ class RunningJob(JSONJob):
     _assignment: TakenJob
 
     @classmethod
-    def of(cls, taken_job: TakenJob) -> "RunningJob":
-        """Return the job of an taken job, of which nothing is read yet."""
+    def of(cls, taken_job: TakenJob, worker: str, started: float) -> "RunningJob":
+        """Return the job of a taken job, of which nothing is read yet."""
         job = cls.__new__(cls)
         job.__dict__["_assignment"] = taken_job
+        job.__dict__["_run_by"] = worker, started
         return job
+
+    def note_run(self) -> None:
+        """Show who runs the job, and since when."""
+        self.worker_name, started = self.__dict__["_run_by"]
+        self.started_at = datetime.fromtimestamp(started, UTC)
 
     def __getattr__(self, name: str) -> Any:
         if "_id" in self.__dict__:  # filled in already, so it has no such attribute
@@ -122,6 +134,7 @@ class RunningJob(JSONJob):
         self.retries_left = taken.number("retries_left")
         if intervals := taken.retry_intervals:
             self.retry_intervals = intervals
+        self.note_run()
         self.__dict__.update(noted)
         return getattr(self, name)
 
@@ -276,10 +289,11 @@ class Slot:
         """Run one job in this process and answer its outcome."""
         faults.point("slot before task")
         started = time.time()
-        job, value, error = RunningJob.of(taken_job), None, None
+        job, value, error = RunningJob.of(taken_job, self.worker, started), None, None
         token = _current_job.set(job)
         try:
-            self.fill(job, taken_job, started)
+            if taken_job.is_rare:
+                self.refresh(job)
             value = self.call(taken_job, job)
         except BaseException as caught:
             error = caught
@@ -294,8 +308,6 @@ class Slot:
         if error is not None or taken_job.is_rare:  # handlers, callbacks or the error's own code have run since
             self.clear_up(taken_job, 0)
         faults.point("slot before answer")
-        if settings.DEBUG:
-            reset_queries()
         return outcome
 
     def clear_up(self, taken_job: TakenJob, seconds: float) -> None:
@@ -312,18 +324,14 @@ class Slot:
         """Close database connections that have grown old or broken: each second, and after an attempt that failed."""
         if time.monotonic() >= self.next_look:
             close_old_connections()
+            reset_queries()  # what Django keeps of them under DEBUG
             self.next_look = time.monotonic() + 1
 
-    def fill(self, job: JSONJob, taken_job: TakenJob, started: float) -> None:
-        """Have rq's get_current_job show the job to the task as it is."""
-        job.worker_name = self.worker
-        job.started_at = datetime.fromtimestamp(started, UTC)
-        if not taken_job.is_rare:
-            return
+    def refresh(self, job: RunningJob) -> None:
+        """Have rq's get_current_job show a job that rq's own code will end as it stands in Redis."""
         self.patiently(lambda: (job.refresh(),))
         self.shared.clear()
-        job.worker_name = self.worker
-        job.started_at = datetime.fromtimestamp(started, UTC)
+        job.note_run()
 
     def call(self, taken_job: TakenJob, job: JSONJob) -> Any:
         """Call the task under its timeout, in a context of its own.
@@ -331,7 +339,7 @@ class Slot:
         So what it sets there, such as the active language and time zone, ends with it.
         """
         try:
-            name, instance, args, kwargs = json.loads(taken_job.payload)
+            name, instance, args, kwargs = read_call(taken_job.payload.decode(errors="surrogatepass"))
         except (ValueError, TypeError) as error:
             raise UnreadablePayloadError(
                 "The payload of this job is not a call in JSON, so nothing was run."

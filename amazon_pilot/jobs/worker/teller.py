@@ -78,10 +78,9 @@ class Teller:
             taken_job, self.worker, self.slot, "succeeded", started, ended=ended, result=text,
             **run_event.traces(self.shared),
         )  # fmt: skip
-        default = settings.RQ["DEFAULT_RESULT_TTL"]
         return (
             "done",
-            default if ttl is None else ttl,
+            settings.RQ["DEFAULT_RESULT_TTL"] if ttl is None else ttl,
             *run_event.dates(started, ended),
             started,
             ended,
