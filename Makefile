@@ -7,7 +7,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 
 TEMPLATES = amazon_pilot products analysis notifications accounts templates
 DJADE = find $(TEMPLATES) -name '*.html' -print0 | xargs -0 $(VENV)/bin/djade --target-version 5.2
-SCRIPTS = static amazon_pilot/jobs/static
+SCRIPTS = static amazon_pilot/jobs/static benchmarks/peers/bullmq
 
 # Where it is set each process of the suite would compile the whole project anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -75,6 +75,7 @@ lock: $(VENV)/dev  ## Pin the newest versions that pyproject.toml allows
 	$(LOCK) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 	$(LOCK) pyproject.toml --upgrade --group bench -o requirements-bench.lock
 	$(LOCK) --upgrade --group mutants -o requirements-mutants.lock
+	cd benchmarks/peers/bullmq && npm update --package-lock-only --omit-lockfile-registry-resolved
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Amazon Pilot needs Python 3.11 or newer; name one with make PYTHON=python3.12")'
@@ -85,9 +86,11 @@ $(VENV)/runtime: requirements.lock | $(PY)
 	@touch $@
 
 # The other queues need other versions of what rq-scheduler needs, so they live in an environment of their own.
-$(VENV)/peers/ready: requirements-bench.lock | $(PY)
+$(VENV)/peers/ready: requirements-bench.lock benchmarks/peers/bullmq/package-lock.json | $(PY)
 	$(PYTHON) -m venv $(VENV)/peers
 	$(VENV)/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-bench.lock
+	@mkdir -p $(VENV)/peers/bullmq && cp benchmarks/peers/bullmq/package*.json $(VENV)/peers/bullmq/
+	@if command -v npm >/dev/null; then npm ci --prefix $(VENV)/peers/bullmq --ignore-scripts --no-audit --no-fund --silent; fi
 	@touch $@
 
 # What makes mutants needs other versions than we do, and nothing of ours.

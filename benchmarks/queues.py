@@ -32,11 +32,15 @@ PEERS = {
     "dramatiq_threads": {"noop": 8_000, "sleep10": 2_000},
     "huey_process": {"noop": 20_000, "sleep10": 3_000},
     "taskiq_list": {"noop": 8_000, "sleep10": 2_000},
+    "bullmq": {"noop": 20_000, "sleep10": 3_000},
     "asynq": {"noop": 20_000, "sleep10": 3_000},
 }
-BUSY = ("ours", "asynq", "huey_process")  # measured beside spinning processes as well
+FOREIGN = {"bullmq", "asynq"}  # programs in another language
+BUSY = ("ours", "asynq", "huey_process", "bullmq")  # measured beside spinning processes as well
 ASYNQ = stage.ROOT / "benchmarks/peers/asynq"
+BULLMQ = stage.ROOT / "benchmarks/peers/bullmq/main.js"
 PEERS_PYTHON = Path(sys.prefix) / "peers/bin/python"  # an environment of their own, made by `make bench`
+NODE_MODULES = Path(sys.prefix) / "peers/bullmq/node_modules"
 ALONE = ("steady", "killed", "at_rest", "producing")  # what is measured of ours only, once
 Figures = dict[str, float]
 
@@ -59,10 +63,9 @@ def main() -> int:
 
 def compare(options: argparse.Namespace) -> int:
     """Run every system in turn and print the tables."""
-    reason = why_no_asynq()
     names = [name for name in ["ours", *PEERS] if not options.only or name in options.only]
     missing = {} if PEERS_PYTHON.exists() else dict.fromkeys(PEERS, "its environment is missing: make bench makes it")
-    missing |= {"asynq": reason} if reason else {}
+    missing |= {name: reason for name, reason in (("asynq", why_no_asynq()), ("bullmq", why_no_bullmq())) if reason}
     there = [name for name in names if name not in missing]
     print(about(options), flush=True)
     found: dict[str, list[Figures]] = {}
@@ -86,13 +89,19 @@ def compare(options: argparse.Namespace) -> int:
 
 def about(options: argparse.Namespace) -> str:
     """Return the command, the machine and the versions."""
-    redis = subprocess.run(["redis-server", "--version"], capture_output=True, text=True).stdout.split("sha")[0].strip()
-    postgres = subprocess.run(["psql", "--version"], capture_output=True, text=True).stdout.strip()
+    redis, postgres = version("redis-server").split("sha")[0].strip(), version("psql")
     kept = "no persistence" if options.no_persistence else "append-only file, everysec"
     return (
         f"make bench ARGS={' '.join(sys.argv[1:])!r}: {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at "
         f"the start, Python {platform.python_version()}, {redis or 'bundled Redis'} ({kept}), {postgres} (fsync on)"
     )
+
+
+def version(program: str) -> str:
+    """Return what a program says of its version, '' where it is not on this machine."""
+    if shutil.which(program) is None:
+        return ""
+    return subprocess.run([program, "--version"], capture_output=True, text=True).stdout.strip()
 
 
 def tell(found: dict[str, list[Figures]], options: argparse.Namespace, key: str, when: str) -> None:
@@ -104,7 +113,7 @@ def tell(found: dict[str, list[Figures]], options: argparse.Namespace, key: str,
 
 def apart(options: argparse.Namespace, key: str) -> Figures:
     """Measure one thing in a process of its own, and return what it printed last."""
-    python = PEERS_PYTHON if key.partition(":")[0] in PEERS else sys.executable
+    python = PEERS_PYTHON if key.partition(":")[0] in PEERS.keys() - FOREIGN else sys.executable
     words = [str(python), "-m", "benchmarks.queues", "--apart", key, "--jobs", str(options.jobs)]
     words += ["--seconds", str(options.seconds), *(["--no-persistence"] if options.no_persistence else [])]
     done = subprocess.run(words, cwd=stage.ROOT, capture_output=True, text=True, timeout=1200)
@@ -185,7 +194,7 @@ def measure(options: argparse.Namespace, name: str, task: str, spinners: str = "
         if name in ("ours", "unlooked"):
             return ours.flood(task, options.jobs if task == "noop" else 4_000, folder)
         if name in PEERS:
-            return asynq(task, folder) if name == "asynq" else peer(name, task, folder)
+            return foreign(name, task, folder) if name in FOREIGN else peer(name, task, folder)
         if name == "steady":
             return ours.steady(1000, options.seconds, folder)
         if name == "killed":
@@ -219,10 +228,19 @@ def why_no_asynq() -> str:
     return ""
 
 
-def asynq(task: str, folder: Path) -> Figures:
-    number = PEERS["asynq"][task]
-    env = os.environ | {"GOFLAGS": "-mod=mod", "GOPROXY": "off", "BENCH_JOBS": str(number), "BENCH_TASK": task}
-    subprocess.run(["go", "run", "."], cwd=ASYNQ, env=env, check=True, timeout=300)
+def why_no_bullmq() -> str:
+    """Return why BullMQ cannot be measured here, '' where it can."""
+    if shutil.which("node") is None:
+        return "Node is not installed"
+    return "" if NODE_MODULES.exists() else "its packages are missing: make bench installs them"
+
+
+def foreign(name: str, task: str, folder: Path) -> Figures:
+    """Measure a queue of another language, whose program enqueues, works and ends by itself."""
+    number = PEERS[name][task]
+    words, where = (["go", "run", "."], ASYNQ) if name == "asynq" else (["node", str(BULLMQ)], folder)
+    env = os.environ | {"GOFLAGS": "-mod=mod", "GOPROXY": "off", "NODE_PATH": str(NODE_MODULES)}
+    subprocess.run(words, cwd=where, env=env | {"BENCH_JOBS": str(number), "BENCH_TASK": task}, check=True, timeout=300)
     return rate(folder / "records")
 
 

@@ -330,7 +330,7 @@ def test_each_of_so_many_queues_is_looked_at_in_the_order_drawn(count):
     for name in names:
         queued()
         redis().rename("rq:queue:default", f"rq:queue:{name}")
-    orders = [bytes(queues.draw_order([1] * count, random.Random(n))) for n in range(count + 1)]
+    orders = queues.draw_orders([1] * count, random.Random(count), count + 1)
     assert all(sorted(order) == list(range(count)) for order in orders)
 
     jobs, _resting, more = script("take")(redis(), "w1", "w1x", count, count, *names, *orders)

@@ -115,7 +115,9 @@ def test_nothing_is_taken_ahead_until_jobs_have_shown_to_be_short():
 
 def test_neither_a_quick_failure_nor_a_lost_turn_on_the_processor_makes_short_jobs_long():
     prefetch = Prefetch(0.0001)
-    failure = Failed(TakenJob("low", "j", "e", False, []), "w", ("failed", 0, 0, 60, "", "", "", "", 0.0, 0.001, "", ""))
+    failure = Failed(
+        TakenJob("low", "j", "e", False, []), "w", ("failed", 0, 0, 60, "", "", "", "", 0.0, 0.001, "", "")
+    )
     for _ in range(7):  # most jobs are as short as before
         prefetch.note(failure)
         assert prefetch.depth == DEEPEST

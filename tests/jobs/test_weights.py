@@ -22,7 +22,7 @@ WEIGHTS = list(settings.QUEUE_WEIGHTS.values())
 def take(redis, number, draw):
     """Have a worker take so many jobs; return how many came from each queue."""
     names = queues.names()
-    orders = [bytes(queues.draw_order(WEIGHTS, draw)) for _ in range(number)]
+    orders = queues.draw_orders(WEIGHTS, draw, number)
     jobs, _resting, _more = script("take")(redis, "w1", "w1x", number, len(names), *names, *orders)
     return Counter(queue.decode() for queue, *_rest in jobs)
 
@@ -33,7 +33,7 @@ def take(redis, number, draw):
 def test_each_queue_is_looked_at_first_as_often_as_its_weight_says(weights):
     draw = random.Random(7)
 
-    first = Counter(queues.draw_order(weights, draw)[0] for _ in range(DRAWS))
+    first = Counter(order[0] for order in queues.draw_orders(weights, draw, DRAWS))
 
     for number, weight in enumerate(weights):
         assert abs(first[number] / DRAWS - weight / sum(weights)) < 0.03

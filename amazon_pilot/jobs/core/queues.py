@@ -40,7 +40,7 @@ def key(queue: str) -> str:
 
 
 @cache
-def orders(weights: tuple[int, ...]) -> tuple[list[tuple[int, ...]], list[float]]:
+def orders(weights: tuple[int, ...]) -> tuple[list[bytes], list[float]]:
     """Return every order of a few queues, and the running total of their odds."""
     names, odds = list(permutations(range(len(weights)))), []
     for order in names:
@@ -49,19 +49,22 @@ def orders(weights: tuple[int, ...]) -> tuple[list[tuple[int, ...]], list[float]
             odd *= weights[n] / left
             left -= weights[n]
         odds.append(odd)
-    return names, list(accumulate(odds))
+    return list(map(bytes, names)), list(accumulate(odds))
 
 
-def draw_order(weights: Sequence[int], draw: random.Random) -> Sequence[int]:
-    """Draw the order in which one take looks at the queues, as indexes: by weight, without putting back.
+def draw_orders(weights: Sequence[int], draw: random.Random, number: int) -> list[bytes]:
+    """Draw for each of so many jobs the order in which its take looks at the queues, as indexes: by weight, without
+    putting back.
 
     With weights 6, 3 and 1 and all queues full, the first of the order is the first queue in 60 of 100 takes, and
     every queue is first sooner or later: none starves.
     """
-    if len(weights) <= 5:  # a table is several times as quick, and every job taken has an order of its own
+    if len(weights) <= 5:  # a table is several times as quick
         names, odds = orders(tuple(weights))
-        return draw.choices(names, cum_weights=odds)[0]
-    return sorted(range(len(weights)), key=lambda n: -(draw.random() ** (1 / weights[n])))
+        return draw.choices(names, cum_weights=odds, k=number)
+    places = range(len(weights))
+    drawn = [sorted(places, key=lambda n: -(draw.random() ** (1 / weights[n]))) for _ in range(number)]
+    return list(map(bytes, drawn))
 
 
 def size(queue: str) -> int:

@@ -116,8 +116,10 @@ class TakenJob:
     @property
     def was_interrupted(self) -> bool:
         """Tell whether a signal, for a cancel or the timeout, has broken into the task."""
-        overtime = self.timeout is not None and time.monotonic() >= self.taken_at + self.timeout
-        return bool(self.cancelled_by) or overtime
+        if self.cancelled_by:
+            return True
+        seconds = time.monotonic() - self.taken_at
+        return seconds >= 1 and self.timeout is not None and seconds >= self.timeout  # no limit is shorter
 
     @property
     def attempt(self) -> int:

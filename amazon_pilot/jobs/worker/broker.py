@@ -172,7 +172,7 @@ class Broker:
     def take_command(self, number: int, idle: int) -> Command:
         """Return the TAKE of `number` jobs, each with an order of its own; those after the first `idle` lie behind."""
         self.batch += 1
-        orders = [bytes(queues.draw_order(self.weights, self.draw)) for _ in range(number)]
+        orders = queues.draw_orders(self.weights, self.draw, number)
         mark = f"{self.mark}{self.batch}-"
         return script("take").command(self.worker, mark, idle, len(self.names), *self.names, *orders)
 
