@@ -13,6 +13,14 @@ from typing import IO
 from django.conf import settings
 
 PR_SET_PDEATHSIG = 1
+# Opened once, before any fork: each process that opened it for itself would have its own memory for it.
+LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def prctl(option: int, value: int) -> None:
+    """Ask the kernel something about this process, as prctl(2) says; only Linux has this call."""
+    if LIBC is not None:
+        LIBC.prctl(option, value)
 
 
 def end_with_parent(sign: signal.Signals = signal.SIGTERM) -> None:
@@ -20,8 +28,7 @@ def end_with_parent(sign: signal.Signals = signal.SIGTERM) -> None:
 
     The wish survives an exec (prctl(2)). Only Linux has this call: elsewhere an orphan is stopped by hand.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, sign)
+    prctl(PR_SET_PDEATHSIG, sign)
 
 
 def command() -> list[str]:

@@ -23,7 +23,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from . import ours, stage
+from . import growth, ours, stage
 
 # How many jobs of each kind a system gets: enough for a few seconds, by how fast it is.
 PEERS = {
@@ -41,7 +41,7 @@ ASYNQ = stage.ROOT / "benchmarks/peers/asynq"
 BULLMQ = stage.ROOT / "benchmarks/peers/bullmq/main.js"
 PEERS_PYTHON = Path(sys.prefix) / "peers/bin/python"  # an environment of their own, made by `make bench`
 NODE_MODULES = Path(sys.prefix) / "peers/bullmq/node_modules"
-ALONE = ("steady", "killed", "at_rest", "producing")  # what is measured of ours only, once
+ALONE = ("steady", "killed", "at_rest", "producing", "growth")  # what is measured of ours only, once
 Figures = dict[str, float]
 
 
@@ -52,6 +52,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=60_000, help="How many no-op jobs ours gets.")
     parser.add_argument("--seconds", type=int, default=60, help="For how long 1,000 jobs a second are enqueued.")
     parser.add_argument("--spinners", type=int, default=8, help="How many processes spin beside it; 0 leaves it out.")
+    parser.add_argument("--no-growth", action="store_true", help="Leave out the million jobs and the like.")
     parser.add_argument("--no-persistence", action="store_true", help="Redis without its append-only file.")
     parser.add_argument("--apart", help=argparse.SUPPRESS)  # one measurement in a process of its own
     options = parser.parse_args()
@@ -78,13 +79,17 @@ def compare(options: argparse.Namespace) -> int:
             if options.spinners and name in BUSY:
                 tell(found, options, f"{name}:noop:{options.spinners}", f"round {number + 1}")
     if "ours" in there:
-        for what in ALONE:
+        for what in alone(options):
             tell(found, options, f"{what}:", "ours")
     report({key: medians(each) for key, each in found.items()}, found, there, options)
     for name in names:
         if name in missing:
             print(f"{name}: skipped, {missing[name]}")
     return 0
+
+
+def alone(options: argparse.Namespace) -> list[str]:
+    return [what for what in ALONE if what != "growth" or not options.no_growth]
 
 
 def about(options: argparse.Namespace) -> str:
@@ -166,8 +171,8 @@ def report_ours(middle: dict[str, Figures], there: list[str]) -> None:
         print(f"isolation_{name.replace(' ', '_')}_with_vs_without: {flood[name] / unlooked[name]:.3f}")
     print(f"isolation_us_per_job: {(flood['cpu of slots'] - unlooked['cpu of slots']) * 100:.1f}")
     print(f"sleep10_jobs_per_s: {middle['ours:sleep10']['rate_last_start']:.0f}")
-    alone = {name: value for what in ALONE for name, value in middle[f"{what}:"].items()}
-    for name, value in (flood | alone).items():
+    once = {name: value for what in ALONE for name, value in middle.get(f"{what}:", {}).items()}
+    for name, value in (flood | once).items():
         print(f"{name.replace(' ', '_')}: {value:.4g}" if value < 1000 else f"{name.replace(' ', '_')}: {value:.0f}")
 
 
@@ -199,6 +204,8 @@ def measure(options: argparse.Namespace, name: str, task: str, spinners: str = "
             return ours.steady(1000, options.seconds, folder)
         if name == "killed":
             return ours.killed(options.jobs // 3 // 10 * 10, folder)
+        if name == "growth":
+            return growth.measure(folder)
         return getattr(ours, name)(folder)  # type: ignore[no-any-return]
 
 

@@ -24,7 +24,7 @@ from redis import Redis
 from amazon_pilot import embedded
 from amazon_pilot.wsgi import AtomicWrites
 
-pytest_plugins = ["tests.sandbox_fixtures", "tests.world", "tests.staff", "tests.busy_day"]
+pytest_plugins = ["tests.sandbox_fixtures", "tests.world", "tests.staff", "tests.busy_day", "tests.browser"]
 
 
 class ClientHandler(AtomicWrites, test_client.ClientHandler):

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import pytest
 from django.core import mail
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from amazon_pilot.sandbox import catalogue
 from notifications.models import Notification
 from products.models import Change, Product, Snapshot
-from tests.monitor.test_browser import DESKTOP, PHONE, chromium, sync_api, violations  # noqa: F401
-from tests.test_tour import ENGLISH, headings, picture
+from tests.browser import DESKTOP, ENGLISH, PHONE, headings, picture, violations
 from tests.world import run_jobs
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -57,7 +57,7 @@ class Walk:
         if self.language == "zh-CN":
             ours = [words for words in headings(self.page) if NOT_OURS not in words]
             self.faults += [(where, "English", words) for words in ours if ENGLISH.search(words)]
-        picture(self.page, self.language, f"{self.name} {re.sub('[^a-z]+', ' ', where)}")
+        picture(self.page, f"{self.language} {self.name} {re.sub('[^a-z]+', ' ', where)}")
 
 
 def cheaper(share: float) -> str:
@@ -98,7 +98,7 @@ def sign_up(walk: Walk) -> None:
     ],
 )
 def test_from_sign_up_to_the_first_alert(
-    chromium, live_server, transactional_db, redis, sandbox, settings, language, theme, size  # noqa: F811
+    chromium, live_server, transactional_db, redis, sandbox, settings, language, theme, size
 ):  # fmt: skip
     settings.SIGN_UP = "open"
     context = chromium.new_context(
@@ -129,10 +129,10 @@ def test_from_sign_up_to_the_first_alert(
     assert change.severity == "3_critical"
     assert Product.objects.get().checked_at
     walk.go(reverse("products:home"))
-    sync_api.expect(page.locator("section:has(#what) > ul > li")).to_have_count(1)
-    sync_api.expect(page.locator("section:has(#what)")).to_contain_text(f"{change.percent:.1f} %")
+    expect(page.locator("section:has(#what) > ul > li")).to_have_count(1)
+    expect(page.locator("section:has(#what)")).to_contain_text(f"{change.percent:.1f} %")
     walk.go(reverse("notifications:list"))
     told = Notification.objects.get(change=change)
-    sync_api.expect(page.get_by_role("link", name=told.subject)).to_be_visible()
+    expect(page.get_by_role("link", name=told.subject)).to_be_visible()
     context.close()
     assert not walk.faults, "\n".join(map(str, walk.faults))

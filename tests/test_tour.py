@@ -3,10 +3,7 @@
 No page is closed to anybody (axe, in both themes), scrolls sideways on a phone, or mixes the two languages.
 """
 
-import os
-import re
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -20,20 +17,9 @@ from analysis.sharing import address_of
 from analysis.tasks import competitor_analysis, optimization_analysis
 from notifications.models import Notification
 from products.models import Change, Product
-from tests.monitor.test_browser import DESKTOP, PHONE, chromium, sync_api, too_small, violations  # noqa: F401
+from tests.browser import CENTRAL, DESKTOP, look_at
 
 pytestmark = pytest.mark.browser
-
-SHOTS = os.environ.get("MONITOR_SHOTS", "")  # a folder for pictures of every page, to be looked at by a person
-CENTRAL = (
-    "overview", "jobs", "jobs waiting", "job failed", "job running", "failures", "bulk retry", "bulk running", "queues",
-    "queue", "queue paused", "tasks", "task", "workers", "stuck", "redis", "schedule", "schedule entry", "fires",
-    "pauses", "audit", "runs", "run",
-)  # fmt: skip
-# Words of our own that a Chinese page must not show; names, code and what the sandbox invents stay as they are.
-ENGLISH = re.compile(
-    r"\b(the|of|and|with|since|every|waiting|paused|retry|failed lately|minutes|hours|days|entry|retrying)\b", re.I
-)
 
 
 @pytest.fixture
@@ -77,7 +63,7 @@ def shop(owner, sandbox):
 
 
 @pytest.fixture
-def visitor(chromium, live_server, client, owner):  # noqa: F811
+def visitor(chromium, live_server, client, owner):
     """Answer a browser's page for a language, signed in."""
     client.force_login(owner)
     cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
@@ -94,46 +80,6 @@ def visitor(chromium, live_server, client, owner):  # noqa: F811
     yield open_in
     for context in contexts:
         context.close()
-
-
-def picture(page, language: str, name: str) -> None:
-    if SHOTS:
-        page.screenshot(path=Path(SHOTS) / f"{language} {name}.png".replace(" ", "_"), full_page=True)
-
-
-def headings(page) -> list[str]:
-    """Answer the words that are surely ours: headings, labels, buttons, columns and the menu."""
-    return page.evaluate(
-        """() => [...document.querySelectorAll("h1, h2, h3, label, button, summary, th[scope=col], nav a, legend")]
-            .filter((each) => each.checkVisibility() && !each.querySelector("code"))
-            .map((each) => each.innerText.trim())"""
-    )
-
-
-def look_at(page, language: str, name: str, address: str) -> list[tuple[str, ...]]:
-    """Look at one page in both themes and sizes; answer what is wrong with it."""
-    page.set_viewport_size(DESKTOP)
-    page.emulate_media(color_scheme="light")
-    answer = page.goto(address)
-    faults: list[tuple[str, ...]] = [(name, str(answer.status))] if answer.status >= 400 else []
-    picture(page, language, f"{name} light")
-    faults += [(name, "light", fault) for fault in violations(page)]
-    page.emulate_media(color_scheme="dark")
-    faults += [(name, "dark", fault) for fault in violations(page, runOnly=["color-contrast"])]
-    picture(page, language, f"{name} dark")
-    if language == "zh-CN" and name in CENTRAL:  # the seller's pages are full of names that are not ours
-        faults += [(name, "English", words) for words in headings(page) if ENGLISH.search(words)]
-    page.set_viewport_size(PHONE)
-    try:  # a chart is drawn anew a moment after its page has become narrow
-        page.wait_for_function(
-            "width => document.documentElement.scrollWidth <= width", arg=PHONE["width"], timeout=5000
-        )
-    except sync_api.TimeoutError:
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        faults.append((name, f"{wide} px wide on a phone"))
-    faults += [(name, "small", fault) for fault in too_small(page)]
-    picture(page, language, f"{name} phone")
-    return faults
 
 
 @pytest.mark.parametrize("language", ["en-GB", pytest.param("zh-CN", marks=pytest.mark.long)])
@@ -157,7 +103,7 @@ def test_a_chinese_operator_meets_no_closed_page_and_no_english(visitor, busy_da
     assert not faults, "\n".join(map(str, faults))
 
 
-def test_the_way_in_speaks_the_browsers_language(visitor, chromium, live_server):  # noqa: F811
+def test_the_way_in_speaks_the_browsers_language(visitor, chromium, live_server):
     context = chromium.new_context(base_url=live_server.url, viewport=DESKTOP, locale="zh-CN")
     try:
         page = context.new_page()

@@ -10,8 +10,7 @@ from django.urls import reverse
 
 from accounts.models import ApiToken, Invitation
 from products.models import Import, Product, Tracking
-from tests.monitor.test_browser import DESKTOP, chromium  # noqa: F401
-from tests.test_tour import look_at
+from tests.browser import DESKTOP, look_at
 from tests.world import NOON, answer_of, listing, started_run
 
 pytestmark = pytest.mark.browser
@@ -57,7 +56,7 @@ def pages(boss, client, settings):
 
 
 @pytest.fixture
-def browser(chromium, live_server):  # noqa: F811
+def browser(chromium, live_server):
     """Answer a browser's page for a language; nothing is asked of other hosts and no console tells of an error."""
     contexts, faults = [], []
 

@@ -11,7 +11,6 @@ from amazon_pilot.jobs.inspect.window import window
 from amazon_pilot.jobs.models import Tally
 from tests.busy_day import run
 from tests.jobs.tasks import add
-from tests.monitor.test_browser import chromium  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,7 +85,7 @@ def test_a_run_counts_on_the_day_of_the_viewer(person):
 
 
 @pytest.mark.browser
-def test_the_browser_says_its_zone_by_itself(chromium, live_server, client, person):  # noqa: F811
+def test_the_browser_says_its_zone_by_itself(chromium, live_server, client, person):
     person("view")
     run("j1", started_at=STARTED, ended_at=STARTED + timedelta(seconds=3))
     context = chromium.new_context(base_url=live_server.url, timezone_id="Asia/Shanghai")

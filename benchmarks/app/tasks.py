@@ -20,8 +20,8 @@ if os.environ.get("BENCH_WITHOUT_LOOKING"):  # what each job pays so that it lea
 
 
 @job("default")
-def noop(queue: int = 0, number: int = 0) -> None:
-    """Leave a record."""
+def noop(queue: int = 0, number: int = 0, text: str = "") -> None:
+    """Leave a record; the text is only carried."""
     leave_record(queue, number)
 
 

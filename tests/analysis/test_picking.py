@@ -7,11 +7,11 @@ from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from analysis.models import Comparison
 from analysis.picking import MOST_FOUND
 from products.models import Product, Role, Tracking
-from tests.monitor.test_browser import chromium, sync_api  # noqa: F401
 
 ADDRESS = "/comparisons/new/"
 
@@ -116,7 +116,7 @@ def test_its_queries_do_not_grow_with_what_is_watched(page, many, alice, lamp, q
 
 
 @pytest.fixture
-def desk(transactional_db, chromium, live_server, client, alice):  # noqa: F811
+def desk(transactional_db, chromium, live_server, client, alice):
     client.force_login(alice)
     context = chromium.new_context(base_url=live_server.url, viewport={"width": 1280, "height": 900}, locale="en-GB")
     cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
@@ -137,9 +137,9 @@ def test_it_is_chosen_by_typing_with_the_keyboard_alone(desk, many, lamp, transa
         box = page.locator(f"#picks-competitors input[value='{many[number].pk}']")
         box.focus()
         page.keyboard.press("Space")
-        sync_api.expect(box).to_be_checked()
-    sync_api.expect(page.locator("#picks-competitors input:checked")).to_have_count(3)
+        expect(box).to_be_checked()
+    expect(page.locator("#picks-competitors input:checked")).to_have_count(3)
     page.get_by_role("button", name="Compare").focus()
     page.keyboard.press("Enter")
-    sync_api.expect(page.locator("#report")).to_be_visible()
+    expect(page.locator("#report")).to_be_visible()
     assert Comparison.objects.get().members.count() == 3

@@ -6,15 +6,12 @@ what was done.
 
 import zoneinfo
 from datetime import timedelta
-from urllib.parse import quote
 
 import pytest
-from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
 from amazon_pilot.jobs.core import queues
-from amazon_pilot.jobs.inspect import snapshot
 from amazon_pilot.jobs.models import AuditEntry, Cause, JobRun, Release, ScheduleEntry
 from amazon_pilot.jobs.models.cause import Seen
 from amazon_pilot.jobs.operate import operations
@@ -24,67 +21,9 @@ from products.tasks import update_product
 from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
 from tests.jobs.schedule_world import Clock, make_entry, make_scheduler
-from tests.monitor.test_browser import DESKTOP, chromium, sync_api  # noqa: F401
+from tests.monitor.conftest import shown_busy
 
 pytestmark = pytest.mark.browser
-
-
-class Walk:
-    """A person at the monitor: counts what she clicks and what she types."""
-
-    def __init__(self, page):
-        self.page, self.clicks, self.searches = page, 0, 0
-
-    def click(self, name, within="body"):
-        self.page.locator(within).get_by_role("link", name=name).first.click()
-        self.clicks += 1
-
-    def search(self, text):
-        """Press `/`, write, Enter: one search, from whichever page."""
-        self.page.keyboard.press("/")
-        self.page.wait_for_function("() => document.activeElement?.id === 'q'")
-        self.page.locator("#q").fill(text)
-        self.page.locator("#q").press("Enter")
-        self.page.wait_for_load_state()
-        self.searches += 1
-
-    @property
-    def text(self):
-        return self.page.locator("body").inner_text()
-
-    @property
-    def health(self):
-        return self.page.locator("#health").inner_text()
-
-    def has_cost(self, clicks, searches=0):
-        assert (self.clicks, self.searches) == (clicks, searches)
-        assert self.clicks <= 2
-        assert self.searches <= 1
-
-
-@pytest.fixture
-def walk(chromium, live_server, client, transactional_db):  # noqa: F811
-    """Open the overview as an operator whose browser is in a zone."""
-    opened = []
-
-    def begin(zone="UTC"):
-        boss = User.objects.filter(username="boss").first() or User.objects.create_superuser("boss")
-        client.force_login(boss)
-        context = chromium.new_context(base_url=live_server.url, viewport=DESKTOP, timezone_id=zone)
-        context.set_default_timeout(15_000)
-        cookie = client.cookies[django_settings.SESSION_COOKIE_NAME].value
-        cookies = {django_settings.SESSION_COOKIE_NAME: cookie, "zone": quote(zone, safe="")}
-        context.add_cookies([{"name": each, "value": cookies[each], "url": live_server.url} for each in cookies])
-        context.add_init_script("localStorage.setItem('monitor.seconds', '0')")
-        opened.append(context)
-        page = context.new_page()
-        queues.connection().delete(snapshot.KEY)
-        page.goto("/admin/")
-        return Walk(page)
-
-    yield begin
-    for context in opened:
-        context.close()
 
 
 # 1. It is backed up: why?
@@ -113,11 +52,6 @@ def test_a_backed_up_queue_says_by_what_and_since_when(walk, start, settings):  
     her.page.goto(f"/admin/monitor/job/{waiting[-1]}")
     assert "4 jobs stand before it." in her.text
     assert "It starts when one of them is free" in her.text
-
-
-def shown_busy():
-    queues.connection().delete(snapshot.KEY)
-    return len(snapshot.current().running)
 
 
 # 2. The product B0… is not updated: why?

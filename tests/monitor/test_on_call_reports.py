@@ -20,8 +20,7 @@ from amazon_pilot.jobs.models import Batch, JobRun, Release
 from amazon_pilot.jobs.operate import changes
 from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
-from tests.monitor.test_browser import chromium, sync_api  # noqa: F401
-from tests.monitor.test_on_call import shown_busy, walk  # noqa: F401 - a fixture
+from tests.monitor.conftest import shown_busy
 
 pytestmark = pytest.mark.browser
 
@@ -40,7 +39,7 @@ def full(redis):
     redis.config_set("maxmemory", before)
 
 
-def test_a_full_redis_says_so_and_what_fills_it(full, walk):  # noqa: F811
+def test_a_full_redis_says_so_and_what_fills_it(full, walk):
     with pytest.raises(ResponseError, match="OOM"):
         tasks.add.enqueue(1, 2)
 
@@ -85,7 +84,7 @@ def test_a_job_that_kills_whoever_runs_it_is_named_with_its_release(start, walk)
 # 8. All of us wait: who floods the queue?
 
 
-def test_a_flood_names_the_batch_and_who_made_it(walk, settings):  # noqa: F811
+def test_a_flood_names_the_batch_and_who_made_it(walk, settings):
     mia = User.objects.create_user("mia")
     flood = Batch.objects.fan_out(tasks.add, [(1, n) for n in range(450)], by=mia)
     mine = tasks.add.enqueue(2, 2)
@@ -180,7 +179,7 @@ def test_a_slow_service_that_holds_all_slots_is_named_by_the_jobs_that_wait_for_
 # 11. It says "exists already" and never runs: who holds the key, and how do I free it?
 
 
-def test_a_unique_key_that_a_job_holds_is_found_and_freed(walk, redis):  # noqa: F811
+def test_a_unique_key_that_a_job_holds_is_found_and_freed(walk, redis):
     holder = tasks.once_at_a_time.enqueue("report")
     for _ in range(4):
         assert tasks.once_at_a_time.enqueue("report") == holder

@@ -8,11 +8,11 @@ import pytest
 from django.conf import settings
 from django.urls import reverse
 from django.utils.timezone import now
+from playwright.sync_api import expect
 
 from products import watchlist
 from products.models import Beginning, Change, SavedView, Tracking
-from tests.monitor.test_browser import chromium, sync_api, violations  # noqa: F401
-from tests.test_tour import picture
+from tests.browser import picture, violations
 from tests.world import see
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -20,7 +20,7 @@ PHONE = {"width": 390, "height": 844}
 
 
 @pytest.fixture
-def desk(chromium, live_server, client, alice, lamp, competitors):  # noqa: F811
+def desk(chromium, live_server, client, alice, lamp, competitors):
     """Alice's browser; her lamp and one competitor became cheaper an hour ago, over four weeks of looks."""
     for product in (lamp, competitors[0]):
         for days in range(28, 0, -1):
@@ -38,32 +38,32 @@ def desk(chromium, live_server, client, alice, lamp, competitors):  # noqa: F811
 def test_acknowledging_takes_a_product_off_the_page_at_once(desk, alice):
     desk.goto(reverse("products:home"))
     groups = desk.locator("section:has(#what) > ul > li")
-    sync_api.expect(groups).to_have_count(2)
+    expect(groups).to_have_count(2)
     desk.evaluate("window.same = true")
 
     groups.first.get_by_role("button").click()
 
-    sync_api.expect(groups).to_have_count(1)
+    expect(groups).to_have_count(1)
     assert desk.evaluate("window.same")
     desk.reload()
-    sync_api.expect(groups).to_have_count(1)
+    expect(groups).to_have_count(1)
     assert Change.objects.filter(acknowledged_at=None, seen_at__gte=now() - timedelta(hours=2)).count() == 1
 
 
 def test_what_is_done_to_the_chosen_appears_with_the_first_of_them(desk, alice):
     desk.goto(reverse("products:list"))
     bar = desk.locator(".bulk")
-    sync_api.expect(bar).to_be_hidden()
+    expect(bar).to_be_hidden()
     desk.get_by_label("All on this page").check()
-    sync_api.expect(bar).to_be_visible()
+    expect(bar).to_be_visible()
 
     desk.get_by_label("Do", exact=True).select_option("remove")
     desk.get_by_role("button", name="Apply").click()
-    sync_api.expect(desk.get_by_text("6 products are no longer watched.")).to_be_visible()
+    expect(desk.get_by_text("6 products are no longer watched.")).to_be_visible()
     assert not Tracking.objects.exists()
 
     desk.get_by_role("button", name="Undo").click()
-    sync_api.expect(desk.get_by_text("6 products are watched again.")).to_be_visible()
+    expect(desk.get_by_text("6 products are watched again.")).to_be_visible()
     assert Tracking.objects.count() == 6
 
 
@@ -77,20 +77,20 @@ def test_a_phone_shows_many_products_and_a_short_product_page(desk, lamp):
     assert menu.bounding_box()["y"] + menu.bounding_box()["height"] == pytest.approx(PHONE["height"], abs=1)
 
     desk.goto(lamp.get_absolute_url())
-    sync_api.expect(desk.locator(".chart")).to_have_count(3)
+    expect(desk.locator(".chart")).to_have_count(3)
     assert desk.evaluate("document.documentElement.scrollHeight") < 3500
 
 
 def test_one_cursor_runs_over_all_charts(desk, lamp):
     desk.goto(lamp.get_absolute_url())
-    sync_api.expect(desk.locator(".chart")).to_have_count(3)
+    expect(desk.locator(".chart")).to_have_count(3)
     over = desk.locator(".chart .u-over").first
     over.scroll_into_view_if_needed()
     box = over.bounding_box()
     desk.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
 
     times = desk.locator(".chart .u-legend tr:first-child .u-value")
-    sync_api.expect(times.first).not_to_have_text("–")
+    expect(times.first).not_to_have_text("–")
     assert len(set(times.all_inner_texts())) == 1
     assert "Brimsett Trading" in desk.locator(".chart .u-legend").first.inner_text()
 
@@ -101,9 +101,9 @@ def test_a_menu_that_was_opened_closes_by_a_key_and_elsewhere(desk, lamp):
     out = desk.get_by_role("button", name="Sign out")
     for close in (lambda: desk.keyboard.press("Escape"), lambda: desk.locator("h1").click()):
         summary.click()
-        sync_api.expect(out).to_be_visible()
+        expect(out).to_be_visible()
         close()
-        sync_api.expect(out).to_be_hidden()
+        expect(out).to_be_hidden()
 
 
 @pytest.mark.parametrize("size", ["desktop", "phone"])
@@ -116,15 +116,15 @@ def test_all_that_match_are_paused_and_given_back_with_the_mouse(desk, monkeypat
     desk.get_by_label("Do", exact=True).select_option("pause")
     desk.get_by_role("button", name="All 6 that match").click()
 
-    sync_api.expect(desk.get_by_text("6 products match.")).to_be_visible()
+    expect(desk.get_by_text("6 products match.")).to_be_visible()
     assert violations(desk) == []
     assert not Tracking.objects.filter(paused=True).exists()
     desk.get_by_role("button", name="Pause").click()
-    sync_api.expect(desk.get_by_text("6 products changed.")).to_be_visible()
+    expect(desk.get_by_text("6 products changed.")).to_be_visible()
     assert violations(desk) == []
     assert not Tracking.objects.filter(paused=False).exists()
     desk.get_by_role("button", name="Undo").click()
-    sync_api.expect(desk.get_by_text("6 products are as before.")).to_be_visible()
+    expect(desk.get_by_text("6 products are as before.")).to_be_visible()
     assert not Tracking.objects.filter(paused=True).exists()
 
 
@@ -140,11 +140,11 @@ def test_a_view_is_kept_and_begins_the_list(desk, size):
     desk.get_by_label("Begin the list with it").check()
     desk.get_by_role("button", name="Save").click()
 
-    sync_api.expect(desk.locator(".tabs [aria-current]")).to_contain_text("Others")
+    expect(desk.locator(".tabs [aria-current]")).to_contain_text("Others")
     desk.goto(reverse("products:list"))
-    sync_api.expect(desk).to_have_url(re.compile("role=competitor"))
+    expect(desk).to_have_url(re.compile("role=competitor"))
     desk.locator(".tabs").get_by_text("All", exact=True).click()
-    sync_api.expect(desk.locator("[name=id]")).to_have_count(6)
+    expect(desk.locator("[name=id]")).to_have_count(6)
     assert SavedView.objects.get().is_default
 
 
@@ -157,20 +157,20 @@ def test_a_phone_folds_what_is_seldom_used_until_it_is_set(desk):
     for address, wish, rare, more in pages:
         desk.set_viewport_size(PHONE)
         desk.goto(address)
-        picture(desk, "en-GB", f"folded {address.strip('/').replace('/', ' ')}")
-        sync_api.expect(desk.locator(rare)).to_be_hidden()
+        picture(desk, f"en-GB folded {address.strip('/').replace('/', ' ')}")
+        expect(desk.locator(rare)).to_be_hidden()
         desk.get_by_text(more, exact=True).first.click()
-        sync_api.expect(desk.locator(rare)).to_be_visible()
+        expect(desk.locator(rare)).to_be_visible()
         assert violations(desk) == []
-        picture(desk, "en-GB", f"unfolded {address.strip('/').replace('/', ' ')}")
+        picture(desk, f"en-GB unfolded {address.strip('/').replace('/', ' ')}")
         if wish:
             desk.goto(address + wish)
-            sync_api.expect(desk.locator(rare)).to_be_visible()
+            expect(desk.locator(rare)).to_be_visible()
         desk.set_viewport_size({"width": 1440, "height": 900})
         desk.goto(address)
-        sync_api.expect(desk.locator(rare)).to_be_visible()
-        sync_api.expect(desk.get_by_text(more, exact=True).first).to_be_hidden()
-        picture(desk, "en-GB", f"wide {address.strip('/').replace('/', ' ')}")
+        expect(desk.locator(rare)).to_be_visible()
+        expect(desk.get_by_text(more, exact=True).first).to_be_hidden()
+        picture(desk, f"en-GB wide {address.strip('/').replace('/', ' ')}")
 
 
 def test_a_form_that_is_wrong_or_says_otherwise_shows_what_it_folds(desk, alice):
@@ -178,7 +178,7 @@ def test_a_form_that_is_wrong_or_says_otherwise_shows_what_it_folds(desk, alice)
     Beginning.objects.create(team=alice.teams.get(), frequency="1_hourly")
     desk.goto(reverse("products:add"))
 
-    sync_api.expect(desk.locator("[name=frequency]").first).to_be_visible()
+    expect(desk.locator("[name=frequency]").first).to_be_visible()
 
 
 def test_a_phone_may_keep_the_desk_among_its_applications(desk):

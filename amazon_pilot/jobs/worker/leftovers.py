@@ -5,8 +5,8 @@ becomes of it, and what cannot be found so.
 """
 
 import _signal  # type: ignore[import-not-found]
+import _thread
 import contextlib
-import ctypes
 import decimal
 import gc
 import locale
@@ -26,6 +26,7 @@ from functools import partial
 from types import FrameType
 from typing import Any, TextIO, TypeAlias
 
+from ...embedded import prctl
 from ..core import shared_memory
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -274,8 +275,7 @@ def kill_children() -> None:
 
 def adopt_orphans() -> None:
     """Become the parent of what a job's children leave behind, so that it can be found; only Linux has this call."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def let_be(number: int, frame: FrameType | None) -> None:
@@ -330,6 +330,6 @@ TRAITS = [
     Trait("resource limits", lambda: list(map(resource.getrlimit, FELT_LIMITS))),
     Trait("further resource limits", lambda: list(map(resource.getrlimit, LIMITS)), is_dear=True),
     Trait("the session, group or user", lambda: (os.getsid(0), os.getpgid(0), os.geteuid(), os.getegid()), None, True),
-    Trait("threads", threading.active_count),
+    Trait("threads", _thread._count),
     Trait("processes", children, is_slow=True),
 ]

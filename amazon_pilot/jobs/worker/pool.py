@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import connections
 
 from ...embedded import end_with_parent
+from ..core import secrets
 from ..core.shared_memory import SharedMemory
 from ..core.taken_job import TakenJob
 from .messages import Message, MessageSocket, SlotQueue
@@ -181,6 +182,7 @@ class Pool:
         self.worker = worker
         self.handles = [SlotHandle(number) for number in range(1, size + 1)]
         self.close = close
+        secrets.of_environment()  # what a slot found for itself would be a memory of its own: 1.7 MB
         gc.collect()
         gc.freeze()  # what is loaded now is never looked at by the collector, so it stays shared after the fork
 
