@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -67,7 +67,9 @@ def prepare(stack: ExitStack, folder: Path, options: argparse.Namespace) -> None
     found = programs()
     if found is None:
         print("PostgreSQL's programs are not installed, so the history goes to SQLite.")
-    options.database = stack.enter_context(cluster(found)) if found else f"sqlite:///{folder}/chaos.sqlite3"
+    # Durable: a server that answers before it has written loses rows when the storm kills it.
+    durable = cluster(found, is_durable=True) if found else nullcontext(f"sqlite:///{folder}/chaos.sqlite3")
+    options.database = stack.enter_context(durable)
     os.environ |= {
         "VAR_DIR": str(folder),
         "DJANGO_SETTINGS_MODULE": "tests.jobs.settings",
