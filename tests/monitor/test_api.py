@@ -2,22 +2,22 @@
 
 import json
 import time
-from datetime import timedelta
 
 import pytest
 from django.apps import apps
 from django.urls import reverse
-from django.utils import timezone
 
 from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.inspect import snapshot, store
-from amazon_pilot.jobs.models import AuditEntry, BulkAction, JobRun, Pause
+from amazon_pilot.jobs.models import AuditEntry, BulkAction, Pause
 from amazon_pilot.jobs.operate import changes
 from amazon_pilot.jobs.operate.drain import drain_queue
 from amazon_pilot.jobs.web import urls
 from tests.jobs import tasks
 from tests.jobs.schedule_world import make_entry
 from tests.staff import serve
+
+from .faces import get, post, runs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,29 +57,6 @@ def address(name, job_id="j0"):
         else "low",
     }
     return reverse(f"monitor:{name}", kwargs={word: known[word] for word in pattern.pattern.converters})
-
-
-def runs(number, **fields):
-    began = timezone.now()
-    rows = [
-        JobRun(
-            job_id=f"j{n}", execution_id="e", started_at=began - timedelta(seconds=n),
-            **({"task": "tests.jobs.tasks.add", "queue": "low", "outcome": "failed", "args": [n]} | fields),
-        )
-        for n in range(number)
-    ]  # fmt: skip
-    JobRun.objects.bulk_create(rows)
-
-
-def get(client, name, /, *args, **words):
-    answer = client.get(reverse(f"monitor:api-{name}", args=args), words)
-    return answer.status_code, answer.json()
-
-
-def post(client, name, /, *args, **body):
-    address = reverse(f"monitor:api-{name}", args=args)
-    answer = client.post(address, json.dumps(body), content_type="application/json")
-    return answer.status_code, answer.json()
 
 
 # The walk

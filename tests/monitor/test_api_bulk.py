@@ -13,7 +13,7 @@ from amazon_pilot.jobs.models import AuditEntry, BulkAction
 from amazon_pilot.jobs.operate import bulk
 from amazon_pilot.jobs.operate import preview as preview_module
 
-from .test_bulk import begin, bury, counted, enqueue, failures
+from .many_jobs import begin, bury, counted, enqueue, failures
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

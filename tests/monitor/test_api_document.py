@@ -17,8 +17,7 @@ from tests.jobs import tasks
 from tests.jobs.schedule_world import make_entry
 from tests.staff import serve
 
-from .test_api import runs
-from .test_api_schedule import fired
+from .faces import fired, runs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DOCUMENT = "/admin/monitor/api/openapi.json"

@@ -9,11 +9,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from amazon_pilot.jobs.inspect import store
-from amazon_pilot.jobs.models import AuditEntry, Fire, JobRun, ScheduleEntry
+from amazon_pilot.jobs.models import AuditEntry, Fire, ScheduleEntry
 from amazon_pilot.jobs.schedule import cron_text
 from tests.jobs.schedule_world import TASK, at, make_entry, queued
 
-from .test_api import get, post
+from .faces import fired, get, post, ran
 
 pytestmark = pytest.mark.django_db(transaction=True)
 VERBS = ("pause", "resume", "run-now", "create", "edit", "delete")
@@ -22,26 +22,6 @@ BODIES = {
     "pause": {"reason": "A test"}, "run-now": {"reason": "A test"}, "resume": {},
     "create": {"cron": "@daily", "task": TASK}, "edit": {"cron": "0 10 * * *"}, "delete": {"confirm": "stock"},
 }  # fmt: skip
-
-
-def fired(entry="stock", number=1, outcome="enqueued", **fields):
-    """Write down fires of an entry, a minute apart, the newest planned for 09:00."""
-    rows = []
-    for n in range(number):
-        planned = at("2026-01-05 09:00") - timedelta(minutes=n)
-        rows.append(
-            Fire(
-                entry_id=entry, planned_at=planned, decided_at=planned, outcome=outcome, job_id=f"{entry}-{n}",
-                enqueued_at=planned + timedelta(milliseconds=250), **fields,
-            )
-        )  # fmt: skip
-    return Fire.objects.bulk_create(rows)
-
-
-def ran(job_id, attempt, outcome):
-    began = timezone.now() + timedelta(seconds=attempt)
-    words = {"task": TASK, "queue": "default", "execution_id": f"e{attempt}", "started_at": began, "ended_at": began}
-    JobRun.objects.create(job_id=job_id, attempt=attempt, outcome=outcome, **words)
 
 
 def test_an_entry_is_told_with_its_words_times_last_fire_and_result(person):

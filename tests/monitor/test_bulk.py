@@ -11,60 +11,15 @@ from django.db.models import F
 from django.utils import timezone
 
 from amazon_pilot.jobs.core import queues
-from amazon_pilot.jobs.core.enqueue import fields, payloads, send
 from amazon_pilot.jobs.core.registry import JSONJob
 from amazon_pilot.jobs.inspect import redis_jobs
-from amazon_pilot.jobs.models import AuditEntry, BulkAction, JobRun
+from amazon_pilot.jobs.models import AuditEntry, BulkAction
 from amazon_pilot.jobs.operate import batches, bulk, changes
 from tests.jobs import tasks
 
+from .many_jobs import asked, begin, bury, carried_out, counted, enqueue, failures, numbers, plan
+
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
-
-
-def enqueue(number, task=tasks.do_nothing, queue="default", name=""):
-    """Put jobs with the arguments 0, 1, 2, … on a queue at once."""
-    jobs = []
-    for n, data in enumerate(payloads(task, [((n,), {}) for n in range(number)])):
-        jobs.append((f"{name or task.__name__}-{queue}-{n}", "", fields(task, queue, data)))
-    return send(queue, jobs)
-
-
-def bury(ids, queue="default", score=None, registry="failed"):
-    """Put waiting jobs among the failed, as a worker does with one that has no retry left."""
-    connection = queues.connection()
-    for n, job_id in enumerate(ids):
-        connection.lrem(queues.key(queue), 1, job_id)
-        connection.hset(f"rq:job:{job_id}", mapping={"status": registry, "retries_left": 0})
-        connection.zadd(f"rq:{registry}:{queue}", {job_id: score if score is not None else 1e10 + n})
-
-
-def failures(ids, cause, queue="default"):
-    moment = timezone.now()
-    JobRun.objects.bulk_create(
-        JobRun(job_id=job_id, execution_id=uuid.uuid4().hex, task="t", queue=queue, outcome="failed", fingerprint=cause,
-               started_at=moment, ended_at=moment)
-        for job_id in ids
-    )  # fmt: skip
-
-
-def asked(boss, action, query="", **words):
-    words = {"reason": "A test", "token": uuid.uuid4(), "expected": 1} | words
-    return bulk.start(boss, action, query=query, **words)[0]
-
-
-def carried_out(boss, action, query="", **words):
-    row = asked(boss, action, query, **words)
-    bulk.run(row.pk)
-    row.refresh_from_db()
-    return row
-
-
-def counted(state, queue="default"):
-    return redis_jobs.count(state, queue)
-
-
-def numbers(row):
-    return row.state, row.seen, row.changed, row.left_alone
 
 
 @pytest.mark.parametrize("score", [None, 5e9])
@@ -195,15 +150,6 @@ def test_planned_and_waiting_jobs_move_to_another_queue(boss):
     assert (counted("queued", "low"), counted("scheduled", "low")) == (3, 2)
 
 
-def plan(ids, queue="default"):
-    """Have waiting jobs wait for a time."""
-    connection = queues.connection()
-    for n, job_id in enumerate(ids):
-        connection.lrem(queues.key(queue), 1, job_id)
-        connection.hset(f"rq:job:{job_id}", "status", "scheduled")
-        connection.zadd(f"rq:scheduled:{queue}", {job_id: 9e9 + n})
-
-
 def test_planned_jobs_are_run_now_in_the_order_of_their_times(boss, small_batches):
     waiting, planned = enqueue(2), enqueue(7, tasks.fail)
     plan(planned)
@@ -222,15 +168,6 @@ def test_of_the_planned_jobs_the_retries_alone_are_run_now(boss):
 
     assert carried_out(boss, "run now", "state:retry").changed == 1
     assert [changes.state(job_id) for job_id in planned] == ["scheduled", "scheduled", "queued", "scheduled"]
-
-
-def begin(ids, queue="default"):
-    """Have waiting jobs run on a worker that is no more."""
-    connection = queues.connection()
-    for n, job_id in enumerate(ids):
-        connection.lrem(queues.key(queue), 1, job_id)
-        connection.hset(f"rq:job:{job_id}", mapping={"status": "started", "worker_name": "w9"})
-        connection.zadd(f"rq:wip:{queue}", {f"{job_id}:run": 5e9 + n})
 
 
 @pytest.fixture

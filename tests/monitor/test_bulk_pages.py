@@ -12,7 +12,7 @@ from amazon_pilot.jobs.models import AuditEntry, BulkAction
 from amazon_pilot.jobs.operate import bulk
 from amazon_pilot.jobs.operate.preview import look
 
-from .test_bulk import begin, bury, enqueue, failures
+from .many_jobs import begin, bury, enqueue, failures
 
 pytestmark = pytest.mark.django_db
 PREVIEW, START = reverse("monitor:bulk_preview"), reverse("monitor:bulk_start")

@@ -3,29 +3,16 @@
 import json
 
 import pytest
-from django.contrib.auth.models import Permission, User
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 
 from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.models import AuditEntry, Pause
 from amazon_pilot.jobs.operate import changes
 from tests.jobs import tasks
 
+from .faces import jobs, staff
+
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def jobs(capsys, *words):
-    """Run the command and answer what it wrote, as JSON where that was asked for."""
-    capsys.readouterr()
-    call_command("jobs", *words)
-    text = capsys.readouterr().out
-    return json.loads(text) if "--json" in words else text
-
-
-def staff(name, *permissions):
-    user = User.objects.create_user(name, is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    return user
 
 
 @pytest.mark.later

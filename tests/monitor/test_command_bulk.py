@@ -17,8 +17,8 @@ from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
 from tests.staff import serve
 
-from .test_bulk import begin, bury, counted, enqueue, failures
-from .test_command import jobs, staff
+from .faces import jobs, staff
+from .many_jobs import begin, bury, counted, enqueue, failures
 
 pytestmark = pytest.mark.django_db(transaction=True)
 WHY = ("--reason", "A test")

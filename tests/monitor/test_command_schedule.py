@@ -11,8 +11,7 @@ from django.utils import timezone
 from amazon_pilot.jobs.models import AuditEntry, Fire, ScheduleEntry
 from tests.jobs.schedule_world import TASK, at, make_entry, queued
 
-from .test_api_schedule import fired, ran
-from .test_command import jobs, staff
+from .faces import fired, jobs, ran, staff
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LOOK = ("view_jobrun", "view_scheduleentry", "view_fire")

@@ -11,7 +11,7 @@ from amazon_pilot.jobs.core import keys, queues
 from amazon_pilot.jobs.inspect import snapshot, store
 from tests.staff import serve
 
-from .test_queue_pages import cells
+from .faces import cells
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,7 @@ from amazon_pilot.jobs.inspect import export, lists
 from amazon_pilot.jobs.inspect.query import parse
 from amazon_pilot.jobs.models import JobRun
 
-from .test_bulk import bury, enqueue, plan
+from .many_jobs import bury, enqueue, plan
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
 EXPORT = reverse("monitor:jobs-export")

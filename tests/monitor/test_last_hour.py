@@ -16,7 +16,8 @@ from amazon_pilot.jobs.models import JobRun, Tally
 from amazon_pilot.jobs.models.total import BUCKETS
 from tests.staff import serve
 
-from .test_queue_pages import cells, look
+from .faces import cells
+from .test_queue_pages import look
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 

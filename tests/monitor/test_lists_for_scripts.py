@@ -14,7 +14,7 @@ from amazon_pilot.jobs.models import Batch
 from tests.jobs import tasks
 from tests.jobs.stock import TASKS
 
-from .test_api import get
+from .faces import get
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 

@@ -20,6 +20,8 @@ from tests.jobs import tasks
 from tests.jobs.conftest import env, start, wait_for  # noqa: F401 - fixtures
 from tests.staff import serve
 
+from .faces import cells
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -57,13 +59,6 @@ def test_a_queue_tells_which_tasks_wait_at_its_head(person):
 
 def test_a_queue_that_is_none_is_not_found(person):
     assert person("view").get(reverse("monitor:queue", args=["nowhere"])).status_code == 404
-
-
-def cells(text, queue):
-    """Answer the values of a queue's row by the names that a phone shows before them."""
-    row = next(row for row in text.split("<tr>") if f'/monitor/queue/{queue}"' in row)
-    found = re.findall(r'data-label="([^"]*)">(.*?)</t[dh]>', row, re.DOTALL)
-    return {label: " ".join(re.sub(r"<[^>]+>", " ", value).split()).replace(" ,", ",") for label, value in found}
 
 
 def test_the_list_tells_what_ended_today_and_what_share_of_a_day_failed(person):

@@ -24,7 +24,7 @@ from amazon_pilot.jobs.operate.bulk import run_bulk_action
 from amazon_pilot.jobs.tasks import cleanup
 from tests.jobs import tasks
 
-from .test_bulk import asked, bury, carried_out, counted, enqueue, numbers, plan
+from .many_jobs import asked, bury, carried_out, counted, enqueue, numbers, plan
 
 pytestmark = pytest.mark.django_db
 QUEUE = queues.key("default")

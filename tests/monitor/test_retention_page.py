@@ -13,8 +13,7 @@ from amazon_pilot.jobs.models import AuditEntry, JobRun, Tally
 from tests.busy_day import run
 from tests.jobs.schedule_world import make_entry
 
-from .test_api import get
-from .test_command import jobs
+from .faces import get, jobs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

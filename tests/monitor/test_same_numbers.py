@@ -18,7 +18,7 @@ from amazon_pilot.jobs.models import JobRun
 from amazon_pilot.jobs.operate import changes
 from tests.jobs import tasks
 
-from .test_bulk import bury, failures
+from .many_jobs import bury, failures
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 STATES = {

@@ -14,8 +14,7 @@ from amazon_pilot.jobs.inspect.window import window
 from amazon_pilot.jobs.models import JobRun, Tally
 from tests.staff import serve
 
-from .test_api import get
-from .test_command import jobs
+from .faces import get, jobs
 from .test_same_numbers import shop, shown
 
 __all__ = ["shop"]
