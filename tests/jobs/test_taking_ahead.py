@@ -12,6 +12,7 @@ import pytest
 from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.core.taken_job import TakenJob
 from amazon_pilot.jobs.models import JobRun, Pause
+from amazon_pilot.jobs.worker import broker as broker_module
 from amazon_pilot.jobs.worker import messages
 from amazon_pilot.jobs.worker.messages import MESSAGE_LIMIT, MessageSocket, SlotQueue
 from amazon_pilot.jobs.worker.outcomes import Failed, GivenBack, Succeeded
@@ -245,8 +246,9 @@ def test_a_worker_that_leaves_in_a_flood_gives_back_what_has_not_begun(start, tm
 
 
 @pytest.fixture
-def broker(redis, transactional_db):
-    """An broker whose four slots seem to live and to do short jobs; nobody hands the jobs out."""
+def broker(redis, transactional_db, monkeypatch):
+    """A broker whose four slots seem to live and to do short jobs; nobody hands the jobs out, or waits for a pace."""
+    monkeypatch.setattr(broker_module, "PACE", 0)
     worker = Supervisor(["default"], size=4)
     worker.connection.come_up()
     for handle in worker.pool:
@@ -255,6 +257,34 @@ def broker(redis, transactional_db):
     worker.broker.is_flooded = True
     yield worker.broker
     worker.connection.close()
+
+
+def test_while_no_slot_waits_what_has_ended_is_sent_together_at_a_pace(broker, tmp_path, monkeypatch):
+    flood(tmp_path / "lines", 300)
+    broker.post(may_take=True)
+    came = broker.collect()
+    monkeypatch.setattr(broker_module, "PACE", 3600)
+    broker.next_packet = 0
+
+    def end(handle, taken_job):
+        handle.hands.remove(taken_job)
+        broker.outcomes.append(GivenBack(taken_job, broker.worker))
+
+    end(*came[0])
+    assert broker.is_due(may_take=True)
+    assert broker.post(may_take=True)
+    broker.collect()
+    end(*came[1])
+    assert not broker.is_due(may_take=True)
+    assert not broker.post(may_take=True)
+    assert 3500 < broker.rest <= 3600
+    handle = came[1][0]
+    for taken_job in [*handle.hands]:  # now it has nothing before it
+        end(handle, taken_job)
+    assert broker.rest == 0
+    assert broker.is_due(may_take=True)
+    assert broker.post(may_take=True)
+    assert not broker.outcomes
 
 
 @pytest.mark.later

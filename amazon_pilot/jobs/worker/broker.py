@@ -23,6 +23,7 @@ from .prefetch import Prefetch
 logger = logging.getLogger(__name__)
 
 WAKE_UP_REST_SECONDS = 0.02
+PACE = 0.005  # seconds between two packets while no slot waits for one: less than the work that lies in slot queues
 FOLLOW_UP_SECONDS = 60  # until a slot has begun with a follow-up and has noted how long this one may take
 
 
@@ -65,6 +66,7 @@ class Broker:
         self.has_rung = False
         self.vain_rings = 0
         self.wake_up_rest_until = 0.0
+        self.next_packet = 0.0  # when what has ended is sent although no slot waits
 
     @property
     def depth(self) -> int:
@@ -78,10 +80,18 @@ class Broker:
         """Tell whether something is to be read, sent, taken or done at once."""
         if self.packets:
             return True
-        has_idle_slot = bool(self.pool.idle())
-        return self.connection.is_up and bool(
-            self.outcomes or (may_take and self.is_hungry and has_idle_slot) or (self.follow_ups and has_idle_slot)
-        )
+        if not self.connection.is_up:
+            return False
+        if self.pool.idle():
+            return bool(self.outcomes or (may_take and self.is_hungry) or self.follow_ups)
+        return bool(self.outcomes) and time.monotonic() >= self.next_packet
+
+    @property
+    def rest(self) -> float:
+        """How many seconds nothing need be heard: every slot has work before it, and what has ended can go together."""
+        if not self.outcomes or self.packets or self.pool.idle():
+            return 0
+        return self.next_packet - time.monotonic()
 
     def arm_wake_ups(self, may_take: bool) -> None:
         """Have Redis ring for the next job, if one could start."""
@@ -119,6 +129,10 @@ class Broker:
         free = self.pool.with_room(self.depth) if may_take and (self.is_hungry or ended) else []
         if not ended and not free:
             return False
+        now = time.monotonic()
+        if now < self.next_packet and not self.pool.idle():
+            return False
+        self.next_packet = now + PACE
         parts = outcomes.commit(ended, self.worker)
         commands = [part.command for part in parts]
         if free:

@@ -138,6 +138,8 @@ class Supervisor:
     def wait(self) -> list[SlotHandle]:
         """Sleep until a slot, a wake-up, a message, a signal or the clock has something to say; returns those slots."""
         self.broker.arm_wake_ups(self.may_take)
+        if (seconds := self.broker.rest) > 0:
+            time.sleep(seconds)
         spoke: list[SlotHandle] = []
         for key, _ in self.selector.select(self.patience()):
             said_by = key.data
