@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
-from .history_import import with_imported
-from .models import Change, Product, Role, Seller, SnapshotRank, Tracking
+from .history_import import imported_rows
+from .models import Change, Product, Role, Seller, Snapshot, SnapshotRank, Tracking
+from .models.change import KINDS
 from .models.rows import among
 
 RANGES = {
@@ -27,10 +29,15 @@ RANGE_NAMES = {
     "all": _("all"),
 }
 MOST_POINTS, MOST_CHANGES, MOST_CATEGORIES = 1500, 200, 4
+PRICE = itemgetter(1)
+COLUMNS = ("id", "taken_at", "price", "list_price", "rating", "review_count", "availability", "seller", "seller_id")
 
 
 def thin(found: Iterable[Any], most: int = MOST_POINTS) -> list[Any]:
-    """Keep at most `most` rows, and of each bucket the first, the last and those with the least and greatest price."""
+    """Keep at most `most` rows, and of each bucket the first, the last and those with the least and greatest price.
+
+    A row begins with its time and its price.
+    """
     rows = list(found)
     if len(rows) <= most:
         return rows
@@ -38,9 +45,10 @@ def thin(found: Iterable[Any], most: int = MOST_POINTS) -> list[Any]:
     kept: dict[datetime, Any] = {}
     for start in range(0, len(rows), size):
         bucket = rows[start : start + size]
-        priced = sorted((row for row in bucket if row["price"] is not None), key=lambda row: row["price"])
-        for row in (bucket[0], bucket[-1], *priced[:1], *priced[-1:]):
-            kept[row["taken_at"]] = row
+        priced = [row for row in bucket if row[1] is not None]
+        least_and_most = (min(priced, key=PRICE), max(reversed(priced), key=PRICE)) if priced else ()
+        for row in (bucket[0], bucket[-1], *least_and_most):
+            kept[row[0]] = row
     return [kept[at] for at in sorted(kept)]
 
 
@@ -48,14 +56,12 @@ def history(product: Product, span: str, tracking: Tracking) -> dict[str, Any]:
     """Return the columns for one range of `RANGES`: times in epoch seconds, and None where a value was not seen.
 
     `own` says of each time whether who watches held the buy box: None where nobody was seen, empty for who has not said
-    who he is. The last values run on to now, as sellers know it. Five queries, whatever the number of snapshots.
+    who he is. The last values run on to now, as sellers know it. Six queries, whatever the number of snapshots.
     """
     team_id = tracking.team_id
     mine = Seller.objects.own(team_id) if tracking.role == Role.OWN else frozenset()
     start = now() - RANGES[span]
-    own = product.snapshots.filter(taken_at__gte=start).order_by("taken_at")
-    columns = ("id", "taken_at", "price", "list_price", "rating", "review_count", "availability", "seller", "seller_id")
-    rows = thin(with_imported(list(own.values(*columns)), product, team_id, start))
+    rows = _shown(product, team_id, start)
     if rows:
         rows.append(rows[-1] | {"taken_at": now()})
     ranks = _ranks(product, rows)
@@ -77,10 +83,22 @@ def history(product: Product, span: str, tracking: Tracking) -> dict[str, Any]:
         "imported": [row["id"] is None for row in rows],
         "unavailable": [row["availability"] in ("unavailable", "no_offer") for row in rows],
         "changes": [
-            {"at": int(change.seen_at.timestamp()), "kind": change.kind, "label": change.get_kind_display()}
-            for change in changes[:MOST_CHANGES]
+            {"at": int(seen_at.timestamp()), "kind": kind, "label": str(KINDS.get(kind, kind))}
+            for seen_at, kind in changes.values_list("seen_at", "kind")[:MOST_CHANGES]
         ],
     }
+
+
+def _shown(product: Product, team_id: int, start: datetime) -> list[dict[str, Any]]:
+    """Return the rows that are drawn, in the order of time; only these looks are read with all their columns."""
+    own = product.snapshots.filter(taken_at__gte=start).order_by("taken_at")
+    looks = list(own.values_list("taken_at", "price", "pk"))
+    points = imported_rows(product, team_id, start, (at for at, *_more in looks))
+    both = [*looks, *((at, point["price"], None) for at, point in points.items())]
+    drawn = thin(sorted(both, key=itemgetter(0)) if points else looks)
+    ids = [pk for _at, _price, pk in drawn if pk is not None]
+    rows = {row["id"]: row for row in Snapshot.objects.filter(pk__in=among(ids)).order_by().values(*COLUMNS)}
+    return [points[at] if pk is None else rows[pk] for at, _price, pk in drawn if pk is None or pk in rows]
 
 
 def _is_held(row: dict[str, Any], mine: frozenset[str]) -> bool | None:

@@ -20,7 +20,7 @@ from notifications.models import Notification
 from . import keyset
 from .bulk import page_before
 from .models import Change, Kind, Role, Severity, Tag, Tracking
-from .watchlist import boxes
+from .watchlist import HEAVY, boxes
 
 PER_PAGE = 30
 # What one press acknowledges at most; the next press goes on.
@@ -105,7 +105,9 @@ def list_(request: AuthenticatedRequest) -> HttpResponse:
 
 def load(ids: list[int]) -> list[Change]:
     """Return the changes of a page with what a line about each shows, in the order of their ids."""
-    found = Change.objects.select_related("tracking__product").in_bulk(ids)
+    found = (
+        Change.objects.select_related("tracking__product").defer(*(f"tracking__{name}" for name in HEAVY)).in_bulk(ids)
+    )
     return [found[pk] for pk in ids if pk in found]
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from operator import itemgetter
 from typing import Any
 
 from django.db import transaction
@@ -247,9 +246,12 @@ def imported(product: Product, team_id: int, since: datetime, own: Iterable[date
     return [point for at, point in found.items() if at.astimezone(UTC).date() not in days]
 
 
-def with_imported(rows: list[dict[str, Any]], product: Product, team_id: int, since: datetime) -> list[dict[str, Any]]:
-    """Return the rows of a chart together with what this team imported, in the order of time."""
-    points = imported(product, team_id, since, (row["taken_at"] for row in rows))
+def imported_rows(
+    product: Product, team_id: int, since: datetime, own: Iterable[datetime]
+) -> dict[datetime, dict[str, Any]]:
+    """Return what this team imported as rows of a chart, by their times."""
     nothing = {"id": None, "list_price": None, "rating": None, "review_count": None, "availability": "", "seller": ""}
-    more = [nothing | {"taken_at": point.at, "price": point.price, "bsr": point.bsr} for point in points]
-    return sorted([*more, *rows], key=itemgetter("taken_at")) if more else rows
+    return {
+        point.at: nothing | {"taken_at": point.at, "price": point.price, "bsr": point.bsr}
+        for point in imported(product, team_id, since, own)
+    }

@@ -112,7 +112,7 @@ def rows(trackings: Sequence[Tracking]) -> list[Row]:
 def pasts(products: Iterable[Product]) -> dict[int, Past]:
     """Return the past of each product by its id."""
     found = {product.pk: Past() for product in products}
-    for product, at, price, rank in _last_of_each_day(list(found)):
+    for product, at, price, rank in _last_of_each_day(list(found)) if found else ():
         past = found[product]
         past.prices.append((at, price))
         past.ranks.append((at, None if rank is None else Decimal(rank)))
@@ -123,7 +123,8 @@ def _last_of_each_day(products: list[int]) -> Iterable[tuple[int, datetime, Deci
     """Return product, instant, price and rank among its kind, in the order of time."""
     recent = Snapshot.objects.filter(product__in=products, taken_at__gte=now() - MONTH).order_by()
     place = Window(RowNumber(), partition_by=[F("product"), TruncDay("taken_at")], order_by=F("taken_at").desc())
-    lines = SnapshotRank.objects.filter(snapshot=OuterRef("pk"), category=OuterRef("product__bsr_category"))
+    # A look has a category once, so its rank needs no order, which would be that of the looks.
+    lines = SnapshotRank.objects.filter(snapshot=OuterRef("pk"), category=OuterRef("product__bsr_category")).order_by()
     last = recent.annotate(place=place, rank=Subquery(lines.values("rank")[:1])).filter(place=1).order_by("taken_at")
     return last.values_list("product_id", "taken_at", "price", "rank")
 

@@ -182,15 +182,16 @@ def list_(request: AuthenticatedRequest) -> HttpResponse:
     part = slice_of(rows, wanted, request.GET.get("page", ""))
     is_whole = not (part.before or part.after)
     count = len(part.ids) if is_whole else _counted(rows) if wanted.is_filtered else total
+    tags = list(Tag.objects.filter(team=request.team))
     context = {
-        "rows": sparks.rows(load(part.ids)),
+        "rows": sparks.rows(load(part.ids, has_tags=bool(tags))),
         "part": part,
         "count": min(count, MOST_COUNTED),
         "is_more": count > MOST_COUNTED,
         "wanted": wanted,
         "columns": columns(wanted, total),
-        "filters": filters(wanted, request.team, total),
-        "tags": Tag.objects.filter(team=request.team),
+        "filters": filters(wanted, tags, total),
+        "tags": tags,
         "frequencies": Frequency.choices,
         "roles": Role.choices,
         "removed": removed_just_now(request),
@@ -204,7 +205,7 @@ def list_(request: AuthenticatedRequest) -> HttpResponse:
 
 
 def _counted(rows: Any) -> int:
-    return MOST_COUNTED + 1 if rows.is_long else rows.order_by()[: MOST_COUNTED + 1].count()
+    return rows.order_by()[: MOST_COUNTED + 1].count() if rows.known is None else rows.known
 
 
 def columns(wanted: Wanted, total: int) -> list[dict[str, Any]]:
@@ -226,9 +227,8 @@ def _next_ask(sort: Sort, wanted: Wanted) -> str:
     return f"-{sort.name}" if falls else sort.name
 
 
-def filters(wanted: Wanted, team: Any, total: int) -> dict[str, Any]:
+def filters(wanted: Wanted, tags: Iterable[Tag], total: int) -> dict[str, Any]:
     """Return the boxes above the list with their choices."""
-    tags = [(str(pk), name) for pk, name in Tag.objects.filter(team=team).values_list("pk", "name")]
     sorts = [
         (f"{sign}{name}", f"{sort.heading} {arrow}")
         for name, sort in sorts_for(total).items()
@@ -239,7 +239,7 @@ def filters(wanted: Wanted, team: Any, total: int) -> dict[str, Any]:
         # A phone shows no headings to press; elsewhere this keeps the sort when a filter changes.
         ("sort", _("Sort"), sorts, f"{'-' * wanted.falls}{wanted.sort}"),
         ("role", _("Role"), Role.choices, wanted.role),
-        ("tag", _("Tag"), tags, wanted.tag),
+        ("tag", _("Tag"), [(str(tag.pk), tag.name) for tag in tags], wanted.tag),
         ("site", _("Marketplace"), [(domain, domain) for domain in MARKETPLACES], wanted.site),
     )
     return boxes(shown, rare=("role", "tag", "site"))
@@ -260,10 +260,15 @@ def boxes(shown: Iterable[tuple[str, Any, Any, str]], rare: Collection[str]) -> 
     return {"usual": usual, "rare": folded, "is_open": any(box["value"] for box in folded)}
 
 
-def load(ids: list[int]) -> list[Tracking]:
-    """Return the trackings of a page with all that its rows show, their tags as `labels`, in the order of their ids."""
+def load(ids: list[int], *, has_tags: bool = True) -> list[Tracking]:
+    """Return the trackings of a page with all that its rows show, their tags as `labels`, in the order of their ids.
+
+    Of a team that has no tag none is asked for.
+    """
+    if not ids:
+        return []
     rows = Tracking.objects.filter(pk__in=ids).select_related("product").defer(*HEAVY)
-    rows = rows.prefetch_related(Prefetch("tags", to_attr="labels"))
+    rows = rows.prefetch_related(Prefetch("tags", to_attr="labels")) if has_tags else rows
     found = {row.pk: row for row in rows}
     return [found[pk] for pk in ids if pk in found]
 

@@ -58,7 +58,7 @@ class Role(models.TextChoices):
 
 
 class TrackingQuerySet(models.QuerySet["Tracking"]):
-    is_long = False  # known to have more than a few rows; forgotten with the next condition
+    known: int | None = None  # how many rows it has, at most one more than FEW; forgotten with the next condition
 
     def watch(self, team: "Team | Any", products: "Sequence[Product]", role: str, frequency: str) -> int:
         """Have `team` watch `products`; return how many are new. What it watches already stays as it was set.
@@ -122,9 +122,12 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
             left -= counts[number]
             few |= {number} if left >= 0 else set()
         many = (one for number, one in enumerate(conditions) if number not in few)
-        ids = [pk for number, pk in found if number in few]
+        ids = list({pk for number, pk in found if number in few})
         kept = self.filter(reduce(or_, many, Q(pk__in=among(ids) if ids else [])))
-        kept.is_long = any(count > FEW for count in counts.values())
+        if any(count > FEW for count in counts.values()):
+            kept.known = FEW + 1
+        elif len(few) == len(conditions):
+            kept.known = min(len(ids), FEW + 1)
         return kept
 
     def first_of(self, conditions: "Sequence[Q]", most: int, *columns: str) -> list[Any]:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -13,8 +14,8 @@ from django.utils.timezone import localtime, now
 from django.utils.translation import gettext as _
 
 from products import words
-from products.models import Change, Product, Tracking
-from products.sparks import Move
+from products.models import Change, Product, Role, Tracking
+from products.sparks import Move, Row
 
 register = template.Library()
 
@@ -48,10 +49,11 @@ def ago(at: datetime | None) -> SafeString | str:
     """Write how long ago something was, with the exact time on hover and for machines; "never" without a time."""
     if at is None:
         return _("never")
-    exact = localtime(at)
-    words_ = _("%s ago") % timesince(at, depth=1) if at <= now() else _("in %s") % timesince(now(), at, depth=1)
-    if abs((now() - at).total_seconds()) < 60:
+    exact, then = localtime(at), now()
+    if abs((then - at).total_seconds()) < 60:
         words_ = _("just now")
+    else:
+        words_ = _("%s ago") % timesince(at, then, depth=1) if at <= then else _("in %s") % timesince(then, at, depth=1)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact.strftime("%Y-%m-%d %H:%M %Z"), words_
     )
@@ -100,6 +102,39 @@ def shown(tracking: Tracking, most: int = 0) -> str:
     # Django's truncatechars looks up each sign in Unicode's tables, which a page of titles notices.
     name = tracking.alias or tracking.product.title or tracking.product.asin
     return f"{name[: most - 1].rstrip()}…" if 0 < most < len(name) else name
+
+
+@register.filter
+def cells(row: Row) -> dict[str, Any]:
+    """Return all that a list says of one product, as it is written.
+
+    A template looks up each value step by step and takes 2 ms for 40 of them, which a page of rows notices.
+    """
+    tracking, product = row.tracking, row.product
+    rank_day = row.rank_day
+    return {
+        "tile": tile(shown(tracking), product),
+        "address": product.get_absolute_url(),
+        "name": shown(tracking, 110),
+        "asin": product.asin,
+        "marketplace": product.marketplace,
+        "own": tracking.role == Role.OWN,
+        "tags": getattr(tracking, "labels", ()),
+        "paused": tracking.paused,
+        "late": row.is_late,
+        "left_alone": not product.monitored,
+        "gone": words.word(product.availability) if row.is_gone else "",
+        "price_line": spark(row.past.price_line()),
+        "price": words.money(product.price, product.currency),
+        "price_day": move(row.price_day),
+        "price_month": move(row.price_month),
+        "rank_line": spark(row.past.rank_line(), "rank"),
+        "rank": f"#{intcomma(product.bsr)}" if product.bsr else "–",
+        "rank_day": move(rank_day) if rank_day and not rank_day.is_none else "",
+        "rating": "–" if product.rating is None else product.rating,
+        "reviews": "–" if product.review_count is None else intcomma(product.review_count),
+        "seen": ago(product.checked_at),
+    }
 
 
 @register.filter

@@ -5,10 +5,11 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import translation
 
 from products.listing import Availability, Rank
 from products.models import Change, Product, Tracking, differences
-from products.models.change import Difference, Kind
+from products.models.change import Difference, Kind, Severity
 from products.models.past import Past
 from products.models.rules import Told
 from tests.world import NOON, answer_of, listing, see, started_run
@@ -299,3 +300,13 @@ def test_ingesting_costs_the_same_number_of_queries_for_one_and_for_forty(alice,
         changes = run.ingest(answer_of(*(listing(asin=p.asin, price=Decimal("10")) for p in products), at=LATER))
 
     assert len(changes) == 40
+
+
+@pytest.mark.parametrize("language", ["en", "zh-hans"])
+def test_what_changed_and_how_grave_it_is_are_named_in_the_readers_language(language):
+    with translation.override(language):
+        for kind in Kind:
+            assert Change(kind=kind).get_kind_display() == str(kind.label)
+        for severity in Severity:
+            assert Change(severity=severity).get_severity_display() == str(severity.label)
+        assert Change(kind="earlier").get_kind_display() == "earlier"

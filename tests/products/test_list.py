@@ -98,7 +98,17 @@ def test_the_queries_do_not_grow_with_the_page(page, alice, shop):
     Tracking.everything.filter(team=alice.teams.get()).exclude(product=shop[1]).delete()
     with CaptureQueriesContext(connection) as one:
         assert len(asins(listed(page))) == 1
-    assert len(many) <= max(len(one), 13)
+    assert len(many) <= max(len(one), 10)
+
+
+def test_what_is_found_by_its_ids_is_not_counted_once_more(page, shop):
+    Product.objects.update(availability="unavailable")
+    with CaptureQueriesContext(connection) as all_of_it:
+        listed(page)
+    with CaptureQueriesContext(connection) as gone:
+        text = listed(page, state="gone")
+    assert f"{COUNT} products" in text
+    assert len(gone) == len(all_of_it) + 1  # which they are
 
 
 ODD_KEYS = (

@@ -158,7 +158,8 @@ def test_each_sort_filter_and_search_answers_as_a_plain_reading_does(alice, shop
     for sort, falls, state in pairs(SORTS, (False, True), ("", *(name for name, _word in STATES))):
         q = "" if chance.random() < 0.3 else chance.choice(WORDS)
         wanted = Wanted(q, chance.choice(roles), chance.choice(tags), chance.choice(sites), state, sort, falls)
-        ids = expected(rows, wanted)
+        ids, known = expected(rows, wanted), wanted.rows(team).known
+        assert known is None or known == min(len(ids), few + 1), wanted
         assert walked(team, wanted) == ids, wanted
         met += len(ids) > PER_PAGE
     assert met > 10  # lists of more than one page
