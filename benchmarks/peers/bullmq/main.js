@@ -1,6 +1,5 @@
 // BullMQ as a user would run it: one Node process with ten jobs at once; what has ended is kept, as it comes.
 
-/* global Buffer, process, require */
 "use strict";
 
 const fs = require("node:fs");
