@@ -218,3 +218,18 @@ def test_a_writer_that_was_stopped_and_goes_on_does_not_leave(sign, leaves):
     os.kill(pid, sign)
 
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == (7 if leaves else 3)
+
+
+def test_what_it_was_told_once_holds_through_whatever_comes_between():
+    """Redis may fall silent in the same moment, and then it rests once more."""
+    keeper = writer.HistoryWriter("w", ["default"])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        keeper.rest(0)
+        assert not keeper.is_leaving
+        os.kill(os.getpid(), signal.SIGTERM)
+        keeper.rest(0)
+        keeper.rest(0)
+        assert keeper.is_leaving
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -87,7 +87,7 @@ class HistoryWriter:
         The number is looked at: a process that was stopped and goes on is answered without any signal (signal(7)).
         """
         heard = signal.sigtimedwait({signal.SIGTERM}, seconds)
-        self.is_leaving = heard is not None and heard.si_signo == signal.SIGTERM
+        self.is_leaving |= heard is not None and heard.si_signo == signal.SIGTERM  # after an error it rests again
 
     def leave(self) -> None:
         """Write what has already come, then go; what fails now is taken over by another history writer."""
