@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 MOST_QUEUES = 255  # a worker names a queue to Redis by one byte
@@ -18,8 +19,10 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         from .history.retention import check_retention  # their models are there only now
+        from .operate.roles import make_permissions
         from .schedule.checks import check_schedule
 
+        post_migrate.connect(make_permissions, self)
         checks.register(check_queues, TAG)
         checks.register(check_schedule, TAG)
         checks.register(check_retention, TAG)

@@ -12,7 +12,7 @@ from ..core.values import Answer
 from ..inspect.words import whole_number
 from ..models import BulkAction
 from ..models.person import Actor
-from ..operate import bulk, operations, preview
+from ..operate import bulk, preview
 from ..operate.operation import slug
 from ..operate.preview import ask
 from ..operate.table import in_bulk
@@ -52,9 +52,8 @@ def handle(by: Actor, options: Options, given: dict[str, str], out: OutputWrappe
     if not options["ids"] and options["question"] is None:
         raise CommandError('Say which jobs: a question such as "state:failed task:update_product", or --job.')
     action = preview.verb_of(options["what"])
-    seen = preview.previewed(action, options["question"] or "", options["ids"], given)
+    seen = preview.previewed(by, action, options["question"] or "", options["ids"], given)
     if options["dry_run"]:
-        operations.allow(by, action)
         return seen, lines_of(seen)
     return followed(start(by, action, seen, options, given), options, out)
 

@@ -5,6 +5,7 @@ each other are joined by AND; OR binds less, NOT (or a minus) more; brackets gro
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC
 
@@ -129,6 +130,14 @@ def frozen(text: str, *, relative: bool = True) -> str:
                 parts += [text[end : token.start("value")], moment_of(value, 0).astimezone(UTC).isoformat()]
                 end = token.end("value")
     return "".join([*parts, text[end:]])
+
+
+def narrowed(text: str, queues: Iterable[str]) -> str:
+    """Return the question about jobs of these queues alone, at least one; raises QueryError for what is no question."""
+    where = " OR ".join(f'queue:"{name}"' for name in sorted(queues))
+    if not text.strip():
+        return where
+    return f"({where}) ({text})" if isinstance(Reader(text).read(), Or) else f"({where}) {text}"
 
 
 def _alternatives(node: Node, field: str) -> frozenset[str] | None:

@@ -19,9 +19,13 @@ class KeptJobQuerySet(models.QuerySet["KeptJob"]):
         """Return the jobs that a bulk action has deleted and nobody has brought back."""
         return self.filter(bulk=deletion, is_deleted=True)
 
+    def queues(self) -> set[str]:
+        """Return the queues in which these jobs were, each once."""
+        return set(self.order_by().values_list("queue", flat=True).distinct())
+
     def keep(self, jobs: "Iterable[KeptJob]") -> None:
         """Write what a bulk action is about to delete; what it kept before it was cut short is written anew."""
-        fresh = ("content", "unique_key", "kept_at", "is_deleted")
+        fresh = ("queue", "content", "unique_key", "kept_at", "is_deleted")
         KeptJob.objects.bulk_create(jobs, update_conflicts=True, update_fields=fresh, unique_fields=("job_id", "bulk"))
 
     def settle(self, deleted: Collection[str]) -> None:
@@ -53,6 +57,7 @@ class KeptJob(models.Model):
         BulkAction, models.CASCADE, null=True, db_index=False, related_name="+", verbose_name=_("bulk action"),
         help_text=_("That deleted it; empty where it was deleted by itself."),
     )  # fmt: skip
+    queue = models.TextField(_("queue"), blank=True, db_default="", help_text=_("Empty: an older version kept it."))
     content = models.BinaryField(_("content"), help_text=_("As kept.lua packs it: nobody else opens it."))
     unique_key = models.CharField(_("unique key"), max_length=300, blank=True)
     kept_at = models.DateTimeField(_("kept"), default=timezone.now)

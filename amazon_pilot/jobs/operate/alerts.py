@@ -1,7 +1,7 @@
-"""A test of the alerts: told to who asks as an alert would be, with what became of it in each channel."""
+"""What people do to the alerts: change or silence a rule, and have a test told to themselves as an alert would be."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
@@ -12,9 +12,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from ..models import AuditEntry
-from ..models.alert import Severity
+from ..models.alert import RuleChange, Severity
 from ..models.audit_entry import know
 from ..models.person import Actor, known
+from .operation import Done
+from .operations import recorded
 from .roles import may
 
 know(gettext_noop("test alert"))
@@ -22,6 +24,17 @@ know(gettext_noop("test alert"))
 PATIENCE = 15.0  # seconds for which somebody waits before his page; what is not sent by then is sent by a worker
 
 Told = list[tuple[str, Callable[[], str]]]  # of each channel its name, and what sends it and says what became of it
+
+
+def change(by: Actor, rule: str, action: str, wanted: Mapping[str, object], reason: str = "") -> None:
+    """Keep a change of a rule (`edit`, `silence` or `end silence`); raises PermissionDenied."""
+
+    def act() -> Done:
+        RuleChange.objects.update_or_create(rule=rule, defaults={**wanted, "by": known(by), "reason": reason})
+        return Done(1, "")
+
+    told = {key: str(value) for key, value in wanted.items()}
+    recorded(by, action, f"alert rule {rule}", reason, act, (), **told)
 
 
 def try_out(by: Actor, reason: str = "") -> list[str]:

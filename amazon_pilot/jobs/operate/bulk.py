@@ -3,7 +3,7 @@
 Which jobs those are is told by batches.py: the moment of asking is frozen.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
@@ -23,7 +23,7 @@ from ..core.task import job
 from ..core.values import Json
 from ..inspect import redis_jobs
 from ..inspect.grammar import QueryError
-from ..inspect.query import LONGEST_FROZEN, Query, frozen, parse
+from ..inspect.query import LONGEST_FROZEN, Query, frozen, narrowed, parse
 from ..models import AuditEntry, BulkAction, KeptJob
 from ..models.kept_job import KEPT
 from ..models.person import Actor, known
@@ -33,6 +33,7 @@ from .batches import Batch, Walk, asked_to_end, tally
 from .jobs import GRACE
 from .operation import QUEUE, UNTIL, Values
 from .operations import reaches
+from .roles import may, within
 from .table import OPERATIONS, in_bulk
 
 MANY = 1000  # jobs beyond which an action needs the role admin, and its number typed
@@ -56,6 +57,36 @@ def meant(action: str, query: Query) -> Query:
     return replace(query, states=states)
 
 
+def own_part(by: Actor, action: str, text: str) -> str:
+    """Return a question about those jobs alone that are in queues where somebody may do this to them.
+
+    Raises PermissionDenied where there is no such queue, QueryError for what is no question.
+    """
+    role = OPERATIONS[action].role
+    if by is None or may(by, role):
+        return text
+    allowed, asked = within(by, role), parse_frozen(text).queues
+    if not (allowed & asked if asked else allowed):
+        raise PermissionDenied(_("Your role does not allow this."))
+    return text if asked and asked <= allowed else narrowed(text, allowed)
+
+
+def allows(by: Actor, row: BulkAction, number: int | None = 0) -> bool:
+    """Tell whether somebody may have an action done to so many jobs, in the queues that it is about; None is many."""
+    roles = {OPERATIONS[row.action].role} | ({"admin"} if number is None or number > MANY else set())
+    if all(reaches(by, role) for role in roles):
+        return True
+    return all(reaches(by, role, where(row)) for role in roles)
+
+
+def where(row: BulkAction) -> Set[str]:
+    """Return the queues that an action is about; none where its question names none."""
+    if row.undoes:
+        return KeptJob.objects.of(row.undoes).queues()
+    named = changes.queues_of(row.ids) if row.ids else parse_frozen(row.query).queues
+    return named | ({row.to_queue} if row.to_queue and named else set())
+
+
 def start(
     by: Actor, action: str, *, token: UUID, query: str = "", ids: list[str] | None = None,
     given: Mapping[str, str] | None = None, reason: str = "", expected: int | None = None,
@@ -67,22 +98,21 @@ def start(
     """
     if action not in in_bulk():
         raise ValidationError(_("There is no such action."))
-    is_large = expected is None or expected > MANY
-    if not reaches(by, OPERATIONS[action].role) or (is_large and not reaches(by, "admin")):
-        raise PermissionDenied(_("Your role does not allow this."))
-    if not reason:
-        raise ValidationError(_("Say why: the reason is kept with the action."))
-    values = OPERATIONS[action].read(given or {})
     if ids and len(ids) > MOST_CHOSEN:
         raise ValidationError(_("At most %d jobs can be chosen one by one.") % MOST_CHOSEN)
-    if not ids:
-        try:
+    values = OPERATIONS[action].read(given or {})
+    try:
+        words: dict[str, Json] = {"query": "" if ids else frozen(query), "ids": ids or [], "expected": expected}
+        asked: dict[str, object] = {**words, "action": action, "reason": reason, "by": known(by)}
+        asked |= {"to_queue": values.get("queue", ""), "until": values.get("until")}
+        if not allows(by, BulkAction(**asked), expected):
+            raise PermissionDenied(_("Your role does not allow this."))
+        if not reason:
+            raise ValidationError(_("Say why: the reason is kept with the action."))
+        if not ids:
             meant(action, parse_frozen(query))
-        except QueryError as error:
-            raise ValidationError(str(error)) from error
-    words: dict[str, Json] = {"query": "" if ids else frozen(query), "ids": ids or [], "expected": expected}
-    asked: dict[str, object] = {**words, "action": action, "reason": reason, "by": known(by)}
-    asked |= {"to_queue": values.get("queue", ""), "until": values.get("until")}
+    except QueryError as error:
+        raise ValidationError(str(error)) from error
     told = words | {name: str(value) for name, value in values.items()}
     return _begin(token, asked, told)
 
@@ -121,7 +151,8 @@ def restore(by: Actor, row: BulkAction, *, token: UUID, reason: str) -> tuple[Bu
     """
     if begun := BulkAction.objects.filter(token=token).first():
         return begun, False
-    if not reaches(by, OPERATIONS[RESTORE].role):
+    asked = {"action": RESTORE, "undoes": row, "reason": reason, "by": known(by)}
+    if not allows(by, BulkAction(**asked)):
         raise PermissionDenied(_("Your role does not allow this."))
     if not reason:
         raise ValidationError(_("Say why: the reason is kept with the action."))
@@ -136,12 +167,11 @@ def restore(by: Actor, row: BulkAction, *, token: UUID, reason: str) -> tuple[Bu
     number = KeptJob.objects.of(row).count()
     if not number:
         raise ValidationError(_("There is nothing to bring back."))
-    if number > MANY and not reaches(by, "admin"):
+    if not allows(by, BulkAction(**asked), number):
         raise PermissionDenied(_("Your role does not allow this."))
-    asked = {"action": RESTORE, "undoes": row, "reason": reason, "by": known(by), "expected": number}
     try:
         with transaction.atomic():
-            return _begin(token, asked, {"deletion": row.pk, "expected": number})
+            return _begin(token, asked | {"expected": number}, {"deletion": row.pk, "expected": number})
     except IntegrityError as error:
         raise ValidationError(_("The jobs are being brought back already.")) from error
 
@@ -157,7 +187,7 @@ def _queue_that_moves() -> str:
 
 def abort(by: Actor, row: BulkAction, *, reason: str = "") -> bool:
     """Have an action stop before its next batch; what it has done stays done. False where it has ended already."""
-    if not reaches(by, OPERATIONS[row.action].role):
+    if not allows(by, row):
         raise PermissionDenied(_("Your role does not allow this."))
     with transaction.atomic():
         is_done = BulkAction.objects.abort(row.pk, by)
@@ -219,8 +249,7 @@ def most_for(expected: int) -> int:
 
 def beyond(row: BulkAction, more: int) -> str:
     """Say why an action may not go on to so many more jobs; '' if it may."""
-    role = OPERATIONS[row.action].role
-    if not reaches(row.by, role) or (row.matched + more > MANY and not reaches(row.by, "admin")):
+    if not allows(row.by, row, row.matched + more):
         return _("It has stopped: the role of who asked for it does not reach so far.")
     if row.expected is not None and row.matched + more > most_for(row.expected):
         words = _("It has stopped: far more jobs match than the %d that were shown. Look again, then ask once more.")

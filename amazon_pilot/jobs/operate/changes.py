@@ -23,6 +23,7 @@ from ..core.queues import connection
 from ..core.registry import TASKS, JSONJob, UnknownTaskError
 from ..core.scripts import script
 from ..core.values import Args, Kwargs, Word
+from ..models import JobRun, KeptJob
 
 PENDING = ("queued", "started", "scheduled", "deferred", "held", "rate_limited", "ready_to_enqueue")
 
@@ -40,6 +41,18 @@ def state(job_id: str) -> str:
     found = connection().hmget(f"{RQ_KEY_PREFIX}:job:{job_id}", "status", "held")
     status, held = (as_text(word) if word else "" for word in found)
     return "held" if status == "deferred" and held else status
+
+
+def queues_of(ids: Sequence[str]) -> set[str]:
+    """Return the queues of some jobs: where they are, were deleted or ran last; '' for one that nobody knows."""
+    with connection().pipeline(transaction=False) as pipe:
+        for job_id in ids:
+            pipe.hget(f"{RQ_KEY_PREFIX}:job:{job_id}", "origin")
+        found = {job_id: as_text(origin) for job_id, origin in zip(ids, pipe.execute(), strict=True) if origin}
+    gone = set(ids) - found.keys()
+    for rows in (KeptJob.objects, JobRun.objects) if gone else ():
+        found = dict(rows.filter(job_id__in=gone).order_by("pk").values_list("job_id", "queue")) | found
+    return {found.get(job_id, "") for job_id in ids}
 
 
 def run_again(task: str, args: Args, kwargs: Kwargs | None = None, *, of: str = "", queue: str = "") -> str:

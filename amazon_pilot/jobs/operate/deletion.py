@@ -130,11 +130,11 @@ def _look(ids: Sequence[str], before: str) -> tuple[int, list[list[bytes]]]:
 
 
 def _kept(job: Sequence[bytes], row: BulkAction | None) -> KeptJob:
-    id, _mark, task, data, content = job
+    id, _mark, task, data, content, queue = job
     key = ""
     if data:
         key = unique_key(TASKS[as_text(task)], unpacked(data))
-    return KeptJob(job_id=as_text(id), bulk=row, content=content, unique_key=key)
+    return KeptJob(job_id=as_text(id), bulk=row, queue=as_text(queue), content=content, unique_key=key)
 
 
 def _forget(

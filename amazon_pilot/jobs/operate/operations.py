@@ -4,7 +4,7 @@ The monitor's buttons, its API and `manage.py jobs` all go through here, so that
 line is written before the verb is called: what cannot be recorded is not done.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, Unpack
 
@@ -22,7 +22,7 @@ from ..inspect import snapshot
 from ..models import AuditEntry, Pause
 from ..models.person import Actor
 from ..worker import recoverer
-from . import deletion
+from . import changes, deletion
 from .drain import drain_queue
 from .jobs import run_again
 from .operation import ARGS, Done, Values
@@ -32,13 +32,13 @@ from .table import OPERATIONS
 # What is done to other things than jobs; the operations on jobs are in table.py.
 ROLES = {
     "pause": "operate", "resume": "operate", "run": "edit", "drain": "admin", "recover": "admin", "quiet": "admin",
-    "wake": "admin", "stop": "admin", "kill": "admin",
+    "wake": "admin", "stop": "admin", "kill": "admin", "silence": "operate", "end silence": "operate",
 }  # fmt: skip
 
 
-def reaches(by: Actor, role: str) -> bool:
-    """Tell whether somebody may act in a role; None is the machine, which may."""
-    return by is None or may(by, role)
+def reaches(by: Actor, role: str, where: Collection[str] = ()) -> bool:
+    """Tell whether somebody may act in a role, as `may` does; None is the machine, which may."""
+    return by is None or may(by, role, where)
 
 
 def role_of(verb: str) -> str:
@@ -46,15 +46,17 @@ def role_of(verb: str) -> str:
     return OPERATIONS[verb].role if verb in OPERATIONS else ROLES[verb]
 
 
-def allow(by: Actor, verb: str) -> None:
-    """Raise PermissionDenied where a user's role does not reach so far."""
-    if not reaches(by, role_of(verb)):
+def allow(by: Actor, verb: str, where: Collection[str] = ()) -> None:
+    """Raise PermissionDenied where a user may not act so in each of these queues, or, of none, everywhere."""
+    if not reaches(by, role_of(verb), where):
         raise PermissionDenied(_("Your role does not allow this."))
 
 
-def recorded(by: Actor, verb: str, target: str, reason: str, act: Callable[[], Done], **detail: Any) -> Done:
-    """Write the line of audit, act, and note on the line how much was changed; raises what `act` raises."""
-    allow(by, verb)
+def recorded(
+    by: Actor, verb: str, target: str, reason: str, act: Callable[[], Done], where: Collection[str] = (), **detail: Any
+) -> Done:
+    """Write the line of audit, act, and note on the line how much was changed; raises what `act` and `allow` raise."""
+    allow(by, verb, where)
     with transaction.atomic():
         entry = AuditEntry.objects.record(by, verb, target, reason=reason, count=0, **detail)
         done = act()
@@ -74,16 +76,20 @@ def on_job(by: Actor, name: str, job_id: str, *, reason: str = "", **values: Unp
     Raises PermissionDenied, or ValidationError if they make no sense.
     """
     operation = OPERATIONS[name]
+    where: set[str] = set()
+    if not reaches(by, operation.role):
+        where = changes.queues_of([job_id]) | ({values["queue"]} if "queue" in values else set())
     detail = {key: str(value) for key, value in values.items() if key != ARGS.name}
     if operation.is_by_its_own_commit:
-        allow(by, name)
+        allow(by, name, where)
         values["kept"] = deletion.keep_one(job_id)  # committed before it is deleted, if the caller is in no transaction
-    return recorded(by, name, f"job:{job_id}", reason, lambda: operation.do(by, job_id, values), **detail)
+    return recorded(by, name, f"job:{job_id}", reason, lambda: operation.do(by, job_id, values), where, **detail)
 
 
 def run(by: Actor, task: str, args: Args, kwargs: Kwargs | None = None, *, reason: str = "") -> Done:
     """Enqueue one call of a task; raises ValidationError where there is no such task or no such arguments."""
-    return recorded(by, "run", f"task:{task}", reason, lambda: run_again(task, args, kwargs or {}, ""))
+    where = {TASKS[task].queue} if task in TASKS else set()
+    return recorded(by, "run", f"task:{task}", reason, lambda: run_again(task, args, kwargs or {}, ""), where)
 
 
 # Queues, tasks and tags
@@ -91,11 +97,7 @@ def run(by: Actor, task: str, args: Args, kwargs: Kwargs | None = None, *, reaso
 
 def pause(by: Actor, name: str, *, reason: str, until: datetime | None = None) -> Done:
     """Keep workers from starting jobs of `queue:…`, `task:…` or `tag:…`; raises ValidationError for other names."""
-    kind, _separator, what = name.partition(":")
-    known = {
-        "queue": set(queues.names()), "task": set(TASKS), "tag": {tag for task in TASKS.values() for tag in task.tags}
-    }  # fmt: skip
-    if what not in known.get(kind, ()):
+    if not is_known(name):
         raise ValidationError(_("%s is not a queue, a task or a tag that we know.") % name)
     if not reason:
         raise ValidationError(_("Say why: the reason is shown to everyone who meets the effect."))
@@ -104,9 +106,18 @@ def pause(by: Actor, name: str, *, reason: str, until: datetime | None = None) -
 
     def act() -> Done:
         Pause.objects.begin(name, by=by, reason=reason, until=until)
-        return Done(1, _("%s is paused: what runs goes on, nothing more is started.") % what)
+        return Done(1, _("%s is paused: what runs goes on, nothing more is started.") % name.partition(":")[2])
 
-    return recorded(by, "pause", name, reason, act, until=until.isoformat() if until else "")
+    return recorded(by, "pause", name, reason, act, queue_in(name), until=until.isoformat() if until else "")
+
+
+def is_known(name: str) -> bool:
+    """Tell whether there is such a `queue:…`, `task:…` or `tag:…`."""
+    kind, _separator, what = name.partition(":")
+    known = {
+        "queue": set(queues.names()), "task": set(TASKS), "tag": {tag for task in TASKS.values() for tag in task.tags}
+    }  # fmt: skip
+    return what in known.get(kind, ())
 
 
 def resume(by: Actor, name: str, *, reason: str = "") -> Done:
@@ -117,7 +128,13 @@ def resume(by: Actor, name: str, *, reason: str = "") -> Done:
         words = _("%s goes on.") if ended else _("Nothing was done: %s was not paused.")
         return Done(ended, words % name.partition(":")[2])
 
-    return recorded(by, "resume", name, reason, act)
+    return recorded(by, "resume", name, reason, act, queue_in(name))
+
+
+def queue_in(name: str) -> set[str]:
+    """Return the queue of `queue:…`, none for what may wait in any: of a task and a tag one acts everywhere."""
+    kind, _separator, what = name.partition(":")
+    return {what} if kind == "queue" else set()
 
 
 def drain(by: Actor, queue: str, *, reason: str) -> Done:
@@ -126,7 +143,7 @@ def drain(by: Actor, queue: str, *, reason: str) -> Done:
         raise ValidationError(_("There is no queue %s.") % queue)
     if not reason:
         raise ValidationError(_("Say why: the reason is shown to everyone who meets the effect."))
-    allow(by, "drain")
+    allow(by, "drain", {queue})
     closed = queues.paused()
     through = [name for name in queues.names() if name != queue and f"queue:{name}" not in closed]
     if not through:
@@ -171,7 +188,7 @@ def on_worker(by: Actor, verb: str, worker: str, *, reason: str = "", slot: int 
         send_command(queues.connection(), worker, command, **told)
         return Done(1, _(words) % worker)
 
-    return recorded(by, verb, f"worker:{worker}", reason, act, **told)
+    return recorded(by, verb, f"worker:{worker}", reason, act, (), **told)
 
 
 WORKER_COMMANDS = {

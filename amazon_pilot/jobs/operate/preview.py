@@ -100,6 +100,7 @@ def ask(
     if known := BulkAction.objects.filter(token=token).first():
         return known, False
     try:
+        text = bulk.own_part(by, action, text)
         found = look(action, text, ids)
     except QueryError as error:
         raise ValidationError(str(error)) from error
@@ -128,10 +129,11 @@ def verb_of(word: str) -> str:
     return verbs[slug(word)]
 
 
-def previewed(action: str, text: str, ids: list[str], given: Mapping[str, str]) -> Answer:
-    """Look at what an action is about and return it as JSON; raises ValidationError."""
+def previewed(by: Actor, action: str, text: str, ids: list[str], given: Mapping[str, str]) -> Answer:
+    """Look at what an action is about and return it as JSON; raises ValidationError, or what `own_part` raises."""
     OPERATIONS[action].read(given)
     try:
+        text = bulk.own_part(by, action, text)
         text = "" if ids else frozen(text)
         found = look(action, text, ids)
     except QueryError as error:

@@ -19,7 +19,7 @@ from ..core.values import Context, Text
 from ..inspect import health
 from ..inspect.snapshot import Sample
 from ..inspect.words import STATE_SIGNS, ago, breakable, cause_words, json_text, moment_at, span
-from ..operate import roles
+from ..operate import operations, roles
 from ..operate.table import label
 from ..web import overview, pages
 
@@ -195,6 +195,12 @@ def quoted(value: object) -> str:
 def monitor_links(context: RequestContext) -> list[tuple[str, Text, str, str]]:
     """Return the monitor's pages: address, label, what aria-current says of each, and its name."""
     return pages.links(context["request"])
+
+
+@register.simple_tag(takes_context=True)
+def may_act(context: RequestContext, role: str, name: str) -> bool:
+    """Tell whether the reader may act in a role on `queue:…`, or on what lies in any queue, such as `task:…`."""
+    return operations.reaches(context["request"].user, role, operations.queue_in(name))
 
 
 @register.simple_tag

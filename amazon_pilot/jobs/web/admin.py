@@ -3,19 +3,20 @@
 import csv
 import json
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import wraps
 from operator import itemgetter
 from typing import Any, TypeVar, cast
 
 from django.contrib import admin
 from django.contrib.admin import ModelAdmin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern
-from django.utils.timezone import localtime
+from django.utils.timezone import localtime, now
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
@@ -37,7 +38,7 @@ from ..inspect.words import breakable, span
 from ..models import AuditEntry, JobRun, Pause
 from ..models.audit_entry import ACTIONS
 from ..operate import changes, operations
-from ..operate.roles import may
+from ..operate.roles import may, within
 from ..operate.table import OPERATIONS
 from .admin_schedule import label_halves  # the import also registers the schedule's pages
 
@@ -131,9 +132,8 @@ class PauseAdmin(admin.ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Pause, form: ModelForm[Pause], change: bool) -> None:
         """Pause through the verb, which also tells the workers."""
-        pause = Pause.objects.begin(obj.name, by=request.user, reason=obj.reason, until=obj.until)
-        obj.pk = pause.pk
-        AuditEntry.objects.record(request.user, "pause", obj.name, reason=obj.reason)
+        operations.pause(request.user, obj.name, reason=obj.reason, until=obj.until)
+        obj.pk = Pause.objects.active().get(name=obj.name).pk
 
     @admin.action(description=_("Resume what is selected"), permissions=["operate"])
     def resume(self, request: HttpRequest, pauses: QuerySet[Pause]) -> None:
@@ -142,8 +142,8 @@ class PauseAdmin(admin.ModelAdmin):
             operations.resume(request.user, name)
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        """Ask for the role that may act on jobs."""
-        return may(request.user, "operate")
+        """Ask for the role that may act on jobs, in some queue at least."""
+        return bool(within(request.user, "operate"))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self.has_operate_permission(request)
@@ -161,18 +161,22 @@ class PauseAdmin(admin.ModelAdmin):
         form = super().get_form(request, obj, change, **kwargs)
         if "until" in form.base_fields:
             label_halves(form.base_fields["until"].widget)
+            form.base_fields["until"].validators.append(check_until)
         if "name" in form.base_fields:
             form.base_fields["name"].validators.append(check_name)
         return form
 
 
 def check_name(name: str) -> None:
-    """Refuse what is neither queue:…, task:… nor tag:…; raises ValidationError."""
-    kind, _separator, what = name.partition(":")
-    if kind not in ("queue", "task", "tag") or not what:
-        from django.core.exceptions import ValidationError
-
+    """Refuse what is no queue, task or tag that we know; raises ValidationError."""
+    if not operations.is_known(name):
         raise ValidationError(_("Write queue:low, task:products.tasks.update_product or tag:…"))
+
+
+def check_until(until: datetime) -> None:
+    """Refuse an end that is over; raises ValidationError."""
+    if until <= now():
+        raise ValidationError(_("Choose a time that is still to come."))
 
 
 class ActionFilter(admin.SimpleListFilter):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -15,8 +14,7 @@ from django.utils.translation import gettext as _
 from ..core.values import Context
 from ..inspect import alerts
 from ..inspect.words import whole_number
-from ..models import Alert, AuditEntry, RuleChange
-from ..models.person import known
+from ..models import Alert
 from ..operate import alerts as operate_alerts
 from . import pages
 
@@ -32,7 +30,7 @@ def alert_list(request: HttpRequest) -> HttpResponse:
         "pending": pages.widget(lambda: shown(Alert.objects.open().filter(fired_at=None))),
         "past": pages.widget(lambda: shown(Alert.objects.filter(resolved_at__isnull=False)[:PAST_SHOWN])),
         "rules": pages.widget(alerts.all_settings),
-    }
+    } | pages.rights(request)
     if request.headers.get("HX-Request"):
         return pages.fragment(request, "_alerts", **context)
     return pages.show(request, "alerts", _("Alerts"), **context)
@@ -97,11 +95,7 @@ def seconds(text: str) -> int | None:
 
 
 def change(request: HttpRequest, name: str, action: str, wanted: Mapping[str, object], *, required: bool) -> None:
-    """Keep a change of a rule, and its line of audit."""
+    """Have a rule changed; raises Http404 where there is none of that name."""
     if name not in alerts.BY_NAME:
         raise Http404
-    reason = pages.reason_of(request, required=required)
-    told: dict[str, Any] = {key: str(value) for key, value in wanted.items()}
-    with transaction.atomic():
-        RuleChange.objects.update_or_create(rule=name, defaults={**wanted, "by": known(request.user), "reason": reason})
-        AuditEntry.objects.record(request.user, action, f"alert rule {name}", reason=reason, **told)
+    operate_alerts.change(request.user, name, action, wanted, pages.reason_of(request, required=required))

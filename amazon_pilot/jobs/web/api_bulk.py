@@ -44,7 +44,7 @@ def preview(request: HttpRequest, words: Query[PreviewIn]) -> Answer:  # type: i
     given = words.model_dump()  # type: ignore[attr-defined]
     action = verb_of(given["action"])
     need(OPERATIONS[action].role, request.user)
-    return previewed(action, given["q"].strip(), given["id"], OPERATIONS[action].given_in_bulk(given))
+    return previewed(request.user, action, given["q"].strip(), given["id"], OPERATIONS[action].given_in_bulk(given))
 
 
 @press(router, "/bulk/start", "bulk-start", "operate", answers.BulkNow)

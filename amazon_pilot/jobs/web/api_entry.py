@@ -86,8 +86,8 @@ def let_in(request: HttpRequest, allow: Allow, *, may_act: bool = True) -> Asker
 
 
 def need(role: str, user: Asker) -> None:
-    """Raise Refusal where a user's role does not reach so far."""
-    if not roles.may(user, role):
+    """Raise Refusal where a user has the role in no queue; what acts asks for it where it acts."""
+    if not roles.within(user, role):
         raise Refusal(403, "forbidden", _("Your role does not allow this."))
 
 

@@ -35,14 +35,17 @@ def preview(request: HttpRequest) -> HttpResponse:
     chosen = OPERATIONS[asked] if asked in ways else None
     context: Context = {"q": text, "ids": ids, "chosen": chosen, "effect": ways[asked].effect if chosen else ""}
     same = urlencode({"id": ids} if ids else {"q": text}, doseq=True)
-    allowed = [OPERATIONS[name] for name in ways if roles.may(request.user, OPERATIONS[name].role)]
+    allowed = [OPERATIONS[name] for name in ways if roles.within(request.user, OPERATIONS[name].role)]
     context["actions"] = [(row, f"?{urlencode({'action': row.name})}&{same}") for row in allowed]
     context |= {"token": uuid.uuid4(), "queues": queues.names(), "back_to": request.get_full_path(), "many": bulk.MANY}
     context["latest"] = BulkAction.objects.select_related("by")[:LATEST_SHOWN]
     if chosen is not None and chosen in allowed:
         try:
-            context["q"] = text = "" if ids else frozen(text)  # what is asked for is what was looked at, and when
-            context["preview"] = look(chosen.name, text, ids)
+            text = "" if ids else frozen(bulk.own_part(request.user, chosen.name, text))
+            context["q"] = text  # what is asked for is what was looked at, and when
+            context["preview"] = found = look(chosen.name, text, ids)
+            row = BulkAction(action=chosen.name, query=text, ids=ids)
+            context["may_start"] = bulk.allows(request.user, row, found.number)
         except (QueryError, ValidationError, RedisError) as error:
             context["problem"] = problem(error)
     return pages.show(request, "bulk_preview", _("Bulk action"), **context)
@@ -99,7 +102,7 @@ def part(request: HttpRequest, pk: int) -> HttpResponse:
 def of_row(request: HttpRequest, row: BulkAction) -> Context:
     """Return what the page shows of an action; seconds run from its start to its end, or to now."""
     ran = ((row.ended_at or timezone.now()) - row.started_at).total_seconds() if row.started_at else None
-    may_abort = not row.is_over and roles.may(request.user, OPERATIONS[row.action].role)
+    may_abort = not row.is_over and bulk.allows(request.user, row)
     rate = row.seen / ran if ran and row.seen else None
     left = (row.expected - row.seen) / rate if rate and row.expected and row.expected > row.seen else None
     context = {"row": row, "ran": ran, "left": None if row.is_over else left, "may_abort": may_abort}
@@ -112,10 +115,9 @@ def kept(request: HttpRequest, row: BulkAction) -> Context:
     if until is None:
         return {}
     number = KeptJob.objects.of(row)[: lists.COUNTED + 1].count() if until > timezone.now() else 0
-    is_large = number > bulk.MANY
     return {
         "kept_until": until, "kept_number": min(number, lists.COUNTED), "kept_is_more": number > lists.COUNTED,
-        "may_restore": roles.may(request.user, "admin" if is_large else OPERATIONS[bulk.RESTORE].role),
+        "may_restore": bulk.allows(request.user, BulkAction(action=bulk.RESTORE, undoes=row), number),
         "takers": row.undone_by.all()[:LATEST_SHOWN], "token": uuid.uuid4(),
     }  # fmt: skip
 

@@ -33,8 +33,8 @@ def job(request: HttpRequest, job_id: str) -> HttpResponse:
         answer.status_code = 503 if known.is_away else 404
         return answer
     if request.headers.get("HX-Request"):
-        return pages.fragment(request, "_job", **parts(known))
-    return pages.show(request, "job", known.task or job_id, **parts(known))
+        return pages.fragment(request, "_job", **pages.rights(request, known.queue), **parts(known))
+    return pages.show(request, "job", known.task or job_id, **pages.rights(request, known.queue), **parts(known))
 
 
 def parts(known: Dossier) -> Context:

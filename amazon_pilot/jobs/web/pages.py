@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 
 from ..core.values import Context, Text
 from ..inspect import store
-from ..operate.roles import PERMISSIONS, may
+from ..operate.roles import PERMISSIONS, may, within
 
 logger = logging.getLogger(__name__)
 
@@ -90,13 +90,13 @@ def address_of(request: HttpRequest) -> str | None:
 
 
 def guard(view: View, role: str) -> View:
-    """Let only those in who may; others are asked to sign in, or told that they may not (403)."""
+    """Let those in who may in some queue at least; others are asked to sign in, or told that they may not (403)."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         if not (request.user.is_active and request.user.is_staff):
             return redirect_to_login(request.get_full_path(), reverse("admin:login"))
-        if not may(request.user, role):
+        if not within(request.user, role):
             raise PermissionDenied(_("Your role does not allow this."))
         return view(request, *args, **kwargs)
 
@@ -162,12 +162,21 @@ def show(request: HttpRequest, template: str, title: str, **context: object) -> 
     return TemplateResponse(request, f"jobs/{template}.html", known | context)
 
 
+def rights(request: HttpRequest, *where: str) -> Context:
+    """Return what somebody may do in each of these queues, or, of none, everywhere, by the names that templates use."""
+    return {f"may_{role}": may(request.user, role, where) for role in PERMISSIONS}
+
+
+def some_rights(request: HttpRequest) -> Context:
+    """Return what somebody may do in some queue at least: what most pages offer is of many."""
+    return {f"may_{role}": bool(within(request.user, role)) for role in PERMISSIONS}
+
+
 def fragment(request: HttpRequest, template: str, **context: object) -> HttpResponse:
     """Return the part of a page that refreshes itself, and with it the line of health and the counts in the menu."""
-    roles = {f"may_{role}": may(request.user, role) for role in PERMISSIONS}
     known: Context = {"part": f"jobs/{template}.html", "monitor_links": links(request)}
     known["is_partly_broken"] = is_partly_broken(context)
-    return TemplateResponse(request, "jobs/_live.html", roles | known | context)
+    return TemplateResponse(request, "jobs/_live.html", some_rights(request) | known | context)
 
 
 def is_partly_broken(context: Context) -> bool:
@@ -178,8 +187,7 @@ def is_partly_broken(context: Context) -> bool:
 
 def frame(request: HttpRequest) -> Context:
     """Return what the admin's frame and the monitor's navigation need."""
-    roles = {f"may_{role}": may(request.user, role) for role in PERMISSIONS}
-    return admin.site.each_context(request) | roles | {"monitor_links": links(request)}
+    return admin.site.each_context(request) | some_rights(request) | {"monitor_links": links(request)}
 
 
 def links(request: HttpRequest) -> list[tuple[str, Text, str, str]]:

@@ -123,7 +123,7 @@ def queue(request: HttpRequest, name: str) -> HttpResponse:
         "audit": pages.widget(lambda: acts_on(f"queue:{name}")),
         "pause_name": f"queue:{name}",
         "examined": EXAMINED,
-    }
+    } | pages.rights(request, name)
     if request.headers.get("HX-Request"):
         return pages.fragment(request, "_queue", **context)
     return pages.show(request, "queue", name, ranges=RANGES, chart_queue=name, chart_task="", **context)

@@ -72,6 +72,7 @@ def period(request: HttpRequest, name: str) -> Context:
 def shown(request: HttpRequest, name: str, **more: object) -> HttpResponse:
     """Return the page of a task, with what else there is to say; raises Http404 where nobody knows it."""
     registered = registered_or_run(name)
+    more |= pages.rights(request, registered.queue) if registered else {}
     return pages.show(
         request, "task", name, **more, **period(request, name), name=name, task=registered, pause_name=f"task:{name}",
         call=f"{name}{registered.signature}" if registered else "",

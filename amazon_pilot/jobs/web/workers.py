@@ -22,7 +22,7 @@ def worker_list(request: HttpRequest) -> HttpResponse:
         "sample": seen,
         "losses": pages.widget(losses),
         "errors": pages.widget_of(seen, lambda now: last_errors([worker["worker"] for worker in now.workers])),
-    }
+    } | pages.rights(request)
     if request.headers.get("HX-Request"):
         return pages.fragment(request, "_workers", **context)
     return pages.show(request, "workers", _("Workers"), **context)
@@ -37,7 +37,7 @@ def stuck(request: HttpRequest) -> HttpResponse:
         "late": pages.widget(late),
         "poison": pages.widget(poison),
         "history": pages.widget(unwritten),
-    }
+    } | pages.rights(request)
     if request.headers.get("HX-Request"):
         return pages.fragment(request, "_stuck", **context)
     return pages.show(request, "stuck", _("Stuck"), **context)

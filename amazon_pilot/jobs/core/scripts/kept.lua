@@ -2,8 +2,8 @@
 -- Arguments: verb, then by verb
 --   keep: the time as text before which a job has to have been enqueued or '', the bytes after which to stop, the tasks
 --     of which the payload is wanted (JSON, a list of names), the ids. Changes nothing.
---     Answer: {how many ids were looked at, jobs}, a job being {id, mark, task, payload or '', content}: content is for
---     `restore`, mark tells `forget` whether the job has changed meanwhile. Left out is what is in no place that it
+--     Answer: {how many ids were looked at, jobs}, a job being {id, mark, task, payload or '', content, queue}: content is
+--     for `restore`, mark tells `forget` whether the job has changed meanwhile. Left out is what is in no place that it
 --     could be deleted from: it runs, or is gone.
 --   forget: how far from the end of their queue the jobs stand or '' for anywhere, the hash and the field in which to
 --     count or '' and '', the key of a set that tells until the next batch which jobs were deleted, then id and mark.
@@ -53,7 +53,7 @@ local function keep()
       local content = cmsgpack.pack({place, queue, score, hash, until_ms, results, results_until,
         (dumped(key .. ':dependents')), (dumped(dependencies_key(id)))})
       local task, data = unpack(call('HMGET', key, 'task', 'data'))
-      jobs[#jobs + 1] = {id, mark, task or '', task and wanted[task] and data or '', content}
+      jobs[#jobs + 1] = {id, mark, task or '', task and wanted[task] and data or '', content, queue}
       size = size + #content
     end
     i = i + 1
