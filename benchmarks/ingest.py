@@ -213,7 +213,7 @@ def looked_at(number: int, folder: Path) -> dict[str, Any]:
     from products.tasks import update_due_products
 
     chosen = list(Product.objects.order_by("pk").values_list("pk", flat=True)[:number])
-    Product.objects.update(checked_at=None, monitored=False)
+    Product.objects.update(checked_at=None, monitored=False, failures=0, retry_at=None)
     Product.objects.filter(pk__lte=chosen[-1]).update(monitored=True)
     known = ScrapeRun.objects.count()
     sites = Product.objects.filter(monitored=True).order_by().values_list("marketplace").annotate(Count("pk"))
