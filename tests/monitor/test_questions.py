@@ -1,6 +1,7 @@
 """The query box: what a text is read into, at its edges, and which jobs of Redis hold what is asked for."""
 
 import json
+import zlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,6 +20,12 @@ def live(args, kwargs, **fields):
     words = dict.fromkeys(SHOWN, "") | fields
     words["data"] = json.dumps(["products.tasks.update_product", None, args, kwargs])
     return LiveJob("queued", "low", b"job-1", b"", [words[name].encode() for name in SHOWN])
+
+
+def compressed(job):
+    """The same job as one whose payload was long."""
+    values = [zlib.compress(value) if name == "data" else value for name, value in zip(SHOWN, job._values, strict=True)]
+    return LiveJob(job.state, job.queue, job.id.encode(), b"", values)
 
 
 JOB = live(
@@ -57,6 +64,14 @@ JOB = live(
 )  # fmt: skip
 def test_a_job_of_redis_holds_what_is_asked_for(text, is_found, db):
     assert parse(text).matches(JOB) is is_found
+    assert parse(text).matches(compressed(JOB)) is is_found
+
+
+@pytest.mark.parametrize("text", ["arg.0:Ärger", "arg.0:ärger OR x", "arg.1:1.5", "arg.2:true", "ärger", "arg:1.5"])
+def test_a_word_is_found_however_json_writes_it(text, db):
+    job = live(["Ärger" if "Ä" in text else "ärger", 1.5, True], {})
+
+    assert parse(text).matches(job) is True
 
 
 def test_of_a_job_that_nobody_dated_no_time_is_told():

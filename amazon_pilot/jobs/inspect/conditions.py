@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import lru_cache
 
 from django.db import connection, models
 from django.db.models import Q, Value
@@ -107,6 +108,7 @@ def _argument(path: list[str], value: str) -> Q:
     return words(value) & at_path if _is_indexed(value) and connection.vendor == "postgresql" else at_path
 
 
+@lru_cache
 def _is_indexed(value: str) -> bool:
     """Tell whether an argument is one word or whole number, which the search text holds as such."""
     return type(_as_json(value)) in (str, int) and re.fullmatch(r"[A-Za-z0-9]+", value) is not None
@@ -136,6 +138,8 @@ def matches(node: Node, job: LiveJob) -> bool:
 
 def _holds(term: Term, job: LiveJob) -> bool:
     field, value = term.field, term.value
+    if field in ("", "arg") and not all(job.may_hold(word) for word in str(value).split() if _is_indexed(word)):
+        return False
     if field in ("", "arg") and not term.path:
         found = searchable([job.args, job.kwargs]).lower()
         return all(word in found for word in str(value).lower().split())

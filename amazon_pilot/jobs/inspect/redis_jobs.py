@@ -51,6 +51,11 @@ class LiveJob:
     def _word(self, name: str) -> str:
         return bytes(self._values[PLACES[name]]).decode(errors="replace")
 
+    def may_hold(self, word: str) -> bool:
+        """Tell whether the payload may hold a word of ASCII letters and digits, without reading it as JSON."""
+        data = self._values[PLACES["data"]]
+        return not data.startswith(b"[") or word.lower().encode() in data.lower()  # else it is compressed
+
     @cached_property
     def call(self) -> Call:
         """The call without its secrets; a payload that is no call is shown as its text."""
