@@ -10,6 +10,9 @@ from pathlib import Path
 from .environment import refuse
 
 OTHERS = 0o077
+# What the product writes: any of the first shows that a folder is its own, and the others may stand there without it.
+MARKS = {"secret_key", "pilot.sqlite3"}
+OURS = {*MARKS, "static", "mail", "redis", "redis.sock", "sandbox", "lost+found"}
 
 
 def own(name: str, path: Path) -> Path:
@@ -21,7 +24,8 @@ def own(name: str, path: Path) -> Path:
     try:
         path = path.resolve()
         path.mkdir(parents=True, exist_ok=True)
-        if path.stat().st_mode & 0o1000 or any(path in home.parents or path == home for home in shared()):
+        is_shared = path.stat().st_mode & 0o1000 or any(path in home.parents or path == home for home in shared())
+        if is_shared or is_foreign(path):
             refuse(name, "name a folder of the product's own, not one that holds other things.")
         if not os.access(path, os.W_OK | os.X_OK):
             refuse(name, "name a folder that this user may write to.")
@@ -34,6 +38,17 @@ def own(name: str, path: Path) -> Path:
 def shared() -> list[Path]:
     """Return folders whose rights are not ours to change: those of the code, of the user and of the system."""
     return [Path(__file__).resolve().parent, Path.home(), Path("/usr"), Path("/etc"), Path("/var"), Path("/dev")]
+
+
+def is_foreign(folder: Path) -> bool:
+    """Tell whether a folder holds what others may read and nothing shows that it is the product's: /srv, /var/lib.
+
+    Those who look there have rights that must not be taken, since nobody knows afterwards which they were.
+    """
+    names = {path.name for path in folder.iterdir()}
+    if names & MARKS or names <= OURS:
+        return False
+    return any((folder / name).lstat().st_mode & OTHERS for name in names - OURS if not (folder / name).is_symlink())
 
 
 def close(folder: Path) -> None:

@@ -11,6 +11,7 @@ from django.conf import settings
 from redis import Redis
 
 from amazon_pilot import embedded
+from amazon_pilot.folder import own
 
 SERVE = """
 import django; django.setup()
@@ -92,6 +93,26 @@ def test_a_checksum_that_ends_in_zeros_is_left_alone(tmp_path):
     embedded.cut_zeros(path)
 
     assert path.stat().st_size == 18
+
+
+def test_a_folder_that_holds_what_others_read_keeps_its_rights_and_is_refused(tmp_path):
+    """Nobody would know afterwards which rights a whole /srv or /var/lib had."""
+    umask, shared = os.umask(0o022), tmp_path / "srv"
+    (shared / "static").mkdir(parents=True)  # a name of ours says nothing by itself
+    (shared / "www").mkdir()
+    page = shared / "www" / "index.html"
+    page.touch()
+    rights = {path: path.stat().st_mode for path in (shared, shared / "static", shared / "www", page)}
+    try:
+        with pytest.raises(SystemExit, match="VAR_DIR cannot be used: name a folder of the product's own"):
+            own("VAR_DIR", shared)
+        assert {path: path.stat().st_mode for path in rights} == rights
+
+        (shared / "secret_key").touch()  # the product's folder, whatever else somebody keeps there
+        assert own("VAR_DIR", shared) == shared
+        assert not page.stat().st_mode & 0o077
+    finally:
+        os.umask(umask)
 
 
 @pytest.mark.slow
