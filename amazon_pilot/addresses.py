@@ -1,6 +1,7 @@
 """DATABASE_URL and EMAIL_URL: taken as a whole, or refused with a sentence; docs/settings.md has the forms."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl
@@ -31,6 +32,7 @@ PATIENCE = {
     "tcp_user_timeout": 10_000,
 }
 FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+REACHED = (b"connection to server", b"could not connect")  # what libpq says where it went as far as the socket
 PORTS = {"smtp": 25, "smtps": 587, "smtp+tls": 587, "smtp+ssl": 465}
 
 
@@ -59,7 +61,7 @@ def _sqlite(url: str, parts: SplitResult) -> dict[str, Any]:
         refuse("DATABASE_URL", "name a file of SQLite with three slashes before its path: sqlite:////path/to/file.")
     found: dict[str, Any] = environ.Env.db_url_config(url)
     path = Path(found["NAME"])
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+    if not _may_be_sqlite(path):
         refuse("DATABASE_URL", "name a file of SQLite in a folder that there is and that this user may write to.")
     return found | {
         "OPTIONS": {
@@ -70,21 +72,40 @@ def _sqlite(url: str, parts: SplitResult) -> dict[str, Any]:
     }
 
 
+def _may_be_sqlite(path: Path) -> bool:
+    """Tell whether SQLite can keep its tables at a path: in a file of its own, an empty one or a new one."""
+    try:
+        if not path.exists():
+            return os.access(path.parent, os.W_OK)
+        with path.open("rb") as file:
+            return path.is_file() and os.access(path, os.W_OK) and file.read(16) in (b"", b"SQLite format 3\0")
+    except OSError:  # a name of 300 letters, a folder
+        return False
+
+
 def _libpq(parts: SplitResult) -> dict[str, Any]:
     """Return the options after the ?, all of which libpq itself knows and accepts; the socket is one of nobody's."""
     try:
         pairs = parse_qsl(parts.query, strict_parsing=bool(parts.query))
-        options: dict[str, Any] = {name: int(value) if name in PATIENCE else value for name, value in pairs}
+        options: dict[str, Any] = {name: _whole(value) if name in PATIENCE else value for name, value in pairs}
         wrong = [name for name in FILES if name in options and options[name] != "system"]
         line = make_conninfo(**options | {"host": "/nowhere", "dbname": "postgres"})
         said = PGconn.connect_start(line.encode()).error_message
-        if any(not os.access(options[name], os.R_OK) for name in wrong) or said.startswith(b"invalid"):
+        # Nobody serves there, which is all that libpq has to say of options that it can use.
+        if any(not os.access(options[name], os.R_OK) for name in wrong) or not said.startswith(REACHED):
             raise ValueError
         if {"host", "hostaddr", "port", "dbname", "user", "password"} & set(options) or len(options) < len(pairs):
             raise ValueError
     except (ValueError, psycopg.Error):
         refuse("DATABASE_URL", "after ? write options of libpq, once each, such as sslmode=require.")
     return options
+
+
+def _whole(value: str) -> int:
+    """Return a number of seconds, milliseconds or times; libpq takes one below zero for no limit at all."""
+    if not re.fullmatch(r"[0-9]{1,7}", value):
+        raise ValueError
+    return int(value)
 
 
 def mail(default: str) -> dict[str, Any]:

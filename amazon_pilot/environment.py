@@ -9,15 +9,16 @@ import ipaddress
 import os
 import re
 from decimal import Decimal
-from email.utils import parseaddr
+from email.policy import default as mail_headers
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import environ
 
 ASSIGNMENT = re.compile(r"(?:export )?[A-Za-z_0-9]+=")
-HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?\.?")
+# Labels of 63 characters at most, none of them empty: Python looks up no other name.
+HOST = re.compile(r"(?=[A-Za-z0-9].{0,252}$)(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{0,62}[A-Za-z0-9]\.?")
 IPV6 = re.compile(r"\[[0-9a-f:.]+\]")
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
@@ -103,8 +104,14 @@ def pattern(name: str, default: str, wanted: str, mend: str) -> str:
 def sender(name: str, default: str) -> str:
     """Return the address that mail comes from, with or without a name before it."""
     value = text(name, default)
-    if not re.fullmatch(r"[^@\s<>,]+@[^@\s<>,]+", parseaddr(value)[1]):
-        refuse(name, f"write it like {default}.")
+    mend = f"write it like {default}."
+    try:
+        header = mail_headers.header_factory("from", value)
+    except (IndexError, AttributeError, ValueError):  # as Python reads "name@" and the like
+        refuse(name, mend)
+    found = [each.addr_spec for each in header.addresses]
+    if header.defects or len(found) != 1 or not re.fullmatch(r"[^@\s<>,]+@[^@\s<>,]+", found[0]):
+        refuse(name, mend)
     return value
 
 
@@ -136,13 +143,15 @@ def split(name: str, value: str, schemes: tuple[str, ...], mend: str) -> SplitRe
     """Take an address apart; its scheme, its hosts and their ports are right afterwards.
 
     A # in a password would begin a fragment and cut the address short, so there must be none: it is written as %23.
+    What is written as %00 or %FF is no text that a server could be sent.
     """
     try:
         parts = urlsplit(value)
         doors(parts)
+        is_text = unquote(value, errors="strict").isprintable()
     except ValueError:
         refuse(name, mend)
-    if parts.scheme not in schemes or "#" in value or " " in value:
+    if parts.scheme not in schemes or "#" in value or " " in value or not is_text:
         refuse(name, mend)
     return parts
 
@@ -150,9 +159,15 @@ def split(name: str, value: str, schemes: tuple[str, ...], mend: str) -> SplitRe
 def doors(parts: SplitResult) -> list[tuple[str, int | None]]:
     """Return each host of an address with its port, None where it names none; raises ValueError where one is wrong."""
     found = [urlsplit(f"//{part}") for part in parts.netloc.rpartition("@")[2].split(",")]
-    if any(door.port == 0 or (door.netloc and not is_host(door.hostname or "")) for door in found):
+    if any(door.port == 0 or (door.netloc and not _is_door(door)) for door in found):
         raise ValueError
     return [(door.hostname or "", door.port) for door in found]
+
+
+def _is_door(door: SplitResult) -> bool:
+    """Tell whether a host stands alone before its port; brackets hold an IPv6 address, and nothing follows them."""
+    is_bracketed = re.fullmatch(r"\[[^\]]*:[^\]]*\](:[0-9]*)?", door.netloc)
+    return is_host(door.hostname or "") and ("[" not in door.netloc or bool(is_bracketed))
 
 
 def address(name: str, default: str) -> str:

@@ -4,6 +4,8 @@ django-rq hands all options of a connection on to each place that connects only 
 the queues name the cache "jobs", which is nothing but a door to `connect`.
 """
 
+import os
+import re
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +32,7 @@ SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 
 
 def _seconds(value: str) -> float:
-    if not 0.05 <= float(value) <= 600:  # also where it is not a number, "nan"
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", value) or not 0.05 <= float(value) <= 600:
         raise ValueError
     return float(value)
 
@@ -116,6 +118,8 @@ def _check_certificates(found: dict[str, Any]) -> None:
     """Read what redis-py would read at its first connection, where nobody could say a sentence."""
     context = ssl.create_default_context()
     try:
+        if "ssl_ca_path" in found:  # which OpenSSL looks into only once somebody connects
+            os.listdir(found["ssl_ca_path"])
         if "ssl_ca_certs" in found or "ssl_ca_path" in found:
             context.load_verify_locations(found.get("ssl_ca_certs"), found.get("ssl_ca_path"))
         if "ssl_certfile" in found or "ssl_keyfile" in found:

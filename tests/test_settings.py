@@ -49,6 +49,14 @@ URLS = [
     "{scheme}://user:{secret}\u202e@host{end}",
     "{scheme}://user:{secret}\udcff@host{end}",
     "{scheme}://user:{secret}\n@host{end}",
+    # Written with a percent: half a character, a NUL, a line break.
+    "{scheme}://user:{secret}%ff@host{end}",
+    "{scheme}://user:{secret}%00@host{end}",
+    "{scheme}://user:{secret}%0A@host{end}",
+    "{scheme}://user:{secret}@[::1]{secret}{end}",
+    "{scheme}://user:{secret}@[v1.x]:1{end}",
+    "{scheme}://user:{secret}@ho..st{end}",
+    "{scheme}://user:{secret}@" + "h" * 64 + "{end}",
 ]
 
 
@@ -64,7 +72,10 @@ def wrong() -> dict[str, list[str]]:
     words = {"LANGUAGE_CODE", "LOG_LEVEL", "OPENAI_SCHEMA_MODE", "TIME_ZONE", "DEBUG", "DEFAULT_FROM_EMAIL", "SIGN_UP"}
     table = dict.fromkeys(VARIABLES, odd)
     table |= dict.fromkeys(WHOLE, numbers) | dict.fromkeys(DOLLARS, sums)
-    table |= {name: [*urls("https"), *urls("http"), *urls("ftp"), f"https://{SECRET}@host"] for name in ADDRESSES}
+    table |= {
+        name: [*urls("https"), *urls("http"), *urls("ftp"), f"https://{SECRET}@host", f"https://[::1]{SECRET}"]
+        for name in ADDRESSES
+    }
     table |= {name: [f"{SECRET} x", f"{SECRET}é", *odd] for name in TOKENS}
     table |= {name: [SECRET, f"{SECRET} {SECRET}", *odd] for name in words}
     table["DATABASE_URL"] = [
@@ -73,6 +84,10 @@ def wrong() -> dict[str, list[str]]:
         f"postgres://u:{SECRET}@host/" + "n" * 64, f"postgres://u:{SECRET}@host/x?sslmode={SECRET}",
         f"postgres://u:{SECRET}@host/x?connect_timeout=soon", f"postgres://u:{SECRET}@host/x?sslrootcert=/nowhere",
         f"postgres://u:{SECRET}@host/x?password={SECRET}2", f"postgres://u:{SECRET}@host/x?target_session_attrs=best",
+        f"postgres://u:{SECRET}@host/x?connect_timeout=-1", f"postgres://u:{SECRET}@host/x?connect_timeout=" + "9" * 20,
+        f"postgres://u:{SECRET}@host/x?keepalives_idle=٣", f"postgres://u:{SECRET}@host/x?service={SECRET}",
+        f"postgres://u:{SECRET}@host/x?application_name=%00", f"postgres://u:{SECRET}@host/x%FF",
+        "sqlite:////" + "x" * 300, "sqlite:////etc/hosts", "sqlite:////dev/null", f"sqlite:////tmp/%00{SECRET}",
     ]  # fmt: skip
     table["REDIS_URL"] = [
         *urls("redis", "/0"), *urls("rediss", "/0"), *urls("redis+sentinel", "/jobs/0"), f"http://:{SECRET}@host",
@@ -82,6 +97,10 @@ def wrong() -> dict[str, list[str]]:
         f"redis://:{SECRET}@a,b/0", f"redis://:{SECRET}@host?sentinel_password={SECRET}",
         f"rediss://:{SECRET}@host?ssl_cert_reqs=maybe", f"rediss://:{SECRET}@host?ssl_ca_certs=/nowhere/{SECRET}",
         f"rediss://:{SECRET}@host?ssl_ca_certs={ROOT}/README.md", f"rediss://:{SECRET}@host?ssl_keyfile=/nowhere",
+        f"redis://:{SECRET}@host?socket_timeout=1_0", f"redis://:{SECRET}@host?socket_timeout=٣",
+        f"rediss://:{SECRET}@host?ssl_ca_path=/nowhere/{SECRET}", f"rediss://:{SECRET}@host?ssl_ca_path=/etc/hosts",
+        f"redis+sentinel://:{SECRET}@a,b/jobs?sentinel_password={SECRET}%ff", f"unix://:{SECRET}@/x%00.sock",
+        f"rediss+sentinel://:{SECRET}@a/jobs?ssl_ca_certs=/nowhere", f"redis+sentinel://:{SECRET}@a,,b/jobs",
         f"rediss://:{SECRET}@host?ssl_check_hostname=perhaps", f"rediss://:{SECRET}@host?decode_responses=1",
         f"redis+sentinel://:{SECRET}@host", f"redis+sentinel:///jobs/0?sentinel_password={SECRET}",
         f"unix://:{SECRET}@", f"unix://:{SECRET}@host/x.sock", f"unix:///x.sock?db=one&{SECRET}=",
@@ -93,7 +112,8 @@ def wrong() -> dict[str, list[str]]:
     table["SITE_URL"] = [*table["SITE_URL"], "pilot.example", f"https://host/{SECRET}", f"https://host/?{SECRET}"]
     table["ALLOWED_HOSTS"] = [f"https://{SECRET}", f"{SECRET}:80", f"a b,{SECRET}", f"ü,{SECRET}", "[zz]", *odd]
     table["APIFY_API_URL"] = [*table["APIFY_API_URL"], "https://api.apify.com", f"https://host/{SECRET}"]
-    table["APIFY_ACTOR"] = [f"{SECRET}/a/b", f"{SECRET} x", "a/../b?x", *odd]
+    table["APIFY_ACTOR"] = [f"{SECRET}/a/b", f"{SECRET} x", "a/../b?x", "..", "../..", "a/..", "./x", "a%2Fb", *odd]
+    table["DEFAULT_FROM_EMAIL"] += ["a@b, c@d", "<a@b", "a@b>", "Name <a@b> <c@d>", "x <a@b> y", f"{SECRET}@", "a@b@c"]
     table["TIME_ZONE"] += ["America", "../UTC", "/etc/passwd", "Mars/Base"]
     table["VAR_DIR"] = ["/proc/nowhere", f"{ROOT}/README.md/{SECRET}", "/", "/tmp", str(ROOT), str(Path.home()), *odd]
     table["SECURE_SSL_REDIRECT"] = [SECRET, *odd]
@@ -171,16 +191,20 @@ def test_an_empty_or_blank_value_is_the_default(tmp_path):
 
 RIGHT = {
     "REDIS_URL": [
+        "redis://:p@w%25%E5%AF%86@host", "redis+sentinel://:p%40w%25@a,b/jobs?sentinel_password=p%40w%25",
         "redis://host", "redis://:p%23w@host:1/2", "redis://u:p@[::1]:6379?db=2", "rediss://h?ssl_cert_reqs=none",
         "rediss://h/1?ssl_cert_reqs=CERT_REQUIRED&ssl_check_hostname=false", "unix:///a/b.sock?db=3&socket_timeout=5",
         "unix://u:p@/a/b.sock", "redis+sentinel://u:p@a:1,b,[::1]:2/jobs/3?sentinel_password=x",
         "rediss+sentinel://a/jobs", " redis://host ", "redis://my_redis:6379/0",
     ],
     "DATABASE_URL": [
-        "postgres://u:p%2Fw@h:1/n", "postgresql://u@[::1]/n?sslmode=require&connect_timeout=9", "psql://h/n",
+        "postgres://u:p%2Fw@h:1/n", "postgres://u:p@w%25@h/n",
+        "postgresql://u@[::1]/n?sslmode=require&connect_timeout=9", "psql://h/n",
         "postgres://u:p@a:5432,b:5433/n?target_session_attrs=read-write", "postgres:////var/run/postgresql/n",
     ],
-    "EMAIL_URL": ["smtp://h", "smtp+tls://u:p%40@h:587", "smtps://h:465", "consolemail://", "memorymail://"],
+    "EMAIL_URL": [
+        "smtp://h", "smtp://u@x:p%25w@h", "smtp+tls://u:p%40@h:587", "smtps://h:465", "consolemail://", "memorymail://",
+    ],
     "SITE_URL": ["https://pilot.example", "http://[::1]:8000/", "https://10.0.0.1:8443"],
     "ALLOWED_HOSTS": ["a.example, .b.example,[::1],10.0.0.1", "*"],
     "DEFAULT_FROM_EMAIL": ["a@b.example", "商品 <a@b.example>", '"Pilot, Amazon" <a@b>'],
