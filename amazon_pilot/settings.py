@@ -112,6 +112,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "amazon_pilot.http.browser_policies",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -124,7 +125,6 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "amazon_pilot.http.viewers_zone",
@@ -372,7 +372,7 @@ OPENAI_API_KEY = OPENAI_API_KEY or SANDBOX_TOKEN
 APIFY_ACTOR = pattern(
     "APIFY_ACTOR",
     "axesso_data/amazon-product-details-scraper",
-    r"[A-Za-z0-9._-]+([/~][A-Za-z0-9._-]+)?",
+    r"[A-Za-z0-9_-][A-Za-z0-9._-]*([/~][A-Za-z0-9_-][A-Za-z0-9._-]*)?",
     "write an actor like user/name.",
 )
 # Where Apify reaches this site, to say that a run has ended; empty: it is not asked to, and runs are asked about.

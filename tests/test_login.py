@@ -59,11 +59,51 @@ def test_it_does_not_help_to_try_many_names_or_to_claim_other_addresses_or_brows
     assert attempt(client, "/admin/login/", password="right-password").status_code == 429
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("198.51.100.7", "198.51.100.7"), ("::ffff:198.51.100.7", "198.51.100.7"), (" 198.51.100.7 ", "198.51.100.7"),
+     ("unknown", ""), ("198.51.100.7:5555", "198.51.100.8:1")],
+)  # fmt: skip
+def test_behind_a_proxy_what_stands_before_its_own_word_does_not_help(client, boss, settings, before, after):
+    settings.TRUSTED_PROXIES = 1
+    for turn in range(10):
+        attempt(client, "/login/", headers={"X-Forwarded-For": f"10.0.0.{turn}, {before}"})
+    last = attempt(client, "/login/", password="right-password", headers={"X-Forwarded-For": f"10.9.9.9, {after}"})
+    other = {"X-Forwarded-For": "198.51.100.7, 203.0.113.9"}
+
+    assert last.status_code == 429
+    assert attempt(client, "/login/", password="right-password", headers=other).status_code == 302
+
+
+def test_it_does_not_help_to_write_the_name_in_other_letters_or_to_send_json(client, boss):
+    for name in ("BOSS", "Boss", " boss", "boss ") * 3:
+        attempt(client, "/account/login/", name)
+    client.post("/login/", '{"username": "boss", "password": "wrong"}', content_type="application/json")
+
+    assert attempt(client, "/login/", password="right-password").status_code == 429
+
+
 def test_another_address_is_not_kept_out_by_it(client, boss):
     for _ in range(12):
         attempt(client, "/login/", REMOTE_ADDR="192.0.2.7")
 
     assert attempt(client, "/login/", password="right-password", REMOTE_ADDR="192.0.2.8").status_code == 302
+
+
+@pytest.mark.parametrize("path", ["/account/password/change/", "/admin/password_change/", "/account/reauthenticate/"])
+def test_who_found_a_browser_signed_in_does_not_guess_the_password_there(client, boss, path):
+    client.force_login(boss)
+    new = "a-new-Pa55word"
+    fields = {"oldpassword": "wrong", "old_password": "wrong", "password": "wrong"}
+    fields |= dict.fromkeys(("password1", "password2", "new_password1", "new_password2"), new)
+    for _ in range(12):
+        answer = client.post(path, fields)
+        if answer.status_code == 302:
+            answer = client.post(answer["Location"], fields)
+
+    assert answer.status_code == 429
+    boss.refresh_from_db()
+    assert boss.check_password("right-password")
 
 
 @pytest.mark.parametrize("name", ["", "x" * 5000, "名"])
@@ -86,7 +126,21 @@ def test_after_a_quarter_of_an_hour_the_door_is_open_again(client, boss):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    "path", ["", "queues/0/", "workers/0/", "workers/0/nobody/", "queues/0/no-job/", "dashboard/1/change/"]
+    "path",
+    [
+        "",
+        "queues/0/",
+        "workers/0/",
+        "workers/0/nobody/",
+        "queues/0/no-job/",
+        "dashboard/1/change/",
+        "queues/9/",
+        "workers/9/",
+        "queues/0/failed/",
+        "queues/0/started/",
+        "stats.json",
+        "schedulers/0/",
+    ],
 )
 def test_django_rqs_pages_lead_a_visitor_to_the_login_and_never_fail(client, boss, path):
     url = f"/admin/django_rq/{path}"
@@ -131,15 +185,25 @@ def test_error_pages_stand_in_the_products_frame_in_both_languages(client, boss,
         assert bool(re.search("<h1>[^<]*[\u4e00-\u9fff]", text)) == (language == "zh-hans")
 
 
-@pytest.mark.parametrize("path", ["/login/", "/admin/login/", "/health", "/nowhere/", "/metrics"])
-def test_every_answer_has_a_strict_policy(client, db, path):
-    answer = client.get(path)
+ANSWERS = [
+    ("get", "/login/"), ("get", "/admin/login/"), ("get", "/health"), ("get", "/nowhere/"), ("get", "/metrics"),
+    ("get", "/login"), ("get", "/admin/monitor/jobs"), ("get", "/%00"), ("get", "/static/pilot.css"),
+    ("get", "/static/nothing.css"), ("post", "/health"), ("post", "/api/v1/me"), ("options", "/api/v1/products"),
+    ("get", "/api/v1/nothing"), ("post", "/admin/monitor/api/stats"), ("get", "/sandbox/apify/v2/actor-runs"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), ANSWERS)
+def test_every_answer_has_a_strict_policy(client, db, method, path):
+    answer = getattr(client, method)(path)
 
     policy = answer["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy + ";"
     assert "unsafe" not in policy
     assert "camera=()" in answer["Permissions-Policy"]
+    assert answer["X-Frame-Options"] == "DENY"
+    assert answer["X-Content-Type-Options"] == "nosniff"
 
 
 def test_the_health_check_answers_whom_asks_from_inside(client, db, settings):
