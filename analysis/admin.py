@@ -27,7 +27,7 @@ class ComparisonAdmin(admin.ModelAdmin):
     list_display = ("__str__", "team", "product", "paused", "created_at")
     list_filter = ("paused",)
     list_select_related = ("team", "product")
-    search_fields = ("name", "product__asin", "user__username")
+    search_fields = ("name", "product__asin", "team__name")
     autocomplete_fields = ("team", "product")
     inlines = (CompetitorInline,)
     actions = ("analyse",)
@@ -55,7 +55,7 @@ class ReportAdmin(ReadOnlyAdmin):
     list_display = ("created_at", "kind", "product", "team", "version", "state", "attempts", "completed_at", "error")
     list_filter = ("kind", "state", "model")
     list_select_related = ("product", "team")
-    search_fields = ("product__asin", "user__username", "error")
+    search_fields = ("product__asin", "team__name", "error")
     date_hierarchy = "created_at"
     inlines = (SuggestionInline,)
 

@@ -236,6 +236,15 @@ def test_a_body_that_is_no_json_is_refused(ask, tracking, body):
     assert set(answer.json()) == {"error"}
 
 
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=x", "text/plain", ""])
+@pytest.mark.parametrize(("method", "path"), [("post", f"{ROOT}/products"), ("patch", LAMP)])
+def test_a_form_is_refused_where_json_is_wanted(ask, tracking, method, path, kind):
+    answer = getattr(ask.client, method)(path, b"q=1", kind, headers=ask.headers)
+
+    assert answer.status_code in (400, 422)
+    assert set(answer.json()) == {"error"}
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.request import RawPostDataException
 from django.utils.translation import gettext as _
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
@@ -44,6 +45,11 @@ def tell_alike(api: NinjaAPI) -> None:
         answer = failure(429, "too_many", _("Too many requests. Wait as long as the header Retry-After says."))
         answer["Retry-After"] = str(error.wait or 60)
         return answer
+
+    @api.exception_handler(RawPostDataException)
+    def _form(request: HttpRequest, error: RawPostDataException) -> HttpResponse:
+        """A form was sent, and read as one before it got here."""
+        return failure(400, "invalid", _("The body cannot be read: it has to be JSON."))
 
     @api.exception_handler(HttpError)
     def _refused(request: HttpRequest, error: HttpError) -> HttpResponse:

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from django.conf import settings
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.urls import URLPattern, get_resolver
 
@@ -115,6 +116,62 @@ def test_no_parameter_of_any_address_makes_a_server_error(boss, part):
     assert broken == []
 
 
+def test_every_list_of_the_admin_can_be_searched(boss):
+    lists = [f"/admin/{model._meta.app_label}/{model._meta.model_name}/" for model in admin.site._registry]
+    broken = [address for address in lists if not is_sound(boss.get(address, {"q": "kettle"}, follow=True))]
+    assert broken == []
+
+
+# Queries, bodies and headers as no form and no client of ours would send them.
+RAW = [
+    "q=%ff&q=%c3%28", "q=%ed%a0%80&name=%ed%b0%80", "q=1&q=2&q=%00", "%ff=1&=1&&&&q", "q=%u0041&reason=%",
+    "q[]=1&q[a]=2", "limit=%ff&after=%ff&before=%ff&sort=%ff&as=%ff&page=%ff", "q=" + "x" * 1_000_000,
+    "&".join(["q=1"] * 3000),
+]  # fmt: skip
+KINDS = [
+    "application/x-www-form-urlencoded", "application/x-www-form-urlencoded; charset=utf-16", "application/json",
+    "multipart/form-data", "multipart/form-data; boundary=x", "multipart/form-data; boundary=" + "x" * 300,
+    "text/plain", "application/json; charset=no-such", "",
+]  # fmt: skip
+METHODS = ("HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "gEt")
+HEADERS = [
+    {"HX-Current-URL": "http://[::1", "HX-Request": "\xff"}, {"Authorization": "Bearer \xff"},
+    {"Authorization": "Bearer a b"}, {"Referer": "http://[::1"}, {"Range": "bytes=9-1"}, {"If-None-Match": '"'},
+    {"If-Modified-Since": "Mon, 99 Foo 99999 99:99:99 GMT"}, {"X-Forwarded-For": ",\xff,"}, {"Accept": "\xff/"},
+    {"Accept-Language": "zz-" * 2000}, {"Accept-Encoding": "gzip;q=x"}, {"Idempotency-Key": "x" * 5000},
+    {"Cookie": "messages=[[; zone=%ff; csrftoken=\xff; ;;==;"}, {"User-Agent": "\xff" * 2000},
+]  # fmt: skip
+# Each third address meets one of each, or every address meets a third of them.
+SOME_OR_ALL = pytest.mark.parametrize(("each", "step"), [(3, 99), pytest.param(1, 3, marks=pytest.mark.long)])
+
+
+@SOME_OR_ALL
+def test_no_query_body_or_method_makes_a_server_error(boss, each, step):
+    broken = []
+    for n, (route, _view) in enumerate(SITE[::each]):
+        if any(word in route for word in LEAVES):
+            continue
+        address = filled(route, "1")
+        for raw in RAW[n % len(RAW) :: step]:
+            asked = [("GET", boss.generic("GET", address, QUERY_STRING=raw[:60_000]))]
+            asked += [(kind, boss.generic("POST", address, raw, content_type=kind)) for kind in KINDS[n % 8 :: step]]
+            asked += [(method, boss.generic(method, address, raw)) for method in METHODS[n % 7 :: step]]
+            broken += [(address, how, raw[:30]) for how, answer in asked if not is_sound(answer)]
+    assert broken == []
+
+
+@SOME_OR_ALL
+def test_no_header_makes_a_server_error(boss, each, step):
+    broken = []
+    for n, (route, _view) in enumerate(SITE[::each]):
+        if not any(word in route for word in LEAVES):
+            address = filled(route, "1")
+            for header in HEADERS[n % len(HEADERS) :: step]:
+                answers = [boss.generic(method, address, b"q=1", headers=header) for method in ("GET", "POST")]
+                broken += [(address, header) for answer in answers if not is_sound(answer)]
+    assert broken == []
+
+
 PLACES = ["\0", "9" * 30, "²", "x" * 3000, "\u202e", "%00", "a:b,c/d"]
 
 
@@ -210,7 +267,26 @@ def test_no_cookie_makes_a_server_error(everyone, cookie, value):
 
 
 @pytest.mark.parametrize(
-    "path", ["0.regex", "0.iregex", "0.in", "0.range", "0.isnull", "a__regex", "0.contains", "0.gt"]
+    "path",
+    [
+        "0.regex",
+        "0.iregex",
+        "0.in",
+        "0.range",
+        "0.isnull",
+        "a__regex",
+        "0.contains",
+        "0.gt",
+        "0.__class__",
+        "x.contains",
+        "0.has_key",
+        "0.contained_by",
+        "999999",
+        "名",
+        "x__contains",
+        "0.0.0.0.0",
+        "0.pk",
+    ],
 )
 @pytest.mark.parametrize("value", ["x", "((a+)+)+z", "1", "null"])
 def test_a_path_into_arguments_is_keys_and_indexes_alone(path, value):
