@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
+from django.utils.timezone import now
 
 from amazon_pilot.jobs.core import queues
-from amazon_pilot.jobs.models import AuditEntry, Pause
+from amazon_pilot.jobs.models import AuditEntry, JobRun, Pause
 from amazon_pilot.jobs.operate import changes
 from tests.jobs import tasks
 
@@ -30,6 +31,24 @@ def test_queues_list_and_show(capsys):
     assert f"queued  default  {job_id}" in jobs(capsys, "list", job_id)
     assert jobs(capsys, "show", job_id, "--json")["args"] == [1, 2]
     assert "state: queued" in jobs(capsys, "show", job_id)
+
+
+@pytest.mark.parametrize("words", [["list", "--all"], ["list", "--jsonl"], ["show"], ["show", "--json"], ["list"]])
+def test_what_a_job_says_is_shown_and_never_obeyed_by_a_terminal(capsys, words):
+    signs = "\x1b]0;owned\x07\x9b2J\u202e\u200f\x7f\u2028\U000e0041"
+    job_id = tasks.add.enqueue(f"{signs}品", 2)
+    JobRun.objects.create(
+        job_id=job_id, execution_id="e", task=f"t{signs}", queue="default", outcome="failed", started_at=now(),
+        message=signs, traceback=f"line\n{signs}", args=[signs],
+    )  # fmt: skip
+
+    call_command("jobs", words[0], *([job_id] if words[0] == "show" else []), *words[1:])
+
+    said = capsys.readouterr().out
+    assert job_id in said
+    assert not {sign for sign in said if not sign.isprintable()} - {"\n"}
+    if words[-1] in ("--json", "--jsonl"):
+        assert json.loads(said.splitlines()[0])["args"][0] == f"{signs}品"
 
 
 def test_an_unknown_job_is_an_error(capsys):

@@ -139,7 +139,7 @@ class Command(BaseCommand):
     def tell(self, options: Options, value: object, lines: list[str]) -> None:
         """Write an answer: as JSON where that was asked for, else as lines."""
         text = json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False) if options["json"] else "\n".join(lines)
-        self.stdout.write(text)
+        self.stdout.write(cli_lines.shown(text))
 
     def do_queues(self, by: Actor, options: Options) -> None:
         seen: Told = as_json.queues_now()
@@ -182,9 +182,8 @@ class Command(BaseCommand):
                 found = map(asdict, export.rows(parse(options["question"])))
             except QueryError as error:
                 raise CommandError(str(error)) from error
-            self.stdout.writelines(
-                export.json_line(row) if options["jsonl"] else f"{cli_lines.lines_of([row])[0]}\n" for row in found
-            )
+            line_of = export.json_line if options["jsonl"] else lambda row: f"{cli_lines.lines_of([row])[0]}\n"
+            self.stdout.writelines(cli_lines.shown(line_of(row)) for row in found)
             return
         if not 1 <= options["limit"] <= as_json.MOST:
             raise CommandError(f"--limit has to be from 1 to {as_json.MOST}.")
@@ -192,7 +191,7 @@ class Command(BaseCommand):
         present = page["present"] or {"jobs": [], "looked_at": 0, "total": 0}
         rows = [*present["jobs"], *page["jobs"]]
         if options["jsonl"]:
-            self.stdout.writelines(map(export.json_line, rows))
+            self.stdout.writelines(cli_lines.shown(export.json_line(row)) for row in rows)
             return
         lines = cli_lines.lines_of(rows)
         if present["looked_at"] < present["total"]:

@@ -1,5 +1,7 @@
 """Jobs as lines for a terminal."""
 
+import json
+
 from .options import Told
 
 
@@ -7,6 +9,16 @@ def lines_of(rows: list[Told]) -> list[str]:
     """Return jobs as lines for a terminal."""
     names = ("state", "queue", "job_id", "task")
     return ["  ".join([f"{row['when']:%F %T}" if row["when"] else "", *(row[name] for name in names)]) for row in rows]
+
+
+def shown(text: str) -> str:
+    """Return a text with the signs that a terminal would obey by their codes, as JSON writes them and reads them back.
+
+    A job's arguments, its log and its error may hold escape sequences and marks that turn the direction of a line.
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else json.dumps(sign)[1:-1] for sign in text)
 
 
 def line_of_worker(row: Told) -> str:
