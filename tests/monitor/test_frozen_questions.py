@@ -177,3 +177,39 @@ def test_a_saved_search_and_a_shared_address_carry_their_zone(person):
     answer = client.get(reverse("monitor:jobs"), {"q": "since:2026-05-01T08:00"}, follow=True)
     assert "since%3A2026-05-01T00%3A00%3A00%2B00%3A00" in answer.redirect_chain[0][0]
     assert answer.context["q"] == f"since:{datetime(2026, 5, 1, tzinfo=UTC).isoformat()}"
+
+
+CLOCK_CHANGES = ["2026-11-01T01:30", "2026-11-01", "2026-03-08T02:30", "2026-03-08", "2026-11-01T01:30-05:00"]
+
+
+@pytest.mark.parametrize("time", CLOCK_CHANGES)
+@pytest.mark.parametrize("reader", ["Asia/Shanghai", "Australia/Lord_Howe", "America/New_York"])
+def test_a_search_saved_over_a_clock_change_means_the_same_to_who_opens_it_elsewhere(person, time, reader):
+    """01:30 is there twice on one night, and 02:30 not at all on another."""
+    client = person("view")
+    client.cookies["zone"] = "America/New_York"
+    with timezone.override("America/New_York"):
+        meant = terms(parse(f"since:{time}"))[0].value.astimezone(UTC)
+    client.post(reverse("monitor:save-search"), {"name": "n", "q": f"since:{time}"})
+
+    client.cookies["zone"] = reader
+    answer = client.get(reverse("monitor:jobs"), {"q": SavedSearch.objects.get().query}, follow=True)
+
+    assert terms(parse(answer.context["q"]))[0].value == meant
+
+
+@pytest.mark.parametrize("length", [483, 484])
+def test_a_question_is_as_long_as_it_was_typed(person, length):
+    """Its times are written out in the address, so that it would else be refused for what nobody has typed."""
+    client = person("operate")
+    client.cookies["zone"] = "Asia/Shanghai"
+    text = f"{'x' * length} since:2026-05-01"
+
+    shown = client.get(reverse("monitor:jobs"), {"q": text}, follow=True).context
+    client.post(reverse("monitor:save-search"), {"name": "n", "q": text})
+    preview = client.get(reverse("monitor:bulk_preview"), {"action": "delete", "q": f"state:failed {text[13:]}"})
+
+    assert ("longer than 500" in shown["problem"]) == (len(text) > 500)
+    assert "since:2026-04-30T16:00:00+00:00" in shown["q"] or len(text) > 500
+    assert not SavedSearch.objects.exists()  # there is room for 500 letters
+    assert preview.status_code == 200

@@ -22,6 +22,7 @@ from .redis_jobs import PARTS, STATES, LiveJob
 
 MOST_ARMS, MOST_COVERED_ARMS = 8, 2
 LONGEST_FROZEN = 20 * LONGEST  # its times were written out
+WRITTEN_OUT = re.compile(r"(?<=\d{4}-\d\d-\d\d)T[0-9:.]{8,15}\+00:00")  # by `frozen`, behind a date
 OF_RUNS = {"outcome", "error", "cause", "duration"}  # what only the history knows of a job
 
 
@@ -95,8 +96,11 @@ class Query:
 
 
 def parse(text: str, *, longest: int = LONGEST) -> Query:
-    """Read the box. Raises QueryError with a sentence for the reader."""
-    if len(text) > longest:
+    """Read the box. Raises QueryError with a sentence for the reader.
+
+    What `frozen` added to a time does not count as longer: the question was short enough as it was typed.
+    """
+    if len(text) > longest and (len(text) > LONGEST_FROZEN or len(WRITTEN_OUT.sub("", text)) > longest):
         raise QueryError(_("The question is longer than %d letters.") % longest, longest)
     node = Reader(text).read()
     parts = list(node.parts) if isinstance(node, And) else [node]

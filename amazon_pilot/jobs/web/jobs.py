@@ -16,7 +16,7 @@ from ..core import queues
 from ..core.registry import TASKS
 from ..core.values import Context
 from ..inspect import subjects
-from ..inspect.grammar import FIELDS, QueryError
+from ..inspect.grammar import FIELDS, LONGEST, QueryError
 from ..inspect.lists import Listing, ask
 from ..inspect.query import frozen, parse
 from ..inspect.redis_jobs import STATES
@@ -134,7 +134,10 @@ def save_search(request: HttpRequest) -> HttpResponse:
     if not name:
         raise ValidationError(_("Give the search a name."))
     try:
+        parse(text)
         text = frozen(text, relative=False)
+        if len(text) > LONGEST:
+            raise QueryError(_("The question is longer than %d letters.") % LONGEST, LONGEST)
     except QueryError as error:
         raise ValidationError(str(error)) from error
     with transaction.atomic():
