@@ -4,7 +4,9 @@ Speaks the protocol of API version 2 as the package apify-client 3.4 expects it,
 ask for by name: times with a zone, all five headers of a dataset, and an empty page at the end of every list.
 """
 
+import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -208,10 +210,10 @@ def wait(run: Run, query: QueryDict) -> Run:
     return run
 
 
-def whole(query: QueryDict, name: str) -> int | None:
-    """Answer a whole number of the query, None when absent or not one."""
+def whole(query: Mapping[str, str], name: str) -> int | None:
+    """Answer a whole number of the query of at most nine digits, None when absent or not one."""
     value = query.get(name, "")
-    return int(value) if value.isdigit() else None
+    return int(value) if re.fullmatch("[0-9]{1,9}", value) else None
 
 
 def instant(text: str | None) -> float | None:
@@ -259,7 +261,7 @@ def as_run(run: Run, fault: Fault | None = None) -> dict[str, Any]:
             "exitCode": None if status in ("READY", "RUNNING") else int(status != "SUCCEEDED"),
             "options": {
                 "build": "latest",
-                "timeoutSecs": int(run.options.get("timeout") or 600),
+                "timeoutSecs": whole(run.options, "timeout") or 600,
                 "memoryMbytes": 1024,
                 "diskMbytes": 2048,
             },

@@ -1,7 +1,7 @@
 """Failures on demand: the words in which a test, or a person with SANDBOX_CONTROL_TOKEN, asks for the next one."""
 
 import hmac
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from django.conf import settings
@@ -9,9 +9,10 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_POST
 
 from amazon_pilot.sandbox import store
-from amazon_pilot.sandbox.store import Fault, Run
+from amazon_pilot.sandbox.store import Fault, Options, Run
 from amazon_pilot.sandbox.wire import answer, bearer, body_of, service
 
+MOST_TIMES, MOST = 1000, 1_000_000  # of one wish, and of any number in it
 USUAL_OPERATION = {"apify": "start", "openai": "completion"}
 
 
@@ -77,16 +78,34 @@ def control(request: HttpRequest) -> HttpResponseBase:
     wish = body_of(request)
     try:
         grant(wish or {})
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         return answer({"error": f"The wish cannot be read: {error}"}, 400)
     return answer({"options": asdict(store.options())})
 
 
 def grant(wish: dict[str, Any]) -> None:
-    """Do what a wish says; raises TypeError, KeyError or AttributeError when it cannot be read."""
+    """Do what a wish says; raises TypeError, KeyError, AttributeError or ValueError when it cannot be read."""
     if wish.get("clear"):
         store.clear()
     if "options" in wish:
+        check(Options, wish["options"])
         store.set_options(**wish["options"])
     if "fail_next" in wish:
-        Control(wish["service"]).fail_next(**wish["fail_next"])
+        times, fault = wish["fail_next"].pop("times", 1), wish["fail_next"]
+        check(Fault, fault)
+        if not isinstance(times, int) or not 1 <= times <= MOST_TIMES:
+            raise ValueError(f"times has to be a whole number from 1 to {MOST_TIMES}")
+        if fault.get("status") and not 100 <= fault["status"] <= 599:
+            raise ValueError("status has to be one of HTTP")
+        Control(wish["service"]).fail_next(times=times, **fault)
+
+
+def check(kind: type[Fault | Options], words: dict[str, Any]) -> None:
+    """Raise ValueError where a value is not what the field of this name wants: the next calls would fail of it."""
+    for each in (each for each in fields(kind) if each.name in words):
+        value = words[each.name]
+        wanted: Any = each.type | int if each.type in (float, float | None) else each.type
+        if not isinstance(value, wanted):
+            raise ValueError(f"{each.name} has another type")
+        if isinstance(value, int | float) and not 0 <= value <= MOST:
+            raise ValueError(f"{each.name} has to be from 0 to {MOST}")

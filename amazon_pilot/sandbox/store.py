@@ -159,7 +159,8 @@ def new_run_id() -> str:
 
 def run(run_id: str) -> Run | None:
     """Answer a run, None when unknown."""
-    content = read(folder("runs") / f"{run_id}.json") if run_id.isalnum() else None
+    is_id = run_id.isascii() and run_id.isalnum() and len(run_id) < 40
+    content = read(folder("runs") / f"{run_id}.json") if is_id else None
     return Run(**content) if content else None
 
 

@@ -1,6 +1,7 @@
 """The played Apify, asked by the unmodified apify-client: its protocol, its lists and its failures on demand."""
 
 import gzip
+import json
 import resource
 import time
 import zlib
@@ -202,6 +203,41 @@ def test_the_control_grants_wishes_over_http(sandbox, settings):
     assert granted.json()["options"]["run_seconds"] == 7
     assert store.take_fault("apify", "start").status == 503
     assert refused.status_code == 400
+
+
+WRONG_WISHES = [
+    {"fail_next": {"status": "x"}}, {"fail_next": {"status": 99_999}}, {"fail_next": {"times": 10**9}},
+    {"fail_next": {"times": -1}}, {"fail_next": {"delay": "x"}}, {"fail_next": {"delay": -1}},
+    {"fail_next": {"items": "x"}}, {"fail_next": {"output": {}}}, {"fail_next": {"retry_after": "soon"}},
+    {"fail_next": []}, {"fail_next": None}, {"options": {"run_seconds": "x"}}, {"options": {"run_seconds": 1e400}},
+    {"options": []}, {"service": [], "fail_next": {}}, {"service": "x", "fail_next": {}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wish", WRONG_WISHES)
+def test_a_wish_of_which_the_next_call_would_fail_is_refused(client, sandbox, settings, wish):
+    settings.SANDBOX_CONTROL_TOKEN = "a-token"
+    headers = {"Authorization": "Bearer a-token"}
+
+    said = json.dumps({"service": "apify"} | wish)
+    refused = httpx2.post(f"{sandbox.url}/sandbox/control/", content=said, headers=headers)
+
+    assert (refused.status_code, refused.json()["error"][:25]) == (400, "The wish cannot be read: ")
+    assert client.actor(ACTOR).start(run_input={"urls": ADDRESSES[:1]}).id
+
+
+@pytest.mark.parametrize("word", ["²", "x", "-1", "9" * 5000, "nan", "٣", ""])
+def test_odd_numbers_and_names_in_an_address_are_never_a_server_error(sandbox, settings, word):
+    names = ("limit", "offset", "waitForFinish", "maxItems", "timeout", "startedAfter", "status", "desc", "webhooks")
+    base, odd = f"{sandbox.url}/sandbox/apify/v2", dict.fromkeys(names, word[:500])
+    headers = {"Authorization": f"Bearer {settings.SANDBOX_TOKEN}"}
+    started = httpx2.post(f"{base}/acts/a~b/runs", params=odd, json={"urls": ADDRESSES[:1]}, headers=headers)
+    run = started.json()["data"]
+    paths = ("actor-runs", f"actor-runs/{run['id']}", f"datasets/{run['defaultDatasetId']}/items", f"actor-runs/{word}")
+
+    assert started.status_code == 201
+    for path in paths:
+        assert httpx2.get(f"{base}/{path}", params=odd, headers=headers).status_code in (200, 400, 404)
 
 
 def test_times_are_written_with_a_zone():
