@@ -38,13 +38,13 @@ def taken(redis, is_behind=False):
     return job_id, entry
 
 
-@pytest.mark.parametrize("hours", [1, 24])
+@pytest.mark.parametrize("hours", [0.05, 1, 24, 24 * 365])
 def test_a_lost_job_is_found_though_the_clock_was_set_back(redis, hours):
     _, entry = taken(redis)
     now = time.time()
     redis.zadd("rq:wip:default", {entry: now + LEASE + GRACE + hours * HOUR})  # as it was given before
     redis.set("pilot:looked", now + hours * HOUR)
-    redis.set("pilot:renew_first", 1, ex=hours * HOUR)
+    redis.set("pilot:renew_first", 1, ex=int(hours * HOUR))
 
     look(redis)
     assert redis.ttl("pilot:renew_first") <= RENEW_FIRST
@@ -54,6 +54,20 @@ def test_a_lost_job_is_found_though_the_clock_was_set_back(redis, hours):
     assert redis.zscore("rq:wip:default", entry) <= time.time() + LEASE + GRACE
     redis.zadd("rq:wip:default", {entry: time.time() + GRACE - 1})  # LEASE seconds later
     assert [verdict for _, verdict in recoverer.verdicts(look(redis))] == ["queued"]
+
+
+@pytest.mark.parametrize("looked", ["x", "", "nan", "inf", "-1", "1e400", "9" * 400])
+def test_a_lost_job_is_found_whatever_stands_where_the_last_look_was_noted(redis, looked):
+    _, entry = taken(redis)
+    redis.zadd("rq:wip:default", {entry: time.time() + GRACE - 1})
+    redis.set("pilot:looked", looked)
+
+    found = recoverer.verdicts(look(redis))
+    assert redis.ttl("pilot:renew_first") <= RENEW_FIRST
+    redis.delete("pilot:renew_first")
+    found += recoverer.verdicts(look(redis))
+
+    assert [verdict for _, verdict in found] == ["queued"]
 
 
 def test_a_stock_workers_entry_is_left_alone(redis):

@@ -79,6 +79,13 @@ def test_the_rows_of_the_history_have_no_button_that_would_act_on_a_whole_filter
     assert 'name="action"' not in admin_client.get(address).content.decode()
 
 
+@pytest.mark.parametrize("path", ["jobs", "django_rq", "auth", "products", "jobs/jobrun", "jobs/pause", "jobs/fire"])
+def test_every_index_of_the_admin_and_each_list_of_the_engine_has_the_monitors_menu(admin_client, path):
+    text = admin_client.get(f"/admin/{path}/").content.decode()
+
+    assert f'href="{reverse("monitor:queues")}"' in text
+
+
 @pytest.mark.parametrize("name", ["overview", "jobs"])
 def test_staff_without_a_role_see_nothing(client, name):
     assert staff(client).get(reverse(f"monitor:{name}")).status_code == 403
