@@ -10,8 +10,9 @@ import tempfile
 import zoneinfo
 from datetime import timedelta
 from pathlib import Path
+from posixpath import normpath
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from django.utils.translation import gettext_lazy as _
 
@@ -76,7 +77,7 @@ if SITE_URL.startswith("https://"):
     SECURE_SSL_REDIRECT = flag("SECURE_SSL_REDIRECT", True)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     # What the other processes of this site ask without TLS, from inside.
-    SECURE_REDIRECT_EXEMPT = [r"^health$", r"^metrics$", r"^sandbox/(apify|openai)/", r"^hooks/apify/"]
+    SECURE_REDIRECT_EXEMPT = [r"^health$", r"^metrics$", r"^sandbox/(apify|openai|pictures)/", r"^hooks/apify/"]
     SECURE_HSTS_SECONDS = whole("SECURE_HSTS_SECONDS", 31_536_000, 0, 63_072_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
@@ -346,7 +347,7 @@ def service_url(name: str, default: str, token_name: str, path: str) -> str:
     """Return the address of an outside service, which is the sandbox's exactly where there is no token for it."""
     has_token = bool(text(token_name))
     url = address(name, default if has_token else f"{SANDBOX_URL}{path}")
-    is_sandbox = urlsplit(url).path.startswith("/sandbox/")
+    is_sandbox = normpath(unquote(urlsplit(url).path)).lstrip("/").startswith("sandbox/")  # as a server reads it
     if has_token and is_sandbox:
         refuse(name, f"it names the sandbox, though {token_name} is set; leave one of the two out.")
     if not has_token and not is_sandbox:

@@ -120,6 +120,8 @@ def test_the_web_of_compose_answers_its_health_check_prometheus_and_the_sandbox_
         headers = {"Host": "web:8000", "Authorization": f"Bearer {NEEDED['METRICS_TOKEN']}"}
         assert b"pilot_products" in httpx.get(f"{base}/metrics", headers=headers, timeout=30).content
         assert httpx.get(f"{base}/sandbox/apify/v2/actor-runs", headers={"Host": "web:8000"}).status_code == 401
+        picture = httpx.get(f"{base}/sandbox/pictures/B0LAMP0001-1.jpg", headers={"Host": "web:8000"})
+        assert (picture.status_code, picture.headers["Content-Type"]) == (200, "image/jpeg")
         assert httpx.get(f"{base}/login/").status_code == (301 if site.startswith("https") else 200)
     finally:
         web.terminate()

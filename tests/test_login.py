@@ -208,7 +208,7 @@ def test_every_answer_has_a_strict_policy(client, db, method, path):
 
 def test_the_health_check_answers_whom_asks_from_inside(client, db, settings):
     settings.SECURE_SSL_REDIRECT = True
-    settings.SECURE_REDIRECT_EXEMPT = [r"^health$", r"^metrics$", r"^sandbox/(apify|openai)/"]
+    settings.SECURE_REDIRECT_EXEMPT = [r"^health$", r"^metrics$", r"^sandbox/(apify|openai|pictures)/"]
 
     assert client.get("/health").status_code == 200
     assert client.get("/metrics").status_code == 401
