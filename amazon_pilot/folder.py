@@ -43,8 +43,8 @@ def shared() -> list[Path]:
 def is_foreign(folder: Path) -> bool:
     """Tell whether a folder holds what others may read and nothing shows that it is the product's: /srv, /var/lib.
 
-    Those who look there have rights that must not be taken, since nobody knows afterwards which they were. Into a folder
-    that is closed to them nobody looks.
+    Those who look there have rights that must not be taken, since nobody knows afterwards which they were. Nobody looks
+    into a folder that is closed to others.
     """
     names = {path.name for path in folder.iterdir()}
     if not folder.stat().st_mode & OTHERS or names & MARKS or names <= OURS:
