@@ -115,6 +115,26 @@ def test_a_worker_whose_clock_is_wrong_is_seen_when_it_shows_itself(redis):
     assert worker["silence"] < 5
 
 
+GARBAGE = [
+    "x", "", "[]", "null", "{}", '{"worker": "w2"}', b"\xff", "[" * 10_000,
+    '{"worker": 5, "state": [], "pid": "x", "born": null, "seen": "x", "slots": "x", "queues": 3}',
+    '{"worker":"w2","state":"working","pid":1,"host":"h","born":1,"queues":{},"takes":{},"ended":{},"slots":[null, 5]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
+def test_a_worker_that_cannot_be_read_hides_no_other_and_no_page(admin_client, redis, garbage):
+    """It may be of another version, in the middle of a roll-out."""
+    serve()
+    redis.set("pilot:worker:w2", garbage)
+    redis.zadd("pilot:workers", {"w2": time.time(), b"\xff": time.time(), "gone": 1e300})
+
+    assert [worker["worker"] for worker in snapshot.take(redis).workers] == ["w1"]
+    for name in ("overview", "workers", "schedule"):
+        assert "could not be loaded" not in look(admin_client, name)
+    assert "w1" in look(admin_client, "workers")
+
+
 def test_the_names_of_killed_workers_leave_the_lists_of_rq(redis):
     heartbeat = Heartbeat("w1", ["default", "low"], [1, 1])
     redis.script_load(script("insist").source)

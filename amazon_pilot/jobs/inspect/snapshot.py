@@ -5,11 +5,12 @@ does, but for one GET each.
 """
 
 import json
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeAlias, TypedDict
+from typing import Any, NamedTuple, TypeAlias, TypedDict, cast
 
 from django.conf import settings
 from redis import Redis
@@ -23,6 +24,11 @@ from . import store
 from .words import sound
 
 KEY, LOCK = "pilot:sample", "pilot:sample:lock"
+logger = logging.getLogger(__name__)
+
+# What no page can do without in a worker's record, and what may be missing from it, whichever version wrote it.
+NEEDED = {"worker": str, "state": str, "queues": dict, "takes": dict, "slots": list}
+OPTIONAL = {"pid": int, "host": str, "born": int | float, "clock": int | float, "ended": dict}
 FRESH_SECONDS = 3.0
 STALE_SECONDS = 3 * FRESH_SECONDS
 KEPT_SECONDS = 900
@@ -232,7 +238,7 @@ def take(connection: Redis, before: Sample | None = None) -> Sample:
         taken_at=now,
         queues=[_queue(row, now, started, sizes, paused, reading["queues"]) for row in rows],
         paused=paused,
-        workers=[_worker(json.loads(words), float(seen), now) for words, seen in workers],
+        workers=[_worker(picture, float(seen), now) for words, seen in workers if (picture := read_picture(words))],
         unwritten=unwritten,
         written_until=int(as_text(first).partition("-")[0]) / 1000 if first else now,
         scheduler={as_text(k): as_text(v) for k, v in zip(report[::2], report[1::2], strict=True)},
@@ -315,6 +321,27 @@ def _growth(name: str, size: int, now: float, sizes: list[tuple[float, dict[str,
     """Return by how many jobs per minute a queue grew since the oldest remembered sample; None before half a minute."""
     at, then = sizes[0]
     return (size - then.get(name, 0)) / (now - at) * 60 if now - at >= 30 else None
+
+
+def read_picture(words: bytes) -> Picture | None:
+    """Read what a worker tells of itself; None for what others, or another version, have put in its place.
+
+    It is left out with a line of log, since every page shows workers and would be lost for one of them.
+    """
+    try:
+        found = json.loads(words)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not _is_whole(found):
+        logger.warning("The record of a worker cannot be read, so the pages leave this worker out.")
+        return None
+    return cast(Picture, found)
+
+
+def _is_whole(found: dict[str, Any]) -> bool:
+    is_there = all(isinstance(found.get(name), kind) for name, kind in NEEDED.items())
+    is_sound = all(isinstance(found[name], kind) for name, kind in OPTIONAL.items() if name in found)
+    return is_there and is_sound and all(isinstance(slot, dict) for slot in found["slots"])
 
 
 def _worker(picture: Picture, seen: float, now: float) -> Worker:
