@@ -12,7 +12,7 @@ from typing import IO
 
 from django.conf import settings
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_GET_PDEATHSIG = 1, 2
 # Opened once, before any fork: each process that opened it for itself would have its own memory for it.
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -23,12 +23,20 @@ def prctl(option: int, value: int) -> None:
         LIBC.prctl(option, value)
 
 
-def end_with_parent(sign: signal.Signals = signal.SIGTERM) -> None:
+def end_with_parent(sign: int = signal.SIGTERM) -> None:
     """Have the kernel send `sign` to this process when its parent ends, even by kill -9.
 
     The wish survives an exec (prctl(2)). Only Linux has this call: elsewhere an orphan is stopped by hand.
     """
     prctl(PR_SET_PDEATHSIG, sign)
+
+
+def asked_death_signal() -> int:
+    """Return the signal that the kernel is to send to this process when its parent ends, 0 for none."""
+    number = ctypes.c_int()
+    if LIBC is not None:
+        LIBC.prctl(PR_GET_PDEATHSIG, ctypes.byref(number))
+    return number.value
 
 
 def command() -> list[str]:

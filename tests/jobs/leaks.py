@@ -2,9 +2,11 @@
 
 import asyncio
 import decimal
+import faulthandler
 import gc
 import locale
 import logging
+import logging.config
 import os
 import resource
 import signal
@@ -14,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 
+from amazon_pilot.embedded import asked_death_signal
 from amazon_pilot.jobs import job
 
 LEAKS: dict[str, Any] = {
@@ -62,7 +66,41 @@ LEAKS: dict[str, Any] = {
     "child": lambda: subprocess.Popen(["sleep", "600"]),
     "orphan": lambda: subprocess.run(["sh", "-c", "setsid sleep 600 >/dev/null 2>&1 &"], check=True),
     "group": lambda: os.setpgid(0, os.getpgid(os.getppid())),
+    "grandchild of another session": lambda: subprocess.Popen(["setsid", "sh", "-c", "sleep 600 & sleep 600"]),
+    "files above a hole": lambda: [os.close(number) for number in [os.dup(0) for _ in range(200)][:20]],
+    "stdout that does not wait": lambda: os.set_blocking(1, False),
+    "stdout in another writing": lambda: sys.stdout.reconfigure(encoding="ascii", errors="strict"),
+    "detached stdout": lambda: sys.stdout.detach(),
+    "silenced handler": lambda: [each.setLevel(99) for each in logging.root.handlers],
+    "silenced loggers": lambda: logging.config.dictConfig({"version": 1}),
+    "watchdog": lambda: faulthandler.dump_traceback_later(0.5, exit=True),
+    "wake-up file": lambda: signal.set_wakeup_fd(os.pipe2(os.O_NONBLOCK)[1]),
+    "idle class": lambda: os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)),
+    "stack of threads": lambda: threading.stack_size(2**30),
+    "switch interval": lambda: sys.setswitchinterval(100),
+    "digits of numbers": lambda: sys.set_int_max_str_digits(700),
+    "zone past os.environ": lambda: (os.putenv("TZ", "Asia/Shanghai"), time.tzset()),
+    "environment replaced": lambda: setattr(os, "environ", {}),
+    "loop past asyncio": lambda: asyncio.run(count_users()),
+    "thread with a transaction": lambda: in_a_thread_that_stays(lambda: transaction.atomic().__enter__()),
 }
+
+
+if os.geteuid() == 0:
+    LEAKS |= {
+        "saved user": lambda: os.setresuid(-1, -1, 1),
+        "user and back": lambda: (os.seteuid(1), os.seteuid(0)),
+        "groups": lambda: os.setgroups([1, 2, 3]),
+        "root folder": lambda: os.chroot("/usr"),
+    }
+if len(os.sched_getaffinity(0)) > 1:
+    LEAKS["processors"] = lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def in_a_thread_that_stays(work: Any) -> None:
+    pool = ThreadPoolExecutor(1)
+    pool.submit(work).result()
+    _kept.append(pool)
 
 
 def in_a_folder_that_is_gone() -> None:
@@ -93,6 +131,13 @@ def picture() -> dict[str, Any]:
         "nice": os.nice(0), "path": sys.path, "locale": locale.setlocale(locale.LC_ALL),
         "threads": threading.active_count(), "leads": os.getpgid(0) == os.getpid() or os.getppid() == os.getpgid(0),
         "children": Path(f"/proc/self/task/{os.getpid()}/children").read_text(),
+        "waits": [os.get_blocking(number) for number in (0, 1, 2)], "writes": [sys.stdout.encoding, sys.stdout.errors],
+        "loggers": logging.getLogger("django").disabled, "log levels": [each.level for each in logging.root.handlers],
+        "processors": sorted(os.sched_getaffinity(0)), "class": os.sched_getscheduler(0),
+        "users": [os.getresuid(), os.getresgid(), os.getgroups()], "root": os.stat("/").st_ino,
+        "interpreter": [threading.stack_size(), sys.getswitchinterval(), sys.get_int_max_str_digits()],
+        "wake-up": signal.set_wakeup_fd(-1), "ends with its worker": asked_death_signal(),
+        "open files": len(os.listdir("/proc/self/fd")) // 100,
     }  # fmt: skip
 
 
@@ -127,6 +172,9 @@ SESSIONS: dict[str, Any] = {
     "aborted block": lambda: (transaction.atomic().__enter__(), fail_a_query()),
     "temporary table": lambda: run("CREATE TEMP TABLE auth_user (id int)"),
     "temporary table past Django": lambda: raw("CREATE TEMPORARY TABLE auth_user (id int)"),
+    "rollback asked for": lambda: (transaction.atomic().__enter__(), transaction.set_rollback(True)),
+    "closed in a block": lambda: (transaction.atomic().__enter__(), connection.close()),
+    "wrapper of queries": lambda: entered(connection.execute_wrapper(refuse_queries)),
 }
 POSTGRESQL: dict[str, Any] = {
     "aborted transaction": lambda: (run("BEGIN"), fail_a_query()),
@@ -143,12 +191,42 @@ POSTGRESQL: dict[str, Any] = {
     "listen": lambda: run("LISTEN leaked"),
     "role": lambda: run("SET ROLE pg_monitor"),
     "prepared transaction state": lambda: run("PREPARE p AS SELECT 1"),
+    "driver's autocommit off": lambda: setattr(driver(), "autocommit", False),
+    "driver's read only": lambda: setattr(driver(), "read_only", True),
+    "driver's isolation level": lambda: setattr(driver(), "isolation_level", 4),
+    "driver's rows": lambda: setattr(driver(), "row_factory", lambda cursor: lambda values: None),
+    "driver's cursors": lambda: setattr(driver(), "cursor_factory", dict),
+    "pipeline": lambda: entered(driver().pipeline()),
+    "copy under way": lambda: entered(driver().cursor().copy("COPY (SELECT 1) TO STDOUT")),
+    "streamed": lambda: list(
+        driver().cursor().stream("SELECT set_config('default_transaction_read_only', 'on', false)")
+    ),
+    "copied": lambda: copied("COPY (SELECT set_config('default_transaction_read_only', 'on', false)) TO STDOUT"),
+    "fetched from the server": lambda: fetched("SELECT set_config('default_transaction_read_only', 'on', false)"),
+    "table of settings": lambda: run("UPDATE pg_settings SET setting = '1' WHERE name = 'statement_timeout'"),
+    "table selected into its schema": lambda: run("SELECT 1 AS id INTO pg_temp.auth_user"),
+    "explained": lambda: run("EXPLAIN ANALYZE CREATE TEMP TABLE auth_user AS SELECT 1 AS id"),
+    "comment amid": lambda: run("SELECT 1 AS id INTO /* a comment */ TEMP auth_user"),
+    "chained": lambda: (run("BEGIN"), run("COMMIT AND CHAIN")),
 }
 SQLITE: dict[str, Any] = {
     "foreign keys off": lambda: run("PRAGMA foreign_keys = OFF"),
     "attached": lambda: run("ATTACH ':memory:' AS other"),
+    "comment before": lambda: run("/* a comment */ PRAGMA query_only = ON"),
+    "comment before, on a line": lambda: run("-- a comment\nPRAGMA query_only = ON"),
+    "table of the schema temp": lambda: run("CREATE TABLE temp.auth_user (id int)"),
+    "view of the schema temp": lambda: run("CREATE VIEW temp.auth_user AS SELECT 1 AS id"),
+    "SQLite's isolation level": lambda: setattr(driver(), "isolation_level", "DEFERRED"),
+    "SQLite's rows": lambda: setattr(driver(), "row_factory", lambda cursor, row: None),
+    "driver's texts": lambda: setattr(driver(), "text_factory", bytes),
 }
 _kept: list[Any] = []
+
+
+def entered(manager: Any) -> None:
+    """Enter a context, and keep it: one that is forgotten leaves."""
+    keep(manager)
+    manager.__enter__()
 
 
 def keep(value: Any) -> None:
@@ -163,6 +241,26 @@ def run(sql: str) -> None:
 def raw(sql: str) -> None:
     touch()
     connection.connection.execute(sql)
+
+
+def driver() -> Any:
+    touch()
+    return connection.connection
+
+
+def refuse_queries(*args: Any) -> None:
+    raise PermissionError("No queries.")
+
+
+def copied(sql: str) -> None:
+    with driver().cursor().copy(sql) as copy:
+        list(copy)
+
+
+def fetched(sql: str) -> None:
+    with transaction.atomic(), driver().cursor("named") as cursor:
+        cursor.execute(sql)
+        cursor.fetchall()
 
 
 def touch() -> None:

@@ -8,6 +8,8 @@ import _signal  # type: ignore[import-not-found]
 import _thread
 import contextlib
 import decimal
+import faulthandler
+import fcntl
 import gc
 import locale
 import logging
@@ -26,7 +28,7 @@ from functools import partial
 from types import FrameType
 from typing import Any, TextIO, TypeAlias
 
-from ...embedded import prctl
+from ...embedded import asked_death_signal, end_with_parent, prctl
 from ..core import shared_memory
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -35,6 +37,7 @@ LONG_SECONDS = 0.01  # a job beside which they cost little
 LOOK_JOBS = 64  # or after so many
 INSTANT = 0.0001  # seconds in which no process is started and no crowd of files opened
 MANY = 64  # open files more than at birth: connections that are kept are fewer
+KILL_ROUNDS = 50  # in which processes that processes leave behind are found, a hundredth of a second each
 SIGNALS = [int(each) for each in sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGALRM})]
 LIMITS = sorted({number for name, number in vars(resource).items() if name.startswith("RLIMIT_")})
 FELT_LIMITS = [resource.RLIMIT_NOFILE, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_CPU]
@@ -50,6 +53,7 @@ OWN_SIGNALS = [int(each) for each in (*QUIET, signal.SIGUSR1, signal.SIGPIPE, si
 
 Streams: TypeAlias = tuple[TextIO | None, TextIO | None, TextIO | None]
 RootLogger: TypeAlias = tuple[int, int, bool, list[logging.Handler], list[Any]]
+LoggersSet: TypeAlias = tuple[list[tuple[int, bool, bool]], list[tuple[int, list[Any]]]]
 Collector: TypeAlias = tuple[bool, tuple[int, int, int], int]
 Tracers: TypeAlias = tuple[Any, Any, Any, Any]  # typeshed's names for these are private
 
@@ -69,9 +73,15 @@ class Leftovers:
     """The traits of this process as they were at its birth. A slot makes one before its first job."""
 
     def __init__(self) -> None:
-        self.first_free = first_free()
+        self.first_free, self.open_files = first_free(), open_files()
+        self.loggers = [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
         self.next_look, self.jobs_left = 0.0, 0
-        traits = [*TRAITS, Trait("many open files", self.has_many_files, is_slow=True)]
+        traits = [
+            *TRAITS,
+            Trait("many open files", self.has_many_files, is_slow=True),
+            Trait("many open files", self.has_many_files_anywhere, is_dear=True),
+            Trait("how the loggers are set", self.loggers_now, self.set_loggers, is_dear=True),
+        ]
         self.at_birth = [(trait, copy(read(trait))) for trait in traits]  # some are read as they stand, uncopied
         cheap = [(trait, was) for trait, was in self.at_birth if not trait.is_dear]
         self.after_short = [trait.read for trait, _ in cheap], [was for _, was in cheap]
@@ -80,6 +90,24 @@ class Leftovers:
 
     def has_many_files(self) -> bool:
         return first_free() > self.first_free + MANY
+
+    def has_many_files_anywhere(self) -> bool:
+        """Tell the same where some numbers below are free again."""
+        return open_files() > self.open_files + MANY
+
+    def loggers_now(self) -> LoggersSet:
+        """Return how the loggers that were there at birth are set, and the handlers of the root."""
+        handlers = [(each.level, [*each.filters]) for each in logging.root.handlers]
+        return [(each.level, each.disabled, each.propagate) for each in self.loggers], handlers
+
+    def set_loggers(self, was: LoggersSet) -> None:
+        for logger, (level, disabled, propagate) in zip(self.loggers, was[0], strict=True):
+            logger.disabled, logger.propagate = disabled, propagate
+            if logger.level != level:
+                logger.setLevel(level)
+        for handler, (level, filters) in zip(logging.root.handlers, was[1], strict=True):
+            handler.setLevel(level)
+            handler.filters[:] = filters
 
     def clear(self, seconds: float = LONG_SECONDS) -> tuple[list[str], bool]:
         """Put back what a job that took so many seconds has changed.
@@ -92,10 +120,11 @@ class Leftovers:
         if seconds < LONG_SECONDS and now < self.next_look and self.jobs_left > 0 and self.is_as_cheaply(seconds):
             return [], False
         self.next_look, self.jobs_left = now + LOOK_SECONDS, LOOK_JOBS
-        found, must_go = [], False
+        found: list[str] = []
+        must_go = False
         for trait, was in self.at_birth:
             if not is_as(trait, was):
-                found.append(trait.what)
+                found += [trait.what] if trait.what not in found else []
                 must_go |= not put_back(trait, was)
         return found, must_go
 
@@ -142,6 +171,10 @@ def first_free() -> int:
     return number
 
 
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
 def umask() -> int:
     now = os.umask(0o77)
     os.umask(now)
@@ -180,6 +213,25 @@ def descriptors() -> list[tuple[int, int]]:
     return [(each.st_dev, each.st_ino) for each in found]
 
 
+def modes() -> list[int]:
+    """Return in what way the files 0 to 2 are open, such as whether a write waits: other processes share that."""
+    return [fcntl.fcntl(number, fcntl.F_GETFL) for number in (0, 1, 2)]
+
+
+def set_modes(was: list[int]) -> None:
+    for number, flags in enumerate(was):
+        fcntl.fcntl(number, fcntl.F_SETFL, flags)
+
+
+def writing() -> list[tuple[str, str | None]]:
+    return [(each.encoding, each.errors) for each in (sys.stdout, sys.stderr)]
+
+
+def set_writing(was: list[tuple[str, str | None]]) -> None:
+    for stream, (encoding, errors) in zip((sys.stdout, sys.stderr), was, strict=True):
+        stream.reconfigure(encoding=encoding, errors=errors)  # type: ignore[union-attr]
+
+
 def root_logger() -> RootLogger:
     root = logging.root
     return root.manager.disable, root.level, root.disabled, [*root.handlers], [*root.filters]
@@ -210,6 +262,17 @@ def set_handlers(was: list[Any], numbers: list[int]) -> None:
 
 def blocked() -> set[int]:
     return _signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def wakes_a_file() -> bool:
+    """Tell whether signals were written into a file, and have them be written into none."""
+    return signal.set_wakeup_fd(-1) != -1
+
+
+def end_watchdog() -> bool:
+    """End a timer that would end this process amid a later job; nothing tells whether there was one."""
+    faulthandler.cancel_dump_traceback_later()
+    return True
 
 
 def timers() -> bool:
@@ -255,6 +318,30 @@ def set_tracers(was: Tracers) -> None:
     threading.setprofile(was[3])
 
 
+def interpreter() -> tuple[float, int, int]:
+    return sys.getswitchinterval(), sys.get_int_max_str_digits(), threading.stack_size()
+
+
+def set_interpreter(was: tuple[float, int, int]) -> None:
+    sys.setswitchinterval(was[0])
+    sys.set_int_max_str_digits(was[1])
+    threading.stack_size(was[2])
+
+
+def processors() -> tuple[set[int], int]:
+    return os.sched_getaffinity(0), os.sched_getscheduler(0)
+
+
+def set_processors(was: tuple[set[int], int]) -> None:
+    os.sched_setaffinity(0, was[0])
+    if os.sched_getscheduler(0) != was[1]:
+        os.sched_setscheduler(0, was[1], os.sched_param(0))
+
+
+def identity() -> tuple[object, ...]:
+    return os.getsid(0), os.getpgid(0), os.getresuid(), os.getresgid(), os.getgroups()
+
+
 def children() -> bool:
     """Tell whether a process lives that a job has started; those that have ended are collected."""
     try:
@@ -266,11 +353,18 @@ def children() -> bool:
 
 
 def kill_children() -> None:
-    """End what jobs have started and left, in whatever group or session it is by now."""
-    with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children") as file:
-        for pid in file.read().split():
-            with contextlib.suppress(OSError):
-                os.kill(int(pid), signal.SIGKILL)
+    """End what jobs have started and left, in whatever group or session it is by now.
+
+    What such a process has started becomes a child of this one at its end, and is found in the next round.
+    """
+    for _ in range(KILL_ROUNDS):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children") as file:
+            for pid in file.read().split():
+                with contextlib.suppress(OSError):
+                    os.kill(int(pid), signal.SIGKILL)
+        if not children():
+            return
+        time.sleep(0.01)
 
 
 def adopt_orphans() -> None:
@@ -312,12 +406,17 @@ TRAITS = [
     Trait("closed standard streams", lambda: (sys.stdout.closed, sys.stderr.closed)),
     Trait("one of the files 0 to 2, closed", closed_files),
     Trait("the files 0 to 2", descriptors, is_dear=True),
+    Trait("how the files 0 to 2 are open", modes, set_modes, is_dear=True),
+    Trait("how the standard streams write", writing, set_writing, is_dear=True),
     Trait("the root logger", root_logger, set_root_logger),
     Trait("handlers of the slot's signals", own_handlers, lambda was: set_handlers(was, OWN_SIGNALS)),
     Trait("signal handlers", handlers, lambda was: set_handlers(was, SIGNALS), is_dear=True),
     Trait("blocked signals", blocked, lambda was: signal.pthread_sigmask(signal.SIG_SETMASK, was)),
     Trait("timers", timers, stop_timers, is_dear=True),
+    Trait("a watchdog of faulthandler", end_watchdog),
+    Trait("a file that signals are written into", wakes_a_file, lambda was: None, is_dear=True),
     Trait("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    Trait("settings of the interpreter", interpreter, set_interpreter, is_dear=True),
     Trait("the context of decimals", decimals, set_decimals),
     Trait("the traps of decimals", traps, set_decimals, is_dear=True),
     Trait("the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
@@ -325,11 +424,12 @@ TRAITS = [
     Trait("trace or profile functions", tracers, set_tracers),
     Trait("the import path", lambda: sys.path, lambda was: sys.path.__setitem__(slice(None), was)),
     Trait("the locale", lambda: locale.setlocale(locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL), True),
-    Trait("the processors", lambda: os.sched_getaffinity(0), lambda was: os.sched_setaffinity(0, was), True),
+    Trait("the processors", processors, set_processors, is_dear=True),
     Trait("the niceness", lambda: os.getpriority(os.PRIO_PROCESS, 0)),
     Trait("resource limits", lambda: list(map(resource.getrlimit, FELT_LIMITS))),
     Trait("further resource limits", lambda: list(map(resource.getrlimit, LIMITS)), is_dear=True),
-    Trait("the session, group or user", lambda: (os.getsid(0), os.getpgid(0), os.geteuid(), os.getegid()), None, True),
+    Trait("the session, group or user", identity, is_dear=True),
+    Trait("the end with its worker", asked_death_signal, end_with_parent, is_dear=True),  # gone with a change of user
     Trait("threads", _thread._count),
     Trait("processes", children, is_slow=True),
 ]

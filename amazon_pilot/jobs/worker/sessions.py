@@ -5,6 +5,7 @@ it is sent, also one that passes Django by. A connection with anything left in i
 """
 
 import re
+from operator import attrgetter
 from typing import Any
 
 from django.db import connections
@@ -13,15 +14,23 @@ from django.db.backends.signals import connection_created
 
 # A statement that begins so, and holds none of the words after it, leaves nothing behind but rows.
 HARMLESS = re.compile(
-    r"[\s(]*(SELECT|INSERT|UPDATE|DELETE|WITH|SAVEPOINT|RELEASE|ROLLBACK|COMMIT|BEGIN|START|EXPLAIN|TRUNCATE|COPY)\b",
-    re.I,
+    r"[\s(]*(SELECT|INSERT|UPDATE|DELETE|WITH|SAVEPOINT|RELEASE|ROLLBACK|COMMIT|BEGIN|START|TRUNCATE|COPY)\b", re.I
 )
-LASTING = re.compile(r";\s*\S|advisory|set_config|\bINTO\s+(\w+\s+)?TEMP|setseed|dblink", re.I)
-# On SQLite statements are seen with their values, so only the beginning counts.
-LASTING_ON_SQLITE = re.compile(r"\s*(PRAGMA|ATTACH|DETACH|CREATE\s+TEMP)", re.I)
+LASTING = re.compile(
+    r";\s*\S|advisory|set_config|pg_settings|\bINTO\s*(\w+\s*)?(\bTEMP(ORARY)?\b|--|/\*)|pg_temp|setseed|dblink", re.I
+)
+# On SQLite statements are seen with their values, so only the beginning counts, behind comments.
+LASTING_ON_SQLITE = re.compile(r"(\s+|--[^\n]*(\n|$)|/\*.*?(\*/|$))*(PRAGMA|ATTACH|DETACH|CREATE)\b", re.I | re.S)
+# What a program sets on the driver's own object, past any statement.
+POSTGRESQL = attrgetter(
+    "autocommit", "isolation_level", "read_only", "deferrable", "row_factory", "cursor_factory",
+    "server_cursor_factory", "prepare_threshold", "pgconn.pipeline_status",
+)  # fmt: skip
+SQLITE = attrgetter("isolation_level", "row_factory", "text_factory")
 
 touched: set[str] = set()  # aliases of connections whose session a statement may have changed
 open_cursors: set[int] = set()  # on the server
+at_birth: dict[str, tuple[Any, ...]] = {}  # how the driver's object of an alias was set
 opened: set[str] = set()  # aliases of connections that any job has opened: before there is one, nothing is looked at
 
 
@@ -37,9 +46,11 @@ def watch_connection(sender: Any, connection: BaseDatabaseWrapper, **more: Any) 
     opened.add(connection.alias)
     if connection.vendor == "postgresql":
         raw.cursor_factory = watching(raw.cursor_factory, connection.alias)
-        raw.server_cursor_factory = watching_server(raw.server_cursor_factory)
+        raw.server_cursor_factory = watching_server(raw.server_cursor_factory, connection.alias)
+        at_birth[connection.alias] = POSTGRESQL(raw)
     elif connection.vendor == "sqlite":
         raw.set_trace_callback(lambda text: note_sqlite(text, connection.alias))
+        at_birth[connection.alias] = SQLITE(raw)
 
 
 def note(query: Any, cursor: Any, alias: str) -> None:
@@ -66,16 +77,25 @@ def watching(factory: Any, alias: str) -> Any:
             note(query, self, alias)
             return super().executemany(query, *args, **kwargs)
 
+        def stream(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+            note(query, self, alias)
+            return super().stream(query, *args, **kwargs)
+
+        def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+            note(statement, self, alias)
+            return super().copy(statement, *args, **kwargs)
+
     return Watching
 
 
-def watching_server(factory: Any) -> Any:
-    """Return a class of psycopg's server-side cursors that notes whether one stays open."""
+def watching_server(factory: Any, alias: str) -> Any:
+    """Return a class of psycopg's server-side cursors that notes whether one stays open, and what is sent."""
 
     class Watching(factory):
-        def execute(self, *args: Any, **kwargs: Any) -> Any:
+        def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+            note(query, self, alias)
             open_cursors.add(id(self))
-            return super().execute(*args, **kwargs)
+            return super().execute(query, *args, **kwargs)
 
         def close(self) -> None:
             super().close()
@@ -90,14 +110,18 @@ def clear() -> list[str]:
         return []
     found = []
     for connection in connections.all(initialized_only=True):
-        if (raw := connection.connection) is not None and (what := left_in(connection, raw)):
+        if what := left_in(connection, connection.connection):
             found.append(f"{what} in the database connection {connection.alias}")
-            drop(connection, raw)
+            drop(connection)
     return found
 
 
 def left_in(connection: BaseDatabaseWrapper, raw: Any) -> str:
-    """Return in words what a job has left in a connection, '' for the usual nothing."""
+    """Return in words what a job has left in a connection, '' for the usual nothing; `raw` is the driver's, or None."""
+    if connection.execute_wrappers:
+        return "a wrapper of queries"
+    if raw is None:
+        return ""
     if connection.in_atomic_block or connection.autocommit != connection.settings_dict["AUTOCOMMIT"]:
         return "an open transaction"
     if connection.vendor == "postgresql":
@@ -105,19 +129,25 @@ def left_in(connection: BaseDatabaseWrapper, raw: Any) -> str:
             return "an open transaction, or a broken line"
         if open_cursors:
             return "an open cursor"
-    elif connection.vendor == "sqlite" and raw.in_transaction:
-        return "an open transaction"
+        if POSTGRESQL(raw) != at_birth.get(connection.alias):
+            return "something set in the driver"
+    elif connection.vendor == "sqlite":
+        if raw.in_transaction:
+            return "an open transaction"
+        if SQLITE(raw) != at_birth.get(connection.alias):
+            return "something set in the driver"
     return "something set for the session" if connection.alias in touched else ""
 
 
-def drop(connection: BaseDatabaseWrapper, raw: Any) -> None:
+def drop(connection: BaseDatabaseWrapper) -> None:
     """Roll back and close a connection whatever state Django believes it to be in; the next query opens a new one."""
     touched.discard(connection.alias)
     open_cursors.clear()
     connection.run_on_commit = []
     connection.execute_wrappers.clear()
     try:
-        raw.close()  # the server rolls back
+        if connection.connection is not None:
+            connection.connection.close()  # the server rolls back
     finally:
         connection.connection = None
         connection.in_atomic_block = connection.needs_rollback = connection.closed_in_transaction = False
