@@ -1,19 +1,22 @@
 """Enqueueing: a call becomes a job when the transaction commits, in the shape that rq knows."""
 
+import math
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from django.conf import settings
 from django.db import transaction
 from rq.job import JobStatus
 
+from amazon_pilot.jobs import Backoff
 from amazon_pilot.jobs.core import queues
 from amazon_pilot.jobs.core.enqueue import PayloadError, fields, payloads, send, unique_key
 from amazon_pilot.jobs.core.registry import JSONJob
+from amazon_pilot.jobs.models import Batch
 from amazon_pilot.jobs.operate import changes
 
-from . import tasks
+from . import hard_to_tell, tasks
 from .cutting_proxy import CuttingProxy
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -125,6 +128,53 @@ def test_an_argument_that_is_not_json_is_refused_by_name(argument):
     assert queues.size("default") == 0
 
 
+@pytest.mark.parametrize(
+    "delay", [timedelta(days=3_000_000), timedelta.max, 10**12, 10**15, math.nan, math.inf, -math.inf]
+)
+def test_a_delay_that_no_calendar_has_is_refused_with_a_sentence(delay):
+    with pytest.raises(PayloadError, match=r"Choose a nearer time|No job can wait"):
+        tasks.do_nothing.enqueue_in(delay)
+    assert sum(queues.counts("default").values()) == 0
+
+
+@pytest.mark.parametrize("when", [datetime.max, datetime.max - timedelta(seconds=1)])
+def test_the_last_moments_of_the_calendar_are_refused(when):
+    with pytest.raises(PayloadError, match="Choose a nearer time"):
+        tasks.do_nothing.enqueue_at(when.replace(tzinfo=UTC))
+    with pytest.raises(ValueError, match="Say in which zone"):
+        tasks.do_nothing.enqueue_at(when)
+
+
+@pytest.mark.parametrize(
+    "when", [datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))]
+)
+def test_a_time_long_past_is_now(when):
+    tasks.do_nothing.enqueue_at(when)
+    tasks.do_nothing.enqueue_in(timedelta.min)
+    assert queues.size("default") == 2
+
+
+@pytest.mark.parametrize("task", [tasks.do_nothing, tasks.once_at_a_time], ids=["plain", "unique"])
+@pytest.mark.parametrize("levels", [101, 400, 500, 900])
+def test_deep_arguments_are_taken_or_refused_with_a_sentence(task, levels):
+    job_id = task.enqueue(hard_to_tell.deep(levels))
+    assert fetch(job_id).description
+    with pytest.raises(PayloadError):
+        task.enqueue(hard_to_tell.deep(5000))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"attempts": 0}, {"attempts": -3}, {"attempts": True}, {"attempts": 10**6}, {"first": math.nan}, {"first": -7},
+        {"cap": math.inf}, {"cap": -1}, {"first": 1e300},
+    ],
+)  # fmt: skip
+def test_a_policy_by_which_no_time_can_be_told_is_refused(words):
+    with pytest.raises(ValueError, match="A Backoff"):
+        Backoff(**words)
+
+
 def test_a_delayed_job_is_brought_forward_when_its_time_has_come():
     from amazon_pilot.jobs.worker import forwarder
 
@@ -171,10 +221,19 @@ def cut_off():
         proxy.close()
 
 
+def in_a_batch(task, calls):
+    batch = Batch.objects.fan_out(task, calls)
+    batch.refresh_from_db()
+    assert (batch.joined, batch.children) == (0, len(calls))
+    return all_ids()[: len(calls)]
+
+
 ENQUEUED = {
     "now": lambda task, n: [task.enqueue(f"k{n}")],
     "at the head": lambda task, n: [task.options(at_front=True).enqueue(f"k{n}")],
     "later": lambda task, n: [task.enqueue_in(timedelta(hours=1), f"k{n}")],
+    "again": lambda task, n: [changes.run_again(task.name, [f"k{n}"])],
+    "in a batch": lambda task, n: in_a_batch(task, [(f"k{n}.{i}",) for i in range(3)]),
     "many": lambda task, n: task.enqueue_many([(f"k{n}.{i}",) for i in range(1003)]),
 }
 

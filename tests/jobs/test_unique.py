@@ -1,12 +1,15 @@
 """Unique means the same call, as the function sees it, by whichever way it is asked for."""
 
+import inspect
 import itertools
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 
 import pytest
 
 from amazon_pilot.jobs import apps, job
 from amazon_pilot.jobs.core import queues, registry
+from amazon_pilot.jobs.core.enqueue import payloads, unique_key
 from amazon_pilot.jobs.core.registry import CallError, TaskNameError
 from amazon_pilot.jobs.models import Fire, ScheduleEntry
 from amazon_pilot.jobs.operate import schedule as schedule_acts
@@ -63,6 +66,46 @@ def test_any_order_of_any_keywords_is_one_job(named):
     assert task.enqueue(0, 1) not in ids
     assert task.enqueue(0, **words) not in ids
     assert task.enqueue(0, 1, kwargs={"x": 1}) not in ids
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+def with_defaults(a, b=[], c={1: {"y": 2, "x": 1}}, d=Colour.RED, e=object(), f=(1, 2), g=frozenset("ab")):  # noqa: B006, B008
+    """Take what JSON carries in another form, or not at all."""
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        ((0, []), {}), ((0,), {"b": ()}), ((0,), {"c": {"1": {"x": 1, "y": 2}}}), ((0,), {"c": {1: {"y": 2, "x": 1}}}),
+        ((0,), {"d": "red"}), ((0,), {"f": [1, 2]}), ((), {"f": (1, 2), "a": 0}),
+    ],
+)  # fmt: skip
+def test_a_default_and_what_is_equal_to_it_are_one_call(named, args, kwargs):
+    task = named(with_defaults, "tests.unique.with_defaults")
+
+    assert task.enqueue(0) == task.enqueue(*args, **kwargs)
+
+
+def test_a_default_that_json_cannot_carry_is_the_same_in_every_process(named):
+    task = named(with_defaults, "tests.unique.with_defaults")
+    data = payloads(task, [((0,), {})])[0]
+    before = unique_key(task, data)
+    another = task.signature.parameters["e"].replace(default=object())
+    task.signature = inspect.Signature(list((task.signature.parameters | {"e": another}).values()))
+
+    assert unique_key(task, data) == before
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [({"x": 1, "y": 2}, {"y": 2, "x": 1}), ([{"x": {"b": 0, "a": 1}}], [{"x": {"a": 1, "b": 0}}])]
+)
+def test_the_order_of_keys_within_an_argument_does_not_count(named, one, other):
+    task = named(two, "tests.unique.two")
+
+    assert task.enqueue(one) == task.enqueue(other) != task.enqueue([one])
 
 
 @pytest.mark.parametrize("words", [((), {}), ((1, 2, 3), {}), ((1,), {"e": 1}), ((1,), {"a": 1})])
@@ -151,7 +194,40 @@ def two_by_a_name():
     job("default", name="tests.unique.same")(open_ended)
 
 
-@pytest.mark.parametrize("declare", [two_by_a_decorator, two_by_a_factory, two_by_a_name])
+def in_a_module(code):
+    """Return what declares two tasks as a module of this code does."""
+    return lambda: exec(compile(code, "made.py", "exec"), {"__name__": "made", "job": job})
+
+
+def in_a_loop():
+    in_a_module("for n in (1, 2):\n @job('default')\n def made():\n  return n")()
+
+
+def in_a_class_twice():
+    in_a_module("for n in (1, 2):\n class Made:\n  @job('default')\n  def run():\n   return n")()
+
+
+def by_lambdas():
+    in_a_module("a, b = job('default')(lambda: 1), job('default')(lambda: 2)")()
+
+
+def by_letters_of_one_form():
+    in_a_module("@job('default')\ndef \ufb01():\n pass\n@job('default')\ndef fi():\n pass")()
+
+
+def test_a_module_that_is_loaded_again_takes_its_names_again(named):
+    code = "@job('default')\ndef made():\n pass"
+    in_a_module(code)()
+    in_a_module(code)()
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        two_by_a_decorator, two_by_a_factory, two_by_a_name, in_a_loop, in_a_class_twice, by_lambdas,
+        by_letters_of_one_form,
+    ],
+)  # fmt: skip
 def test_two_tasks_of_one_name_are_an_error_of_the_system_check(named, monkeypatch, declare):
     with pytest.raises(TaskNameError, match="Two tasks are called"):
         declare()

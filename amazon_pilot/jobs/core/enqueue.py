@@ -6,6 +6,7 @@ import logging
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import cast
 from uuid import uuid4
 
@@ -14,10 +15,11 @@ from django.db import transaction
 from rq.utils import utcformat
 
 from . import faults, redaction, subjects
+from .payload import called
 from .queues import connection
 from .registry import CallError, PayloadError, Registered
 from .scripts import script
-from .values import Json, Word
+from .values import Args, Json, Kwargs, Word
 
 logger = logging.getLogger(__name__)
 
@@ -62,13 +64,15 @@ def enqueue(
 
 def _seconds(delay: timedelta) -> float:
     """Return a delay in seconds, 0 for one that is over; raises PayloadError for a time that no calendar has."""
+    if delay <= timedelta(0):
+        return 0
     try:
-        datetime.now(UTC) + delay
+        datetime.now(UTC) + delay + timedelta(days=1)  # what Redis notes may be rounded, and its clock be ahead
     except OverflowError as error:
         raise PayloadError(
             "This delay ends after the year 9999, so the job would never run. Choose a nearer time."
         ) from error
-    return max(0.0, delay.total_seconds())
+    return delay.total_seconds()
 
 
 def payloads(task: Registered, calls: Sequence[Call]) -> list[bytes]:
@@ -98,15 +102,30 @@ def unique_key(task: Registered, data: bytes) -> str:
     """
     if not task.unique:
         return ""
-    name, instance, args, kwargs = json.loads(data)
     try:
+        name, instance, args, kwargs = json.loads(data)
         call = task.bound(args, kwargs)
-    except CallError:  # the function has changed since, or the job was enqueued by other means
-        return _digest(name, data)
-    call.apply_defaults()
-    return _digest(
-        name, json.dumps([name, instance, call.args, dict(sorted(call.kwargs.items()))], default=repr).encode()
-    )
+        call.apply_defaults()
+        return _digest(name, json.dumps(ordered([name, instance, call.args, call.kwargs])).encode())
+    except (CallError, RecursionError):  # enqueued by other means, or before the function changed; or nested too deep
+        return _digest(task.name, data)
+
+
+def ordered(value: object) -> object:
+    """Return a value as it is compared: what is equal in Python, and one thing to JSON, is written alike.
+
+    Of a default that JSON cannot carry its type stands for it: its description may tell where in memory it lies, which
+    is another place in each process.
+    """
+    if isinstance(value, Enum):
+        return ordered(value.value)
+    if isinstance(value, dict):
+        return dict(sorted((str(key), ordered(each)) for key, each in value.items()))
+    if isinstance(value, list | tuple):
+        return [ordered(each) for each in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _digest(name: str, data: bytes) -> str:
@@ -151,8 +170,17 @@ def fields(
 
 
 def description(data: bytes) -> str:
-    """Return the call as Python would write it, without secrets, at most 200 characters: rq's tools list jobs by it."""
-    name, _, args, kwargs = json.loads(data)
+    """Return the call as Python would write it, without secrets, at most 200 characters: rq's tools list jobs by it.
+
+    Three points stand for arguments that are nested too deep to be written.
+    """
+    try:
+        return _described(*json.loads(data))
+    except RecursionError:
+        return f"{called(data)}(…)"
+
+
+def _described(name: str, _: object, args: Args, kwargs: Kwargs) -> str:
     args, kwargs = redaction.call(name, args, kwargs)
     words = [repr(arg)[:75] for arg in args[:10]] + [
         f"{key}={value!r}"[:75] for key, value in list(kwargs.items())[:10]

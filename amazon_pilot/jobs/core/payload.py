@@ -33,6 +33,12 @@ def unpacked(data: bytes) -> bytes:
         return data
 
 
+def called(payload: bytes) -> str:
+    """Return the name of the task with which a payload begins, without reading the rest; '' if it begins otherwise."""
+    parts = payload.split(b'"', 2)
+    return parts[1].decode(errors="replace") if len(parts) > 2 else ""
+
+
 def storable(value: Json, levels: int = LEVELS) -> Json:
     """Return a value of JSON as every database stores it.
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from types import CoroutineType
 from typing import Any, TypeVar
 
 from asgiref.sync import ThreadSensitiveContext
@@ -16,7 +17,10 @@ from django.utils.module_loading import autodiscover_modules
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from .limits import LONGEST
+
 T = TypeVar("T")
+MOST_ATTEMPTS = 1000  # that a task may ask for: each has its place in every job
 
 
 class UnknownTaskError(Exception):
@@ -67,6 +71,13 @@ class Backoff:
     first: float = 30
     cap: float = 3600
     permanent: tuple[type[BaseException], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a policy by which no time could be told."""
+        if isinstance(self.attempts, bool) or not 1 <= self.attempts <= MOST_ATTEMPTS:
+            raise ValueError(f"A Backoff makes 1 to {MOST_ATTEMPTS} attempts, not {self.attempts!r}.")
+        if not all(0 <= seconds <= LONGEST for seconds in (self.first, self.cap)):
+            raise ValueError(f"A Backoff waits from 0 to {LONGEST} seconds, not {self.first!r} to {self.cap!r}.")
 
     def intervals(self) -> list[int]:
         """Return the wait before each further attempt, in seconds, without jitter."""
@@ -122,7 +133,8 @@ TASKS: dict[str, Registered] = {}
 def register(task: Registered) -> None:
     """Note a task by its name; raises TaskNameError where another function has it.
 
-    Only a function that its own module defines again, at the same line, may take its name again: it was reloaded.
+    Only a function that its own module defines again, at the same line, may take its name again: it was reloaded. One
+    that the module's code has made twice, as in a loop, has the very same code, which a reload compiles anew.
     """
     known = TASKS.get(task.name)
     if known is not None and not is_reloaded(known.function, task.function):
@@ -136,10 +148,11 @@ def register(task: Registered) -> None:
 def is_reloaded(known: Callable[..., object], function: Callable[..., object]) -> bool:
     """Tell whether a function is the same one, defined again by its module."""
     places = [getattr(inspect.unwrap(each), "__code__", None) for each in (known, function)]
-    is_plain = "<locals>" not in getattr(function, "__qualname__", "<locals>")
+    is_plain = "<" not in getattr(function, "__qualname__", "<")  # made in no function, and no lambda
     return known is function or (
         is_plain
         and all(places)
+        and places[0] is not places[1]
         and places[0].co_filename == places[1].co_filename  # type: ignore[union-attr]
         and places[0].co_firstlineno == places[1].co_firstlineno  # type: ignore[union-attr]
     )
@@ -159,7 +172,8 @@ def run(name: str, instance: object, args: Sequence[object], kwargs: Mapping[str
     if task is None or instance is not None:
         raise UnknownTaskError(f"{name} is not a registered task, so it was not run.")
     result = task.function(*args, **kwargs)
-    return run_async(result) if inspect.iscoroutine(result) else result
+    # By its type: what a result says of its class is the task's own code.
+    return run_async(result) if issubclass(type(result), CoroutineType) else result  # type: ignore[arg-type]
 
 
 def run_async(work: Awaitable[T]) -> T:

@@ -17,6 +17,7 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 from django.conf import settings
 
 from . import redaction
+from .payload import called
 from .redaction import MARK
 from .taken_job import TakenJob
 from .values import Args, Json, Kwargs
@@ -103,12 +104,6 @@ def _of(job: TakenJob) -> Forms:
         return forms_of_call(str(name), args, kwargs)
     except Exception:  # whatever a stranger put there: it is no call, so it runs nothing
         return ()
-
-
-def called(payload: bytes) -> str:
-    """Return the name of the task with which a payload begins, without reading the rest; '' if it begins otherwise."""
-    parts = payload.split(b'"', 2)
-    return parts[1].decode(errors="replace") if len(parts) > 2 else ""
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from typing import Generic, ParamSpec, TypeVar
 from django.utils import timezone
 
 from .enqueue import enqueue
-from .registry import Backoff, Registered, register
+from .registry import Backoff, PayloadError, Registered, register
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,7 +71,10 @@ class Task(Registered, Generic[P, R]):
 
         Returns and raises like `enqueue`; raises PayloadError for a time beyond the year 9999.
         """
-        span = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
+        try:
+            span = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
+        except (ValueError, OverflowError) as error:
+            raise PayloadError(f"No job can wait for {delay!r} seconds.") from error
         return enqueue(self, [(args, kwargs)], delay=span)[0]
 
     def enqueue_at(self, when: datetime, *args: P.args, **kwargs: P.kwargs) -> str:
