@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,10 @@ def die(how: str = "kill") -> None:
     """End the process that runs it."""
     if how == "kill":
         os.kill(os.getpid(), 9)
+    if how == "abort":
+        os.abort()
+    if how == "exec":
+        os.execv("/bin/true", ["true"])
     os._exit(3)
 
 
@@ -411,18 +416,33 @@ def die_alone() -> None:
 @job("default", timeout=60)
 def terminate_a_child(how: str) -> float:
     """Start a child that sleeps for long, tell it to end, and answer how long that took."""
-    if how == "fork":
-        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(20,))
-        child.start()
     began = time.monotonic()
-    if how == "fork":
-        child.terminate()
-        child.join()
-    else:
-        popen = subprocess.Popen("sleep 20; true" if how == "shell" else ["sleep", "20"], shell=how == "shell")
+    if how == "thread":
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(end_a_fork, signal.SIGTERM).result()
+    elif how == "spawn":
+        pid = os.posix_spawn("/bin/sleep", ["sleep", "20"], {})
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
+    elif how == "pool":
+        with multiprocessing.get_context("fork").Pool(1) as processes:
+            processes.map(abs, [-1])
+    elif how in ("popen", "shell", "session"):
+        words = "sleep 20; true" if how == "shell" else ["sleep", "20"]
+        popen = subprocess.Popen(words, shell=how == "shell", start_new_session=how == "session")
         popen.terminate()
         popen.wait()
+    else:
+        end_a_fork(getattr(signal, how))
     return time.monotonic() - began
+
+
+def end_a_fork(sign: int) -> None:
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(20,))
+    child.start()
+    assert child.pid
+    os.kill(child.pid, sign)
+    child.join()
 
 
 @job("default", isolated=True, timeout=60)
@@ -436,6 +456,13 @@ def sleep_alone(seconds: float) -> str:
 def take_the_stack_signal() -> None:
     """Put a handler of its own in the place of the one that shows where a job is."""
     signal.signal(signal.SIGUSR2, lambda number, frame: None)
+
+
+@job("default", timeout=60)
+def drop_the_stack_signal(seconds: float) -> None:
+    """Give the signal that shows where a job is its default, which ends a process."""
+    signal.signal(signal.SIGUSR2, signal.SIG_DFL)
+    time.sleep(seconds)
 
 
 @job("default", timeout=60)

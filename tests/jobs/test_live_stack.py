@@ -59,11 +59,13 @@ def test_a_job_that_took_the_signal_hides_itself_alone(start, redis):
     assert ended(job_id).outcome == "succeeded"
 
 
-def test_a_job_that_does_not_run_is_not_asked(start, redis):
+@pytest.mark.parametrize("task", [tasks.sleep, tasks.drop_the_stack_signal])
+def test_a_job_that_does_not_run_or_has_no_handler_is_not_asked(start, redis, task):
     start(WORKER_CONCURRENCY="1")
-    running, waiting = tasks.sleep.enqueue(3), tasks.add.enqueue(1, 2)
+    running, waiting = task.enqueue(3), tasks.add.enqueue(1, 2)
     wait_for(lambda: lease_of(redis, running), "the job to run")
-    for job_id in (waiting, "nobody", ""):
+    time.sleep(0.3)
+    for job_id in (waiting, "nobody", "", *([running] if task is tasks.drop_the_stack_signal else [])):
         send_command(redis, "w1", "stack", job_id=job_id)
 
     assert ended(running).outcome == ended(waiting).outcome == "succeeded"

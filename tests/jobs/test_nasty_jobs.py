@@ -180,7 +180,10 @@ def test_a_job_whose_slot_dies_runs_again_at_once(start, tmp_path):
     assert not lost.is_poison
 
 
-@pytest.mark.parametrize(("how", "cause"), [("kill", "signal 9 (SIGKILL)"), ("exit", "it left with code 3")])
+@pytest.mark.parametrize(("how", "cause"), [
+        ("kill", "signal 9 (SIGKILL)"), ("exit", "it left with code 3"), ("abort", "signal 6 (SIGABRT)"),
+        ("exec", "it left with code 0"),
+    ])  # fmt: skip
 def test_a_job_that_kills_its_slot_three_times_is_put_aside(start, how, cause):
     start()
     job_id = tasks.die.enqueue(how)

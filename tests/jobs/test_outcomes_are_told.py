@@ -76,6 +76,16 @@ def test_a_failure_stands_whatever_its_meta_holds(slot, what):
     assert row_of(outcome).exception == "ValueError"
 
 
+@pytest.mark.parametrize("what", hard_to_tell.WAITS)
+def test_a_failure_stands_whatever_wait_it_asks_for(slot, what):
+    job = taken_job(hard_to_tell.ask_to_wait, what, retries_left=b"1")
+    outcome = outcomes.from_message(slot.run_job(job), job, "w1")
+
+    assert isinstance(outcome, outcomes.Failed)
+    assert outcome.words[0] == "scheduled"
+    assert 300 <= outcome.words[1] <= 86_400
+
+
 ODD_FIELDS = {
     "id": "x" * 300, "execution": "\0" + "e" * 300, "queue": "\ud800" * 200, "enqueued_at": "99999-01-01T00:00:00Z",
     "started": 1e18,
@@ -132,12 +142,15 @@ def test_jobs_that_are_hard_to_tell_run_once(start, redis, queue):
     start()
     told = {what: hard_to_tell.succeed.enqueue(what) for what in hard_to_tell.RESULTS}
     raised = {what: hard_to_tell.fail.enqueue(what) for what in hard_to_tell.ERRORS}
+    deadly = {what: hard_to_tell.fail_deadly.enqueue(what) for what in hard_to_tell.DEADLY}
     logged = {what: hard_to_tell.log.enqueue(what) for what in hard_to_tell.LOGS}
     rare = queue.enqueue(hard_to_tell.succeed.name, "deep", result_ttl=0).id
 
     assert {what: ended(each).outcome for what, each in told.items()} == dict.fromkeys(told, "succeeded")
     assert {what: ended(each).outcome for what, each in raised.items()} == dict.fromkeys(raised, "failed")
     assert {what: ended(each).outcome for what, each in logged.items()} == dict.fromkeys(logged, "succeeded")
+    for each in deadly.values():
+        assert "its slot died while it described the error (slot_killed: " in ended(each, outcome="failed").message
     assert ended(rare).outcome == "succeeded"
     assert ended(tasks.add.enqueue(2, 3)).result == 5
     assert not JobRun.objects.filter(attempt__gt=1).exists()

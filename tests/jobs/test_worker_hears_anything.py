@@ -153,6 +153,7 @@ def test_a_worker_outlives_what_jobs_and_redis_do_to_it(start, redis, queue):
     closed = tasks.close_every_descriptor.enqueue()
     odd = {b"\xff\xfe": {}, b"r": {"retry_intervals": "no JSON", "retries_left": "2"}, b"t": {"timeout": "9" * 30}}
     odd |= {b"l": {"result_ttl": 10**20, "failure_ttl": 10**20}, b"n": {"attempt": "nan", "losses": "nan"}}
+    odd |= {b"d": {"dependency_ids": "[true]", "data": json.dumps(["tests.jobs.tasks.die_unless", None, [5], {}])}}
     call = json.dumps(["tests.jobs.tasks.add", None, [1, 2], {}])
     for job_id, fields in odd.items():
         redis.hset(b"rq:job:" + job_id, mapping={"status": "queued", "data": call, "origin": "default"} | fields)
@@ -169,7 +170,7 @@ def test_a_worker_outlives_what_jobs_and_redis_do_to_it(start, redis, queue):
     assert "wrote into the line" in run.message
     run = ended(closed)
     assert (run.outcome, run.result, run.attempt) == ("succeeded", "closed", 1)
-    for job_id in ("r", "t", "l", "n"):
+    for job_id in ("r", "t", "l", "n", "d"):
         ended(job_id)
     assert process.popen.poll() is None
 

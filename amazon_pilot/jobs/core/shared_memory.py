@@ -8,6 +8,7 @@ import mmap
 import os
 import signal
 import struct
+import sys
 import time
 import zlib
 
@@ -21,7 +22,9 @@ CLOSING_AT = HEADER.size + TEXT_LIMIT
 WORDS = struct.Struct("=II")  # length and checksum of a slot's last words
 FORK = struct.Struct("=i")  # the process in which an isolated task runs (0 = the slot itself)
 FORK_AT = CLOSING_AT + CLOSING.size
-LOG_AT = FORK_AT + FORK.size
+ERROR = struct.Struct("=i")  # 1 while the slot describes what a task has raised, which is the task's own code
+ERROR_AT = FORK_AT + FORK.size
+LOG_AT = ERROR_AT + ERROR.size
 STACK_LIMIT = 32 * 1024
 
 
@@ -38,6 +41,16 @@ class SharedMemory:
         HEADER.pack_into(self.memory, 0, -1, 0, 0, 0)
         CLOSING.pack_into(self.memory, CLOSING_AT, 0, 0)
         self.note_fork(0)
+        self.note_error(False)
+
+    def note_error(self, is_being_told: bool) -> None:
+        """Note whether the task has raised and its error is being described."""
+        ERROR.pack_into(self.memory, ERROR_AT, is_being_told)
+
+    @property
+    def has_failed(self) -> bool:
+        """Tell whether the slot has died over describing what the task raised."""
+        return bool(ERROR.unpack_from(self.memory, ERROR_AT)[0])
 
     def note_fork(self, pid: int) -> None:
         """Note in which process an isolated task runs; 0 once it is over."""
@@ -48,10 +61,15 @@ class SharedMemory:
         faulthandler.register(signal.SIGUSR2, file=self.stack_file, all_threads=True)
 
     def ask_stack(self, pid: int) -> None:
-        """Ask the process that runs the task for its stack; `pid` is the slot's."""
+        """Ask the process that runs the task for its stack; `pid` is the slot's.
+
+        A task may have taken our handler away: then nothing is asked, for the signal would end it.
+        """
         self.stack_file.truncate(0)
         self.stack_file.seek(0)  # the slot writes at this place: both hold the same open file
-        os.kill(FORK.unpack_from(self.memory, FORK_AT)[0] or pid, signal.SIGUSR2)
+        running = FORK.unpack_from(self.memory, FORK_AT)[0] or pid
+        if catches(running, signal.SIGUSR2):
+            os.kill(running, signal.SIGUSR2)
 
     @property
     def stack(self) -> bytes:
@@ -136,6 +154,16 @@ class SharedMemory:
         return bool(HEADER.unpack_from(self.memory)[3])
 
 
+def catches(pid: int, sign: signal.Signals) -> bool:
+    """Tell whether a process has a handler for a signal; only Linux says so, elsewhere it is taken to have one."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            caught = next((line for line in file if line.startswith("SigCgt:")), "")
+    except OSError:
+        return sys.platform != "linux"
+    return bool(int(caught.partition(":")[2].strip() or "0", 16) >> (sign - 1) & 1)
+
+
 _current: SharedMemory | None = None
 
 
@@ -155,4 +183,5 @@ def watch_again() -> None:
 def progress(percent: float, text: str = "") -> None:
     """Tell how far the running task is, in percent, and what it does; outside of a worker nothing happens."""
     if _current is not None:
-        _current.set_progress(int(percent), text)
+        # In this order what is no number becomes 0, and what has no end an end.
+        _current.set_progress(int(max(0, min(percent, 100))), text)

@@ -43,6 +43,9 @@ def forward_limited(job_id: str) -> int:
     from django_rq.queues import get_queue
 
     job = JSONJob.fetch(job_id, connection=queues.connection())
+    if not job.rate_limit_concurrency:  # a limit that says of nobody how many; now the job is as others are
+        queues.connection().hdel(job.key, "rate_limit_key")
+        return 0
     queue = get_queue(job.origin, connection=queues.connection(), commit_mode="auto")
     registry = queue.scheduled_job_registry
     with queues.connection().pipeline() as pipeline:

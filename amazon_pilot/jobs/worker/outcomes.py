@@ -211,6 +211,8 @@ def of_the_dead(taken_job: TakenJob, worker: str, slot: int, shared: SharedMemor
         text = "The job was deleted or cancelled while it ran, so it was ended."
         return Failed(taken_job, worker, killed_words(taken_job, "stopped", text, line("stopped", message=text)))
     text = killed_text(taken_job, because)
+    if not text and shared.has_failed:
+        text = f"The task failed, and its slot died while it described the error ({because})."
     if not text:
         return Lost(taken_job, worker, because, line("lost"))
     left, wait = retry_after_kill(taken_job, because)

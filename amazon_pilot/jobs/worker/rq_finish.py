@@ -37,6 +37,11 @@ from .messages import Message
 Claimed = tuple[JSONJob, DjangoRQ, Execution]
 Teller = Callable[[str, BaseException | None], str]
 
+
+class NotStoredError(RedisConnectionError):
+    """Redis answers, and rq's code could not store an end: what is in the way may pass, or stand in the job itself."""
+
+
 MARGIN = 5.0  # seconds that rq's code may take beside the callbacks and webhooks, which have limits of their own
 
 
@@ -83,9 +88,10 @@ class Closer(Worker):
         self.check_persisted()
 
     def check_persisted(self) -> None:
-        """Raise where a failure could not be stored: rq logs that, and lets the job be."""
+        """Raise if a failure could not be stored: rq logs that, and lets the job be."""
         if not self.is_persisted:
-            raise RedisConnectionError("The failure could not be stored.")
+            self.connection.ping()  # raises if Redis is away
+            raise NotStoredError("The failure could not be stored.")
 
     def _release_slot_safely(self, job: Job) -> None:
         self.is_persisted = True  # what rq does last, and only after its transaction

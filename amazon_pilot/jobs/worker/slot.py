@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 NICE = 5  # a slot gives way to those that feed it, worker and Redis: where it did not, slots ran dry while these waited
 AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)  # it will be back
+REFUSALS = 3  # of a step, by a Redis that answers, before it is given up
 REDIS_AGAIN = 1.0  # seconds, beside what a connection waits by itself
 LEFT_WORDS = 77  # the exit code of a slot that has left what it had to say in its shared memory
 read_call = json.JSONDecoder().decode  # `json.loads` would guess at the encoding first
@@ -234,12 +235,19 @@ class Slot:
         return ("idle",)
 
     def patiently(self, step: Callable[[], Message]) -> Message:
-        """Do a step again until Redis answers, however long it is away: what has ended is not run again for that."""
+        """Do a step again until Redis answers, however long it is away: what has ended is not run again for that.
+
+        Raises NotStoredError if Redis does answer, and the step fails again and again.
+        """
+        refused = 0
         while True:
             self.shared.close_within(settings.REDIS_PATIENCE_SECONDS + rq_finish.MARGIN)
             try:
                 return step()
             except AWAY as error:
+                refused += isinstance(error, rq_finish.NotStoredError)
+                if refused > REFUSALS:
+                    raise
                 logger.warning("Slot %s waits for Redis: %s", self.number, error)
                 time.sleep(REDIS_AGAIN)
 
@@ -304,7 +312,9 @@ class Slot:
             os._exit(0)  # the task forked and its child came back here: only the slot itself may answer
         faults.point("slot after task")
         self.clear_up(taken_job, time.time() - started)
+        self.shared.note_error(error is not None and not taken_job.is_rare)
         outcome = self.teller.told(taken_job, job, value, error, started)
+        self.shared.note_error(False)
         if error is not None or taken_job.is_rare:  # handlers, callbacks or the error's own code have run since
             self.clear_up(taken_job, 0)
         faults.point("slot before answer")
