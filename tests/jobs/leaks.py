@@ -97,6 +97,11 @@ if len(os.sched_getaffinity(0)) > 1:
     LEAKS["processors"] = lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
+def in_a_thread_that_ends(work: Any) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result()
+
+
 def in_a_thread_that_stays(work: Any) -> None:
     pool = ThreadPoolExecutor(1)
     pool.submit(work).result()
@@ -174,6 +179,9 @@ SESSIONS: dict[str, Any] = {
     "temporary table past Django": lambda: raw("CREATE TEMPORARY TABLE auth_user (id int)"),
     "rollback asked for": lambda: (transaction.atomic().__enter__(), transaction.set_rollback(True)),
     "closed in a block": lambda: (transaction.atomic().__enter__(), connection.close()),
+    "block in a thread": lambda: in_a_thread_that_ends(
+        lambda: (transaction.atomic().__enter__(), get_user_model().objects.create(username="block in a thread"))
+    ),
     "wrapper of queries": lambda: entered(connection.execute_wrapper(refuse_queries)),
 }
 POSTGRESQL: dict[str, Any] = {

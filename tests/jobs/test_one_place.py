@@ -186,6 +186,7 @@ STATES = {
     **{f"child_{parent}": child(parent) for parent in PARENTS},
 }  # fmt: skip
 OPERATIONS = ("retry", "run now", "hold", "release", "snooze", "cancel", "move", "delete")
+LETS_GO = ("run now", "release", "snooze")  # what lets a job go whose parents are gone
 VALUES = {"snooze": {"until": FAR}, "move": {"queue": "low"}}
 LIVING, GONE = ("child_waiting", "child_running"), ("child_finished", "child_failed", "child_deleted", "child_canceled")
 PARKED = ("parked_task", "parked_tag")
@@ -293,6 +294,43 @@ def test_a_cancelled_child_that_is_retried_still_runs_once(parent, second):
     if parent == "running":
         end(PARENT_OF[job_id], "default", EXECUTIONS[PARENT_OF[job_id]])
     assert unpause_and_run_everything().count(job_id) == int(second == "retry")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("parents", ["finished failed", "deleted canceled", "held running"])
+def test_a_child_of_two_parents_is_in_one_place_and_runs_once_at_most(parents, operation):
+    parents = parents.split()
+    ids = [rq_queue().enqueue("tests.jobs.tasks.do_nothing", 1).id for _parent in parents]
+    job_id = rq_queue().enqueue("tests.jobs.tasks.tagged", depends_on=ids).id
+    for parent, other in zip(parents, ids, strict=True):
+        if parent in ("held", "canceled", "deleted"):
+            assert act({"held": "hold", "canceled": "cancel", "deleted": "delete"}[parent], other).count == 1
+        else:
+            EXECUTIONS[other] = start(other)
+            if parent != "running":
+                end(other, "default", EXECUTIONS[other], parent)
+    waits = "held" in parents
+
+    done = act(operation, job_id)
+
+    assert done.count == int(operation in ("cancel", "move", "delete") or (not waits and operation in LETS_GO))
+    assert len(places(job_id)) == int(operation != "delete")
+    if "running" in parents:
+        end(ids[1], "default", EXECUTIONS[ids[1]])
+    assert unpause_and_run_everything().count(job_id) == int(not waits and operation in LETS_GO)
+    assert len(places(job_id)) <= 1
+
+
+def test_a_chain_goes_on_once_its_second_is_let_go():
+    ids = [rq_queue().enqueue("tests.jobs.tasks.do_nothing", 1).id]
+    for _n in range(3):
+        ids.append(rq_queue().enqueue("tests.jobs.tasks.tagged", depends_on=ids[-1]).id)
+    assert act("delete", ids[0]).count == 1
+    assert [act("release", job_id).count for job_id in ids[2:]] == [0, 0]
+    assert act("release", ids[1]).count == 1
+
+    assert unpause_and_run_everything() == ids[1:]
 
 
 @pytest.mark.parametrize("operation", ["run now", "release", "snooze"])

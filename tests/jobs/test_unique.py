@@ -215,6 +215,13 @@ def by_letters_of_one_form():
     in_a_module("@job('default')\ndef \ufb01():\n pass\n@job('default')\ndef fi():\n pass")()
 
 
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_function_that_yields_is_no_task(named, kind):
+    with pytest.raises(TypeError, match="would run none of it"):
+        in_a_module(f"@job('default')\n{kind} made():\n yield 1")()
+    assert "made.made" not in registry.TASKS
+
+
 def test_a_module_that_is_loaded_again_takes_its_names_again(named):
     code = "@job('default')\ndef made():\n pass"
     in_a_module(code)()

@@ -131,11 +131,13 @@ TASKS: dict[str, Registered] = {}
 
 
 def register(task: Registered) -> None:
-    """Note a task by its name; raises TaskNameError where another function has it.
+    """Note a task by its name; raises TaskNameError if another function has it, TypeError for one that yields.
 
     Only a function that its own module defines again, at the same line, may take its name again: it was reloaded. One
     that the module's code has made twice, as in a loop, has the very same code, which a reload compiles anew.
     """
+    if inspect.isgeneratorfunction(task.function) or inspect.isasyncgenfunction(task.function):
+        raise TypeError(f"{task.name} yields, so a call of it would run none of it. Have it return what it has done.")
     known = TASKS.get(task.name)
     if known is not None and not is_reloaded(known.function, task.function):
         raise TaskNameError(

@@ -5,8 +5,10 @@ it is sent, also one that passes Django by. A connection with anything left in i
 """
 
 import re
+import threading
 from operator import attrgetter
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -30,7 +32,8 @@ SQLITE = attrgetter("isolation_level", "row_factory", "text_factory")
 
 touched: set[str] = set()  # aliases of connections whose session a statement may have changed
 open_cursors: set[int] = set()  # on the server
-at_birth: dict[str, tuple[Any, ...]] = {}  # how the driver's object of an alias was set
+at_birth: WeakKeyDictionary[BaseDatabaseWrapper, tuple[Any, ...]] = WeakKeyDictionary()  # how the driver's was set
+of_threads: WeakSet[BaseDatabaseWrapper] = WeakSet()  # which other threads than the main one have opened
 opened: set[str] = set()  # aliases of connections that any job has opened: before there is one, nothing is looked at
 
 
@@ -44,13 +47,15 @@ def watch() -> None:
 def watch_connection(sender: Any, connection: BaseDatabaseWrapper, **more: Any) -> None:
     raw: Any = connection.connection
     opened.add(connection.alias)
+    if threading.current_thread() is not threading.main_thread():
+        of_threads.add(connection)
     if connection.vendor == "postgresql":
         raw.cursor_factory = watching(raw.cursor_factory, connection.alias)
         raw.server_cursor_factory = watching_server(raw.server_cursor_factory, connection.alias)
-        at_birth[connection.alias] = POSTGRESQL(raw)
+        at_birth[connection] = POSTGRESQL(raw)
     elif connection.vendor == "sqlite":
         raw.set_trace_callback(lambda text: note_sqlite(text, connection.alias))
-        at_birth[connection.alias] = SQLITE(raw)
+        at_birth[connection] = SQLITE(raw)
 
 
 def note(query: Any, cursor: Any, alias: str) -> None:
@@ -105,10 +110,20 @@ def watching_server(factory: Any, alias: str) -> Any:
 
 
 def clear() -> list[str]:
-    """Close each connection in which a job has left something; returns in words what."""
+    """Close each connection in which a job has left something; returns in words what.
+
+    Those that its threads have opened are closed in any case: a thread that ends leaves them to Python's collector,
+    with whatever they lock.
+    """
     if not opened:
         return []
     found = []
+    while of_threads:
+        connection = of_threads.pop()
+        if connection.connection is not None:
+            if what := left_in(connection, connection.connection):
+                found.append(f"{what} in the database connection {connection.alias} of a thread")
+            drop(connection)
     for connection in connections.all(initialized_only=True):
         if what := left_in(connection, connection.connection):
             found.append(f"{what} in the database connection {connection.alias}")
@@ -129,12 +144,12 @@ def left_in(connection: BaseDatabaseWrapper, raw: Any) -> str:
             return "an open transaction, or a broken line"
         if open_cursors:
             return "an open cursor"
-        if POSTGRESQL(raw) != at_birth.get(connection.alias):
+        if POSTGRESQL(raw) != at_birth.get(connection):
             return "something set in the driver"
     elif connection.vendor == "sqlite":
         if raw.in_transaction:
             return "an open transaction"
-        if SQLITE(raw) != at_birth.get(connection.alias):
+        if SQLITE(raw) != at_birth.get(connection):
             return "something set in the driver"
     return "something set for the session" if connection.alias in touched else ""
 
