@@ -120,13 +120,14 @@ def test_arguments_that_cannot_be_told_keep_no_run_from_its_row(data):
     assert written()["a"].outcome == "succeeded"
 
 
-def test_a_failure_does_not_wait_behind_what_went_well():
+@pytest.mark.parametrize("outcome", ["failed", "retrying", "stopped", "lost"])
+def test_a_failure_does_not_wait_behind_what_went_well(outcome):
     keeper = reader()
-    told(*[line("succeeded", f"good{n}") for n in range(keeper.batch * 3)], line("failed", "bad"))
+    told(*[line("succeeded", f"good{n}") for n in range(keeper.batch * 3)], line(outcome, "bad"))
 
     keeper.write_some()
 
-    assert JobRun.objects.filter(job_id="bad", outcome="failed").exists()
+    assert JobRun.objects.filter(job_id="bad", outcome=outcome).exists()
     assert JobRun.objects.filter(outcome="succeeded").count() < 300
 
 

@@ -12,6 +12,7 @@ from amazon_pilot.jobs.core import queues, registry
 from amazon_pilot.jobs.core.enqueue import payloads, unique_key
 from amazon_pilot.jobs.core.registry import CallError, TaskNameError
 from amazon_pilot.jobs.models import Fire, ScheduleEntry
+from amazon_pilot.jobs.operate import changes
 from amazon_pilot.jobs.operate import schedule as schedule_acts
 from amazon_pilot.jobs.schedule import entries, fires, store
 
@@ -139,6 +140,31 @@ def test_a_fire_joins_the_job_that_waits_or_runs(entry, status):
     assert {fire.outcome for fire in Fire.objects.all()} == {Fire.Outcome.SKIPPED_OVERLAP}
     assert all(other in fire.note for fire in Fire.objects.all())
     assert schedule_acts.run_now(None, "e").count == 0
+
+
+@pytest.mark.parametrize(("verbs", "joins"), [(["hold"], True), (["hold", "release"], True), (["cancel"], False)])
+def test_a_fire_joins_a_job_that_an_operator_has_moved_and_none_that_he_ended(entry, verbs, joins):
+    task, made = entry
+    other = task.enqueue(b=2, a=1)
+    assert all(changes.one(verb, other) for verb in verbs)
+
+    fire = entries.run_now(made, None)
+
+    assert (fire.outcome == Fire.Outcome.SKIPPED_OVERLAP) == joins
+    assert (other in fire.note) == joins
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "joins"),
+    [([], {"b": 2, "a": 1}, True), ([1], {"c": 3, "d": None}, True), ([1], {"d": 0}, False), ([1.5], {}, False)],
+)
+def test_a_fire_joins_the_same_call_however_its_entry_writes_it(entry, args, kwargs, joins):
+    task, made = entry
+    made.args = {"args": args, "kwargs": kwargs}
+    made.save()
+    task.enqueue(1)
+
+    assert (entries.run_now(made, None).outcome == Fire.Outcome.SKIPPED_OVERLAP) == joins
 
 
 def test_a_fire_that_joined_is_the_same_when_it_is_sent_again(entry):

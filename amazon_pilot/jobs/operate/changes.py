@@ -29,10 +29,10 @@ PENDING = ("queued", "started", "scheduled", "deferred", "held", "rate_limited",
 
 
 def find(job_id: str) -> JSONJob | None:
-    """Return a job as rq knows it, None where Redis has forgotten it."""
+    """Return a job as rq knows it, None if Redis has forgotten it, or holds there what rq's code cannot read."""
     try:
         return JSONJob.fetch(job_id, connection=connection())  # type: ignore[return-value]
-    except NoSuchJobError:
+    except (NoSuchJobError, ValueError, TypeError, AttributeError):
         return None
 
 
