@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from amazon_pilot.jobs import apps, job
 from amazon_pilot.jobs.core import queues, registry
@@ -165,6 +166,21 @@ def test_a_fire_joins_the_same_call_however_its_entry_writes_it(entry, args, kwa
     task.enqueue(1)
 
     assert (entries.run_now(made, None).outcome == Fire.Outcome.SKIPPED_OVERLAP) == joins
+
+
+@pytest.mark.parametrize("args", [[], [1, 2, 3], {"kwargs": {"e": 1}}, {"args": [1], "kwargs": {"a": 1}}])
+def test_an_entry_whose_arguments_do_not_fit_is_refused_and_fires_as_an_error(entry, args):
+    _task, made = entry
+    made.args, made.overlap = args, "skip"
+    with pytest.raises(ValidationError, match="cannot be called so"):
+        made.full_clean()
+    made.save()  # by what asks nobody
+
+    fire = entries.run_now(made, None)
+
+    assert fire.outcome == Fire.Outcome.ERROR
+    assert "cannot be called so" in fire.note
+    assert queues.size("default") == 0
 
 
 def test_a_fire_that_joined_is_the_same_when_it_is_sent_again(entry):

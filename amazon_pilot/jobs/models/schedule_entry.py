@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..core import cron
+from ..core.registry import TASKS, CallError
 from ..core.values import Args, Kwargs, Text
 from .expiring import ExpiringQuerySet
 from .total import Total
@@ -114,7 +115,8 @@ class ScheduleEntry(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Refuse a cron line with its reason and position, an unknown zone or queue, and arguments that are no list."""
+        """Refuse a cron line with its reason and position, an unknown zone or queue, and arguments that its task
+        does not take."""
         errors: dict[str, Text] = {}
         try:
             cron.parse(self.cron)
@@ -126,6 +128,11 @@ class ScheduleEntry(models.Model):
             errors["queue"] = _("There is no such queue.")
         if not is_call(self.args):
             errors["args"] = _('Write a list such as ["daily"], or {"args": ["daily"], "kwargs": {"most": 10}}.')
+        elif self.task in TASKS:
+            try:
+                TASKS[self.task].bound(*self.call)
+            except CallError as error:
+                errors["args"] = str(error)
         if errors:
             raise ValidationError(errors)
 

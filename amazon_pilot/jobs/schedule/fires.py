@@ -22,7 +22,7 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 
 from ..core.enqueue import description, unique_key
-from ..core.registry import TASKS, JSONJob, Registered
+from ..core.registry import TASKS, CallError, JSONJob, Registered
 from ..models import Fire, ScheduleEntry
 from . import store
 from .store import Parcel
@@ -176,15 +176,16 @@ def take(decisions: list[Decision]) -> list[Fire]:
 def send(connection: Redis, fires: Iterable[Fire], now: datetime, leader: str) -> list[Fire]:
     """Enqueue the jobs of pending fires and settle their rows; answer the fires that are settled now.
 
-    `leader` is the name that has to hold the lock, or "" for an operator's own act. A fire whose task is gone is
-    settled as an error. When another scheduler leads nothing is done, and the rows stay pending for it.
+    `leader` is the name that has to hold the lock, or "" for an operator's own act. A fire whose task is gone, or does
+    not take these arguments, is settled as an error. When another scheduler leads nothing is done, and the rows stay
+    pending for it.
     """
     parcels: list[tuple[Fire, Parcel]] = []
     settled = []
     for fire in fires:
         try:
             parcels.append((fire, _parcel(connection, fire, now)))
-        except LookupError as error:
+        except (LookupError, CallError) as error:
             fire.outcome, fire.note = Fire.Outcome.ERROR, str(error.args[0])
             settled.append(fire)
             logger.error("Fire %s cannot be sent: %s", fire.job_id, fire.note)
@@ -211,8 +212,11 @@ def payload_of(entry: ScheduleEntry) -> bytes:
 
 
 def job_of(connection: Redis, entry: ScheduleEntry, fire: Fire, now: datetime) -> Job:
-    """Make a fire's job as rq's own `enqueue` would, without storing it. Raises LookupError for an unknown task."""
+    """Make a fire's job as rq's own `enqueue` would, without storing it. Raises LookupError for an unknown task,
+    and CallError if it does not take the entry's arguments.
+    """
     task = task_named(entry.task)
+    task.bound(*entry.call)
     job = JSONJob.create(
         entry.task,
         args=tuple(entry.call[0]),
