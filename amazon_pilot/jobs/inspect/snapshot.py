@@ -338,7 +338,7 @@ def read_picture(words: bytes) -> Picture | None:
     return cast(Picture, found)
 
 
-def _is_whole(found: dict[str, Any]) -> bool:
+def _is_whole(found: Info) -> bool:
     is_there = all(isinstance(found.get(name), kind) for name, kind in NEEDED.items())
     is_sound = all(isinstance(found[name], kind) for name, kind in OPTIONAL.items() if name in found)
     return is_there and is_sound and all(isinstance(slot, dict) for slot in found["slots"])

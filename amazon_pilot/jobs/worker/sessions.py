@@ -74,19 +74,19 @@ def watching(factory: Any, alias: str) -> Any:
     """Return a class of psycopg's cursors that notes what is sent."""
 
     class Watching(factory):
-        def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+        def execute(self, query: Any, *args: object, **kwargs: object) -> Any:
             note(query, self, alias)
             return super().execute(query, *args, **kwargs)
 
-        def executemany(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+        def executemany(self, query: Any, *args: object, **kwargs: object) -> Any:
             note(query, self, alias)
             return super().executemany(query, *args, **kwargs)
 
-        def stream(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+        def stream(self, query: Any, *args: object, **kwargs: object) -> Any:
             note(query, self, alias)
             return super().stream(query, *args, **kwargs)
 
-        def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+        def copy(self, statement: Any, *args: object, **kwargs: object) -> Any:
             note(statement, self, alias)
             return super().copy(statement, *args, **kwargs)
 
@@ -97,7 +97,7 @@ def watching_server(factory: Any, alias: str) -> Any:
     """Return a class of psycopg's server-side cursors that notes whether one stays open, and what is sent."""
 
     class Watching(factory):
-        def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+        def execute(self, query: Any, *args: object, **kwargs: object) -> Any:
             note(query, self, alias)
             open_cursors.add(id(self))
             return super().execute(query, *args, **kwargs)
