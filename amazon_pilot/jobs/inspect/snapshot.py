@@ -27,7 +27,7 @@ KEY, LOCK = "pilot:sample", "pilot:sample:lock"
 logger = logging.getLogger(__name__)
 
 # What no page can do without in a worker's record, and what may be missing from it, whichever version wrote it.
-NEEDED = {"worker": str, "state": str, "queues": dict, "takes": dict, "slots": list}
+NEEDED = {"worker": str, "state": str, "queues": dict, "takes": dict}
 OPTIONAL = {"pid": int, "host": str, "born": int | float, "clock": int | float, "ended": dict}
 FRESH_SECONDS = 3.0
 STALE_SECONDS = 3 * FRESH_SECONDS
@@ -338,10 +338,11 @@ def read_picture(words: bytes) -> Picture | None:
     return cast(Picture, found)
 
 
-def _is_whole(found: Info) -> bool:
+def _is_whole(found: dict[str, object]) -> bool:
     is_there = all(isinstance(found.get(name), kind) for name, kind in NEEDED.items())
     is_sound = all(isinstance(found[name], kind) for name, kind in OPTIONAL.items() if name in found)
-    return is_there and is_sound and all(isinstance(slot, dict) for slot in found["slots"])
+    slots = found.get("slots")
+    return is_there and is_sound and isinstance(slots, list) and all(isinstance(slot, dict) for slot in slots)
 
 
 def _worker(picture: Picture, seen: float, now: float) -> Worker:
