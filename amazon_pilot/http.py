@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Its pages, and the admin's way to the page of any row, which asks a table also of its models, which have none.
+OF_DJANGO_RQ = ("/admin/django_rq/", "/admin/r/")
 UNUSED = ("accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "microphone", "payment", "usb")
 PERMISSIONS = ", ".join(f"{name}=()" for name in UNUSED)
 
@@ -171,7 +173,7 @@ class PlainErrors(MiddlewareMixin):
         if isinstance(error, ODD_VALUES):
             logger.warning("A request holds a value that cannot be: %s", type(error).__name__, exc_info=error)
             return odd(request, str(ODD_VALUE))
-        if request.path.startswith("/admin/django_rq/") and not isinstance(error, Http404 | PermissionDenied):
+        if request.path.startswith(OF_DJANGO_RQ) and not isinstance(error, Http404 | PermissionDenied):
             return self.foreign(request, error)
         if isinstance(error, OperationalError):
             logger.error("The database refused: %s", error)
