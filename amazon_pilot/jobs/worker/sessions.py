@@ -32,7 +32,7 @@ SQLITE = attrgetter("isolation_level", "row_factory", "text_factory")
 
 touched: set[str] = set()  # aliases of connections whose session a statement may have changed
 open_cursors: set[int] = set()  # on the server
-at_birth: WeakKeyDictionary[BaseDatabaseWrapper, tuple[Any, ...]] = WeakKeyDictionary()  # how the driver's was set
+at_birth: WeakKeyDictionary[BaseDatabaseWrapper, tuple[object, ...]] = WeakKeyDictionary()  # how the driver's was set
 of_threads: WeakSet[BaseDatabaseWrapper] = WeakSet()  # which other threads than the main one have opened
 opened: set[str] = set()  # aliases of connections that any job has opened: before there is one, nothing is looked at
 
@@ -74,19 +74,19 @@ def watching(factory: Any, alias: str) -> Any:
     """Return a class of psycopg's cursors that notes what is sent."""
 
     class Watching(factory):
-        def execute(self, query: Any, *args: object, **kwargs: object) -> Any:
+        def execute(self, query: object, *args: object, **kwargs: object) -> object:
             note(query, self, alias)
             return super().execute(query, *args, **kwargs)
 
-        def executemany(self, query: Any, *args: object, **kwargs: object) -> Any:
+        def executemany(self, query: object, *args: object, **kwargs: object) -> object:
             note(query, self, alias)
             return super().executemany(query, *args, **kwargs)
 
-        def stream(self, query: Any, *args: object, **kwargs: object) -> Any:
+        def stream(self, query: object, *args: object, **kwargs: object) -> object:
             note(query, self, alias)
             return super().stream(query, *args, **kwargs)
 
-        def copy(self, statement: Any, *args: object, **kwargs: object) -> Any:
+        def copy(self, statement: object, *args: object, **kwargs: object) -> object:
             note(statement, self, alias)
             return super().copy(statement, *args, **kwargs)
 
@@ -97,7 +97,7 @@ def watching_server(factory: Any, alias: str) -> Any:
     """Return a class of psycopg's server-side cursors that notes whether one stays open, and what is sent."""
 
     class Watching(factory):
-        def execute(self, query: Any, *args: object, **kwargs: object) -> Any:
+        def execute(self, query: object, *args: object, **kwargs: object) -> object:
             note(query, self, alias)
             open_cursors.add(id(self))
             return super().execute(query, *args, **kwargs)
