@@ -229,7 +229,8 @@ def writing() -> list[tuple[str, str | None]]:
 
 def set_writing(was: list[tuple[str, str | None]]) -> None:
     for stream, (encoding, errors) in zip((sys.stdout, sys.stderr), was, strict=True):
-        stream.reconfigure(encoding=encoding, errors=errors)  # type: ignore[union-attr]
+        if (stream.encoding, stream.errors) != (encoding, errors):
+            stream.reconfigure(encoding=encoding, errors=errors)  # type: ignore[union-attr]
 
 
 def root_logger() -> RootLogger:
