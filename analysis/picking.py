@@ -7,8 +7,9 @@ from typing import Any
 
 from django.http import QueryDict
 
+from products import keyset
 from products.models import Product, Role, Tracking
-from products.models.tracking import FEW, matching_when
+from products.models.tracking import FEW, has, matching_when
 from products.watchlist import load
 
 MOST_FOUND = 12
@@ -56,9 +57,19 @@ def _picks(
     mine, words = Tracking.objects.filter(team=team), words.strip()[:100]
     chosen = dict(mine.filter(product__in=keys).values_list("product", "pk"))
     rows = mine.filter(**narrowed).exclude(product__in=[*keys, *others])
-    if words:  # the newest of so many that have them, as an index finds them: this list is no place to page through
-        ids = sorted({pk for _number, pk in rows.first_of(matching_when(words), FEW)}, reverse=True)
-    else:
-        ids = list(rows.order_by("-pk").values_list("pk", flat=True)[: MOST_FOUND + 1])
+    ids = _newest(rows, words)
     in_order = [chosen[key] for key in keys if key in chosen]
     return Picks(words, load(in_order), load(ids[:MOST_FOUND]), len(ids) > MOST_FOUND)
+
+
+def _newest(rows: Any, words: str) -> list[int]:
+    """Return the newest that have these words; where too few are near, those of so many as an index finds.
+
+    This list is no place to page through.
+    """
+    if not words:
+        return list(rows.order_by("-pk").values_list("pk", flat=True)[: MOST_FOUND + 1])
+    near = keyset.first_near([rows.annotate(fits=has(words))], "pk", MOST_FOUND + 1, is_empty=False, is_falling=True)
+    if near is not None:
+        return [pk for pk, _value in near]
+    return sorted({pk for _number, pk in rows.first_of(matching_when(words), FEW)}, reverse=True)

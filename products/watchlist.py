@@ -281,14 +281,21 @@ def slice_of(rows: Any, wanted: Wanted, text: str) -> keyset.Slice:
     sort = SORTS[wanted.sort]
     if sort.is_worked_out:
         return _worked_out(rows, wanted, text)
-    key, halves = keyset.read_key(text, sort.parse), []
+    key, halves, before = keyset.read_key(text, sort.parse), [], [] if rows.before is None else [rows.before]
     if sort.column == "shown":
-        halves = [
-            rows.filter(alias__gt="").annotate(shown=Lower("alias")),
-            rows.filter(alias="").annotate(shown=sort_name("product__")),
-        ]
+        halves, before = _halves(rows), [half for one in before for half in _halves(one)]
         rows = rows.annotate(shown=shown_name())
-    return keyset.cut(rows, sort.column, key, PER_PAGE, descending=wanted.falls, nullable=sort.nullable, halves=halves)
+    return keyset.cut(
+        rows, sort.column, key, PER_PAGE, descending=wanted.falls, nullable=sort.nullable, halves=halves, before=before
+    )
+
+
+def _halves(rows: Any) -> list[Any]:
+    """Return the rows with a name of the team's own and those without, each by the name that an index knows."""
+    return [
+        rows.filter(alias__gt="").annotate(shown=Lower("alias")),
+        rows.filter(alias="").annotate(shown=sort_name("product__")),
+    ]
 
 
 def shown_name() -> Any:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.db import connection, models
-from django.db.models import Q, Value
+from django.db.models import OuterRef, Q, Subquery, Value
 from django.db.models.functions import Lower, Upper
+from django.db.models.lookups import Contains
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
@@ -58,7 +59,10 @@ class Role(models.TextChoices):
 
 
 class TrackingQuerySet(models.QuerySet["Tracking"]):
-    known: int | None = None  # how many rows it has, at most one more than FEW; forgotten with the next condition
+    # Both are forgotten with the next condition: how many rows it has, at most one more than FEW, and the rows before
+    # a condition that many meet, with `fits`, whether each meets it.
+    known: int | None = None
+    before: "TrackingQuerySet | None" = None
 
     def watch(self, team: "Team | Any", products: "Sequence[Product]", role: str, frequency: str) -> int:
         """Have `team` watch `products`; return how many are new. What it watches already stays as it was set.
@@ -106,14 +110,18 @@ class TrackingQuerySet(models.QuerySet["Tracking"]):
         return self.narrowed([*late_when(at, (True,)), *FAILING])
 
     def matching(self, words: str) -> "TrackingQuerySet":
-        """Keep what has these words in its ASIN, title, brand or alias."""
-        return self.narrowed(matching_when(words))
+        """Keep what has these words in its ASIN, title, brand or alias; SQLite asks each row for them in any case."""
+        kept = self.narrowed(matching_when(words))
+        if kept.known == FEW + 1 and connection.vendor == "postgresql":
+            kept.before = self.annotate(fits=has(words))
+        return kept
 
     def narrowed(self, conditions: "Sequence[Q]") -> "TrackingQuerySet":
         """Keep what meets one of these, whatever it is sorted by. One query now, for the ids of what few rows meet.
 
         Few are found by indexes and then taken by their ids. What more rows meet is asked of each row in the order of
-        the list, and the next that fits is near.
+        the list, and the next that fits is near; words are found by an index of another table, and asked of the first
+        rows alone (`before`).
         """
         found = self.order_by().first_of(conditions, FEW + 1)
         counts, left = Counter(number for number, _pk in found), FEW
@@ -163,6 +171,15 @@ def matching_when(words: str) -> list[Q]:
         return [alias, Q(product__in=texts.values("product"))]
     found = Q(product__title__icontains=words) | Q(product__brand__icontains=words)
     return [alias | found | Q(product__asin__icontains=words)]
+
+
+def has(words: str) -> Q:
+    """Return the same question as one row answers by itself: no plan of PostgreSQL looks for all that have them."""
+    alias, *others = matching_when(words)
+    if not others:
+        return alias
+    text = apps.get_model("products", "SearchText").objects.filter(product=OuterRef("product")).values("text")
+    return alias | Q(Contains(Subquery(text), Upper(Value(words))))
 
 
 class WatchedManager(models.Manager.from_queryset(TrackingQuerySet)):  # type: ignore[misc]

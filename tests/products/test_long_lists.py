@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
 from benchmarks.pages import FILLING, TRACKED, explained, nodes, scanned
-from products import watchlist
+from products import keyset, watchlist
 from products.models import Product, ScrapeRun, Snapshot, Tag, Tracking, tracking
 from products.models.position import GONE
 from products.models.tracking import Frequency, Role
@@ -147,11 +147,12 @@ def walked(team, wanted):
 
 
 @pytest.mark.later
-@pytest.mark.parametrize("few", [2000, 5])
-def test_each_sort_filter_and_search_answers_as_a_plain_reading_does(alice, shop, chance, monkeypatch, few):
-    """With `few` at 5 nearly everything is too many to be found by its ids, and is met on the way instead."""
+@pytest.mark.parametrize(("few", "near"), [(2000, 1000), (5, 1000), (5, 20), (5, 1)])
+def test_each_sort_filter_and_search_answers_as_a_plain_reading_does(alice, shop, chance, monkeypatch, few, near):
+    """With `few` at 5 nearly everything is too many to be found by its ids, and is met on the way, or beyond it."""
     monkeypatch.setattr(watchlist, "PER_PAGE", PER_PAGE)
     monkeypatch.setattr(tracking, "FEW", few)
+    monkeypatch.setattr(keyset, "NEAR", near)
     team, rows, met = alice.teams.get(), list(shop), 0
     roles, sites = ("", *Role.values), ("", "amazon.com", "amazon.de")
     tags = ("", "", str(Tag.objects.get().pk))
@@ -163,6 +164,34 @@ def test_each_sort_filter_and_search_answers_as_a_plain_reading_does(alice, shop
         assert walked(team, wanted) == ids, wanted
         met += len(ids) > PER_PAGE
     assert met > 10  # lists of more than one page
+
+
+@pytest.mark.later
+@pytest.mark.parametrize("place", ["rare", "near", "far", "spread", "ends"])
+def test_a_word_is_found_wherever_those_that_have_it_stand(alice, shop, monkeypatch, place):
+    """A page is filled from the next rows, or from all that have the word where these have too few of it."""
+    monkeypatch.setattr(watchlist, "PER_PAGE", PER_PAGE)
+    monkeypatch.setattr(tracking, "FEW", 5)
+    monkeypatch.setattr(keyset, "NEAR", 30)
+    team, rows = alice.teams.get(), list(shop)
+    for name, falls in pairs([name for name, sort in SORTS.items() if sort.column], (False, True)):
+        order = expected(rows, Wanted(sort=name, falls=falls))
+        last = len(order) - 1
+        ids = {
+            "rare": order[7::40],
+            "near": order[:35],
+            "far": order[-35:],
+            "spread": order[::3],
+            "ends": [*order[:20], *order[last - 20 :]],
+        }[place]
+        Product.objects.update(brand="")
+        Product.objects.filter(pk__in=[row.product_id for row in rows if row.pk in ids]).update(brand="Marked")
+        wanted = Wanted(q="arke", sort=name, falls=falls)
+        with CaptureQueriesContext(connection) as asked:
+            assert walked(team, wanted) == ids, wanted
+        pages = 2 * -(-len(ids) // PER_PAGE) - 1
+        # Which few have it; the page, and where rows have no value two; and once more where the word is far.
+        assert len(asked) <= pages * 4, wanted
 
 
 def test_what_is_searched_follows_the_product(alice, lamp, tracking):
@@ -180,6 +209,8 @@ ADDRESSES = [
     *(f"/products/?state={state}&sort={sort}" for state, _word in STATES for sort in ("-added", "name", "price")),
     *(f"/products/?q={words}&sort={sort}" for words in ("B000012345", "number", "client+7", "f1c15925", "no+such+thing")
       for sort in ("-added", "name", "price")),
+    *(f"/products/?q=client&sort={sign}{name}" for name, sort in SORTS.items() if sort.column for sign in ("", "-")),
+    "/comparisons/new/?own=client&q=lient",
     "/products/?role=competitor&sort=name", "/products/?site=amazon.de&sort=rank", "/", "/comparisons/new/?q=f1c15925",
     "/api/v1/products?q=f1c15925", "/products/export/?state=late",
 ]  # fmt: skip
