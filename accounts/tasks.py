@@ -65,7 +65,7 @@ def remove_team(team_id: int) -> str:
     return f"{gone} rows"
 
 
-@job("low", timeout=120)
+@job("low", timeout=120, retry=Backoff(attempts=6, first=20, cap=1800))
 def cleanup() -> str:
     """Forget old invitations, and go on with accounts and teams whose end was lost on the way."""
     teams = list(Team.objects.filter(ended_at__lt=Now() - ABANDONED).values_list("pk", flat=True)[:100])

@@ -16,7 +16,7 @@ from amazon_pilot.jobs import Backoff, job
 from amazon_pilot.jobs.models import Batch
 from notifications.models import Notification
 from notifications.tasks import send_notification
-from products.models import Role, Tracking
+from products.models import Role, Round, Tracking
 
 from . import llm
 from .facts import NotEnoughData, Sheet, cache_key, comparison_sheet, optimization_sheet
@@ -27,6 +27,7 @@ from .texts import one_line
 
 PROMPT_VERSION = "2"
 RETRY = Backoff(attempts=4, first=20, cap=600)
+ROUND_RETRY = Backoff(attempts=6, first=20, cap=1800)
 
 
 class NotStored(Exception):
@@ -233,22 +234,29 @@ def tell(report: Report) -> str:
 ANALYSES = {"competitors": competitor_analysis, "optimization": optimization_analysis}
 
 
-@job("low", timeout=120, unique=True)
+@job("low", timeout=120, unique=True, retry=ROUND_RETRY)
 def analyse_due_comparisons() -> str:
-    """Ask for a report on every comparison that is not paused."""
+    """Ask for a report on every comparison that is not paused; resume_reports makes a round that broke off again."""
+    Round.objects.want("comparisons")
     comparisons = Comparison.objects.filter(paused=False).select_related("team", "product")
     reports = [Report.objects.ask_comparison(comparison) for comparison in comparisons]
     Batch.objects.fan_out(competitor_analysis, [(report.pk,) for report in reports])
+    Round.objects.note_done("comparisons")
     return f"{len(reports)} comparisons"
 
 
-@job("low", timeout=120, unique=True)
+@job("low", timeout=120, unique=True, retry=ROUND_RETRY)
 def optimise_due_products() -> str:
-    """Ask for suggestions on every own product that somebody watches."""
+    """Ask for suggestions on every own product that somebody watches; a round that broke off is made again."""
+    Round.objects.want("suggestions")
     own = Tracking.objects.filter(role=Role.OWN, paused=False).select_related("team", "product")
     reports = [Report.objects.ask_optimization(tracking.team, tracking.product) for tracking in own]
     Batch.objects.fan_out(optimization_analysis, [(report.pk,) for report in reports])
+    Round.objects.note_done("suggestions")
     return f"{len(reports)} products"
+
+
+ROUNDS = {"comparisons": analyse_due_comparisons, "suggestions": optimise_due_products}
 
 
 @job("default", timeout=60, about=about_report)
@@ -260,14 +268,16 @@ def look_again(report_id: int) -> str:
 
 @job("low", timeout=60, unique=True)
 def resume_reports() -> str:
-    """Enqueue reports that wait without a job, or whose worker was lost."""
+    """Enqueue reports that wait without a job, or whose worker was lost, and the rounds that broke off."""
+    for name in Round.objects.missed().filter(name__in=ROUNDS).values_list("name", flat=True):
+        ROUNDS[name].enqueue()
     due = list(Report.objects.due()[:1000])
     for kind, task in ANALYSES.items():
         Batch.objects.fan_out(task, [(report.pk,) for report in due if report.kind == kind])
     return f"{len(due)} reports"
 
 
-@job("low", timeout=300)
+@job("low", timeout=300, retry=ROUND_RETRY)
 def cleanup() -> str:
     """Keep the last ten reports on each subject, and what was spent for two months."""
     Spending.objects.filter(begun_at__lt=now() - timedelta(days=62)).delete()

@@ -73,7 +73,7 @@ def send_due_notifications() -> str:
     return f"{len(due)} notifications"
 
 
-@job("low", timeout=300)
+@job("low", timeout=300, retry=Backoff(attempts=6, first=20, cap=1800))
 def cleanup() -> str:
     """Prune notifications older than 90 days."""
     return f"notifications: {Notification.objects.prune(older_than=timedelta(days=90))}"

@@ -54,6 +54,8 @@ MOST_BILLS, LEAST_POLLS = 20, 3
 CLEANING_SECONDS = 45
 # So does one that fetches pictures, the last of which may take ten seconds more.
 FETCHING_SECONDS = 60
+# A restart of the database takes less; what a round has not done is done by the next try.
+ROUND_RETRY = Backoff(attempts=6, first=20, cap=1800)
 # What each schedule entry looks after: days and weeks share the morning round.
 ROUNDS = {
     "hourly": (Frequency.HOURLY,),
@@ -116,7 +118,7 @@ def tell_spent(refusals: Iterable[BudgetSpent], is_ours: bool = False) -> None:
         Notification.objects.tell_operators(str(refusal) if is_ours else team_text, page)
 
 
-@job("low", timeout=60, unique=True, retry=Backoff(attempts=6, first=20, cap=1800))
+@job("low", timeout=60, unique=True, retry=ROUND_RETRY)
 def update_due_products(round_name: str) -> str:
     """Enqueue a batch for every hundred products of a marketplace whose last look has grown old.
 
@@ -352,7 +354,7 @@ def resume_unfinished() -> str:
     """Pick up what a crash, a lost answer or an emptied Redis left behind; the rows know."""
     for run in ScrapeRun.objects.overdue():
         run.end_overdue()
-    for name in Round.objects.missed().values_list("name", flat=True):
+    for name in Round.objects.missed().filter(name__in=ROUNDS).values_list("name", flat=True):
         update_due_products.enqueue(name)
     clean_up.enqueue_many([(kind,) for kind in Cleanup.objects.revive()])
     take_import.enqueue_many([(pk,) for pk in Import.objects.broken_off().values_list("pk", flat=True)])
@@ -385,7 +387,7 @@ def take_import(import_id: int) -> str:
     return f"{row.done} lines, {row.count} added, {row.state}"
 
 
-@job("low", timeout=60)
+@job("low", timeout=60, retry=ROUND_RETRY)
 def cleanup() -> str:
     """Begin a round of each kind of clean-up, and delete removed trackings after an hour and old imports."""
     Cleanup.objects.begin()
@@ -395,7 +397,7 @@ def cleanup() -> str:
     return f"removed trackings: {Tracking.everything.purge()}, imports: {Import.objects.prune()}"
 
 
-@job("low", timeout=120)
+@job("low", timeout=120, retry=ROUND_RETRY)
 def clean_up(kind: str) -> str:
     """Take steps of one kind of clean-up for a while, and go on in another job when that was not enough.
 

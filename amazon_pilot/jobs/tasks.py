@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 
-from . import Task, job
+from . import Backoff, Task, job
 from .core.registry import TASKS
 from .history import retention
 from .inspect import snapshot
@@ -14,7 +14,7 @@ CLEANUP_SECONDS = 240  # then another job goes on, well before this one is out o
 DRAINED_AT_ONCE = 1000  # Redis stands still for a few milliseconds meanwhile
 
 
-@job("low", timeout=300)
+@job("low", timeout=300, retry=Backoff(attempts=6, first=20, cap=1800))
 def cleanup() -> str:
     """Prune the engine's own rows, and enqueue every app's task of this name, which prunes its own.
 

@@ -1,4 +1,4 @@
-"""The last time each round of looks was wanted and done, so that one that broke off is known without its message."""
+"""The last time each round of looks or reports was wanted and done, so that one that broke off is known."""
 
 from datetime import timedelta
 
@@ -31,7 +31,7 @@ class RoundQuerySet(models.QuerySet["Round"]):
 
 
 class Round(models.Model):
-    """One kind of round: hourly, six_hourly or daily."""
+    """One kind of round: of looks, hourly, six_hourly or daily; of reports, comparisons or suggestions."""
 
     name = models.CharField(_("round"), max_length=20, unique=True)
     wanted_at = models.DateTimeField(_("wanted at"))

@@ -4,10 +4,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db import OperationalError
 from django.db.models.functions import Now
 from django.utils.timezone import now
 
+from amazon_pilot.jobs.core.registry import TASKS
+from amazon_pilot.jobs.models import Batch
 from analysis import spending
 from analysis.facts import comparison_sheet
 from analysis.llm import LLMError
@@ -22,7 +26,7 @@ from analysis.tasks import (
     resume_reports,
 )
 from notifications.models import Notification
-from products.models import Product, Tracking
+from products.models import Product, Round, Tracking
 from tests.world import enqueued, see
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -176,6 +180,43 @@ def test_one_report_is_open_at_a_time_and_a_second_job_pays_nothing(report, comp
 
     assert competitor_analysis(report.pk) == "already completed"
     assert ModelCall.objects.count() == 1
+
+
+@pytest.mark.later
+@pytest.mark.parametrize(
+    ("weekly", "report_task"),
+    [(analyse_due_comparisons, "competitor_analysis"), (optimise_due_products, "optimization_analysis")],
+)
+def test_a_weekly_round_that_broke_off_is_made_by_the_sweep_and_asks_for_nothing_twice(
+    comparison, lamp, monkeypatch, weekly, report_task
+):
+    def away(*_args):
+        raise OperationalError("the database restarts")
+
+    lamp.trackings.update(role="own")
+    with monkeypatch.context() as patch:
+        patch.setattr(Batch.objects, "fan_out", away)
+        with pytest.raises(OperationalError):
+            weekly()
+    resume_reports()
+    assert (weekly.name, []) not in enqueued()
+
+    Round.objects.update(wanted_at=now() - timedelta(minutes=3))
+    resume_reports()
+    assert (weekly.name, []) in enqueued()
+
+    weekly()
+    assert list(Round.objects.missed()) == []
+    report = Report.objects.get()
+    assert (f"analysis.tasks.{report_task}", [report.pk]) in enqueued()
+
+
+def test_what_the_schedule_begins_is_tried_again():
+    """A restart of the database must not cost a day or a week; what runs each minute is tried again by itself."""
+    begun = {entry["task"] for entry in settings.SCHEDULE.values() if entry["cron"] != "* * * * *"}
+    begun |= {name for name in TASKS if name.endswith(".cleanup")}
+    assert len(begun) > 5
+    assert [name for name in begun if TASKS[name].retry is None] == []
 
 
 @pytest.mark.later

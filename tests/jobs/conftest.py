@@ -20,7 +20,7 @@ from amazon_pilot.jobs.models import JobRun
 from tests import nursery
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 100  # seconds: where others want the processors too, the historian, which is as nice as can be, waits long
+PATIENCE = 100  # seconds: where many others want the processors too, a row comes late
 
 
 def wait_for(condition: Callable[[], Any], what: str = "") -> Any:

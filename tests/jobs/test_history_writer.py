@@ -13,6 +13,9 @@ from amazon_pilot.jobs.core.scripts import script
 from amazon_pilot.jobs.history import rows, writer
 from amazon_pilot.jobs.inspect import snapshot
 from amazon_pilot.jobs.models import JobRun
+from amazon_pilot.jobs.worker import slot
+
+from .conftest import children
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -175,6 +178,16 @@ def test_what_a_killed_writer_had_taken_is_written_as_soon_as_it_is_back(redis):
     reader("again")
     assert set(JobRun.objects.values_list("job_id", flat=True)) == {"good", "bad"}
     assert redis.xpending(keys.RUNS, keys.RUNS_GROUP)["pending"] == 0
+
+
+@pytest.mark.slow
+def test_it_has_the_share_of_the_processor_that_its_worker_has(start):
+    """At a lower one two processes that spin beside it were enough to stop the history; the slots give way instead."""
+    worker = start()
+    shares = sorted(os.getpriority(os.PRIO_PROCESS, pid) for pid in children(worker.pid))
+
+    own = os.getpriority(os.PRIO_PROCESS, worker.pid)
+    assert shares == [own, *[own + slot.NICE] * 3]
 
 
 def test_it_rests_only_where_nothing_waits(monkeypatch):

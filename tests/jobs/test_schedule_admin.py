@@ -58,6 +58,11 @@ def test_the_list_takes_few_queries_however_many_entries(admin_client, django_as
         admin_client.get(LIST)
 
 
+def test_the_list_counts_entries(admin_client, entry):
+    make_entry("coffee")
+    assert "2 schedule entries" in admin_client.get(LIST).text
+
+
 def test_a_tasks_name_breaks_where_its_parts_meet(admin_client, entry):
     entry.task = "shop.tasks.count_<all>"
     entry.save()

@@ -107,7 +107,7 @@ class ScheduleEntry(models.Model):
 
     class Meta:
         verbose_name = _("schedule entry")
-        verbose_name_plural = _("schedule")
+        verbose_name_plural = _("schedule entries")
         ordering = ["name"]
         permissions = [("operate_schedule", _("Can pause, resume and run schedule entries"))]
 
