@@ -9,10 +9,10 @@ from django.http import QueryDict
 
 from products import keyset
 from products.models import Product, Role, Tracking
-from products.models.tracking import FEW, has, matching_when
+from products.models.tracking import has, matching_when
 from products.watchlist import load
 
-MOST_FOUND = 12
+MOST_FOUND, MOST_SORTED = 12, 500  # that are shown; that are read of a word that many have
 MOST_CHOSEN = 20  # beyond what a comparison may have, so that too many are told and not lost
 LARGEST_KEY = 2**63 - 1
 
@@ -72,4 +72,4 @@ def _newest(rows: Any, words: str) -> list[int]:
     near = keyset.first_near([rows.annotate(fits=has(words))], "pk", MOST_FOUND + 1, is_empty=False, is_falling=True)
     if near is not None:
         return [pk for pk, _value in near]
-    return sorted({pk for _number, pk in rows.first_of(matching_when(words), FEW)}, reverse=True)
+    return sorted({pk for _number, pk in rows.first_of(matching_when(words), MOST_SORTED)}, reverse=True)

@@ -45,7 +45,7 @@ def test_what_the_machine_does_on_the_way_of_a_persons_act_is_its_own(admin_clie
     over = timezone.now() - timedelta(minutes=1)
     make_entry("old", paused_at=over, paused_until=over, next_at=over)
 
-    call_command("jobs", "schedule", "create", "tea", "--cron", "@daily", "--task", tasks.add.name)
+    call_command("jobs", "schedule", "create", "tea", "--cron", "@daily", "--task", tasks.add.name, "--args", "[1, 2]")
 
     assert sources() == [("create", "command"), ("resume", "system")]
     assert ScheduleEntry.objects.filter(paused_at=None).count() == 2
