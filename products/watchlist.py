@@ -281,9 +281,9 @@ def slice_of(rows: Any, wanted: Wanted, text: str) -> keyset.Slice:
     sort = SORTS[wanted.sort]
     if sort.is_worked_out:
         return _worked_out(rows, wanted, text)
-    key, halves, before = keyset.read_key(text, sort.parse), [], [] if rows.before is None else [rows.before]
-    if sort.column == "shown":
-        halves, before = _halves(rows), [half for one in before for half in _halves(one)]
+    key, halves, before = keyset.read_key(text, sort.parse), [], []
+    if sort.column == "shown":  # each index would be walked through all that have a word; another column's is one alone
+        halves, before = _halves(rows), [] if rows.before is None else _halves(rows.before)
         rows = rows.annotate(shown=shown_name())
     return keyset.cut(
         rows, sort.column, key, PER_PAGE, descending=wanted.falls, nullable=sort.nullable, halves=halves, before=before
