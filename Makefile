@@ -28,7 +28,7 @@ quick: $(VENV)/dev  ## Lint, and the fast tests on SQLite, those of pages left o
 	$(VENV)/bin/oxlint --deny-warnings $(SCRIPTS)
 	@exec $(PY) -m pytest -q -n 2 --dist worksteal -m "not slow and not browser and not long and not page and not later" $(ARGS)
 
-test: $(VENV)/dev  ## The suite, on SQLite and on PostgreSQL; twenty-five minutes on two cores
+test: $(VENV)/dev  ## The suite, on SQLite and on PostgreSQL; half an hour on two cores
 	@exec $(PY) -m tests.both $(ARGS)
 
 check-long: $(VENV)/dev  ## All tests on both databases, with random walks, the second language and theme, then storms

@@ -76,7 +76,8 @@ def allows(by: Actor, row: BulkAction, number: int | None = 0) -> bool:
     roles = {OPERATIONS[row.action].role} | ({"admin"} if number is None or number > MANY else set())
     if all(reaches(by, role) for role in roles):
         return True
-    return all(reaches(by, role, where(row)) for role in roles)
+    about = where(row)
+    return all(reaches(by, role, about) for role in roles)
 
 
 def where(row: BulkAction) -> Set[str]:

@@ -43,9 +43,10 @@ def within(user: Asker, role: str) -> frozenset[str]:
         return frozenset()
     if user.has_perm(PERMISSIONS[role]):
         return frozenset(queues.names())
-    reaching = [each for each in ROLES[ROLES.index(role) :] if each in IN_A_QUEUE]
-    found = (name for name in queues.names() if any(user.has_perm(permission(each, name)) for each in reaching))
-    return frozenset(found) if role in IN_A_QUEUE else frozenset()
+    if role not in IN_A_QUEUE:
+        return frozenset()
+    reaching = ROLES[ROLES.index(role) :]
+    return frozenset(name for name in queues.names() if any(user.has_perm(permission(each, name)) for each in reaching))
 
 
 def permission(role: str, queue: str) -> str:
